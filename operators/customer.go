@@ -1,0 +1,240 @@
+package operators
+
+import "slices"
+
+// Customer is all that lull remembers of one customer: a section for each operator. Lists in it are bounded; longer ones lie in Parts.
+//
+// Invariants, after every step: Purchases is the summary of Ledger's days; Score, Segment and Risk stand for At and the facts; Armed is where
+// the customer's entry in the timer index stands, which is never after the earliest deadline.
+type Customer struct {
+	ID string
+
+	// Armed is the instant of the customer's timer, Never if there is none.
+	Armed EventTime
+	// At is the latest instant that the customer has been computed at, Unset before the first.
+	At EventTime
+	// Revision counts the customer's outputs, so that a correction never has the id of what it corrects.
+	Revision uint64
+	// Model is the Ref of the model that the customer was last computed with.
+	Model uint32
+
+	Messages  []Message // the message ids seen of late, oldest first
+	Sessions  []Session // open sessions, in order of start
+	Ledger    Ledger
+	Purchases Purchases
+	Score     Score
+	Segment   Segment
+	Risk      Risk
+
+	// Parts holds the customer's long lists; set by whoever runs the chain.
+	Parts Parts
+	// Changed says what the step so far has changed; Facts is the evaluation made in it. Neither is kept.
+	Changed Changed
+	Facts   Facts
+}
+
+// Parts are the records that lie beside a customer's own, each under a name: lists too long to be read with every event. Reading them is reading
+// the customer's state. What Get returns is valid until the next call and must not be changed.
+type Parts interface {
+	Get(name string) (value []byte, ok bool)
+	Set(name string, value []byte)
+	Delete(name string)
+}
+
+// Message is a message id seen.
+type Message struct {
+	Hash uint64 // Hash64 of the id
+	Time EventTime
+}
+
+// Session is a run of a customer's activity without a gap of the configured length.
+type Session struct {
+	Start, End EventTime
+	// Counts per kind, indexed by EventKind.
+	Counts    [kindsEnd]uint32
+	FirstPage string
+	LastPage  string
+	// FirstPageAt and LastPageAt are the times of those pages, so that late events are put in their place; Unset without a page.
+	FirstPageAt, LastPageAt EventTime
+	// Cart is the number of products added less those removed; below zero when a removal came first.
+	Cart int32
+	// Orders is the number of orders completed in the session.
+	Orders uint32
+}
+
+// Ledger is the newest part of a customer's orders and purchase days; what is older lies in Parts.
+type Ledger struct {
+	// Orders are the newest orders by Order.Newness, newest last.
+	Orders []Order
+	// Archived is the number of orders in Parts.
+	Archived uint32
+	// Days are the newest purchase days, in order.
+	Days []PurchaseDay
+	// Pages are the numbers of the pages of older days in Parts, in order.
+	Pages []int32
+}
+
+// Order is what is known of one order id, whatever of it has arrived.
+type Order struct {
+	ID string
+	// Completed is set once the order has been placed. Until then it is only expected, by an update, refund or cancellation that came first.
+	Completed bool
+	Cancelled bool
+	// Whole is set when all of the order has been refunded.
+	Whole bool
+	// Time, Day and DayStart are those of the earliest completion; while not completed, Time is that of the earliest event.
+	Time     EventTime
+	Day      Day
+	DayStart EventTime
+	// Amount is set by the latest completion or update by (AmountTime, AmountBy).
+	Amount     Money
+	AmountTime EventTime
+	AmountBy   uint64 // Hash64 of the event's id: breaks ties
+	Refunded   Money
+	Refunds    []uint64 // Hash64 of the refund ids, sorted
+}
+
+// Net is what the order has brought: 0 if cancelled or refunded in whole, never below 0.
+func (o *Order) Net() Money {
+	if !o.Completed || o.Cancelled || o.Whole {
+		return 0
+	}
+	return max(0, o.Amount-o.Refunded)
+}
+
+// Counts reports whether the order makes its day a purchase day.
+func (o *Order) Counts() bool { return o.Completed && !o.Cancelled }
+
+// PurchaseDay is a calendar day with at least one order that counts.
+type PurchaseDay struct {
+	Day      Day
+	DayStart EventTime
+	Orders   uint32
+	Net      Money
+}
+
+// Purchases are the sufficient statistics of a customer's purchase days: incremental RFM.
+type Purchases struct {
+	// Count is the number of purchase days; all else is meaningless while it is 0.
+	Count      uint32
+	First      Day
+	FirstStart EventTime // 00:00 of First
+	Last       Day
+	Net        Money // all purchase days
+	FirstNet   Money // the first purchase day
+	Orders     uint32
+}
+
+// Repeats returns x: purchase days after the first.
+func (p *Purchases) Repeats() int { return int(p.Count) - 1 }
+
+// LastAge returns t_x: first to last purchase day, in days.
+func (p *Purchases) LastAge() float64 { return float64(p.Last - p.First) }
+
+// Age returns T at an instant: 00:00 of the first purchase day to then, in days.
+func (p *Purchases) Age(at EventTime) float64 { return at.DaysSince(p.FirstStart) }
+
+// RepeatNet returns the net value of the repeat purchases.
+func (p *Purchases) RepeatNet() Money { return p.Net - p.FirstNet }
+
+// Score is what scoring remembers between inputs.
+type Score struct {
+	// Scored is set while the customer has a row in the scores table.
+	Scored bool
+	// Next is the next instant at which silence changes the row; Never if none.
+	Next EventTime
+	// ValueFalls is the instant at which, in silence, CLV falls below the model's cut; Unset if it is below already.
+	ValueFalls EventTime
+}
+
+// Quadrant is a place in the plane of value and risk.
+type Quadrant uint8
+
+// The quadrants. NoQuadrant is the place of who has no purchase, or has not been scored yet.
+const (
+	NoQuadrant Quadrant = iota
+	Nurture             // low value, low risk
+	Efficiency          // low value, high risk: spend nothing
+	Advocate            // high value, low risk
+	Save                // high value, high risk
+)
+
+var quadrantNames = [...]string{"none", "nurture", "efficiency", "advocate", "save"}
+
+// String returns the quadrant's name on the wire.
+func (q Quadrant) String() string { return quadrantNames[q] }
+
+// Segment is what segmentation remembers.
+type Segment struct {
+	Quadrant Quadrant
+	// HighRisk is the side of the risk line the customer is on; between the two thresholds it stays what it was.
+	HighRisk bool
+	Since    EventTime // when Quadrant was entered
+}
+
+// Risk is where a customer stands with the churn-risk trigger.
+type Risk uint8
+
+// The states of the churn-risk trigger.
+const (
+	RiskArmed    Risk = iota // fires when risk reaches the threshold
+	RiskHolding              // has fired; armed again when risk is back under the lower threshold
+	RiskBornHigh             // risk was over the threshold at the last purchase already: no crossing to report
+)
+
+// Changed says what a step has changed so far.
+type Changed struct {
+	Orders bool // the ledger: Purchases may have changed
+	Score  bool // Facts have been evaluated in this step
+}
+
+// Facts are a customer's numbers at one instant, of one model. Times are in days, values in major units of the base currency.
+type Facts struct {
+	AsOf              EventTime
+	X                 int     // repeat purchases
+	LastAge           float64 // t_x
+	Age               float64 // T
+	PAlive            float64
+	ExpectedPurchases float64 // within the horizon
+	BuysAgain         float64 // probability of a purchase within the contact horizon
+	ExpectedSpend     float64 // per purchase
+	CLV               float64 // discounted expected margin over the horizon
+	ValueAtRisk       float64 // risk x CLV if certainly alive
+	AboutToBeLost     float64 // CLV now - CLV after the contact horizon if silent
+	HighValue         bool    // CLV is at least the model's cut
+	// HighRiskAt and LowRiskUntil are the instants at which, in silence, risk reaches the upper and the lower threshold; in the past if it has,
+	// Never if it will not.
+	HighRiskAt, LowRiskUntil EventTime
+	// BornHighRisk is set when risk is over the upper threshold from the last purchase on.
+	BornHighRisk bool
+}
+
+// Risk returns churn risk, 1 - P(alive).
+func (f *Facts) Risk() float64 { return 1 - f.PAlive }
+
+// NewCustomer returns a customer of whom nothing is known.
+func NewCustomer(id string) *Customer {
+	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset}}
+}
+
+func (c *Customer) beginStep(at EventTime) {
+	c.At = max(c.At, at)
+	c.Changed = Changed{}
+	c.Facts = Facts{}
+}
+
+// CopyFrom makes c the same as from, but for Parts, sharing no memory that either changes. It reuses c's memory.
+func (c *Customer) CopyFrom(from *Customer) {
+	messages, sessions, orders, days, pages := c.Messages[:0], c.Sessions[:0], c.Ledger.Orders[:0], c.Ledger.Days[:0], c.Ledger.Pages[:0]
+	parts := c.Parts
+	*c = *from
+	c.Parts = parts
+	c.Messages = append(messages, from.Messages...)
+	c.Sessions = append(sessions, from.Sessions...)
+	c.Ledger.Orders = append(orders, from.Ledger.Orders...)
+	for i := range c.Ledger.Orders {
+		c.Ledger.Orders[i].Refunds = slices.Clone(c.Ledger.Orders[i].Refunds)
+	}
+	c.Ledger.Days = append(days, from.Ledger.Days...)
+	c.Ledger.Pages = append(pages, from.Ledger.Pages...)
+}

@@ -1,0 +1,154 @@
+package operators
+
+import "strconv"
+
+// Cause says why an output was made: exactly one of an event, a deadline, or a model.
+type Cause struct {
+	Kind     InputKind
+	EventID  string    // EventInput
+	Deadline EventTime // DeadlineInput: the instant at which silence made it true
+}
+
+// OutputKind says what an output is, and with that where it goes.
+type OutputKind uint8
+
+// The kinds of output.
+const (
+	SessionOutput OutputKind = iota + 1
+	ScoreOutput
+	SegmentOutput
+	TriggerOutput
+	RejectOutput
+)
+
+var outputNames = [...]string{SessionOutput: "session", ScoreOutput: "score", SegmentOutput: "segment", TriggerOutput: "trigger", RejectOutput: "dead_letter"}
+
+// String returns the kind's name, such as "trigger".
+func (k OutputKind) String() string { return outputNames[k] }
+
+// Output is one thing to tell the world. Only the field of its Kind is set.
+type Output struct {
+	Kind     OutputKind
+	ID       ID
+	Customer string
+	Revision uint64
+	Time     EventTime // the event time at which it became true
+	Cause    Cause
+	Model    string // version of the model in force, "" if none
+
+	Session Session
+	Score   ScoreRow
+	Segment SegmentChange
+	Trigger Trigger
+	Reject  Rejection
+}
+
+// ScoreRow is a customer's row in the scores table. Gone rows are deletions: the customer has no purchase any more.
+type ScoreRow struct {
+	Gone         bool
+	Facts        Facts
+	Purchases    Purchases
+	NextDeadline EventTime // when silence changes the row again
+}
+
+// SegmentChange is a step from one quadrant to another.
+type SegmentChange struct {
+	From, To Quadrant
+	Facts    Facts // zero when To is NoQuadrant
+	Reasons  []string
+}
+
+// Trigger is a call to act, or the record of why not.
+type Trigger struct {
+	Rule       string
+	Deadline   EventTime // the instant at which silence made it true
+	Actionable bool
+	Withheld   string // why it is not actionable: "stale" or "returned"; "" if it is
+	Facts      Facts
+	Reasons    []string
+}
+
+// Rejection is a reason why an input was not applied, for the dead-letter topic.
+type Rejection struct {
+	Reason string // a stable code, such as "order_limit"
+	Detail string // for a person: what was wrong, and what to do
+}
+
+// Outbox collects the outputs of steps.
+type Outbox struct {
+	Outputs []Output
+	// Dropped is why the last step dropped its input by rule ("duplicate"), "" if it did not.
+	Dropped string
+
+	customer *Customer
+	in       *Input
+	env      *Env
+	operator string
+	ended    bool
+}
+
+// Reset empties the outbox and keeps its memory.
+func (o *Outbox) Reset() { o.Outputs = o.Outputs[:0] }
+
+// Operator returns the name of the operator that ran last: the one that panicked, if the step did.
+func (o *Outbox) Operator() string { return o.operator }
+
+func (o *Outbox) begin(c *Customer, in *Input, env *Env) {
+	o.customer, o.in, o.env, o.ended, o.Dropped = c, in, env, false, ""
+}
+
+// Session tells of a session that has ended.
+func (o *Outbox) Session(s Session) {
+	out := o.add(SessionOutput, "")
+	out.Session, out.Time = s, s.End
+}
+
+// Score sets the customer's row in the scores table.
+func (o *Outbox) Score(row ScoreRow) { o.add(ScoreOutput, "").Score = row }
+
+// Segment tells of a change of segment.
+func (o *Outbox) Segment(change SegmentChange) { o.add(SegmentOutput, "").Segment = change }
+
+// Trigger tells of a trigger.
+func (o *Outbox) Trigger(t Trigger) { o.add(TriggerOutput, t.Rule).Trigger = t }
+
+// Reject sends the input to the dead letters and ends the step.
+func (o *Outbox) Reject(reason, detail string) {
+	o.add(RejectOutput, reason).Reject = Rejection{Reason: reason, Detail: detail}
+	o.ended = true
+}
+
+// Drop ends the step: a rule says that the input counts for nothing.
+func (o *Outbox) Drop(reason string) { o.Dropped, o.ended = reason, true }
+
+// add appends an output of the step's cause. Its id is derived from (customer, type, rule, kind of cause, event id or deadline, revision); a
+// score's from (customer, type, as-of, model, revision).
+func (o *Outbox) add(kind OutputKind, rule string) *Output {
+	c := o.customer
+	c.Revision++
+	cause := Cause{Kind: o.in.Kind}
+	causeID := ""
+	switch o.in.Kind {
+	case EventInput:
+		cause.EventID = o.in.Event.ID
+		causeID = cause.EventID
+	case DeadlineInput:
+		cause.Deadline = o.in.At
+		causeID = strconv.FormatInt(int64(o.in.At), 10)
+	case ModelInput:
+		causeID = o.env.Model.Version
+	}
+	model := ""
+	if o.env.Model != nil {
+		model = o.env.Model.Version
+	}
+	revision := strconv.FormatUint(c.Revision, 10)
+	var id ID
+	if kind == ScoreOutput {
+		id = NewID(c.ID, kind.String(), strconv.FormatInt(int64(o.in.At), 10), model, revision)
+	} else {
+		id = NewID(c.ID, kind.String(), rule, strconv.Itoa(int(cause.Kind)), causeID, revision)
+	}
+	o.Outputs = append(o.Outputs, Output{Kind: kind, ID: id, Customer: c.ID, Revision: c.Revision, Time: o.in.At, Cause: cause, Model: model})
+	return &o.Outputs[len(o.Outputs)-1]
+}
