@@ -37,9 +37,9 @@ func (c *Customer) AppendState(dst []byte) []byte {
 		e.order(&c.Ledger.Orders[i])
 	}
 	e.uint(uint64(c.Ledger.Archived))
-	e.days(c.Ledger.Days)
-	e.uint(uint64(len(c.Ledger.Pages)))
-	for _, p := range c.Ledger.Pages {
+	e.days(c.Days.Newest)
+	e.uint(uint64(len(c.Days.Pages)))
+	for _, p := range c.Days.Pages {
 		e.int(int64(p))
 	}
 	e.purchases(&c.Purchases)
@@ -75,15 +75,15 @@ func (c *Customer) DecodeState(state []byte) error {
 	for i := range c.Sessions {
 		d.session(&c.Sessions[i])
 	}
-	c.Ledger.Orders = resize(c.Ledger.Orders, d.length(8))
+	c.Ledger.Orders = resize(c.Ledger.Orders, d.length(16))
 	for i := range c.Ledger.Orders {
 		d.order(&c.Ledger.Orders[i])
 	}
 	c.Ledger.Archived = uint32(d.uint())
-	c.Ledger.Days = d.days(c.Ledger.Days)
-	c.Ledger.Pages = resize(c.Ledger.Pages, d.length(1))
-	for i := range c.Ledger.Pages {
-		c.Ledger.Pages[i] = int32(d.int())
+	c.Days.Newest = d.days(c.Days.Newest)
+	c.Days.Pages = resize(c.Days.Pages, d.length(1))
+	for i := range c.Days.Pages {
+		c.Days.Pages[i] = int32(d.int())
 	}
 	d.purchases(&c.Purchases)
 	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time()}
@@ -205,13 +205,13 @@ func (e *encoder) session(s *Session) {
 	e.string(s.FirstPage)
 	e.string(s.LastPage)
 	e.int(int64(s.Cart))
-	e.uint(uint64(s.Orders))
 }
 
 const (
 	orderCompleted = 1 << iota
 	orderCancelled
 	orderWhole
+	orderFlagsEnd
 )
 
 func (e *encoder) order(o *Order) {
@@ -232,10 +232,10 @@ func (e *encoder) order(o *Order) {
 	e.int(int64(o.Amount))
 	e.time(o.AmountTime)
 	e.dst = binary.BigEndian.AppendUint64(e.dst, o.AmountBy)
-	e.int(int64(o.Refunded))
 	e.uint(uint64(len(o.Refunds)))
 	for _, r := range o.Refunds {
-		e.dst = binary.BigEndian.AppendUint64(e.dst, r)
+		e.dst = binary.BigEndian.AppendUint64(e.dst, r.ID)
+		e.int(int64(r.Amount))
 	}
 }
 
@@ -382,7 +382,6 @@ func (d *decoder) session(s *Session) {
 	s.FirstPageAt, s.LastPageAt = d.time(), d.time()
 	s.FirstPage, s.LastPage = d.string(), d.string()
 	s.Cart = int32(d.int())
-	s.Orders = uint32(d.uint())
 }
 
 func (d *decoder) order(o *Order) {
@@ -391,6 +390,9 @@ func (d *decoder) order(o *Order) {
 	if b := d.take(1); b != nil {
 		flags = b[0]
 	}
+	if flags >= orderFlagsEnd {
+		d.failed = true
+	}
 	o.Completed, o.Cancelled, o.Whole = flags&orderCompleted != 0, flags&orderCancelled != 0, flags&orderWhole != 0
 	o.ID = d.string()
 	o.Time = d.time()
@@ -398,11 +400,10 @@ func (d *decoder) order(o *Order) {
 	o.Amount = Money(d.int())
 	o.AmountTime = d.time()
 	o.AmountBy = d.uint64()
-	o.Refunded = Money(d.int())
-	if n := d.length(8); n > 0 {
-		o.Refunds = make([]uint64, n)
+	if n := d.length(9); n > 0 {
+		o.Refunds = make([]Refund, n)
 		for i := range o.Refunds {
-			o.Refunds[i] = d.uint64()
+			o.Refunds[i] = Refund{ID: d.uint64(), Amount: Money(d.int())}
 		}
 	}
 }

@@ -4,7 +4,7 @@ import "slices"
 
 // Customer is all that lull remembers of one customer: a section for each operator. Lists in it are bounded; longer ones lie in Parts.
 //
-// Invariants, after every step: Purchases is the summary of Ledger's days; Score, Segment and Risk stand for At and the facts; Armed is where
+// Invariants, after every step: Days is what the orders of Ledger contribute, day by day, and Purchases is its summary; Score, Segment and Risk stand for At and the facts; Armed is where
 // the customer's entry in the timer index stands, which is never after the earliest deadline.
 type Customer struct {
 	ID string
@@ -21,6 +21,7 @@ type Customer struct {
 	Messages  []Message // the message ids seen of late, oldest first
 	Sessions  []Session // open sessions, in order of start
 	Ledger    Ledger
+	Days      PurchaseDays
 	Purchases Purchases
 	Score     Score
 	Segment   Segment
@@ -58,19 +59,30 @@ type Session struct {
 	FirstPageAt, LastPageAt EventTime
 	// Cart is the number of products added less those removed; below zero when a removal came first.
 	Cart int32
-	// Orders is the number of orders completed in the session.
-	Orders uint32
 }
 
-// Ledger is the newest part of a customer's orders and purchase days; what is older lies in Parts.
+// DwellMs returns the time from the first to the last event, in milliseconds.
+func (s *Session) DwellMs() int64 { return int64(s.End - s.Start) }
+
+// Orders returns the number of order_completed events in the session.
+func (s *Session) Orders() uint32 { return s.Counts[OrderCompleted] }
+
+// CartLeft reports whether products were left in the cart without an order.
+func (s *Session) CartLeft() bool { return s.Cart > 0 && s.Orders() == 0 }
+
+// Ledger is what is known of a customer's orders. An order is either here or in Parts.
 type Ledger struct {
-	// Orders are the newest orders by Order.Newness, newest last.
+	// Orders are the newest orders, sorted by (Time, ID).
 	Orders []Order
 	// Archived is the number of orders in Parts.
 	Archived uint32
-	// Days are the newest purchase days, in order.
-	Days []PurchaseDay
-	// Pages are the numbers of the pages of older days in Parts, in order.
+}
+
+// PurchaseDays are a customer's purchase days. A day is either in Newest or on a page in Parts.
+type PurchaseDays struct {
+	// Newest are the newest days, in order; not empty if there are any days.
+	Newest []PurchaseDay
+	// Pages are the numbers of the pages in Parts that hold the older days, in order.
 	Pages []int32
 }
 
@@ -90,8 +102,23 @@ type Order struct {
 	Amount     Money
 	AmountTime EventTime
 	AmountBy   uint64 // Hash64 of the event's id: breaks ties
-	Refunded   Money
-	Refunds    []uint64 // Hash64 of the refund ids, sorted
+	// Refunds are the refunds of parts of the order, sorted by ID.
+	Refunds []Refund
+}
+
+// Refund is the refund of a part of an order.
+type Refund struct {
+	ID     uint64 // Hash64 of the refund id
+	Amount Money  // the largest that was stated for this refund
+}
+
+// Refunded returns the sum of the refunds of parts of the order.
+func (o *Order) Refunded() Money {
+	sum := Money(0)
+	for i := range o.Refunds {
+		sum += o.Refunds[i].Amount
+	}
+	return sum
 }
 
 // Net is what the order has brought: 0 if cancelled or refunded in whole, never below 0.
@@ -99,11 +126,27 @@ func (o *Order) Net() Money {
 	if !o.Completed || o.Cancelled || o.Whole {
 		return 0
 	}
-	return max(0, o.Amount-o.Refunded)
+	return max(0, o.Amount-o.Refunded())
 }
 
 // Counts reports whether the order makes its day a purchase day.
 func (o *Order) Counts() bool { return o.Completed && !o.Cancelled }
+
+// Contribution returns what the order adds to the purchase days.
+func (o *Order) Contribution() Contribution {
+	if !o.Counts() {
+		return Contribution{}
+	}
+	return Contribution{Counts: true, Day: o.Day, DayStart: o.DayStart, Net: o.Net()}
+}
+
+// Contribution is what one order adds to the purchase days; zero if it does not count.
+type Contribution struct {
+	Counts   bool
+	Day      Day
+	DayStart EventTime
+	Net      Money
+}
 
 // PurchaseDay is a calendar day with at least one order that counts.
 type PurchaseDay struct {
@@ -184,8 +227,11 @@ const (
 
 // Changed says what a step has changed so far.
 type Changed struct {
-	Orders bool // the ledger: Purchases may have changed
-	Score  bool // Facts have been evaluated in this step
+	// Orders is set when what an order contributes to the purchase days has changed, from OrderWas to OrderIs: Purchases may have changed.
+	Orders            bool
+	OrderWas, OrderIs Contribution
+	// Score is set when Facts have been evaluated in this step.
+	Score bool
 }
 
 // Facts are a customer's numbers at one instant, of one model. Times are in days, values in major units of the base currency.
@@ -225,7 +271,7 @@ func (c *Customer) beginStep(at EventTime) {
 
 // CopyFrom makes c the same as from, but for Parts, sharing no memory that either changes. It reuses c's memory.
 func (c *Customer) CopyFrom(from *Customer) {
-	messages, sessions, orders, days, pages := c.Messages[:0], c.Sessions[:0], c.Ledger.Orders[:0], c.Ledger.Days[:0], c.Ledger.Pages[:0]
+	messages, sessions, orders, days, pages := c.Messages[:0], c.Sessions[:0], c.Ledger.Orders[:0], c.Days.Newest[:0], c.Days.Pages[:0]
 	parts := c.Parts
 	*c = *from
 	c.Parts = parts
@@ -235,6 +281,6 @@ func (c *Customer) CopyFrom(from *Customer) {
 	for i := range c.Ledger.Orders {
 		c.Ledger.Orders[i].Refunds = slices.Clone(c.Ledger.Orders[i].Refunds)
 	}
-	c.Ledger.Days = append(days, from.Ledger.Days...)
-	c.Ledger.Pages = append(pages, from.Ledger.Pages...)
+	c.Days.Newest = append(days, from.Days.Newest...)
+	c.Days.Pages = append(pages, from.Days.Pages...)
 }
