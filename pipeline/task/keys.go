@@ -1,0 +1,63 @@
+package task
+
+import (
+	"encoding/binary"
+
+	"lull/operators"
+)
+
+// The classes of keys in a task's store and changelog (docs/formats/changelog.md).
+const (
+	metaClass     = 'm' // the meta record: the key is this byte
+	customerClass = 'c' // a customer's state: then the customer's id
+	partClass     = 'p' // a customer's long list: then the length of the id (uvarint), the id, the list's name
+)
+
+// MetaKey is the key of the task's meta record.
+var MetaKey = []byte{metaClass}
+
+// CustomerKey appends the key of a customer's state to dst.
+func CustomerKey(dst []byte, id string) []byte { return append(append(dst, customerClass), id...) }
+
+// CustomerOf returns the customer whose state lies under key; ok is false for keys of another class.
+func CustomerOf(key []byte) (id []byte, ok bool) {
+	if len(key) < 2 || key[0] != customerClass {
+		return nil, false
+	}
+	return key[1:], true
+}
+
+func partKey(dst []byte, id, name string) []byte {
+	dst = append(dst, partClass)
+	dst = binary.AppendUvarint(dst, uint64(len(id)))
+	dst = append(dst, id...)
+	return append(dst, name...)
+}
+
+// IndexEntry derives the entry of the timer index from a record of the store: the armed instant, ordered bytewise, and the customer.
+// ok is false for records without a timer.
+func IndexEntry(key, value []byte) (entry []byte, ok bool) {
+	id, ok := CustomerOf(key)
+	if !ok {
+		return nil, false
+	}
+	armed, ok := operators.StateArmed(value)
+	if !ok || armed == operators.Never {
+		return nil, false
+	}
+	return appendEntry(nil, armed, string(id)), true
+}
+
+const signBit = 1 << 63
+
+func appendEntry(dst []byte, at operators.EventTime, id string) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(at)^signBit)
+	return append(dst, id...)
+}
+
+func parseEntry(entry []byte) (timer, bool) {
+	if len(entry) < 9 {
+		return timer{}, false
+	}
+	return timer{at: operators.EventTime(binary.BigEndian.Uint64(entry) ^ signBit), customer: string(entry[8:])}, true
+}

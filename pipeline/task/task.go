@@ -1,0 +1,513 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+
+	"lull/operators"
+)
+
+// Store is what a task needs of its state: the writes of the transaction under way over all that has been committed.
+type Store interface {
+	// Get returns the value under key; it is valid until the next call and must not be changed.
+	Get(key []byte) (value []byte, ok bool, err error)
+	Set(key, value []byte) error
+	Delete(key []byte) error
+	// ScanIndex yields the entries of the timer index (IndexEntry) from one on, ascending. Entries may be stale: their customer's timer stands
+	// elsewhere by now.
+	ScanIndex(from []byte, yield func(entry []byte) bool) error
+	// DropIndexBelow says that the index entries below bound are dead.
+	DropIndexBelow(bound []byte)
+}
+
+// Models gives a task the bodies of the models that it has adopted.
+type Models interface {
+	// Model returns the model with this Ref, nil if there is none.
+	Model(ref uint32) *operators.Model
+}
+
+// Config is the configuration of tasks. It has no defaults of its own: package pipeline derives it from the settings.
+type Config struct {
+	// LatenessMs is how far the watermark stays behind the highest event time, in milliseconds.
+	LatenessMs int64
+	// JumpMaxMs is the greatest step forward in time, in milliseconds, that is believed of fewer than three customers; 0 for no limit.
+	JumpMaxMs int64
+	// EventClock is set under clock: event, where Env.Now is the watermark.
+	EventClock bool
+	// CachedCustomers is how many customers are kept decoded.
+	CachedCustomers int
+	// TimersLoaded is how many deadlines are loaded at once.
+	TimersLoaded int
+}
+
+// Outcome says what became of a record.
+type Outcome uint8
+
+// The outcomes of a record.
+const (
+	// Unfinished: the budget ended between two deadlines that come before the record. Apply it again in the next transaction.
+	Unfinished Outcome = iota
+	// Applied: the record changed its customer, or could have.
+	Applied
+	// Repeated: the record lies below the position, so it has been applied before.
+	Repeated
+	// Duplicate: the message id has been seen before.
+	Duplicate
+	// Late: the event is older than the watermark and no fact.
+	Late
+	// Rejected: the chain refused the event; Task.Refusal says why.
+	Rejected
+)
+
+// Budget bounds the work of one transaction.
+type Budget struct {
+	// Outputs is how many outputs may still be made before deadlines must wait for the next transaction.
+	Outputs int
+	// Expired reports whether the transaction's time is up.
+	Expired func() bool
+}
+
+func (b *Budget) spent(outputs int) bool { return outputs >= b.Outputs || b.Expired() }
+
+// Task is all work of one partition. It is used by one goroutine at a time.
+//
+// Between transactions the store holds all that the task knows, but for what can be read from it again: customers and timers.
+type Task struct {
+	cfg    Config
+	chain  *operators.Chain
+	store  Store
+	models Models
+
+	meta    Meta
+	changed bool // something is to be written in this transaction
+	out     operators.Outbox
+	refusal operators.Rejection
+
+	customers customers
+	touched   []*customer
+	timers    timers
+	pre       operators.Customer // the customer before the step under way
+	parts     parts
+	env       operators.Env
+	now       operators.EventTime
+
+	// returning is the customer whose record is being applied: who is silent no more.
+	returning string
+	returnAt  operators.EventTime
+
+	keyBuf, valueBuf []byte
+}
+
+// customer is a decoded customer in the cache.
+type customer struct {
+	operators.Customer
+	touched bool // changed in the transaction under way
+}
+
+// Open returns the task of a store. An empty store is a task that has seen nothing.
+func Open(cfg Config, chain *operators.Chain, store Store, models Models) (*Task, error) {
+	t := &Task{
+		cfg: cfg, chain: chain, store: store, models: models,
+		timers: timers{store: store, chunk: cfg.TimersLoaded},
+	}
+	t.parts.task = t
+	t.customers.max = cfg.CachedCustomers
+	if err := t.readMeta(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Task) readMeta() error {
+	value, ok, err := t.store.Get(MetaKey)
+	if err != nil {
+		return fmt.Errorf("reading the meta record: %w", err)
+	}
+	if !ok {
+		t.meta = NewMeta()
+		return nil
+	}
+	t.meta, err = DecodeMeta(value)
+	return err
+}
+
+// Meta returns the task's meta record, to be read and, for topic ids, settings and gaps, changed before the task's next Finish.
+func (t *Task) Meta() *Meta { return &t.meta }
+
+// Begin begins a transaction at the wall instant now, which is used only if the clock is not the events'.
+func (t *Task) Begin(now operators.EventTime) { t.now = now }
+
+// Outputs returns the outputs of the transaction so far, in order. They are valid until Committed or Aborted.
+func (t *Task) Outputs() []operators.Output { return t.out.Outputs }
+
+// Refusal returns why the last record was Rejected.
+func (t *Task) Refusal() operators.Rejection { return t.refusal }
+
+// Soonest returns the earliest armed deadline that has been loaded, and how many have; Never if none.
+func (t *Task) Soonest() (at operators.EventTime, loaded int) {
+	if len(t.timers.near) == 0 {
+		return operators.Never, 0
+	}
+	return t.timers.near[0].at, len(t.timers.near)
+}
+
+// Changed reports whether the transaction has something to write.
+func (t *Task) Changed() bool { return t.changed }
+
+// Adopt records that a model is in force from here on, or from its EffectiveAt if that is later. A model adopted before is left alone.
+func (t *Task) Adopt(m *operators.Model) {
+	for _, a := range t.meta.Adoptions {
+		if a.Ref == m.Ref() {
+			return
+		}
+	}
+	t.meta.adopt(m.Ref(), m.EffectiveAt)
+	t.changed = true
+}
+
+// Skip passes over a record that is none of the task's: a transaction marker, or one that is a dead letter already.
+func (t *Task) Skip(offset int64) Outcome {
+	if offset < t.meta.Position {
+		return Repeated
+	}
+	t.passed(offset)
+	return Applied
+}
+
+// Mark applies a time mark: no event at or before at will come any more.
+func (t *Task) Mark(offset int64, at operators.EventTime, b *Budget) (Outcome, error) {
+	if offset < t.meta.Position {
+		return Repeated, nil
+	}
+	t.advance(at)
+	done, err := t.FireDue(b)
+	if !done || err != nil {
+		return Unfinished, err
+	}
+	t.passed(offset)
+	return Applied, nil
+}
+
+// AdvanceClock moves the watermark to an instant that the wall clock proves. The deadlines that it releases are fired by FireDue.
+func (t *Task) AdvanceClock(to operators.EventTime) { t.advance(to) }
+
+func (t *Task) advance(to operators.EventTime) {
+	if to > t.meta.Watermark {
+		t.meta.advance(to)
+		t.changed = true
+	}
+}
+
+// Apply applies an event. The deadlines that it releases fire first: all that the watermark has reached, then its own customer's up to its time.
+func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, error) {
+	if offset < t.meta.Position {
+		return Repeated, nil
+	}
+	proves := event.Kind.ProvesTime() && !event.Clamped
+	if !event.Clamped {
+		t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
+	}
+	t.changed = true
+	if proves {
+		t.returning, t.returnAt = event.Customer, event.Time
+	}
+	done, err := t.FireDue(b)
+	t.returning = ""
+	if !done || err != nil {
+		return Unfinished, err
+	}
+	outcome, err := t.applyToCustomer(event, proves)
+	if err != nil {
+		return Unfinished, err
+	}
+	t.passed(offset)
+	return outcome, nil
+}
+
+func (t *Task) passed(offset int64) { t.meta.Position, t.changed = offset+1, true }
+
+func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, error) {
+	if event.Time < t.meta.Watermark && !event.Kind.Fact() {
+		return Late, nil
+	}
+	c, err := t.load(event.Customer)
+	if err != nil {
+		return Unfinished, err
+	}
+	at := max(c.At, event.Time)
+	if proves {
+		err = t.releaseSilence(c, event.Time)
+	} else {
+		// What proves no time must not make the customer look silent either.
+		if known := max(c.At, min(event.Time, t.meta.Watermark)); known != operators.Unset {
+			at = known
+		}
+		err = t.releaseModels(c, at)
+	}
+	if err != nil {
+		return Unfinished, err
+	}
+	in := operators.Input{Kind: operators.EventInput, At: at, Event: event}
+	t.refusal = operators.Rejection{}
+	if err := t.step(c, &in); err != nil {
+		var p *panicError
+		if !errors.As(err, &p) {
+			return Unfinished, err
+		}
+		t.refusal = operators.Rejection{Reason: ReasonPanic, Detail: p.Error()}
+		return Rejected, t.arm(c)
+	}
+	outcome := Applied
+	switch {
+	case t.refusal.Reason != "":
+		outcome = Rejected
+	case t.out.Dropped != "":
+		outcome = Duplicate
+	}
+	return outcome, t.arm(c)
+}
+
+// FireDue fires the deadlines that the watermark has reached, in order of (deadline, customer). done is false if the budget ended first.
+func (t *Task) FireDue(b *Budget) (done bool, err error) {
+	for {
+		next, ok, err := t.timers.due(t.meta.Watermark)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			return true, nil
+		}
+		c, err := t.load(next.customer)
+		if err != nil {
+			return false, err
+		}
+		if c.Armed != next.at {
+			t.timers.pop()
+			continue
+		}
+		if b.spent(len(t.out.Outputs)) {
+			return false, nil
+		}
+		t.timers.pop()
+		if err := t.fire(c, next.at); err != nil {
+			return false, err
+		}
+	}
+}
+
+// fire lets a customer's armed timer go off. If their deadline has moved on since it was armed, it is armed there and nothing else happens.
+func (t *Task) fire(c *customer, at operators.EventTime) error {
+	c.Armed = operators.Never
+	t.touch(c)
+	err := t.release(c, at, func() operators.EventTime { next, _ := t.chain.Deadlines(&c.Customer); return next })
+	var p *panicError
+	if errors.As(err, &p) {
+		// The customer stays as they were, without a timer until their next event.
+		t.reject(c, at, p)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.arm(c)
+}
+
+// releaseSilence fires the customer's silence deadlines up to the time of their own event. Sessions wait for the watermark.
+func (t *Task) releaseSilence(c *customer, until operators.EventTime) error {
+	t.returning, t.returnAt = c.ID, until
+	err := t.release(c, until, func() operators.EventTime { _, next := t.chain.Deadlines(&c.Customer); return next })
+	t.returning = ""
+	var p *panicError
+	if errors.As(err, &p) {
+		t.reject(c, until, p)
+		return nil
+	}
+	return err
+}
+
+// releaseModels lets the models up to an instant come into force for the customer.
+func (t *Task) releaseModels(c *customer, until operators.EventTime) error {
+	return t.release(c, until, func() operators.EventTime { return operators.Never })
+}
+
+// release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time.
+func (t *Task) release(c *customer, until operators.EventTime, next func() operators.EventTime) error {
+	for {
+		deadline := next()
+		if a, ok := t.nextAdoption(c); ok && a.At <= min(until, deadline) {
+			if err := t.applyModel(c, a); err != nil {
+				return err
+			}
+			continue
+		}
+		if deadline > until {
+			return nil
+		}
+		in := operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returning == c.ID && deadline <= t.returnAt}
+		if err := t.step(c, &in); err != nil {
+			return err
+		}
+		if again := next(); again <= deadline {
+			return &panicError{operator: "chain", cause: fmt.Sprintf("the deadline %s is still due after it fired (%s)", deadline, again)}
+		}
+	}
+}
+
+// nextAdoption returns the first model that came into force after the one that the customer was last computed with.
+func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
+	list := t.meta.Adoptions
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Ref == c.Model {
+			list = list[i+1:]
+			break
+		}
+	}
+	if len(list) == 0 {
+		return Adoption{}, false
+	}
+	return list[0], true
+}
+
+func (t *Task) applyModel(c *customer, a Adoption) error {
+	c.Model = a.Ref
+	t.touch(c)
+	if c.Purchases.Count == 0 {
+		return nil // there is nothing that a model could say
+	}
+	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: max(a.At, c.At)})
+}
+
+// step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
+// same, and the error is a *panicError.
+func (t *Task) step(c *customer, in *operators.Input) (err error) {
+	t.touch(c)
+	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.now}
+	if t.cfg.EventClock {
+		t.env.Now = t.meta.Watermark
+	}
+	if c.Model != 0 {
+		if t.env.Model = t.models.Model(c.Model); t.env.Model == nil {
+			return fmt.Errorf("model %08x, which customers were scored with, is not among the models: was the models topic re-created?", c.Model)
+		}
+	}
+	t.pre.CopyFrom(&c.Customer)
+	t.parts.begin(c.ID)
+	c.Parts = &t.parts
+	outputs := len(t.out.Outputs)
+	defer func() {
+		if r := recover(); r != nil {
+			c.CopyFrom(&t.pre)
+			t.out.Outputs = t.out.Outputs[:outputs]
+			if t.parts.err != nil {
+				err = t.parts.err // the store failed, not the operator
+				return
+			}
+			err = &panicError{operator: t.out.Operator(), cause: fmt.Sprint(r)}
+		}
+	}()
+	t.chain.Step(&t.env, &c.Customer, in, &t.out)
+	if n := len(t.out.Outputs); n > outputs && t.out.Outputs[n-1].Kind == operators.RejectOutput {
+		t.refusal = t.out.Outputs[n-1].Reject
+		t.out.Outputs = t.out.Outputs[:outputs]
+		c.CopyFrom(&t.pre)
+		return nil
+	}
+	return t.parts.end()
+}
+
+// arm makes the customer's timer no later than their earliest deadline. A timer that is earlier stays: it is armed again when it goes off.
+func (t *Task) arm(c *customer) error {
+	next, _ := t.chain.Deadlines(&c.Customer)
+	if next < c.Armed {
+		c.Armed = next
+		t.timers.arm(timer{next, c.ID})
+	}
+	return nil
+}
+
+func (t *Task) touch(c *customer) {
+	if !c.touched {
+		c.touched = true
+		t.changed = true
+		t.touched = append(t.touched, c)
+	}
+}
+
+// load returns the customer, who is new if nothing is known of them.
+func (t *Task) load(id string) (*customer, error) {
+	if c := t.customers.get(id); c != nil {
+		return c, nil
+	}
+	t.keyBuf = CustomerKey(t.keyBuf[:0], id)
+	state, ok, err := t.store.Get(t.keyBuf)
+	if err != nil {
+		return nil, fmt.Errorf("reading a customer: %w", err)
+	}
+	c := &customer{Customer: *operators.NewCustomer(id)}
+	if ok {
+		if err := c.DecodeState(state); err != nil {
+			return nil, fmt.Errorf("reading the customer under key %q: %w", t.keyBuf, err)
+		}
+	}
+	t.customers.put(c)
+	return c, nil
+}
+
+// Finish writes what the transaction changed into the store. The caller then makes the store's writes and the outputs durable, and says
+// Committed or Aborted.
+func (t *Task) Finish() error {
+	for _, c := range t.touched {
+		t.keyBuf = CustomerKey(t.keyBuf[:0], c.ID)
+		t.valueBuf = c.AppendState(t.valueBuf[:0])
+		if err := t.store.Set(t.keyBuf, t.valueBuf); err != nil {
+			return fmt.Errorf("writing a customer: %w", err)
+		}
+	}
+	t.valueBuf = t.meta.Append(t.valueBuf[:0])
+	if err := t.store.Set(MetaKey, t.valueBuf); err != nil {
+		return fmt.Errorf("writing the meta record: %w", err)
+	}
+	t.latestScoresOnly()
+	return nil
+}
+
+// latestScoresOnly keeps of each customer's score rows the last: scores is a table.
+func (t *Task) latestScoresOnly() {
+	last := make(map[string]int, len(t.touched))
+	for i := range t.out.Outputs {
+		if t.out.Outputs[i].Kind == operators.ScoreOutput {
+			last[t.out.Outputs[i].Customer] = i
+		}
+	}
+	kept := t.out.Outputs[:0]
+	for i := range t.out.Outputs {
+		o := &t.out.Outputs[i]
+		if o.Kind == operators.ScoreOutput && last[o.Customer] != i {
+			continue
+		}
+		kept = append(kept, *o)
+	}
+	t.out.Outputs = kept
+}
+
+// Committed ends a transaction that is durable.
+func (t *Task) Committed() {
+	for _, c := range t.touched {
+		c.touched = false
+	}
+	t.touched, t.changed = t.touched[:0], false
+	t.out.Reset()
+	if bound := t.timers.settle(); bound != nil {
+		t.store.DropIndexBelow(bound)
+	}
+	t.customers.rotate()
+}
+
+// Aborted ends a transaction that is not: the task forgets it and goes back to what the store holds, which by now must be without it.
+func (t *Task) Aborted() error {
+	t.touched, t.changed = t.touched[:0], false
+	t.out.Reset()
+	t.timers.reset()
+	t.customers.clear()
+	return t.readMeta()
+}
