@@ -1,0 +1,98 @@
+# The commands of the project; `make help` lists them. CONTRIBUTING.md says when to use which.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# What is tested is what is shipped: a static binary. Only the race detector needs cgo.
+export CGO_ENABLED := 0
+
+# Arguments of `lull demo`, as in: make demo ARGS="--kill 5 --json"
+ARGS ?=
+# How long each benchmark runs.
+BENCHTIME ?= 3s
+# The first of the two ports of the broker of test-kafka.
+KAFKA_PORT ?= 29392
+
+# Tools are built from source once, under names that carry their version, and not through go.mod: their
+# dependencies are none of ours. A new version here is a new file there, so it is installed by itself.
+GOLANGCI_LINT_VERSION := v2.15.0
+SHFMT_VERSION := v3.14.1
+GOLANGCI_LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+SHFMT := bin/tools/shfmt-$(SHFMT_VERSION)
+SHFMT_STYLE := --indent 2 --case-indent
+
+SCRIPTS := .ci/run deploy/local/kafka
+
+# $(call install,MODULE PATH OF THE COMMAND,VERSION) builds the command and gives it the target's name.
+install = GOBIN="$$PWD/bin/tools" go install $(1)@$(2) && mv "bin/tools/$(notdir $(1))" $@
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: build ## show lull at work on the CDNOW purchases; ARGS="--kill 5 --json" passes arguments on
+	@bin/lull demo $(ARGS)
+
+.PHONY: build
+build: ## build bin/lull
+	go build -o bin/lull ./cmd/lull
+
+.PHONY: test
+test: ## all tests that need only Go, with assertions on
+	go test -tags invariants -shuffle=on -timeout 5m ./...
+
+.PHONY: test-race
+test-race: ## the same tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 15m ./...
+
+.PHONY: test-kafka
+test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17 and Maven)
+	@dir=$$(mktemp -d); \
+	trap '[[ ! -f $$dir/bootstrap ]] || deploy/local/kafka stop "$$dir"; rm -rf "$$dir"' EXIT; \
+	deploy/local/kafka start "$$dir" --port $(KAFKA_PORT); \
+	export LULL_TEST_BROKERS=$$(deploy/local/kafka bootstrap "$$dir"); \
+	echo "LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/..."; \
+	go test -tags invariants -count=1 -p 1 -timeout 15m ./pipeline/... ./cmd/...
+
+.PHONY: bench
+bench: ## run the benchmarks; BENCHTIME=10s runs each longer
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./benchmarks/...
+
+.PHONY: fmt
+fmt: $(GOLANGCI_LINT) $(SHFMT) ## format Go and shell sources
+	$(GOLANGCI_LINT) fmt
+	$(SHFMT) $(SHFMT_STYLE) --write $(SCRIPTS)
+
+.PHONY: generate
+generate: ## write the generated files anew
+	go generate ./...
+
+.PHONY: check
+check: lint check-generated check-tidy test-race ## what a change must pass: all the checks, then the tests
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) $(SHFMT) ## format and static analysis of Go and shell sources
+	$(GOLANGCI_LINT) run
+	# The linters see the build with assertions, vet the one without.
+	go vet ./...
+	$(SHFMT) $(SHFMT_STYLE) --diff $(SCRIPTS)
+	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); fi
+
+.PHONY: check-generated
+check-generated: ## fail if go generate changes a file
+	@state() { git status --porcelain; git diff; }; \
+	before=$$(state); go generate ./...; \
+	[[ $$before == "$$(state)" ]] || { echo "generated files are out of date: commit what make generate wrote"; exit 1; }
+
+.PHONY: check-tidy
+check-tidy: ## fail if go.mod or go.sum lack something or hold too much
+	go mod tidy -diff
+
+$(GOLANGCI_LINT):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))
+
+$(SHFMT):
+	$(call install,mvdan.cc/sh/v3/cmd/shfmt,$(SHFMT_VERSION))
