@@ -1,0 +1,81 @@
+package bgnbd
+
+import "math"
+
+// rootBracketUlps is the width, in units of the last place, at which FallsBelow stops.
+const rootBracketUlps = 4
+
+// FallsBelow returns the smallest T in [lo, hi] with f(T) <= level, for an f that does not grow; ok is false if there is
+// none, that is if f(hi) is above the level. f is called between 2 and some 20 times, seldom more; never more than four
+// times as often as by bisection.
+//
+// The guarantee holds also when rounding makes f uneven: f(T) <= level as computed, and either T is lo or f is above the
+// level at some point at most 4 units in the last place before T.
+//
+// The method is Chandrupatla's (1997), A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear
+// function without using derivatives, Advances in Engineering Software 28: inverse quadratic interpolation where three
+// points say that it is safe, else bisection; with a bisection forced where three steps have not halved the bracket.
+func FallsBelow(f func(T float64) float64, level, lo, hi float64) (T float64, ok bool) {
+	below := hi // f(below) <= level
+	fBelow := f(below) - level
+	if !(fBelow <= 0) {
+		return 0, false
+	}
+	above := lo // f(above) > level
+	fAbove := f(above) - level
+	if fAbove <= 0 {
+		return above, true
+	}
+	fraction := 0.5 // where to look next, from newest towards the other end
+	newest, fNewest, other, fOther := below, fBelow, above, fAbove
+	halvedWidth, slowSteps := below-above, 0
+	for {
+		width := below - above
+		resolution := rootBracketUlps * 0.5 * ulp(below)
+		if width <= 2*resolution {
+			return below, true
+		}
+		least := min(resolution/width, 0.5)
+		x := newest + float64(min(max(fraction, least), 1-least)*(other-newest))
+		if !(above < x && x < below) {
+			return below, true
+		}
+		fx := f(x) - level
+		previous, fPrevious := newest, fNewest // the point that leaves the bracket
+		if (fx <= 0) != (fNewest <= 0) {
+			previous, fPrevious = other, fOther
+			other, fOther = newest, fNewest
+		}
+		newest, fNewest = x, fx
+		if fx <= 0 {
+			below = x
+		} else {
+			above = x
+		}
+		slowSteps++
+		if width := below - above; width <= halvedWidth/2 {
+			halvedWidth, slowSteps = width, 0
+		}
+		fraction = 0.5
+		if slowSteps < 3 {
+			fraction = interpolate(newest, fNewest, other, fOther, previous, fPrevious)
+		}
+	}
+}
+
+// interpolate returns where between a (0) and b (1) the inverse parabola through three points has its zero, or 0.5 where
+// Chandrupatla's criterion finds that parabola not monotone.
+func interpolate(a, fa, b, fb, c, fc float64) float64 {
+	xi := (a - b) / (c - b)
+	phi := (fa - fb) / (fc - fb)
+	if !(float64(phi*phi) < xi && float64((1-phi)*(1-phi)) < 1-xi) {
+		return 0.5
+	}
+	return float64(fa/(fb-fa)*(fc/(fb-fc))) + float64((c-a)/(b-a)*(fa/(fc-fa))*(fb/(fc-fb)))
+}
+
+// ulp returns the distance from |x| to the next greater float64.
+func ulp(x float64) float64 {
+	x = math.Abs(x)
+	return math.Nextafter(x, math.Inf(1)) - x
+}
