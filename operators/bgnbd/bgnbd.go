@@ -105,7 +105,7 @@ func (p Params) lnDeathOdds(x int) float64 {
 
 // PAlive returns the probability in (0, 1] that a customer is still active at age T; it becomes 0 below the range of
 // float64. It falls with T. Under BG/NBD it is 1 when X is 0, at any age: never rank one-time buyers by it.
-// Fader, Hardie & Lee (2008), Computing P(alive) using the BG/NBD model, eq. 7; Batislam et al. (2007).
+// Fader, Hardie & Lee (2008), Computing P(alive) using the BG/NBD Model; Batislam et al. (2007).
 func (p Params) PAlive(h History) float64 {
 	n := p.R + float64(h.X)
 	silence := math.Log1p((h.T - h.TX) / (p.Alpha + h.TX))

@@ -1,0 +1,75 @@
+// Package gammagamma is the arithmetic of the Gamma-Gamma model of spend per purchase.
+//
+// The amounts of a customer vary around a mean of their own with shape p, and the means vary among customers: an amount is
+// Gamma(p, rate ν), and ν ~ Gamma(q, rate v). Spend is assumed to be independent of how often the customer buys. Sources:
+// Fader, Hardie & Lee (2005), RFM and CLV: Using Iso-Value Curves for Customer Base Analysis, Journal of Marketing Research
+// 42(4); Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value.
+//
+// Amounts are in one unit of money, the caller's; v is in the same unit, p and q have none. Every function is pure and safe
+// for concurrent use. Parameters that Validate refuses give results without meaning.
+package gammagamma
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"lull/operators/gammaratio"
+)
+
+// Params are the population parameters of the model.
+type Params struct {
+	P float64 // shape of one customer's amounts
+	Q float64 // shape of the customers' rates; above 1, or the population has no mean
+	V float64 // rate of the customers' rates, an amount of money
+}
+
+// Validate reports every parameter that is not finite, p or v not above 0, and q not above 1.
+func (p Params) Validate() error {
+	var errs []error
+	for _, c := range []struct {
+		name       string
+		value, low float64
+	}{{"p", p.P, 0}, {"q", p.Q, 1}, {"v", p.V, 0}} {
+		if !(c.value > c.low) || math.IsInf(c.value, 1) {
+			errs = append(errs, fmt.Errorf("%s is %v, must be finite and above %v", c.name, c.value, c.low))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Mean returns the expected amount of a customer's next purchases, given x purchases that together came to spend. For x = 0,
+// when spend is 0, it is the mean of the population, p v/(q−1). The model is fitted on repeat purchases, so x and spend leave
+// out the first. Fader & Hardie (2013): a weighted mean of the population's mean and the customer's.
+func (p Params) Mean(x int, spend float64) float64 {
+	return p.P * (p.V + spend) / (float64(p.P*float64(x)) + p.Q - 1)
+}
+
+// LogLikelihood returns the logarithm of the likelihood of the mean amount spend/x, for x >= 1 and spend > 0: the model
+// knows neither customers without a repeat purchase nor such as spent nothing. Fader & Hardie (2013).
+func (p Params) LogLikelihood(x int, spend float64) float64 {
+	ll, _ := p.Gradient(x, spend)
+	return ll
+}
+
+// Gradient returns LogLikelihood and its derivatives by ln p, ln q and ln v, in this order.
+func (p Params) Gradient(x int, spend float64) (ll float64, d [3]float64) {
+	n := float64(x)
+	shape := p.P * n // of the summed spend
+	fromShape, byShape := gammaratio.Log(shape, p.Q)
+	fromQ, byQ := gammaratio.Log(p.Q, shape)
+	// −ln B(px, q), of which the greater argument goes into the ratio: its own ln Γ would cancel most digits.
+	lnGammaLesser, _ := math.Lgamma(min(shape, p.Q))
+	lnInverseBeta := fromShape - lnGammaLesser
+	if p.Q > shape {
+		lnInverseBeta = fromQ - lnGammaLesser
+	}
+	// ln of spend's and of v's part in their sum; one of the two is near 0 and needs its digits.
+	lnSpendPart, lnVPart := -math.Log1p(p.V/spend), -math.Log1p(spend/p.V)
+
+	ll = lnInverseBeta + float64(p.Q*lnVPart) + float64(shape*lnSpendPart) - math.Log(spend/n)
+	d[0] = shape * (byShape + lnSpendPart)
+	d[1] = p.Q * (byQ + lnVPart)
+	d[2] = (float64(p.Q*spend) - float64(shape*p.V)) / (spend + p.V)
+	return ll, d
+}
