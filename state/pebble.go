@@ -1,0 +1,367 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// The names in a store's directory.
+const (
+	pebbleDir = "pebble" // Pebble's own
+	tablesDir = "tables" // where a flush builds its table before Pebble takes it over; what a crash leaves there is removed
+)
+
+// l0SublevelsMax is the number of overlapping generations of tables at which a flush waits for compactions: reads look into each. Pebble's
+// own limit, at which writes stop, holds for its memtables only. A hundred would still work; 20 keeps a read that misses below 10 µs.
+const l0SublevelsMax = 20
+
+// diskWrites is the category under which Pebble's file systems count our writes.
+const diskWrites = vfs.DiskWriteCategory("lull-flush")
+
+// pebbleStore is the Backing that a DB uses.
+//
+// Every write is one sorted table that is built and synced beside Pebble and then handed to it whole: atomic, durable when the write returns,
+// without a write-ahead log and without passing through a memtable. docs/adr/0003-pebble-wal.md has the measurement.
+type pebbleStore struct {
+	dir     string
+	fs      vfs.FS
+	db      *pebble.DB
+	tables  sstable.WriterOptions
+	lock    *pebble.Lock
+	cache   *pebble.Cache
+	writing sync.Mutex // one table is built at a time: flushes share the disk, and the file's name
+
+	compacted        chan error // the outcome of a compaction that ended since the last look; capacity 1
+	backgroundErrors atomic.Int64
+	corruptTables    atomic.Int64
+}
+
+// openPebble opens or makes the store in o.Dir.
+func openPebble(o *Options) (_ *pebbleStore, err error) {
+	s := &pebbleStore{dir: o.Dir, fs: o.FS, compacted: make(chan error, 1)}
+	if err := s.makeDirs(); err != nil {
+		return nil, err
+	}
+	if s.lock, err = pebble.LockDirectory(s.fs.PathJoin(s.dir, pebbleDir), s.fs); err != nil {
+		return nil, fmt.Errorf("locking it (does another process use it?): %w", err)
+	}
+	s.cache = pebble.NewCache(o.CacheBytes)
+	options := s.options(o)
+	options.EnsureDefaults()
+	if s.db, err = pebble.Open(s.fs.PathJoin(s.dir, pebbleDir), options); err != nil {
+		s.cache.Unref()
+		return nil, errors.Join(openError(err), s.lock.Close())
+	}
+	s.tables = options.MakeWriterOptions(0, s.db.TableFormat())
+	if err := s.checkFormat(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// openError gives Pebble's error on opening its kind.
+func openError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) { // of a file that the store's own list of files names
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return storeError(err)
+}
+
+// storeError gives an error of Pebble's its kind.
+func storeError(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// makeDirs makes the store's directories if they are not there, and removes what an interrupted flush has left.
+func (s *pebbleStore) makeDirs() error {
+	if err := s.makeDir(s.dir); err != nil {
+		return err
+	}
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		return err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" }) // of a freshly mounted volume
+	if len(names) > 0 && !slices.Contains(names, pebbleDir) {
+		return fmt.Errorf("%w: the directory holds %q", ErrForeign, names[0])
+	}
+	// Pebble's directory first: by it the next opening knows the directory as ours.
+	if err := s.makeDir(s.fs.PathJoin(s.dir, pebbleDir)); err != nil {
+		return err
+	}
+	tables := s.fs.PathJoin(s.dir, tablesDir)
+	if err := s.fs.RemoveAll(tables); err != nil {
+		return err
+	}
+	return s.makeDir(tables)
+}
+
+// makeDir makes a directory and its parents, unless they are there, such that a crash does not lose them with all that is in them.
+func (s *pebbleStore) makeDir(dir string) error {
+	if _, err := s.fs.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := s.fs.PathDir(dir)
+	if err := s.makeDir(parent); err != nil {
+		return err
+	}
+	if err := s.fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := s.syncDir(parent); err != nil {
+		return fmt.Errorf("syncing directory %s: %w", parent, err)
+	}
+	return nil
+}
+
+func (s *pebbleStore) syncDir(dir string) error {
+	f, err := s.fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// options are Pebble's settings, each explicit where it matters.
+func (s *pebbleStore) options(o *Options) *pebble.Options {
+	p := &pebble.Options{
+		FS:    s.fs,
+		Lock:  s.lock,
+		Cache: s.cache, // one for all partitions: the hot ones take what they need
+		// Fixed for a store's life; the names are written into every table.
+		Comparer: pebble.DefaultComparer,
+		Merger:   pebble.DefaultMerger,
+		// A constant, not FormatNewest: a newer library must not move stores to a format that the version before cannot open.
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		// Nothing passes through the memtable, so there is nothing to log, and the memtable need not be large. Were there something in it, it
+		// would be flushed before a table over the same keys is taken over, instead of needing the log.
+		DisableWAL:   true,
+		MemTableSize: 1 << 20,
+		MaxOpenFiles: o.OpenFilesMax,
+		// One flush of a partition is one L0 table, so sublevels count flushes per partition. Compacting at 4 keeps a read at few tables;
+		// lower rewrites the base level more often.
+		L0CompactionThreshold:     4,
+		L0CompactionFileThreshold: 500,
+		LBaseMaxBytes:             64 << 20,
+		// Two, as tasks leave the second core idle for moments; more would compete with them.
+		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
+		Logger:                     silence{dir: s.dir},
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(error) { s.backgroundErrors.Add(1) },
+			DataCorruption:  func(pebble.DataCorruptionInfo) { s.corruptTables.Add(1) }, // the reader has the error
+			CompactionEnd: func(info pebble.CompactionInfo) {
+				select {
+				case s.compacted <- info.Err:
+				default:
+				}
+			},
+		},
+	}
+	p.Experimental.DisableIngestAsFlushable = func() bool { return true } // it would need the log
+	for i := range p.Levels {
+		p.Levels[i].BlockSize = 4 << 10                   // keys are scattered: a larger block reads more for one record
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // 1 % of needless reads for 10 bits per key
+		p.Levels[i].FilterType = pebble.TableFilter       // one filter per table
+	}
+	p.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	return p
+}
+
+// silence is Pebble's logger: what matters is returned or counted. Fatalf is called when Pebble cannot say any more what is on disk, above
+// all when its manifest cannot be written, and must not return: the process ends as if it had been killed, which loses nothing.
+type silence struct{ dir string }
+
+func (silence) Infof(string, ...any)  {}
+func (silence) Errorf(string, ...any) {}
+
+func (l silence) Fatalf(format string, args ...any) {
+	panic(fmt.Sprintf("state store in %s: %s", l.dir, fmt.Sprintf(format, args...)))
+}
+
+// checkFormat checks that the store is ours and of a format we read. An empty one, new or interrupted while being made, becomes ours.
+func (s *pebbleStore) checkFormat() error {
+	value, ok, err := s.Get(formatKey)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		if key, _, err := s.next(nil); err != nil || key != nil {
+			return errors.Join(err, fmt.Errorf("%w: Pebble store without our format key", ErrForeign))
+		}
+		return s.Write(Span{}, func(yield func(key, value []byte) bool) {
+			yield(formatKey, append([]byte(formatMagic), FormatVersion))
+		})
+	}
+	version, ours := bytes.CutPrefix(value, []byte(formatMagic))
+	if !ours || len(version) != 1 {
+		return fmt.Errorf("%w: its format key holds %q", ErrForeign, value)
+	}
+	if version[0] != FormatVersion {
+		return fmt.Errorf("%w: version %d; this program reads version %d", ErrFormat, version[0], FormatVersion)
+	}
+	return nil
+}
+
+// Get implements Backing.
+func (s *pebbleStore) Get(key []byte) (value []byte, ok bool, err error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.readError(key, err)
+	}
+	value = copyValue(v)
+	if err := closer.Close(); err != nil {
+		return nil, false, s.readError(key, err)
+	}
+	return value, true, nil
+}
+
+func (s *pebbleStore) readError(key []byte, err error) error {
+	return fmt.Errorf("reading key %x of the state store in %s: %w", key, s.dir, storeError(err))
+}
+
+// Scan implements Backing.
+func (s *pebbleStore) Scan(lo, hi []byte, yield func(key, value []byte) bool) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return s.readError(lo, err)
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(s.readError(it.Key(), err), it.Close())
+		}
+		if !yield(it.Key(), value) {
+			break
+		}
+	}
+	if err := it.Close(); err != nil {
+		return s.readError(lo, err)
+	}
+	return nil
+}
+
+// next returns the first key at or above lo, and its value; a nil key if there is none.
+func (s *pebbleStore) next(lo []byte) (key, value []byte, err error) {
+	err = s.Scan(lo, nil, func(k, v []byte) bool {
+		key, value = bytes.Clone(k), bytes.Clone(v)
+		return false
+	})
+	return key, value, err
+}
+
+// partitionOf returns the partition that a key belongs to; ok is false for a key of the store itself and for none.
+func partitionOf(key []byte) (n int32, ok bool) {
+	if len(key) < prefixBytes || key[0] >= 0x80 {
+		return 0, false
+	}
+	return int32(binary.BigEndian.Uint32(key)), true
+}
+
+// Write implements Backing.
+func (s *pebbleStore) Write(drop Span, writes iter.Seq2[[]byte, []byte]) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.awaitCompactions(); err != nil {
+		return err
+	}
+	path := s.fs.PathJoin(s.dir, tablesDir, "flush.sst")
+	if err := s.build(path, drop, writes); err != nil {
+		return errors.Join(fmt.Errorf("building table %s: %w", path, err), s.removeTable(path))
+	}
+	if err := s.db.Ingest(context.Background(), []string{path}); err != nil {
+		return errors.Join(fmt.Errorf("taking over table %s: %w", path, storeError(err)), s.removeTable(path))
+	}
+	return nil
+}
+
+// build makes a table of a write. All of a table takes effect at once, its range deletion below its keys, which is why drop holds none of them.
+func (s *pebbleStore) build(path string, drop Span, writes iter.Seq2[[]byte, []byte]) error {
+	f, err := s.fs.Create(path, diskWrites)
+	if err != nil {
+		return err
+	}
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), s.tables)
+	if !drop.Empty() {
+		err = w.DeleteRange(drop.Lo, drop.Hi)
+	}
+	for key, value := range writes {
+		if err != nil {
+			break
+		}
+		if value == nil {
+			err = w.Delete(key)
+		} else {
+			err = w.Set(key, value)
+		}
+	}
+	// Closing syncs the file; after an error it only closes it, and answers with that error.
+	return errors.Join(err, w.Close())
+}
+
+// removeTable removes a table that is not to be taken over. That there is none is fine.
+func (s *pebbleStore) removeTable(path string) error {
+	if err := s.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// awaitCompactions waits while there are too many sublevels in L0. A compaction that fails meanwhile, on a full disk say, ends the wait.
+func (s *pebbleStore) awaitCompactions() error {
+	for s.db.Metrics().Levels[0].Sublevels > l0SublevelsMax {
+		if err := <-s.compacted; err != nil {
+			return fmt.Errorf("waiting for compactions: %w", storeError(err))
+		}
+	}
+	return nil
+}
+
+// drop removes a span of keys by leaving them out of the store's list of tables: no tombstone, nothing to compact.
+func (s *pebbleStore) drop(span Span) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return storeError(s.db.Excise(context.Background(), pebble.KeyRange{Start: span.Lo, End: span.Hi}))
+}
+
+// metrics sets Pebble's part of m.
+func (s *pebbleStore) metrics(m *Metrics) {
+	p := s.db.Metrics()
+	total := p.Total()
+	m.DiskBytes = int64(p.DiskSpaceUsage())
+	m.Tables = total.TablesCount
+	m.ReadAmplification = int64(p.ReadAmp())
+	m.CompactionDebtBytes = int64(p.Compact.EstimatedDebt)
+	m.FlushedBytes = int64(total.TableBytesIngested)
+	m.CompactedBytes = int64(total.TableBytesCompacted)
+	m.CacheBytes = p.BlockCache.Size
+	m.CacheHits, m.CacheMisses = p.BlockCache.Hits, p.BlockCache.Misses
+	m.FilterHits, m.FilterMisses = p.Filter.Hits, p.Filter.Misses
+	m.BackgroundErrors = s.backgroundErrors.Load()
+	m.CorruptTablesNoticed = s.corruptTables.Load()
+}
+
+func (s *pebbleStore) close() error {
+	err := s.db.Close()
+	s.cache.Unref()
+	return errors.Join(err, s.lock.Close())
+}
