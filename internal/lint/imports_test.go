@@ -1,0 +1,179 @@
+package lint
+
+import (
+	"fmt"
+	"go/ast"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// A door says what the packages in a room may import; everything else is closed to them. It binds the code that
+// is shipped: tests may bring whatever they measure with.
+type door struct {
+	room     []string // packages, relative to the root; the first door whose room matches holds
+	standard []string // packages of the standard library
+	closed   []string // exceptions from standard
+	others   []string // packages of other modules
+	ours     []string // packages of this module, relative to the root
+}
+
+var (
+	// pure is what a domain without clock, disk, network, goroutine and logger can do with.
+	pure = []string{
+		"bytes", "cmp", "encoding/binary", "errors", "fmt", "hash/...", "iter", "math", "slices", "sort",
+		"strconv", "strings", "unicode/utf8",
+	}
+	// hashes is a pure function too: ids of outputs are hashes of their causes.
+	hashes = []string{"github.com/cespare/xxhash/v2"}
+
+	all = []string{"..."}
+)
+
+// doors are the arrows of docs/ARCHITECTURE.md:
+//
+//	cmd -> pipeline/* -> operators/* <- schemas
+//	                  -> state
+//
+// A package that is not listed may import what it likes, within libraries.
+var doors = []door{
+	// Of the operators only clv, which assembles them, knows them all. The others know the vocabulary, and those
+	// that apply a model know its numbers.
+	{room: []string{"operators/clv"}, standard: pure, others: hashes, ours: []string{"operators/..."}},
+	{
+		room:     []string{"operators/score", "operators/segment", "operators/trigger"},
+		standard: pure, others: hashes,
+		ours: []string{"operators", "operators/bgnbd", "operators/gammagamma"},
+	},
+	{room: []string{"operators/bgnbd", "operators/gammagamma"}, standard: pure, ours: []string{"operators/gammaratio"}},
+	{room: []string{"operators/gammaratio"}, standard: pure},
+	// The support of the operators' tests; nothing that is shipped imports it.
+	{room: []string{"operators/optest"}, standard: all, others: all, ours: []string{"operators"}},
+	{room: []string{"operators"}, standard: pure, others: hashes},
+	{room: []string{"operators/..."}, standard: pure, others: hashes, ours: []string{"operators"}},
+
+	// Bytes in, bytes out.
+	{room: []string{"state"}, standard: all, others: []string{"github.com/cockroachdb/pebble/v2/..."}, ours: []string{"internal/..."}},
+	{room: []string{"schemas"}, standard: all, others: all, ours: []string{"operators", "internal/..."}},
+
+	// One partition, one goroutine: nothing to wait for, nothing to lock, no clock.
+	{
+		room:     []string{"pipeline/task"},
+		standard: all, closed: []string{"context", "sync/...", "time"},
+		others: hashes,
+		ours:   []string{"operators", "operators/clv", "internal/..."},
+	},
+	// The runtime, and the two other ways to drive the same task. None of them knows another.
+	{
+		room:     []string{"pipeline", "pipeline/sim", "pipeline/backfill"},
+		standard: all, others: all,
+		ours: []string{"pipeline/task", "state", "schemas", "operators/...", "internal/..."},
+	},
+	{room: []string{"internal/..."}, standard: all, others: all, ours: []string{"internal/..."}},
+}
+
+// checkImports holds the imports of shipped code against doors.
+func checkImports(repo *repository) (violations []string) {
+	for _, file := range repo.code {
+		if file.test {
+			continue
+		}
+		for _, d := range doors {
+			if !matches(d.room, file.dir) {
+				continue
+			}
+			for _, spec := range file.ast.Imports {
+				if pkg := imported(spec); !d.opens(pkg) {
+					violations = append(violations, fmt.Sprintf("%s: %s must not import %s", file.at(spec), file.dir, pkg))
+				}
+			}
+			break
+		}
+	}
+	return violations
+}
+
+// opens says whether the packages in the door's room may import pkg.
+func (d *door) opens(pkg string) bool {
+	if local, ok := local(pkg); ok {
+		return matches(d.ours, local)
+	}
+	if first, _, _ := strings.Cut(pkg, "/"); strings.Contains(first, ".") {
+		return matches(d.others, pkg)
+	}
+	return matches(d.standard, pkg) && !matches(d.closed, pkg)
+}
+
+// A library may be imported, in shipped code and in tests, only in some rooms.
+type library struct {
+	packages []string
+	rooms    []string // relative to the root
+	tests    []string // packages of it that any test may import
+	reason   string
+}
+
+var libraries = []library{
+	{
+		packages: []string{"github.com/twmb/franz-go/..."},
+		rooms:    []string{"pipeline", "cmd/...", "benchmarks/..."},
+		reason:   "only the runtime talks to Kafka",
+	},
+	{
+		packages: []string{"github.com/cockroachdb/pebble/..."},
+		rooms:    []string{"state"},
+		tests:    []string{"github.com/cockroachdb/pebble/v2/vfs"}, // a file system that can crash
+		reason:   "only state knows how bytes are stored",
+	},
+	{
+		packages: []string{"github.com/linkedin/goavro/...", "github.com/twmb/avro/..."},
+		rooms:    []string{"schemas"},
+		reason:   "only schemas knows the shapes of records",
+	},
+	{
+		packages: []string{"github.com/prometheus/...", "github.com/rs/zerolog/..."},
+		rooms:    []string{"pipeline/...", "cmd/..."},
+		reason:   "only the runtime reports",
+	},
+	{
+		packages: []string{module + "/cmd/...", module + "/benchmarks/...", module + "/deploy/..."},
+		reason:   "nothing builds on what stands at the end",
+	},
+	{
+		packages: []string{module + "/internal/lint"},
+		reason:   "it holds tests only",
+	},
+}
+
+// checkLibraries holds all imports against libraries. A test outside its package may import that package.
+func checkLibraries(repo *repository) (violations []string) {
+	for _, file := range repo.code {
+		for _, spec := range file.ast.Imports {
+			pkg := imported(spec)
+			if pkg == path.Join(module, file.dir) {
+				continue
+			}
+			for _, lib := range libraries {
+				if matches(lib.packages, pkg) && !matches(lib.rooms, file.dir) && !(file.test && matches(lib.tests, pkg)) {
+					violations = append(violations, fmt.Sprintf("%s: %s must not import %s: %s", file.at(spec), file.dir, pkg, lib.reason))
+				}
+			}
+		}
+	}
+	return violations
+}
+
+func imported(spec *ast.ImportSpec) string {
+	pkg, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		return spec.Path.Value // the parser takes no such file
+	}
+	return pkg
+}
+
+// local returns the path of one of our packages relative to the root.
+func local(pkg string) (string, bool) {
+	if pkg == module {
+		return ".", true
+	}
+	return strings.CutPrefix(pkg, module+"/")
+}
