@@ -112,14 +112,8 @@ func (p Params) PAlive(h History) float64 {
 	return logistic(-(p.lnDeathOdds(h.X) + float64(n*silence)))
 }
 
-// logistic returns 1/(1+exp(-v)), with full relative accuracy where it is small.
-func logistic(v float64) float64 {
-	if v < 0 {
-		e := math.Exp(v)
-		return e / (1 + e)
-	}
-	return 1 / (1 + math.Exp(-v))
-}
+// logistic returns 1/(1+exp(-v)).
+func logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
 
 // PBuy returns the probability that the customer buys again within the horizon, in [0, PAlive]. It falls with silence and
 // grows with the horizon. Both models: λ of a living customer is Gamma(r+x, α+T), and who is silent cannot drop out.

@@ -14,9 +14,10 @@ import "math"
 //
 //	E = C (1−exp(−eℓ))/e − exp(−eℓ) Σ t_m,  t_1 = B z,  t_{m+1} = t_m (e+m)(B+m) / ((C+m)(m+1)) z
 //
-// Two corners are left to byCount. With B far below zero (purchase rates nearly the same for all, and a customer who has
-// bought little yet) the terms alternate and grow before they fall. With eℓ large (a in the hundreds, or a horizon of many
-// times β) the exponential underflows, the sum overflows and takes some e h/β terms.
+// Three corners are left to byCount. With B far below zero (purchase rates nearly the same for all, and a customer who has
+// bought little yet) the terms alternate and grow before they fall. With C far above n (drop-out hardly visible, b in the
+// hundreds) the two parts nearly cancel. With eℓ large (a in the hundreds, or a horizon of many times β) the exponential
+// underflows, the sum overflows and takes some e h/β terms.
 
 // termsMax bounds every sum. It is reached only for a horizon of thousands of times α+T (z above 0.9998), where Euler's
 // series still has 13 digits, or one in which 200,000 purchases are likely, where the result is a little too low.
@@ -40,14 +41,14 @@ func (p Params) outlook(h History) outlook {
 	return o
 }
 
-// byCountIsBetter says that Euler's series would lose more than three digits to alternating terms, or need more than 43
-// powers of ten between its factor and its sum; l is ln(1+s) of the longest horizon asked for.
+// byCountIsBetter says that Euler's series would lose more than three digits, to alternating terms or to the difference of
+// its two parts, or need more than 43 powers of ten between its factor and its sum. l is ln(1+s) of the longest horizon.
 func (o *outlook) byCountIsBetter(l float64) bool {
-	return o.b < -12 && o.c < -o.b || o.e*l > 100
+	return o.b < -12 && o.c < -o.b || o.c > 1000*o.n || o.e*l > 100
 }
 
 // ExpectedIfAlive returns the expected number of purchases within the horizon of a customer who is alive at age T; 0 or
-// more. The relative error is below 1e-10, and below 1e-11 for a up to 20.
+// more. The relative error is below 1e-11.
 func (p Params) ExpectedIfAlive(h History, horizon float64) float64 {
 	o := p.outlook(h)
 	return o.expected(horizon)

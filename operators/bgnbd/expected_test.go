@@ -60,15 +60,17 @@ func TestSlowExpectationKnowsSimpleCases(t *testing.T) {
 func TestExpectationAgainstIntegral(t *testing.T) {
 	compare := func(t interface{ Fatalf(string, ...any) }, p Params, h History, horizon float64) {
 		got, want := p.ExpectedIfAlive(h, horizon), slowExpectedIfAlive(p, h, horizon)
-		if math.Abs(got-want) > 1e-10*want {
+		if math.Abs(got-want) > 1e-11*want {
 			t.Fatalf("%v %v within %v: %v purchases, want %v (relative error %.1e)", p, h, horizon, got, want, got/want-1)
 		}
-		if single := p.DiscountedIfAlive(h, 1, horizon, 0); math.Abs(single-want) > 1e-10*want {
+		if single := p.DiscountedIfAlive(h, 1, horizon, 0); math.Abs(single-want) > 1e-11*want {
 			t.Fatalf("%v %v: %v in one month of %v, want %v", p, h, single, horizon, want)
 		}
 	}
 	for _, family := range []Family{MBGNBD, BGNBD} {
-		for _, v := range [][4]float64{{0.5, 4.4, 700, 2000}, {0.5, 4.4, 3000, 20}, {50, 4.4, 1, 1}, {200, 100, 0.8, 2}, {2000, 500, 0.02, 3}, {1000, 50, 900, 3000}} {
+		for _, v := range [][4]float64{
+			{0.5, 4.4, 700, 2000}, {0.5, 4.4, 3000, 20}, {50, 4.4, 1, 1}, {200, 100, 0.8, 2}, {2000, 500, 0.02, 3}, {1000, 50, 900, 3000},
+		} {
 			p := Params{family, v[0], v[1], v[2], v[3]}
 			for _, h := range []History{{0, 0, 0}, {0, 0, 50}, {5, 10, 12}, {60, 60, 61}} {
 				for _, horizon := range []float64{0.5, 4, 52, 400} {
@@ -96,7 +98,7 @@ func TestDiscountedIsTheSum(t *testing.T) {
 			want += (e - before) / math.Pow(1+rate, float64(i))
 			before = e
 		}
-		if got := p.DiscountedIfAlive(h, months, month, rate); math.Abs(got-want) > 1e-10*want {
+		if got := p.DiscountedIfAlive(h, months, month, rate); math.Abs(got-want) > 1e-11*want {
 			t.Fatalf("%v, want %v", got, want)
 		}
 	})
@@ -115,10 +117,10 @@ func TestPredictionsAreOrdered(t *testing.T) {
 		n := p.R + float64(h.X)
 		unbounded := n * horizon / (p.Alpha + h.T) // of a customer who never drops out
 		e, more, less := p.ExpectedIfAlive(h, horizon), p.ExpectedIfAlive(h, longer), p.ExpectedIfAlive(older, horizon)
-		if !(0 <= e && e <= unbounded*(1+1e-10)) || math.IsInf(e, 0) {
+		if !(0 <= e && e <= unbounded*(1+1e-11)) || math.IsInf(e, 0) {
 			t.Fatalf("%v purchases expected, without drop-out %v", e, unbounded)
 		}
-		if more < e*(1-1e-10) || less > e*(1+1e-10) {
+		if more < e*(1-1e-11) || less > e*(1+1e-11) {
 			t.Fatalf("%v purchases expected, %v with a longer horizon, %v when older", e, more, less)
 		}
 		if got := p.Expected(h, horizon); got > e || got < 0 || math.IsNaN(got) {
@@ -130,7 +132,7 @@ func TestPredictionsAreOrdered(t *testing.T) {
 				buy, p.PBuy(h, longer), p.PBuy(older, horizon), alive)
 		}
 		v, vOlder := p.DiscountedIfAlive(h, 12, horizon/12, 0.01), p.DiscountedIfAlive(older, 12, horizon/12, 0.01)
-		if !(0 <= v && v <= e*(1+1e-10)) || vOlder > v*(1+1e-10) {
+		if !(0 <= v && v <= e*(1+1e-11)) || vOlder > v*(1+1e-11) {
 			t.Fatalf("discounted %v, %v when older, undiscounted %v", v, vOlder, e)
 		}
 		ll, d := p.Gradient(h)
