@@ -51,13 +51,7 @@ func (r *Runner) Event(e *operators.Event) (refused string) {
 			return bySilence
 		}, e.Time, true)
 	}
-	before := len(r.Outputs)
 	refused = r.Step(operators.Input{Kind: operators.EventInput, At: max(e.Time, r.Customer.At), Event: e})
-	for _, o := range r.Outputs[before:] {
-		if o.Kind == operators.RejectOutput {
-			refused = o.Reject.Reason
-		}
-	}
 	r.Advance(r.Env.Watermark)
 	return refused
 }
@@ -85,14 +79,22 @@ func (r *Runner) fire(next func() operators.EventTime, until operators.EventTime
 	}
 }
 
-// Step steps the chain by one input, and returns why it dropped it, if it did.
-func (r *Runner) Step(in operators.Input) (dropped string) {
+// Step steps the chain by one input, and returns why it was dropped or rejected, if it was. A customer whose input is rejected is what they
+// were before.
+func (r *Runner) Step(in operators.Input) (refused string) {
 	var out operators.Outbox
+	before := operators.NewCustomer(r.Customer.ID)
+	before.CopyFrom(r.Customer)
 	r.Chain.Step(&r.Env, r.Customer, &in, &out)
 	r.Outputs = append(r.Outputs, out.Outputs...)
 	r.Changed = r.Customer.Changed
+	refused = out.Dropped
+	if n := len(out.Outputs); n > 0 && out.Outputs[n-1].Kind == operators.RejectOutput {
+		refused = out.Outputs[n-1].Reject.Reason
+		r.Customer.CopyFrom(before)
+	}
 	r.store()
-	return out.Dropped
+	return refused
 }
 
 // store puts in the customer's place what its encoding holds.
