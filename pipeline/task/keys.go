@@ -35,24 +35,28 @@ func partKey(dst []byte, id, name string) []byte {
 }
 
 // IndexEntry derives the entry of the timer index from a record of the store: the armed instant, ordered bytewise, and the customer.
-// ok is false for records without a timer.
-func IndexEntry(key, value []byte) (entry []byte, ok bool) {
+// It appends the entry to dst; ok is false for records without a timer.
+func IndexEntry(dst, key, value []byte) (entry []byte, ok bool) {
 	id, ok := CustomerOf(key)
 	if !ok {
-		return nil, false
+		return dst, false
 	}
 	armed, ok := operators.StateArmed(value)
 	if !ok || armed == operators.Never {
-		return nil, false
+		return dst, false
 	}
-	return appendEntry(nil, armed, string(id)), true
+	return append(appendInstant(dst, armed), id...), true
 }
 
 const signBit = 1 << 63
 
-func appendEntry(dst []byte, at operators.EventTime, id string) []byte {
-	dst = binary.BigEndian.AppendUint64(dst, uint64(at)^signBit)
-	return append(dst, id...)
+// appendInstant appends an instant so that earlier ones sort before later ones.
+func appendInstant(dst []byte, at operators.EventTime) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(at)^signBit)
+}
+
+func appendEntry(at operators.EventTime, id string) []byte {
+	return append(appendInstant(make([]byte, 0, 8+len(id)), at), id...)
 }
 
 func parseEntry(entry []byte) (timer, bool) {

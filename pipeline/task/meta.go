@@ -17,6 +17,9 @@ const MetaVersion = 1
 type Meta struct {
 	// Position is the input offset of the next record to apply.
 	Position int64
+	// Observed is the offset of the last event that time was taken from. While it is Position, deadlines that come before that event are
+	// still being fired.
+	Observed int64
 	// InputID and ChangelogID are the ids of the topics: another id is another topic of the same name.
 	InputID, ChangelogID [16]byte
 	// Settings is the fingerprint of the settings that shape the state.
@@ -28,7 +31,7 @@ type Meta struct {
 	Ahead []Witness
 	// Adoptions are the models in the order in which they came into force here.
 	Adoptions []Adoption
-	// LongestGap is the longest time without a record of the input topic, in milliseconds of append time, by day of GapDay.
+	// Gaps are the longest silences of the input topic by day, the newest days last.
 	Gaps []Gap
 }
 
@@ -57,12 +60,13 @@ const (
 )
 
 // NewMeta returns the meta record of a task that has seen nothing.
-func NewMeta() Meta { return Meta{Watermark: operators.Unset} }
+func NewMeta() Meta { return Meta{Observed: -1, Watermark: operators.Unset} }
 
 // Append appends the record's encoding to dst.
 func (m *Meta) Append(dst []byte) []byte {
 	dst = append(dst, MetaVersion)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.Position))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.Observed))
 	dst = append(dst, m.InputID[:]...)
 	dst = append(dst, m.ChangelogID[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, m.Settings)
@@ -85,7 +89,7 @@ func (m *Meta) Append(dst []byte) []byte {
 	return dst
 }
 
-const metaFixedBytes = 1 + 8 + 16 + 16 + 8 + 8
+const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8
 
 // DecodeMeta returns the meta record of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeMeta(src []byte) (Meta, error) {
@@ -94,10 +98,11 @@ func DecodeMeta(src []byte) (Meta, error) {
 	}
 	var m Meta
 	m.Position = int64(binary.BigEndian.Uint64(src[1:]))
-	copy(m.InputID[:], src[9:])
-	copy(m.ChangelogID[:], src[25:])
-	m.Settings = binary.BigEndian.Uint64(src[41:])
-	m.Watermark = operators.EventTime(binary.BigEndian.Uint64(src[49:]))
+	m.Observed = int64(binary.BigEndian.Uint64(src[9:]))
+	copy(m.InputID[:], src[17:])
+	copy(m.ChangelogID[:], src[33:])
+	m.Settings = binary.BigEndian.Uint64(src[49:])
+	m.Watermark = operators.EventTime(binary.BigEndian.Uint64(src[57:]))
 	src = src[metaFixedBytes:]
 	ok := true
 	list := func(elementBytes int, element func(b []byte)) {

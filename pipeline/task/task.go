@@ -13,9 +13,9 @@ type Store interface {
 	Get(key []byte) (value []byte, ok bool, err error)
 	Set(key, value []byte) error
 	Delete(key []byte) error
-	// ScanIndex yields the entries of the timer index (IndexEntry) from one on, ascending. Entries may be stale: their customer's timer stands
-	// elsewhere by now.
-	ScanIndex(from []byte, yield func(entry []byte) bool) error
+	// ScanIndex yields the entries of the timer index (IndexEntry) from one up to, not including, another, ascending; nil is no bound. Entries
+	// may be stale: their customer's timer stands elsewhere by now.
+	ScanIndex(from, to []byte, yield func(entry []byte) bool) error
 	// DropIndexBelow says that the index entries below bound are dead.
 	DropIndexBelow(bound []byte)
 }
@@ -137,6 +137,14 @@ func (t *Task) Meta() *Meta { return &t.meta }
 // Begin begins a transaction at the wall instant now, which is used only if the clock is not the events'.
 func (t *Task) Begin(now operators.EventTime) { t.now = now }
 
+// Now returns what outputs made now are judged by: the watermark under clock: event, else the instant at which the transaction began.
+func (t *Task) Now() operators.EventTime {
+	if t.cfg.EventClock {
+		return t.meta.Watermark
+	}
+	return t.now
+}
+
 // Outputs returns the outputs of the transaction so far, in order. They are valid until Committed or Aborted.
 func (t *Task) Outputs() []operators.Output { return t.out.Outputs }
 
@@ -179,17 +187,26 @@ func (t *Task) Mark(offset int64, at operators.EventTime, b *Budget) (Outcome, e
 	if offset < t.meta.Position {
 		return Repeated, nil
 	}
+	if done, err := t.fireDue(b); !done || err != nil {
+		return Unfinished, err
+	}
 	t.advance(at)
-	done, err := t.FireDue(b)
-	if !done || err != nil {
+	if done, err := t.fireDue(b); !done || err != nil {
 		return Unfinished, err
 	}
 	t.passed(offset)
 	return Applied, nil
 }
 
-// AdvanceClock moves the watermark to an instant that the wall clock proves. The deadlines that it releases are fired by FireDue.
-func (t *Task) AdvanceClock(to operators.EventTime) { t.advance(to) }
+// AdvanceClock moves the watermark to an instant that the wall clock proves, and fires the deadlines that this releases. done is false if the
+// budget ended first; then FireDue goes on.
+func (t *Task) AdvanceClock(to operators.EventTime, b *Budget) (done bool, err error) {
+	if done, err := t.FireDue(b); !done || err != nil {
+		return done, err
+	}
+	t.advance(to)
+	return t.FireDue(b)
+}
 
 func (t *Task) advance(to operators.EventTime) {
 	if to > t.meta.Watermark {
@@ -198,20 +215,29 @@ func (t *Task) advance(to operators.EventTime) {
 	}
 }
 
-// Apply applies an event. The deadlines that it releases fire first: all that the watermark has reached, then its own customer's up to its time.
+// Apply applies an event. Before it, the deadlines fire that it releases: all that the watermark has reached by it, then its own customer's up to
+// its time. After it, those that it put into the past.
+//
+// Every deadline therefore fires at a place in the order of the log that no transaction's end can move: nothing due is left when the next
+// record is looked at.
 func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, error) {
 	if offset < t.meta.Position {
 		return Repeated, nil
 	}
 	proves := event.Kind.ProvesTime() && !event.Clamped
-	if !event.Clamped {
-		t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
+	if t.meta.Observed != offset {
+		if done, err := t.fireDue(b); !done || err != nil {
+			return Unfinished, err
+		}
+		if !event.Clamped {
+			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
+		}
+		t.meta.Observed, t.changed = offset, true
 	}
-	t.changed = true
 	if proves {
 		t.returning, t.returnAt = event.Customer, event.Time
 	}
-	done, err := t.FireDue(b)
+	done, err := t.fireDue(b)
 	t.returning = ""
 	if !done || err != nil {
 		return Unfinished, err
@@ -221,7 +247,8 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 		return Unfinished, err
 	}
 	t.passed(offset)
-	return outcome, nil
+	_, err = t.fireDue(b) // what is not done goes on before the next record
+	return outcome, err
 }
 
 func (t *Task) passed(offset int64) { t.meta.Position, t.changed = offset+1, true }
@@ -255,7 +282,7 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 			return Unfinished, err
 		}
 		t.refusal = operators.Rejection{Reason: ReasonPanic, Detail: p.Error()}
-		return Rejected, t.arm(c)
+		return Rejected, t.arm(c, t.meta.Watermark)
 	}
 	outcome := Applied
 	switch {
@@ -264,11 +291,20 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 	case t.out.Dropped != "":
 		outcome = Duplicate
 	}
-	return outcome, t.arm(c)
+	return outcome, t.arm(c, t.meta.Watermark)
 }
 
-// FireDue fires the deadlines that the watermark has reached, in order of (deadline, customer). done is false if the budget ended first.
+// FireDue fires what is due and was left by the transaction before. done is false if the budget ended first. Deadlines that belong before a
+// record whose turn was interrupted are left to its Apply.
 func (t *Task) FireDue(b *Budget) (done bool, err error) {
+	if t.meta.Observed == t.meta.Position {
+		return true, nil
+	}
+	return t.fireDue(b)
+}
+
+// fireDue fires the deadlines that the watermark has reached, in order of (deadline, customer).
+func (t *Task) fireDue(b *Budget) (done bool, err error) {
 	for {
 		next, ok, err := t.timers.due(t.meta.Watermark)
 		if err != nil {
@@ -309,7 +345,7 @@ func (t *Task) fire(c *customer, at operators.EventTime) error {
 	if err != nil {
 		return err
 	}
-	return t.arm(c)
+	return t.arm(c, at)
 }
 
 // releaseSilence fires the customer's silence deadlines up to the time of their own event. Sessions wait for the watermark.
@@ -381,10 +417,7 @@ func (t *Task) applyModel(c *customer, a Adoption) error {
 // same, and the error is a *panicError.
 func (t *Task) step(c *customer, in *operators.Input) (err error) {
 	t.touch(c)
-	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.now}
-	if t.cfg.EventClock {
-		t.env.Now = t.meta.Watermark
-	}
+	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now()}
 	if c.Model != 0 {
 		if t.env.Model = t.models.Model(c.Model); t.env.Model == nil {
 			return fmt.Errorf("model %08x, which customers were scored with, is not among the models: was the models topic re-created?", c.Model)
@@ -416,8 +449,10 @@ func (t *Task) step(c *customer, in *operators.Input) (err error) {
 }
 
 // arm makes the customer's timer no later than their earliest deadline. A timer that is earlier stays: it is armed again when it goes off.
-func (t *Task) arm(c *customer) error {
+// A deadline before floor, where the timers stand, is armed at floor: what lies below is dead in the index. It still fires as of its own instant.
+func (t *Task) arm(c *customer, floor operators.EventTime) error {
 	next, _ := t.chain.Deadlines(&c.Customer)
+	next = max(next, floor)
 	if next < c.Armed {
 		c.Armed = next
 		t.timers.arm(timer{next, c.ID})
@@ -467,6 +502,9 @@ func (t *Task) Finish() error {
 	if err := t.store.Set(MetaKey, t.valueBuf); err != nil {
 		return fmt.Errorf("writing the meta record: %w", err)
 	}
+	if bound := t.timers.bound(t.meta.Watermark); bound != nil {
+		t.store.DropIndexBelow(bound)
+	}
 	t.latestScoresOnly()
 	return nil
 }
@@ -497,9 +535,7 @@ func (t *Task) Committed() {
 	}
 	t.touched, t.changed = t.touched[:0], false
 	t.out.Reset()
-	if bound := t.timers.settle(); bound != nil {
-		t.store.DropIndexBelow(bound)
-	}
+	t.timers.settle()
 	t.customers.rotate()
 }
 

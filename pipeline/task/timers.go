@@ -77,12 +77,12 @@ func (ts *timers) pop() { heap.Pop(&ts.near) }
 func (ts *timers) load() error {
 	var from []byte
 	if ts.loadedTo {
-		from = appendEntry(nil, ts.horizon.at, ts.horizon.customer)
+		from = appendEntry(ts.horizon.at, ts.horizon.customer)
 	}
 	n := 0
 	ts.all = true
 	var bad error
-	err := ts.store.ScanIndex(from, func(entry []byte) bool {
+	err := ts.store.ScanIndex(from, nil, func(entry []byte) bool {
 		t, ok := parseEntry(entry)
 		if !ok {
 			bad = fmt.Errorf("%w: timer index entry %x", operators.ErrCorrupt, entry)
@@ -116,22 +116,28 @@ func (ts *timers) load() error {
 	return nil
 }
 
-// settle is called when the states that carry the pending timers have entered the store: its index has them now. Every index entry below the
-// returned bound is dead; nil if none is.
-func (ts *timers) settle() (bound []byte) {
+// bound returns the index entry below which every entry is dead, and stays so: timers are armed at or after the watermark. nil if there is none
+// to tell.
+func (ts *timers) bound(watermark operators.EventTime) []byte {
+	if !ts.loadedTo {
+		return nil
+	}
+	least := timer{at: watermark}
+	if len(ts.near) > 0 && ts.near[0].before(least) {
+		least = ts.near[0]
+	}
+	if !ts.all && ts.horizon.before(least) {
+		least = ts.horizon
+	}
+	return appendEntry(least.at, least.customer)
+}
+
+// settle is called when the states that carry the pending timers have entered the store: its index has them now.
+func (ts *timers) settle() {
 	ts.pending = ts.pending[:0]
 	if ts.loadedTo && len(ts.near) > 2*ts.chunk {
 		ts.shrink()
 	}
-	switch {
-	case !ts.loadedTo:
-		return nil
-	case len(ts.near) > 0:
-		return appendEntry(nil, ts.near[0].at, ts.near[0].customer)
-	case !ts.all:
-		return appendEntry(nil, ts.horizon.at, ts.horizon.customer)
-	}
-	return nil
 }
 
 // shrink moves the horizon back, so that the heap stays bounded: what is beyond it lies in the store's index.

@@ -1,0 +1,210 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// cluster is the broker of a test: an embedded one, or the real one that LULL_TEST_BROKERS names.
+type cluster struct {
+	t       *testing.T
+	brokers []string
+	client  *kgo.Client
+	adm     *kadm.Client
+}
+
+var applications atomic.Int64
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
+	if named := os.Getenv("LULL_TEST_BROKERS"); named != "" {
+		c.brokers = strings.Split(named, ",")
+	} else {
+		fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fake.Close)
+		c.brokers = fake.ListenAddrs()
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	c.client, c.adm = client, kadm.NewClient(client)
+	return c
+}
+
+// application returns settings of an application of its own, with its topics made.
+func (c *cluster) application(partitions int32) Settings {
+	c.t.Helper()
+	n := applications.Add(1)
+	id := fmt.Sprintf("t%d-%d-%d", os.Getpid(), n, time.Now().UnixNano())
+	s := Settings{
+		Brokers: c.brokers, Prefix: id + ".", Instance: "one", Input: InputSettings{Topic: "events-" + id},
+		State: StateSettings{Dir: c.t.TempDir()}, HTTP: HTTPSettings{Listen: "127.0.0.1:0"}, Clock: ClockSettings{Mode: "event"},
+		Commit: CommitSettings{SessionTimeout: 10 * time.Second},
+	}
+	s.EnsureDefaults()
+	if err := s.Validate(); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.adm.CreateTopic(c.t.Context(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("8000000")}, s.Input.Topic); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := CreateTopics(c.t.Context(), s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+// process is a Runner in the background.
+type process struct {
+	t    *testing.T
+	stop context.CancelFunc
+	done chan error
+	log  *strings.Builder
+}
+
+func (c *cluster) run(s Settings) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &process{t: c.t, stop: cancel, done: make(chan error, 1), log: &strings.Builder{}}
+	log := zerolog.New(zerolog.SyncWriter(p.log)).With().Timestamp().Logger()
+	go func() { p.done <- Run(ctx, s, log) }()
+	c.t.Cleanup(func() { cancel() })
+	return p
+}
+
+// end stops the process and fails the test if it did not end well.
+func (p *process) end() {
+	p.t.Helper()
+	p.stop()
+	if err := <-p.done; err != nil {
+		p.t.Fatalf("the process ended with %v\n%s", err, p.log)
+	}
+}
+
+// produce writes records and waits until they are there.
+func (c *cluster) produce(records ...*kgo.Record) {
+	c.t.Helper()
+	if err := c.client.ProduceSync(c.t.Context(), records...).FirstErr(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// event returns the record of an event.
+func (c *cluster) event(s *Settings, e operators.Event) *kgo.Record {
+	c.t.Helper()
+	value, err := schemas.EncodeEvent(nil, &e, s.Money.Currency)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &kgo.Record{Topic: s.Input.Topic, Key: []byte(e.Customer), Value: value}
+}
+
+// mark writes a time mark to every partition.
+func (c *cluster) mark(s *Settings, at string) {
+	c.t.Helper()
+	topics, err := c.adm.ListTopics(c.t.Context(), s.Input.Topic)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	for n := range topics[s.Input.Topic].Partitions {
+		r := &kgo.Record{Topic: s.Input.Topic, Partition: n, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}}
+		if err := client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// await waits until the group has committed the end of every partition of the input.
+func (c *cluster) await(s *Settings, p *process) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	defer cancel()
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		ends, err := c.adm.ListEndOffsets(ctx, s.Input.Topic)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		committed, err := c.adm.FetchOffsets(ctx, s.Group)
+		behind := err != nil
+		ends.Each(func(end kadm.ListedOffset) {
+			at, ok := committed.Lookup(end.Topic, end.Partition)
+			behind = behind || (end.Offset > 0 && (!ok || at.At < end.Offset))
+		})
+		if !behind {
+			return
+		}
+		select {
+		case err := <-p.done:
+			c.t.Fatalf("the process ended early with %v\n%s", err, p.log)
+		case <-ctx.Done():
+			c.t.Fatalf("the group did not reach the end of the input\n%s", p.log)
+		case <-tick.C:
+		}
+	}
+}
+
+// read returns all committed records of a topic.
+func (c *cluster) read(topic string) []*kgo.Record {
+	c.t.Helper()
+	ends, err := c.adm.ListCommittedOffsets(c.t.Context(), topic)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	starts := make(map[int32]kgo.Offset)
+	left := make(map[int32]int64)
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			starts[o.Partition] = kgo.NewOffset().AtStart()
+			left[o.Partition] = o.Offset
+		}
+	})
+	if len(left) == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for len(left) > 0 {
+		fetches := client.PollFetches(c.t.Context())
+		if err := fetches.Err(); err != nil {
+			c.t.Fatal(err)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if !r.Attrs.IsControl() {
+				records = append(records, r)
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		}
+	}
+	return records
+}

@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"lull/operators"
+)
+
+// metrics are the process's. docs/operating/metrics.md says what each means and what to do when it moves.
+type metrics struct {
+	registry      *prometheus.Registry
+	records       *prometheus.CounterVec
+	outputs       *prometheus.CounterVec
+	deadLetters   *prometheus.CounterVec
+	transactions  *prometheus.CounterVec
+	phases        *prometheus.HistogramVec
+	fireDelay     prometheus.Histogram
+	lag           *prometheus.GaugeVec
+	lagSeconds    *prometheus.GaugeVec
+	watermarkLag  *prometheus.GaugeVec
+	deadlines     *prometheus.GaugeVec
+	restoreLeft   *prometheus.GaugeVec
+	state         *prometheus.GaugeVec
+	sourceStalled prometheus.Gauge
+	clockHeld     prometheus.Gauge
+	storeBytes    *prometheus.GaugeVec
+}
+
+func newMetrics() *metrics {
+	registry := prometheus.NewRegistry()
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "lull", Name: name, Help: help}, labels)
+		registry.MustRegister(c)
+		return c
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "lull", Name: name, Help: help}, labels)
+		registry.MustRegister(g)
+		return g
+	}
+	m := &metrics{
+		registry:      registry,
+		records:       counter("input_records_total", "Records read, by what became of them: applied, duplicate, late, dead_letter, repeated (below the position).", "outcome"),
+		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
+		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
+		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
+		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, at the last fetch.", "partition"),
+		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "partition"),
+		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "partition"),
+		deadlines:     gauge("deadlines_loaded", "Deadlines in memory; those beyond the horizon lie in the store.", "partition"),
+		restoreLeft:   gauge("restore_remaining_records", "Changelog offsets still to be restored.", "partition"),
+		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, stopped.", "partition", "phase"),
+		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), cache, flushed, compacted.", "what"),
+		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),
+		clockHeld:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "clock_held", Help: "1 while the wall clock moves no watermark."}),
+		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "lull", Name: "transaction_phase_seconds", Help: "Time of a transaction's phases: apply, encode (states and outputs), commit.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"phase"}),
+		fireDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: "lull", Name: "fire_delay_seconds", Help: "How long after its deadline a trigger was noticed.",
+			Buckets: []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800},
+		}),
+	}
+	registry.MustRegister(m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// committed counts what a transaction did in a partition, now that it is durable.
+func (m *metrics) committed(p *partition) {
+	s := &p.stats
+	letters := 0
+	for reason, n := range s.deadLetters {
+		m.deadLetters.WithLabelValues(reason).Add(float64(n))
+		letters += n
+	}
+	for outcome, n := range map[string]int{"applied": s.applied, "duplicate": s.duplicate, "late": s.late, "repeated": s.repeated, "dead_letter": letters} {
+		m.records.WithLabelValues(outcome).Add(float64(n))
+	}
+	for kind, n := range s.outputs {
+		if n > 0 {
+			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))
+		}
+	}
+	for _, d := range s.fireDelay {
+		m.fireDelay.Observe(d.Seconds())
+	}
+}
+
+// scrape sets the gauges of what is now. The runner's mu is held.
+func (r *Runner) scrape(now time.Time) {
+	m := r.metrics
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.state} {
+		g.Reset() // partitions that are gone are not told of
+	}
+	for n, p := range r.partitions {
+		partition := strconv.Itoa(int(n))
+		m.state.WithLabelValues(partition, string(p.phase)).Set(1)
+		if rs := p.restore; rs != nil {
+			m.restoreLeft.WithLabelValues(partition).Set(float64(rs.end.Load() - rs.next.Load()))
+		}
+		if p.phase != running {
+			continue
+		}
+		meta := p.task.Meta()
+		m.lag.WithLabelValues(partition).Set(float64(max(0, p.highWatermark-meta.Position)))
+		lag := 0.0
+		if p.highWatermark > meta.Position && !p.appliedAt.IsZero() {
+			lag = now.Sub(p.appliedAt).Seconds()
+		}
+		m.lagSeconds.WithLabelValues(partition).Set(lag)
+		if meta.Watermark != operators.Unset {
+			m.watermarkLag.WithLabelValues(partition).Set(now.Sub(time.UnixMilli(int64(meta.Watermark))).Seconds())
+		}
+		_, loaded := p.task.Soonest()
+		m.deadlines.WithLabelValues(partition).Set(float64(loaded))
+	}
+	if r.db != nil {
+		s := r.db.Metrics()
+		for what, n := range map[string]int64{"disk": s.DiskBytes, "dirty": s.DirtyBytes, "cache": s.CacheBytes, "flushed": s.FlushedBytes, "compacted": s.CompactedBytes} {
+			m.storeBytes.WithLabelValues(what).Set(float64(n))
+		}
+	}
+}

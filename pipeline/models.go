@@ -1,0 +1,112 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// models are the versions in the models topic, in its order. They are read to the topic's end before the first task starts, then followed.
+type models struct {
+	mu    sync.RWMutex
+	byRef map[uint32]*operators.Model
+	order []*operators.Model
+}
+
+// Model implements task.Models.
+func (m *models) Model(ref uint32) *operators.Model {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.byRef[ref]
+}
+
+// published returns the models in the order of the topic.
+func (m *models) published() []*operators.Model {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.order
+}
+
+func (m *models) add(model *operators.Model) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known, ok := m.byRef[model.Ref()]; ok {
+		if known.Version != model.Version {
+			return fmt.Errorf("models %q and %q have the same short name: publish the later under another version", known.Version, model.Version)
+		}
+		return nil // a version is immutable
+	}
+	m.byRef[model.Ref()] = model
+	// A new slice: the one handed out stays as it is.
+	m.order = append(m.order[:len(m.order):len(m.order)], model)
+	return nil
+}
+
+// followModels reads the models topic to its end, returns, and goes on following it until ctx ends; then stopped is closed.
+func followModels(ctx context.Context, s *Settings, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
+	m = &models{byRef: make(map[uint32]*operators.Model)}
+	topic := s.Topic(ModelsTopic)
+	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("asking for the end of the models: %w", err)
+	}
+	end, _ := ends.Lookup(topic, 0)
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Brokers...),
+		kgo.ClientID("lull-"+s.Instance+"-models"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
+		kgo.MetadataMinAge(100*time.Millisecond),
+	)
+	if err != nil {
+		return nil, nil, err
+	}
+	read := func() (next int64) {
+		fetches := client.PollFetches(ctx)
+		for it := fetches.RecordIter(); !it.Done(); {
+			record := it.Next()
+			next = record.Offset + 1
+			if record.Attrs.IsControl() || record.Value == nil {
+				continue
+			}
+			model, err := schemas.DecodeModel(record.Key, record.Value)
+			if err == nil {
+				err = m.add(&model)
+			}
+			if err != nil {
+				log.Error().Err(err).Str("topic", topic).Int64("offset", record.Offset).Msg("passing over a model")
+				continue
+			}
+			log.Info().Str("model", model.Version).Msg("model read")
+		}
+		return next
+	}
+	for next := int64(0); next < end.Offset; {
+		next = max(next, read())
+		if ctx.Err() != nil {
+			client.Close()
+			return nil, nil, ctx.Err()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer client.Close()
+		for ctx.Err() == nil {
+			read()
+		}
+	}()
+	return m, done, nil
+}

@@ -1,0 +1,246 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline/task"
+	"lull/schemas"
+	"lull/state"
+)
+
+// phase is where a partition stands.
+//
+//	assigned ─> restoring ─> running ─> (revoked, lost)
+//	               ^  │          │
+//	               │  └─> stopped: an operator must decide
+//	               └──── a transaction that did not commit
+type phase string
+
+const (
+	restoring phase = "restoring"
+	running   phase = "running"
+	stopped   phase = "stopped"
+)
+
+// partition is one partition of the input that is assigned to this process.
+type partition struct {
+	n     int32
+	store *state.Partition
+	phase phase
+	why   string // stopped: what an operator must decide
+
+	// group is the group's committed offset at the assignment, -1 if there was none.
+	group int64
+	// restore is the restore under way; its result comes through done.
+	restore *restore
+
+	task          *task.Task
+	decoder       *schemas.Decoder
+	encoder       *schemas.Encoder
+	source        schemas.Source
+	event         operators.Event
+	queue         []*kgo.Record
+	highWatermark int64     // of the input, at the last fetch
+	appliedAt     time.Time // append time of the last record applied
+	fetched       int64     // the offset after the last record in queue, or the position
+	records       []*kgo.Record
+	clock         operators.EventTime // how far the wall clock proves the watermark; Unset: no further
+	done          bool                // all that is queued and due has been done
+	err           error               // of the transaction under way
+	stats         txnStats
+
+	flushedAt   time.Time
+	behindBytes int64 // changelog bytes since the last flush
+}
+
+// txnStats counts what one transaction did in one partition.
+type txnStats struct {
+	applied, repeated, duplicate, late int
+	deadLetters                        map[string]int
+	outputs                            [operators.RejectOutput + 1]int
+	fireDelay                          []time.Duration
+	bytesIn                            int64
+	// records is the number of events since the clock was told of them, delayMax how long after their events the latest of them were appended.
+	records  int
+	delayMax time.Duration
+}
+
+// apply fires what is due and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
+func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
+	if p.clock != operators.Unset {
+		done, err = p.task.AdvanceClock(p.clock, b)
+		if done {
+			p.clock = operators.Unset
+		}
+	} else {
+		done, err = p.task.FireDue(b)
+	}
+	if err != nil || !done {
+		return false, err
+	}
+	i := 0
+	defer func() { p.queue = p.queue[i:] }()
+	for ; i < len(p.queue); i++ {
+		if i%64 == 63 && b.Expired() {
+			return false, nil
+		}
+		finished, err := p.applyRecord(r, p.queue[i], b)
+		if err != nil || !finished {
+			return false, err
+		}
+	}
+	return p.task.FireDue(b)
+}
+
+// applyRecord applies one record; finished is false if its turn comes in the next transaction.
+func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (finished bool, err error) {
+	if record.Attrs.IsControl() {
+		p.task.Skip(record.Offset)
+		return true, nil
+	}
+	if record.Offset < p.task.Meta().Position {
+		p.stats.repeated++
+		return true, nil
+	}
+	p.stats.bytesIn += int64(len(record.Value))
+	setSource(&p.source, record)
+	mark, isMark, refusal := schemas.TimeMark(&p.source)
+	if isMark && refusal == nil {
+		outcome, err := p.task.Mark(record.Offset, mark, b)
+		return outcome != task.Unfinished, err
+	}
+	if refusal == nil {
+		refusal = p.decoder.Decode(&p.source, &p.event)
+	}
+	if refusal != nil {
+		p.task.Skip(record.Offset)
+		return true, p.deadLetter(r, *refusal)
+	}
+	p.stats.records++
+	p.stats.delayMax = max(p.stats.delayMax, time.Duration(p.source.AppendTime-p.event.Time)*time.Millisecond)
+	outcome, err := p.task.Apply(record.Offset, &p.event, b)
+	if err != nil {
+		return false, fmt.Errorf("applying offset %d: %w", record.Offset, err)
+	}
+	if outcome == task.Unfinished {
+		return false, nil
+	}
+	p.appliedAt = record.Timestamp
+	switch outcome {
+	case task.Applied:
+		p.stats.applied++
+	case task.Duplicate:
+		p.stats.duplicate++
+	case task.Late:
+		p.stats.late++
+		if r.s.Input.Late == "dead-letter" {
+			return true, p.deadLetter(r, operators.Rejection{Reason: ReasonLate, Detail: fmt.Sprintf(
+				"the event of %s is older than the watermark %s: raise clock.lateness, or let input.late drop such events", p.event.Time, p.task.Meta().Watermark)})
+		}
+	case task.Rejected:
+		return true, p.deadLetter(r, p.task.Refusal())
+	case task.Repeated:
+		p.stats.repeated++
+	}
+	return true, nil
+}
+
+// ReasonLate is the reason code of an event older than the watermark that is no fact.
+const ReasonLate = "late"
+
+// setSource makes source the record, in source's memory.
+func setSource(source *schemas.Source, record *kgo.Record) {
+	*source = schemas.Source{
+		Topic: record.Topic, Partition: record.Partition, Offset: record.Offset, AppendTime: operators.EventTime(record.Timestamp.UnixMilli()),
+		Key: record.Key, Value: record.Value, Headers: source.Headers[:0],
+	}
+	for _, h := range record.Headers {
+		source.Headers = append(source.Headers, schemas.Header{Key: h.Key, Value: h.Value})
+	}
+}
+
+func kafkaRecord(s *Settings, r *schemas.Record) *kgo.Record {
+	record := &kgo.Record{Topic: s.Topic(r.Topic.String()), Key: r.Key, Value: r.Value, Headers: make([]kgo.RecordHeader, len(r.Headers))}
+	for i, h := range r.Headers {
+		record.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+	}
+	return record
+}
+
+// deadLetter keeps the record at hand, p.source, for the dead letters of the transaction.
+func (p *partition) deadLetter(r *Runner, why operators.Rejection) error {
+	return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: why, Source: &p.source})
+}
+
+func (p *partition) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {
+	if p.stats.deadLetters == nil {
+		p.stats.deadLetters = make(map[string]int)
+	}
+	p.stats.deadLetters[letter.Reason]++
+	var record schemas.Record
+	if err := p.encoder.EncodeDeadLetter(letter, &record); err != nil {
+		return fmt.Errorf("encoding a dead letter: %w", err)
+	}
+	p.records = append(p.records, kafkaRecord(r.s, &record))
+	return nil
+}
+
+// finish writes the transaction into the store's overlay and produces its outputs and its changelog.
+func (p *partition) finish(ctx context.Context, r *Runner) error {
+	if err := p.task.Finish(); err != nil {
+		return err
+	}
+	outputs := p.task.Outputs()
+	for i := range outputs {
+		if err := p.addOutput(r, &outputs[i]); err != nil {
+			return err
+		}
+	}
+	for _, record := range p.records {
+		r.producer.produce(ctx, record)
+	}
+	clear(p.records)
+	p.records = p.records[:0]
+	changelog := r.s.Topic(ChangelogTopic)
+	for key, value := range p.store.Writes {
+		p.behindBytes += int64(len(key) + len(value))
+		r.producer.produce(ctx, &kgo.Record{Topic: changelog, Partition: p.n, Key: key, Value: value})
+	}
+	return nil
+}
+
+func (p *partition) addOutput(r *Runner, o *operators.Output) error {
+	if o.Kind == operators.RejectOutput {
+		return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: o.Reject, Customer: o.Customer, Deadline: o.Cause.Deadline, Partition: p.n})
+	}
+	p.stats.outputs[o.Kind]++
+	if o.Kind == operators.TriggerOutput {
+		p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
+	}
+	var record schemas.Record
+	if err := p.encoder.EncodeOutput(o, &record); err != nil {
+		return fmt.Errorf("encoding a %s: %w", o.Kind, err)
+	}
+	p.records = append(p.records, kafkaRecord(r.s, &record))
+	return nil
+}
+
+// fireDelay returns how long after its deadline a trigger was noticed.
+func fireDelay(now, deadline operators.EventTime) time.Duration {
+	return time.Duration(max(0, now-deadline)) * time.Millisecond
+}
+
+// abort forgets the transaction under way, with all that is queued: it will be read again.
+func (p *partition) abort() error {
+	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
+	p.store.Abort()
+	if p.task == nil {
+		return nil
+	}
+	return p.task.Aborted()
+}

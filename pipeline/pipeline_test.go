@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"testing"
+	"time"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+func instant(t *testing.T, s string) operators.EventTime {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return operators.EventTime(at.UnixMilli())
+}
+
+// publish puts a model in force from the beginning.
+func (c *cluster) publish(s *Settings) {
+	c.t.Helper()
+	m := operators.Model{Version: "test-1", Family: "mbgnbd", R: 0.525, Alpha: 6.183 * 7, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 40}
+	key, value, err := schemas.EncodeModel(&m)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r := c.event(s, operators.Event{Kind: operators.PageViewed, Customer: "x", Time: 1, Name: "x"})
+	r.Topic, r.Key, r.Value = s.Topic(ModelsTopic), key, value
+	c.produce(r)
+}
+
+// TestStraightLine proves that orders go in and scores, sessions, segments and the trigger of silence come out, each once, and that a second
+// process finds the state of the first and repeats nothing.
+func TestStraightLine(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(3)
+	c.publish(&s)
+	for _, day := range []string{"2024-01-01", "2024-01-15", "2024-02-01"} {
+		for _, customer := range []string{"ann", "bob", "cy"} {
+			c.produce(c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: customer, ID: customer + day, OrderID: customer + day,
+				Time: instant(t, day+"T10:00:00Z"), Amount: 2500}))
+		}
+	}
+	c.mark(&s, "2024-12-31T00:00:00Z")
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+
+	count := map[string]int{}
+	for _, topic := range []string{SessionsTopic, ScoresTopic, SegmentsTopic, TriggersTopic, DeadLettersTopic} {
+		count[topic] = len(c.read(s.Topic(topic)))
+	}
+	if count[SessionsTopic] != 9 || count[TriggersTopic] != 3 || count[DeadLettersTopic] != 0 || count[ScoresTopic] == 0 || count[SegmentsTopic] < 6 {
+		t.Errorf("outputs: %v\n%s", count, p.log)
+	}
+
+	p = c.run(s)
+	c.produce(c.event(&s, operators.Event{Kind: operators.PageViewed, Customer: "ann", ID: "v1", Name: "/", Time: instant(t, "2025-01-01T10:00:00Z")}))
+	c.mark(&s, "2025-01-02T00:00:00Z")
+	c.await(&s, p)
+	p.end()
+	if n := len(c.read(s.Topic(SessionsTopic))); n != 10 {
+		t.Errorf("sessions after a restart: %d, want 10\n%s", n, p.log)
+	}
+	if n := len(c.read(s.Topic(TriggersTopic))); n != 3 {
+		t.Errorf("triggers after a restart: %d, want 3", n)
+	}
+}

@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// producer makes transactions. It is the process's only one; a transaction whose outcome is not a clear commit ends it, and the next producer
+// takes a new epoch, by which Kafka decides what became of the last.
+type producer struct {
+	s      *Settings
+	client *kgo.Client
+
+	mu    sync.Mutex
+	err   error           // the first error of a record of the transaction
+	ends  map[int32]int64 // by changelog partition: the offset after the last record
+	clean bool            // no transaction is under way
+}
+
+// changelogPartitioner puts changelog records where their task is, and all else by the hash of the key that every Kafka client uses.
+func changelogPartitioner(changelog string) kgo.Partitioner {
+	byKey := kgo.StickyKeyPartitioner(nil)
+	manual := kgo.ManualPartitioner()
+	return topicPartitioner(func(topic string) kgo.TopicPartitioner {
+		if topic == changelog {
+			return manual.ForTopic(topic)
+		}
+		return byKey.ForTopic(topic)
+	})
+}
+
+type topicPartitioner func(topic string) kgo.TopicPartitioner
+
+// ForTopic implements kgo.Partitioner.
+func (p topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return p(topic) }
+
+// newProducer returns a producer with an epoch of its own: what its predecessor left open has been decided when it returns.
+func newProducer(ctx context.Context, s *Settings) (*producer, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Brokers...),
+		kgo.ClientID("lull-"+s.Instance),
+		kgo.TransactionalID(s.Group+"/"+s.Instance),
+		// At most the session timeout, so that nothing of a dead process blocks longer than its membership.
+		kgo.TransactionTimeout(s.Commit.Timeout),
+		// With the default of 5 s, CONCURRENT_TRANSACTIONS right after an EndTxn stalls for as long.
+		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.RecordPartitioner(changelogPartitioner(s.Topic(ChangelogTopic))),
+		// Batches are as large as the topic allows; the transaction ends with a flush, so that nothing is gained by waiting.
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(int32(s.deadLetterBytes()+batchOverhead)),
+		kgo.BrokerMaxWriteBytes(100<<20),
+		kgo.MaxBufferedRecords(1<<20),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordDeliveryTimeout(s.Commit.Timeout),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the producer: %w", err)
+	}
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("taking a producer epoch: %w", err)
+	}
+	return &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}, nil
+}
+
+// begin begins a transaction.
+func (p *producer) begin() error {
+	p.err, p.clean = nil, false
+	clear(p.ends)
+	if err := p.client.BeginTransaction(); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	return nil
+}
+
+// produce adds a record to the transaction. Its failure is told by commit. It may be called by several goroutines.
+func (p *producer) produce(ctx context.Context, r *kgo.Record) {
+	p.client.Produce(ctx, r, func(r *kgo.Record, err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if err != nil {
+			if p.err == nil {
+				p.err = fmt.Errorf("producing to %s: %w", r.Topic, err)
+			}
+			return
+		}
+		if r.Topic == p.s.Topic(ChangelogTopic) {
+			p.ends[r.Partition] = max(p.ends[r.Partition], r.Offset+1)
+		}
+	})
+}
+
+// commit commits the records and, with the member's generation, the positions of the tasks. Only a nil error means committed; after any other
+// the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
+func (p *producer) commit(ctx context.Context, m member, positions map[int32]int64, topicID [16]byte) (ends map[int32]int64, err error) {
+	if err := p.client.Flush(ctx); err != nil {
+		return nil, fmt.Errorf("flushing a transaction: %w", err)
+	}
+	p.mu.Lock()
+	err = p.err
+	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.addOffsets(ctx, m, positions, topicID); err != nil {
+		return nil, err
+	}
+	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return nil, fmt.Errorf("ending a transaction: %w", err)
+	}
+	p.clean = true
+	return p.ends, nil
+}
+
+// member is this process in its group.
+type member struct {
+	id         string
+	generation int32
+}
+
+// addOffsets makes the positions part of the transaction. kgo exports no call for it that takes the positions that were applied rather than
+// those that were polled, so the two requests are made by hand (KIP-98, KIP-447).
+func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32]int64, topicID [16]byte) error {
+	id, epoch, err := p.client.ProducerID(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the producer epoch: %w", err)
+	}
+	add := kmsg.NewPtrAddOffsetsToTxnRequest()
+	add.TransactionalID, add.Group, add.ProducerID, add.ProducerEpoch = p.s.Group+"/"+p.s.Instance, p.s.Group, id, epoch
+	err = p.retry(ctx, func() error {
+		resp, err := add.RequestWith(ctx, p.client)
+		if err != nil {
+			return err
+		}
+		return kerr.ErrorForCode(resp.ErrorCode)
+	})
+	if err != nil {
+		return fmt.Errorf("adding the offsets to a transaction: %w", err)
+	}
+	commit := kmsg.NewPtrTxnOffsetCommitRequest()
+	commit.TransactionalID, commit.Group, commit.ProducerID, commit.ProducerEpoch = add.TransactionalID, add.Group, id, epoch
+	commit.MemberID, commit.Generation, commit.InstanceID = m.id, m.generation, kmsg.StringPtr(p.s.Instance)
+	topic := kmsg.NewTxnOffsetCommitRequestTopic()
+	topic.Topic, topic.TopicID = p.s.Input.Topic, topicID
+	for partition, position := range positions {
+		entry := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		entry.Partition, entry.Offset = partition, position
+		topic.Partitions = append(topic.Partitions, entry)
+	}
+	commit.Topics = append(commit.Topics, topic)
+	err = p.retry(ctx, func() error {
+		resp, err := commit.RequestWith(ctx, p.client)
+		if err != nil {
+			return err
+		}
+		for _, t := range resp.Topics {
+			for _, r := range t.Partitions {
+				if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
+					return fmt.Errorf("partition %d: %w", r.Partition, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("committing the offsets of a transaction: %w", err)
+	}
+	return nil
+}
+
+// retry repeats a request that the coordinator cannot take just now. Both requests may be repeated without harm.
+func (p *producer) retry(ctx context.Context, request func() error) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := request()
+		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) &&
+			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(wait):
+		}
+	}
+}
+
+// close gives the producer up.
+func (p *producer) close() {
+	if !p.clean {
+		p.client.UnsafeAbortBufferedRecords()
+	}
+	p.client.Close()
+}

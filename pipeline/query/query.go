@@ -1,0 +1,191 @@
+// Package query is the read API: what lull knows of a customer, over HTTP, from committed states only.
+package query
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/operators/score"
+	"lull/operators/segment"
+)
+
+// View is a customer's committed state and what it is to be read with.
+type View struct {
+	State     []byte // nil if nothing is known of the customer
+	Model     *operators.Model
+	Partition int32
+	Position  int64 // next input offset of the partition
+	Watermark operators.EventTime
+	Now       operators.EventTime // what the customer is evaluated at: the watermark, or the wall clock
+}
+
+// States gives committed states. It is safe for concurrent use.
+type States interface {
+	// View returns the view of a customer. The error is a *NotOwnedError if the customer's partition is not this process's.
+	View(customer string) (View, error)
+}
+
+// NotOwnedError says that a customer's partition is not this process's, or not ready.
+type NotOwnedError struct {
+	Partition int32
+	Why       string
+}
+
+func (e *NotOwnedError) Error() string { return fmt.Sprintf("partition %d %s", e.Partition, e.Why) }
+
+// Card is what the API tells of a customer. Money facts are in minor units of Currency, model values in major units.
+type Card struct {
+	CustomerID string `json:"customer_id"`
+	AsOf       string `json:"as_of"`
+	Watermark  string `json:"watermark"`
+	Partition  int32  `json:"partition"`
+	Position   int64  `json:"position"`
+	Currency   string `json:"currency"`
+
+	Facts    CardFacts     `json:"facts"`
+	Score    *CardScore    `json:"score"` // null while there is no purchase or no model
+	Segment  string        `json:"segment"`
+	Since    string        `json:"segment_since,omitempty"`
+	Reasons  []string      `json:"reasons"`
+	Deadline *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
+}
+
+// CardFacts are what has happened.
+type CardFacts struct {
+	Purchases     uint32  `json:"purchases"`      // days with an order that counts
+	Orders        uint32  `json:"orders"`         // that count
+	FirstPurchase string  `json:"first_purchase"` // calendar day, "" if none
+	LastPurchase  string  `json:"last_purchase"`
+	Frequency     int     `json:"x"`              // repeat purchases
+	LastAge       float64 `json:"t_x_days"`       // first to last purchase
+	Age           float64 `json:"T_days"`         // first purchase to as_of
+	RealizedValue int64   `json:"realized_value"` // minor units
+	OpenSessions  int     `json:"open_sessions"`
+}
+
+// CardScore is what the model makes of it.
+type CardScore struct {
+	Model             string  `json:"model"`
+	PAlive            float64 `json:"p_alive"`
+	ChurnRisk         float64 `json:"churn_risk"`
+	ExpectedPurchases float64 `json:"expected_purchases"`
+	ExpectedSpend     float64 `json:"expected_spend"`
+	BuysAgain         float64 `json:"p_buy"`
+	CLV               float64 `json:"clv"`
+	HorizonMonths     int     `json:"horizon_months"`
+	HorizonDays       float64 `json:"horizon_days"`
+	ContactDays       float64 `json:"contact_days"`
+	DiscountMonthly   float64 `json:"discount_monthly"`
+	ValueAtRisk       float64 `json:"value_at_risk"`
+	AboutToBeLost     float64 `json:"value_about_to_be_lost"`
+}
+
+// CardDeadline is when silence changes the customer's position, and how.
+type CardDeadline struct {
+	At   string `json:"at"`
+	What string `json:"what"`
+}
+
+// Handler returns the handler of /v1/.
+func Handler(states States, config clv.Config) http.Handler {
+	api := &api{states: states, score: score.New(config.Score), segment: segment.New(config.Score), config: config}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/customers/{id}", api.customer)
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, http.StatusNotFound, "no such resource: GET /v1/customers/{id} is what there is")
+	})
+	return mux
+}
+
+type api struct {
+	states  States
+	score   *score.Operator
+	segment *segment.Operator
+	config  clv.Config
+}
+
+func (a *api) customer(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	view, err := a.states.View(id)
+	var elsewhere *NotOwnedError
+	switch {
+	case errors.As(err, &elsewhere):
+		fail(w, http.StatusMisdirectedRequest, fmt.Sprintf("customer %q: %s", id, err))
+		return
+	case err != nil:
+		fail(w, http.StatusServiceUnavailable, err.Error())
+		return
+	case view.State == nil:
+		fail(w, http.StatusNotFound, fmt.Sprintf("customer %q is not known", id))
+		return
+	}
+	card, err := a.card(id, &view)
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	answer(w, http.StatusOK, card)
+}
+
+// card evaluates the customer at the latest of what they were computed at and now: their silence has an age whether anything happened or not.
+func (a *api) card(id string, view *View) (*Card, error) {
+	c := operators.NewCustomer(id)
+	if err := c.DecodeState(view.State); err != nil {
+		return nil, fmt.Errorf("reading customer %q: %w", id, err)
+	}
+	at := max(c.At, view.Now)
+	p := &c.Purchases
+	card := &Card{
+		CustomerID: id, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,
+		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(), Reasons: []string{},
+		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)},
+	}
+	if c.Segment.Quadrant != operators.NoQuadrant {
+		card.Since = c.Segment.Since.String()
+	}
+	if p.Count == 0 {
+		return card, nil
+	}
+	card.Facts = CardFacts{
+		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(),
+		Frequency: p.Repeats(), LastAge: p.LastAge(), Age: p.Age(at), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
+	}
+	if view.Model == nil {
+		return card, nil
+	}
+	f := a.score.Evaluate(p, view.Model, at)
+	s := &a.config.Score
+	card.Score = &CardScore{
+		Model: view.Model.Version, PAlive: f.PAlive, ChurnRisk: f.Risk(), ExpectedPurchases: f.ExpectedPurchases, ExpectedSpend: f.ExpectedSpend,
+		BuysAgain: f.BuysAgain, CLV: f.CLV, HorizonMonths: s.HorizonMonths, HorizonDays: float64(s.HorizonMonths) * s.MonthDays,
+		ContactDays: s.ContactDays, DiscountMonthly: s.DiscountMonthly, ValueAtRisk: f.ValueAtRisk, AboutToBeLost: f.AboutToBeLost,
+	}
+	card.Reasons = a.segment.Reasons(p, view.Model, &f, segment.HighRisk(&f, c.Segment.HighRisk))
+	if next, what := a.score.Next(p, view.Model, at); next != operators.Never {
+		card.Deadline = &CardDeadline{At: next.String(), What: what}
+	}
+	return card, nil
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(body) // the client has gone: nobody is left to tell
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	answer(w, status, map[string]string{"error": message})
+}
+
+// Timeouts of the listener: a reader asks for one customer.
+const (
+	ReadTimeout  = 5 * time.Second
+	WriteTimeout = 10 * time.Second
+)

@@ -1,0 +1,244 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/pipeline/task"
+	"lull/state"
+)
+
+// restore brings a partition's store to the end of its changelog, beside the main loop: the partition is paused, the others go on.
+type restore struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // set when done is closed
+
+	from, next, end atomic.Int64 // changelog offsets, for the metrics
+}
+
+// startRestore begins to restore p. The committed offsets have been read by now and hold no pending transaction; only after them is the
+// changelog's end asked for, so that nothing that a former owner committed can be missed (PROTOCOL 3).
+func (r *Runner) startRestore(p *partition) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	rs := &restore{cancel: cancel, done: make(chan struct{})}
+	p.phase, p.restore = restoring, rs
+	go func() {
+		defer close(rs.done)
+		defer cancel()
+		for {
+			rs.err = r.restorePartition(ctx, p, rs)
+			if rs.err == nil || ctx.Err() != nil || !transient(rs.err) {
+				return
+			}
+			r.log.Warn().Err(rs.err).Int32("partition", p.n).Msg("restoring is interrupted and tried again")
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+}
+
+// finalError is one that trying again does not mend.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func transient(err error) bool {
+	var final finalError
+	return !errors.As(err, &final)
+}
+
+func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {
+	topic := r.s.Topic(ChangelogTopic)
+	// The high watermark, not the last stable offset: a later owner's commits may lie behind an open transaction.
+	ends, err := r.adm.ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the changelog's end: %w", err)
+	}
+	starts, err := r.adm.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the changelog's start: %w", err)
+	}
+	end, _ := ends.Lookup(topic, p.n)
+	start, _ := starts.Lookup(topic, p.n)
+	if err := r.trustStore(ctx, p, start.Offset, end.Offset); err != nil {
+		return err
+	}
+	_, position := p.store.Position()
+	from := max(position, start.Offset)
+	rs.from.Store(from)
+	rs.next.Store(from)
+	rs.end.Store(end.Offset)
+	if from < end.Offset {
+		began := time.Now()
+		if err := r.replay(ctx, p, rs, from, end.Offset); err != nil {
+			return err
+		}
+		r.log.Info().Int32("partition", p.n).Int64("from", from).Int64("end", end.Offset).Dur("took", time.Since(began)).Msg("restored from the changelog")
+	}
+	p.store.MarkAtEnd(time.Now().UnixMilli())
+	return nil
+}
+
+// trustStore empties a store that may have missed deletions, or that the changelog does not reach back to.
+func (r *Runner) trustStore(ctx context.Context, p *partition, start, end int64) error {
+	_, position := p.store.Position()
+	if position < 0 {
+		return nil
+	}
+	why := ""
+	switch {
+	case position < start:
+		why = fmt.Sprintf("the changelog begins at offset %d, after the state's position %d", start, position)
+	case position > end:
+		return finalError{fmt.Errorf("the state of partition %d stands for changelog offset %d, but topic %q ends at %d: it lost records or was re-created; "+
+			"restore the topic, or remove the state folder %q to start from what is there", p.n, position, r.s.Topic(ChangelogTopic), end, r.s.State.Dir)}
+	case position < end && r.tombstonesKept > 0 && time.Since(time.UnixMilli(p.store.AtEnd())) > r.tombstonesKept:
+		why = fmt.Sprintf("the state was last complete at %s, longer ago than the changelog keeps deletions (%s)",
+			time.UnixMilli(p.store.AtEnd()).UTC().Format(time.RFC3339), r.tombstonesKept)
+	}
+	if why == "" {
+		return nil
+	}
+	r.log.Warn().Int32("partition", p.n).Str("why", why).Msg("rebuilding the state from the changelog")
+	p.store.Close()
+	if err := r.db.Drop(p.n); err != nil {
+		return finalError{err}
+	}
+	store, err := r.db.Partition(p.n)
+	if err != nil {
+		return finalError{err}
+	}
+	p.store = store
+	return nil
+}
+
+// replay applies the committed changelog records from one offset until the last stable offset has passed end.
+func (r *Runner) replay(ctx context.Context, p *partition, rs *restore, from, end int64) error {
+	topic := r.s.Topic(ChangelogTopic)
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(r.s.Brokers...),
+		kgo.ClientID("lull-"+r.s.Instance+"-restore"),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Markers are kept, so that the position passes them.
+		kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p.n: kgo.NewOffset().At(from)}}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxPartitionBytes(8<<20),
+		kgo.MetadataMinAge(100*time.Millisecond),
+	)
+	if err != nil {
+		return finalError{err}
+	}
+	defer client.Close()
+	reported := time.Now()
+	for next := from; next < end; {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("reading changelog partition %d: %w", p.n, err)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			record := it.Next()
+			next = record.Offset + 1
+			if record.Attrs.IsControl() {
+				continue
+			}
+			if err := p.store.Restore(record.Key, record.Value, next); err != nil {
+				return finalError{fmt.Errorf("restoring changelog partition %d, offset %d: %w", p.n, record.Offset, err)}
+			}
+		}
+		rs.next.Store(next)
+		if time.Since(reported) > 5*time.Second {
+			reported = time.Now()
+			r.log.Info().Int32("partition", p.n).Int64("offset", next).Int64("end", end).Msg("restoring")
+		}
+	}
+	return nil
+}
+
+// openTask makes a restored partition run, if its state and the group agree on the position. It returns why they do not.
+func (r *Runner) openTask(p *partition) (refusal string, err error) {
+	t, err := task.Open(r.s.task(), r.chain, p.store, r.models)
+	if err != nil {
+		return "", fmt.Errorf("opening partition %d: %w", p.n, err)
+	}
+	meta := t.Meta()
+	_, ok, err := p.store.Get(task.MetaKey)
+	if err != nil {
+		return "", err
+	}
+	if !ok {
+		if refusal := r.startEmpty(p, meta); refusal != "" {
+			return refusal, nil
+		}
+	} else if refusal := r.checkState(p, meta); refusal != "" {
+		return refusal, nil
+	}
+	p.task, p.fetched, p.flushedAt = t, meta.Position, time.Now()
+	r.source.learn(meta.Gaps)
+	return "", nil
+}
+
+// startEmpty gives the meta record of a task without state its beginning.
+func (r *Runner) startEmpty(p *partition, meta *task.Meta) (refusal string) {
+	meta.InputID, meta.ChangelogID, meta.Settings = r.ids.input, r.ids.changelog, r.fingerprint
+	if p.group < 0 {
+		return ""
+	}
+	switch r.s.OnOffsetMismatch {
+	case "group":
+		meta.Position = p.group
+	case "rebuild", "state":
+	default:
+		return fmt.Sprintf("partition %d: the group %q has committed offset %d, but the changelog is empty: it was re-created, or the group is another "+
+			"application's. --on-offset-mismatch=group starts empty at offset %d, what came before is never counted; =rebuild starts empty at the log's "+
+			"start, outputs are made again", p.n, r.s.Group, p.group, p.group)
+	}
+	return ""
+}
+
+func (r *Runner) checkState(p *partition, meta *task.Meta) (refusal string) {
+	switch {
+	case meta.InputID != r.ids.input:
+		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or remove the state and its changelog",
+			p.n, r.s.Input.Topic, meta.InputID, r.ids.input)
+	case meta.ChangelogID != r.ids.changelog:
+		return fmt.Sprintf("partition %d: the state belongs to a changelog of id %x, which is now %x: it was re-created. Remove the state folder %q to follow the new one",
+			p.n, meta.ChangelogID, r.ids.changelog, r.s.State.Dir)
+	case meta.Settings != r.fingerprint:
+		return fmt.Sprintf("partition %d: the state was made with other settings of session.gap, calendar.timezone, clock.lateness, money or limits. Set them back, or use a new prefix beside this one", p.n)
+	case p.group >= 0 && p.group != meta.Position:
+		switch r.s.OnOffsetMismatch {
+		case "state":
+		case "group":
+			r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group).Msg("following the group's offset, as told")
+			meta.Position = p.group
+		default:
+			return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
+				"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never",
+				p.n, meta.Position, r.s.Group, p.group, meta.Position, p.group)
+		}
+	case p.group < 0:
+		r.log.Warn().Int32("partition", p.n).Int64("position", meta.Position).Msg("the group has no committed offset: following the state")
+	}
+	return ""
+}
+
+var _ task.Store = (*state.Partition)(nil)

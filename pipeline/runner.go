@@ -1,0 +1,690 @@
+// Package pipeline is lull's runtime: it joins the consumer group, restores the tasks of the partitions that it is given, and runs them in
+// Kafka transactions with the store behind them.
+//
+// One cycle, in the one goroutine of Runner.loop:
+//
+//	poll ─> apply, one goroutine a task ─> produce outputs and changelog ─> commit with the positions ─> the same writes become the store's
+//
+// Whatever does not commit clearly is forgotten, decided by taking a new producer epoch, and read again from the changelog (recover).
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/pipeline/task"
+	"lull/schemas"
+	"lull/state"
+)
+
+// FencedError says that another process has this one's instance id.
+type FencedError struct{ Instance string }
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("another process runs with the instance id %q: give every process its own --instance", e.Instance)
+}
+
+// Runner runs one process of an application. Its goroutines: loop (the caller of Run), the two clients' own, one per restore, the models'
+// follower, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
+type Runner struct {
+	s           *Settings
+	log         zerolog.Logger
+	ctx         context.Context // ends when the process is told to
+	chain       *operators.Chain
+	fingerprint uint64
+
+	consumer       *kgo.Client
+	adm            *kadm.Client
+	producer       *producer
+	db             *state.DB
+	models         *models
+	ids            topicIDs
+	tombstonesKept time.Duration
+	source         *source
+	wall           wall
+	toldTime       time.Time
+	metrics        *metrics
+
+	mu         sync.Mutex
+	unfinished bool // the last budget ended before all that was queued or due
+	partitions map[int32]*partition
+	assigned   map[int32]int64 // assigned, not yet taken in by loop: the committed offset, -1 if none
+	health     health
+}
+
+// Run runs until ctx ends, then commits, flushes and returns nil. The error is a *FencedError if another process has the instance id.
+func Run(ctx context.Context, s Settings, log zerolog.Logger) error {
+	if s.Instance == "" {
+		return errors.New(`instance is "": it must be a name of this process, stable over restarts and unique in the group`)
+	}
+	r := &Runner{
+		s: &s, log: log, ctx: ctx, chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
+		partitions: make(map[int32]*partition), assigned: make(map[int32]int64), metrics: newMetrics(),
+		source: newSource(&s),
+	}
+	r.health.set("startup", "the process is starting")
+	server, err := r.serve()
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	err = r.run()
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil // told to stop before it had begun
+	}
+	return err
+}
+
+func (r *Runner) run() error {
+	db, err := state.Open(state.Options{Dir: r.s.State.Dir, CacheBytes: r.s.State.CacheBytes, DirtyBytesMax: r.s.State.FlushBytes, Index: task.IndexEntry})
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.db = db
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.db = nil
+		r.mu.Unlock()
+		if err := db.Close(); err != nil {
+			r.log.Error().Err(err).Msg("closing the store")
+		}
+	}()
+	if err := r.connect(); err != nil {
+		return err
+	}
+	defer r.consumer.Close()
+	stopped, err := r.startModels()
+	if err != nil {
+		return err
+	}
+	defer func() { <-stopped }()
+	if err := r.takeEpoch(); err != nil {
+		return err
+	}
+	defer func() { r.producer.close() }()
+	r.health.clear("startup")
+	err = r.loop()
+	return errors.Join(err, r.shutDown())
+}
+
+// connect waits for the brokers and for topics that are as they must be, then joins the group.
+func (r *Runner) connect() error {
+	var err error
+	r.consumer, err = kgo.NewClient(
+		kgo.SeedBrokers(r.s.Brokers...),
+		kgo.ClientID("lull-"+r.s.Instance),
+		kgo.ConsumerGroup(r.s.Group),
+		kgo.ConsumeTopics(r.s.Input.Topic),
+		// Static membership: a restarted process has its partitions back at once.
+		kgo.InstanceID(r.s.Instance),
+		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		// Offsets are committed with the transactions and nowhere else.
+		kgo.DisableAutoCommit(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Markers are kept, so that positions pass them.
+		kgo.KeepControlRecords(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		// Nobody but an operator decides what happens after a loss of data.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.FetchMaxBytes(32<<20),
+		kgo.FetchMaxWait(r.s.Commit.Interval),
+		kgo.AdjustFetchOffsetsFn(r.onOffsets),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { r.onRevoked(revoked) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { r.onLost(lost) }),
+	)
+	if err != nil {
+		return fmt.Errorf("configuring the consumer: %w", err)
+	}
+	r.adm = kadm.NewClient(r.consumer)
+	said := ""
+	for {
+		r.ids, err = checkTopics(r.ctx, r.adm, r.s)
+		if err == nil {
+			r.health.clear("topics")
+			r.health.clear("brokers")
+			break
+		}
+		if r.ctx.Err() != nil {
+			r.consumer.Close()
+			return r.ctx.Err()
+		}
+		var problems *TopicError
+		if errors.As(err, &problems) {
+			r.health.clear("brokers")
+			r.health.set("topics", err.Error())
+		} else {
+			err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
+			r.health.set("brokers", err.Error())
+		}
+		if said != err.Error() {
+			said = err.Error()
+			r.log.Warn().Msg(said + "; waiting")
+		}
+		r.pause(time.Second)
+	}
+	r.tombstonesKept = r.changelogKeeps()
+	return nil
+}
+
+// changelogKeeps returns how long the changelog keeps deletions; 0 if that is not known.
+func (r *Runner) changelogKeeps() time.Duration {
+	configs, err := r.adm.DescribeTopicConfigs(r.ctx, r.s.Topic(ChangelogTopic))
+	if err != nil {
+		return 0
+	}
+	for _, rc := range configs {
+		for _, c := range rc.Configs {
+			if c.Key == "delete.retention.ms" {
+				if ms, err := time.ParseDuration(c.MaybeValue() + "ms"); err == nil {
+					return ms
+				}
+			}
+		}
+	}
+	return 0
+}
+
+func (r *Runner) startModels() (stopped <-chan struct{}, err error) {
+	for {
+		var m *models
+		m, stopped, err = followModels(r.ctx, r.s, r.adm, r.log)
+		if err == nil {
+			r.mu.Lock()
+			r.models = m
+			r.mu.Unlock()
+			return stopped, nil
+		}
+		if r.ctx.Err() != nil {
+			return nil, r.ctx.Err()
+		}
+		r.log.Warn().Err(err).Msg("reading the models; trying again")
+		r.pause(time.Second)
+	}
+}
+
+// takeEpoch makes a producer, however long that takes: by its epoch Kafka decides what became of the last one's transaction.
+func (r *Runner) takeEpoch() error {
+	for {
+		ctx, cancel := context.WithTimeout(r.ctx, 2*r.s.Commit.Timeout)
+		p, err := newProducer(ctx, r.s)
+		cancel()
+		if err == nil {
+			r.producer = p
+			r.health.clear("producer")
+			return nil
+		}
+		if r.ctx.Err() != nil {
+			return r.ctx.Err()
+		}
+		r.health.set("producer", err.Error())
+		r.log.Warn().Err(err).Msg("waiting for a producer epoch")
+		r.pause(500 * time.Millisecond)
+	}
+}
+
+// pause waits, or until the process is told to stop.
+func (r *Runner) pause(d time.Duration) {
+	select {
+	case <-r.ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// onOffsets is told by the group of the stable committed offsets of new partitions. They stay paused until they are restored.
+func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, o := range offsets[r.s.Input.Topic] {
+		committed := o.EpochOffset().Offset
+		if committed < 0 {
+			committed = -1
+		}
+		r.assigned[n] = committed
+		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {n}})
+	}
+	return offsets, nil
+}
+
+// onRevoked gives partitions up between two transactions: what is committed reaches the disk, for their return.
+func (r *Runner) onRevoked(revoked map[string][]int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range revoked[r.s.Input.Topic] {
+		delete(r.assigned, n)
+		p := r.partitions[n]
+		if p == nil {
+			continue
+		}
+		delete(r.partitions, n)
+		r.endRestore(p)
+		if err := p.store.Release(time.Now().UnixMilli()); err != nil {
+			r.log.Error().Err(err).Int32("partition", n).Msg("flushing a revoked partition; it will be restored from an earlier position")
+		}
+		r.log.Info().Int32("partition", n).Msg("partition revoked")
+	}
+}
+
+// onLost gives partitions up that another process may own by now: nothing of them may be trusted but what is on disk.
+func (r *Runner) onLost(lost map[string][]int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range lost[r.s.Input.Topic] {
+		delete(r.assigned, n)
+		p := r.partitions[n]
+		if p == nil {
+			continue
+		}
+		delete(r.partitions, n)
+		r.endRestore(p)
+		p.store.Discard()
+		p.store.Close()
+		r.log.Warn().Int32("partition", n).Msg("partition lost")
+	}
+}
+
+func (r *Runner) endRestore(p *partition) {
+	if p.restore != nil {
+		p.restore.cancel()
+		<-p.restore.done
+		p.restore = nil
+	}
+}
+
+// takeAssigned begins to restore the partitions that the group has given.
+func (r *Runner) takeAssigned() error {
+	for n, committed := range r.assigned {
+		delete(r.assigned, n)
+		if old := r.partitions[n]; old != nil {
+			// Assigned anew without a revocation between: what was known of it stands, and is checked again.
+			r.endRestore(old)
+			old.group = committed
+			if err := old.abort(); err != nil {
+				return err
+			}
+			r.startRestore(old)
+			continue
+		}
+		store, err := r.db.Partition(n)
+		if err != nil {
+			return err
+		}
+		p := &partition{n: n, store: store, group: committed, clock: operators.Unset}
+		if p.decoder, err = schemas.NewDecoder(r.s.decoder()); err != nil {
+			return err
+		}
+		if p.encoder, err = schemas.NewEncoder(r.s.encoder()); err != nil {
+			return err
+		}
+		r.partitions[n] = p
+		r.startRestore(p)
+		r.log.Info().Int32("partition", n).Int64("offset", committed).Msg("partition assigned")
+	}
+	return nil
+}
+
+// takeRestored lets the partitions run that have been restored.
+func (r *Runner) takeRestored() error {
+	for _, p := range r.partitions {
+		if p.phase != restoring {
+			continue
+		}
+		select {
+		default:
+			continue
+		case <-p.restore.done:
+		}
+		err := p.restore.err
+		p.restore = nil
+		if err != nil {
+			var final finalError
+			if errors.As(err, &final) {
+				r.stop(p, err.Error())
+				continue
+			}
+			return err
+		}
+		refusal, err := r.openTask(p)
+		if err != nil {
+			return err
+		}
+		if refusal != "" {
+			r.stop(p, refusal)
+			continue
+		}
+		p.phase = running
+		position := p.task.Meta().Position
+		r.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.s.Input.Topic: {p.n: {Epoch: -1, Offset: position}}})
+		r.consumer.ResumeFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		r.log.Info().Int32("partition", p.n).Int64("offset", position).Msg("partition runs")
+	}
+	return nil
+}
+
+// stop takes a partition out of work until an operator has decided.
+func (r *Runner) stop(p *partition, why string) {
+	p.phase, p.why = stopped, why
+	p.queue = nil
+	r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+	r.log.Error().Int32("partition", p.n).Msg(why)
+}
+
+// loop runs cycles until the process is told to stop.
+func (r *Runner) loop() error {
+	for r.ctx.Err() == nil {
+		err := r.cycle()
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, kerr.FencedInstanceID) {
+			return &FencedError{r.s.Instance}
+		}
+		var lost *uncommittedError
+		if !errors.As(err, &lost) {
+			return err
+		}
+		if r.ctx.Err() != nil {
+			return nil
+		}
+		r.log.Warn().Err(err).Msg("a transaction did not commit: taking a new producer epoch and restoring")
+		if err := r.recover(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uncommittedError is a transaction whose outcome is not a clear commit.
+type uncommittedError struct{ error }
+
+func (e *uncommittedError) Unwrap() error { return e.error }
+
+// cycle makes at most one transaction. No partition comes or goes while it runs.
+func (r *Runner) cycle() error {
+	defer r.consumer.AllowRebalance()
+	wait := r.s.Commit.Interval
+	if r.unfinished {
+		wait = 0
+	}
+	fetches := r.poll(wait)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.takeFetches(fetches); err != nil {
+		return err
+	}
+	if err := r.takeAssigned(); err != nil {
+		return err
+	}
+	if err := r.takeRestored(); err != nil {
+		return err
+	}
+	r.tellTime()
+	until := time.Now().Add(r.s.Commit.Interval)
+	for collecting := fetches.NumRecords() > 0; ; {
+		if err := r.apply(until); err != nil {
+			return err
+		}
+		left := time.Until(until)
+		if !collecting || r.unfinished || left <= 0 {
+			break
+		}
+		// What has come meanwhile goes into the same transaction.
+		r.mu.Unlock()
+		more := r.poll(left)
+		r.mu.Lock()
+		if err := r.takeFetches(more); err != nil {
+			return err
+		}
+	}
+	if !r.changed() {
+		return nil
+	}
+	return r.commit()
+}
+
+// active returns the partitions that run, in no order.
+func (r *Runner) active() []*partition {
+	var list []*partition
+	for _, p := range r.partitions {
+		if p.phase == running {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (r *Runner) changed() bool {
+	for _, p := range r.partitions {
+		if p.phase == running && p.task.Changed() {
+			return true
+		}
+	}
+	return false
+}
+
+// poll waits for records, at most for a while, and keeps rebalances out until AllowRebalance. Nothing is fetched while what was fetched has not
+// been applied.
+func (r *Runner) poll(wait time.Duration) kgo.Fetches {
+	if wait > 0 {
+		ctx, cancel := context.WithTimeout(r.ctx, wait)
+		defer cancel()
+		if fetches := r.consumer.PollRecords(ctx, r.s.Commit.Records); len(fetches) > 0 {
+			return fetches
+		}
+	}
+	// With a context that has ended the client fetches nothing, but keeps rebalances out; a poll that comes back empty does not.
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.consumer.PollRecords(ended, 1)
+	return nil
+}
+
+// takeFetches queues the records for their partitions.
+func (r *Runner) takeFetches(fetches kgo.Fetches) error {
+	var err error
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		p := r.partitions[f.Partition]
+		if f.Topic != r.s.Input.Topic || p == nil {
+			if f.Err != nil && !errors.Is(f.Err, context.DeadlineExceeded) && !errors.Is(f.Err, context.Canceled) {
+				r.fetchFailed(nil, f.Err)
+			}
+			if errors.Is(f.Err, kerr.FencedInstanceID) {
+				err = f.Err
+			}
+			return
+		}
+		if f.Err != nil {
+			if errors.Is(f.Err, kerr.FencedInstanceID) {
+				err = f.Err
+				return
+			}
+			r.fetchFailed(p, f.Err)
+		}
+		if p.phase != running || len(f.Records) == 0 {
+			return
+		}
+		r.health.clear("brokers")
+		first := f.Records[0].Offset
+		if expected := p.fetched; first > expected && f.LogStartOffset > expected {
+			r.lostData(p, expected, f.LogStartOffset)
+			if p.phase != running {
+				return
+			}
+		}
+		p.queue = append(p.queue, f.Records...)
+		p.fetched = f.Records[len(f.Records)-1].Offset + 1
+		p.highWatermark = f.HighWatermark
+	})
+	return err
+}
+
+// lostData is told that the log begins after the position: records are gone that were not read.
+func (r *Runner) lostData(p *partition, position, start int64) {
+	if r.s.OnDataLoss == "continue" {
+		r.log.Warn().Int32("partition", p.n).Int64("position", position).Int64("start", start).Msg("records were lost before they were read: going on, as told")
+		return
+	}
+	r.stop(p, fmt.Sprintf("partition %d: the records from offset %d to %d of topic %q were deleted before they were read. Restore them, or accept the loss with --on-data-loss=continue",
+		p.n, position, start, r.s.Input.Topic))
+}
+
+func (r *Runner) fetchFailed(p *partition, err error) {
+	var loss *kgo.ErrDataLoss
+	switch {
+	case p != nil && errors.As(err, &loss):
+		// The client went back or forward by itself. What was applied is passed over by its offset; what is missing is found by the log's start.
+		r.log.Warn().Err(err).Int32("partition", p.n).Msg("the client reports data loss")
+	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
+		r.stop(p, fmt.Sprintf("partition %d: offset %d is outside the log of topic %q (%s): records were deleted before they were read, or the topic was re-created. "+
+			"Restore it, or accept the loss with --on-data-loss=continue", p.n, p.fetched, r.s.Input.Topic, err))
+	default:
+		r.health.set("brokers", "reading: "+err.Error())
+		r.log.Debug().Err(err).Msg("reading the input")
+	}
+}
+
+// apply lets every task work on what is queued until the time is up.
+func (r *Runner) apply(until time.Time) error {
+	began := time.Now()
+	now := operators.EventTime(began.UnixMilli())
+	expired := func() bool { return !time.Now().Before(until) }
+	var group sync.WaitGroup
+	for _, p := range r.active() {
+		group.Go(func() {
+			p.task.Begin(now)
+			for _, model := range r.models.published() {
+				p.task.Adopt(model)
+			}
+			p.done, p.err = p.apply(r, &task.Budget{Outputs: r.s.Commit.Outputs, Expired: expired})
+		})
+	}
+	group.Wait()
+	var errs []error
+	r.unfinished = false
+	done := time.Now()
+	r.metrics.phases.WithLabelValues("apply").Observe(done.Sub(began).Seconds())
+	for _, p := range r.active() {
+		if p.stats.records > 0 {
+			r.source.came(done, p.stats.delayMax)
+			p.stats.records, p.stats.delayMax = 0, 0
+		}
+		if p.err != nil {
+			errs = append(errs, fmt.Errorf("partition %d: %w", p.n, p.err))
+		}
+		r.unfinished = r.unfinished || !p.done
+	}
+	return errors.Join(errs...)
+}
+
+// commit makes the transaction of what has been applied.
+func (r *Runner) commit() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*r.s.Commit.Timeout)
+	defer cancel()
+	began := time.Now()
+	if err := r.producer.begin(); err != nil {
+		return &uncommittedError{err}
+	}
+	positions := make(map[int32]int64)
+	var group sync.WaitGroup
+	for _, p := range r.active() {
+		if !p.task.Changed() {
+			continue
+		}
+		positions[p.n] = p.task.Meta().Position
+		group.Go(func() { p.err = p.finish(ctx, r) })
+	}
+	group.Wait()
+	for n := range positions {
+		if err := r.partitions[n].err; err != nil {
+			return fmt.Errorf("partition %d: %w", n, err)
+		}
+	}
+	produced := time.Now()
+	id, generation := r.consumer.GroupMetadata()
+	ends, err := r.producer.commit(ctx, member{id, generation}, positions, r.ids.input)
+	if err != nil {
+		r.metrics.transactions.WithLabelValues("uncommitted").Inc()
+		return &uncommittedError{err}
+	}
+	for n := range positions {
+		p := r.partitions[n]
+		p.store.Commit(ends[n])
+		p.task.Committed()
+		r.metrics.committed(p)
+		p.stats = txnStats{}
+		if err := r.flushIfDue(p); err != nil {
+			return err
+		}
+	}
+	r.metrics.transactions.WithLabelValues("committed").Inc()
+	r.metrics.phases.WithLabelValues("encode").Observe(produced.Sub(began).Seconds())
+	r.metrics.phases.WithLabelValues("commit").Observe(time.Since(produced).Seconds())
+	return nil
+}
+
+// flushIfDue starts to flush a partition that a restart would have to read too much of.
+func (r *Runner) flushIfDue(p *partition) error {
+	p.store.MarkAtEnd(time.Now().UnixMilli())
+	if !p.store.Full() && p.behindBytes < r.s.State.FlushBehind/int64(len(r.partitions)) && time.Since(p.flushedAt) < r.s.State.FlushEvery {
+		return nil
+	}
+	p.flushedAt, p.behindBytes = time.Now(), 0
+	if err := p.store.StartFlush(); err != nil {
+		return fmt.Errorf("flushing partition %d: %w", p.n, err)
+	}
+	return nil
+}
+
+// recover goes back to what is committed: the overlays are dropped, a new epoch decides what became of the transaction, and the changelogs are
+// read from their last known ends.
+func (r *Runner) recover() error {
+	r.producer.close()
+	if err := r.takeEpoch(); err != nil {
+		return nil // told to stop meanwhile
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.active() {
+		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		if err := p.abort(); err != nil {
+			return err
+		}
+		// The state says where to go on. The group's offset stands beside it in every transaction, and was compared at the assignment.
+		p.group = -1
+		r.startRestore(p)
+	}
+	return nil
+}
+
+// shutDown flushes what is committed. Static members do not leave their group: a restarted process has its partitions back at once.
+func (r *Runner) shutDown() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for n, p := range r.partitions {
+		r.endRestore(p)
+		delete(r.partitions, n)
+		if err := p.store.Flush(); err != nil {
+			errs = append(errs, fmt.Errorf("flushing partition %d: %w", n, err))
+		}
+		p.store.Close()
+	}
+	r.log.Info().Msg("stopped")
+	return errors.Join(errs...)
+}

@@ -1,0 +1,175 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline/query"
+	"lull/pipeline/task"
+)
+
+// server answers probes, metrics and the read API.
+type server struct {
+	http *http.Server
+	done chan struct{}
+}
+
+// Version is the program's version: its module's, or its revision.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return info.Main.Version + " " + s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// serve begins to listen.
+func (r *Runner) serve() (*server, error) {
+	listener, err := net.Listen("tcp", r.s.HTTP.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on http.listen %q: %w", r.s.HTTP.Listen, err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", r.ready)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, Version()) })
+	metrics := promhttp.HandlerFor(r.metrics.registry, promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, request *http.Request) {
+		r.mu.Lock()
+		r.scrape(time.Now())
+		r.mu.Unlock()
+		metrics.ServeHTTP(w, request)
+	})
+	mux.Handle("/v1/", query.Handler(r, r.s.Chain()))
+	s := &server{
+		http: &http.Server{Handler: mux, ReadTimeout: query.ReadTimeout, WriteTimeout: query.WriteTimeout, MaxHeaderBytes: 1 << 16},
+		done: make(chan struct{}),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			r.log.Error().Err(err).Msg("listening")
+		}
+	}()
+	r.log.Info().Str("address", listener.Addr().String()).Msg("listening")
+	return s, nil
+}
+
+func (s *server) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.http.Shutdown(ctx) // what has not been answered within the second is not answered
+	<-s.done
+}
+
+// readiness is the body of /readyz.
+type readiness struct {
+	Ready      bool              `json:"ready"`
+	Problems   []string          `json:"problems,omitempty"`
+	Warnings   []string          `json:"warnings,omitempty"`
+	Partitions map[int32]readyIn `json:"partitions"`
+}
+
+type readyIn struct {
+	Phase    phase  `json:"phase"`
+	Position int64  `json:"position,omitempty"` // running: next input offset
+	Left     int64  `json:"left,omitempty"`     // restoring: changelog offsets still to be read
+	Why      string `json:"why,omitempty"`      // stopped
+}
+
+// ready answers /readyz: 200 once all that is assigned runs and nothing stands in the way, else 503 with what does.
+func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
+	body := readiness{Partitions: make(map[int32]readyIn)}
+	body.Problems, body.Warnings = r.health.report()
+	r.mu.Lock()
+	running_ := true
+	for n, p := range r.partitions {
+		in := readyIn{Phase: p.phase, Why: p.why}
+		switch {
+		case p.phase == running:
+			in.Position = p.task.Meta().Position
+		case p.restore != nil:
+			in.Left = p.restore.end.Load() - p.restore.next.Load()
+		}
+		running_ = running_ && p.phase == running
+		body.Partitions[n] = in
+	}
+	if len(r.partitions) == 0 || len(r.assigned) > 0 {
+		running_ = false
+		if len(body.Problems) == 0 {
+			body.Problems = append(body.Problems, "no partition has been assigned yet")
+		}
+	}
+	r.mu.Unlock()
+	body.Ready = running_ && len(body.Problems) == 0
+	w.Header().Set("Content-Type", "application/json")
+	if !body.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(body) // the prober has gone: nobody is left to tell
+}
+
+// View implements query.States.
+func (r *Runner) View(customer string) (query.View, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ids.partitions == 0 {
+		return query.View{}, errors.New("the process is starting")
+	}
+	n := partitionOf(customer, r.ids.partitions)
+	p := r.partitions[n]
+	switch {
+	case p == nil:
+		return query.View{}, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: ask the others of its group"}
+	case p.phase != running:
+		return query.View{}, &query.NotOwnedError{Partition: n, Why: "is " + string(p.phase)}
+	}
+	view := query.View{Partition: n}
+	value, ok, err := p.store.CommittedGet(task.MetaKey)
+	if err != nil {
+		return query.View{}, err
+	}
+	if ok {
+		meta, err := task.DecodeMeta(value)
+		if err != nil {
+			return query.View{}, err
+		}
+		view.Position, view.Watermark = meta.Position, meta.Watermark
+	}
+	view.Now = view.Watermark
+	if r.s.Clock.Mode == "wall" {
+		view.Now = max(view.Now, operators.EventTime(time.Now().UnixMilli()))
+	}
+	state, ok, err := p.store.CommittedGet(task.CustomerKey(nil, customer))
+	if err != nil || !ok {
+		return view, err
+	}
+	view.State = state
+	c := operators.NewCustomer(customer)
+	if err := c.DecodeState(state); err != nil {
+		return query.View{}, err
+	}
+	view.Model = r.models.Model(c.Model)
+	return view, nil
+}
+
+// partitionOf returns the partition of a key by the hash that Kafka's clients use.
+func partitionOf(key string, partitions int32) int32 {
+	byKey := kgo.StickyKeyPartitioner(nil).ForTopic("")
+	return int32(byKey.Partition(&kgo.Record{Key: []byte(key)}, int(partitions)))
+}

@@ -1,0 +1,393 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/pipeline/task"
+	"lull/schemas"
+)
+
+// Settings configure one application of lull: what a lull.yaml holds. The zero value of a field means its default.
+type Settings struct {
+	// Brokers are the Kafka brokers to begin with, as host:port. The default is localhost:9092.
+	Brokers []string `koanf:"brokers"`
+	// Prefix begins the name of every topic that lull owns. It is the application's id: two applications never share one. The default is "lull.".
+	Prefix string `koanf:"prefix"`
+	// Group is the consumer group. The default is the prefix without its last dot.
+	Group string `koanf:"group"`
+	// Instance names this process in its group, stable over restarts and unique (static membership, KIP-345). It is required by run.
+	Instance string `koanf:"instance"`
+
+	Input    InputSettings    `koanf:"input"`
+	State    StateSettings    `koanf:"state"`
+	HTTP     HTTPSettings     `koanf:"http"`
+	Commit   CommitSettings   `koanf:"commit"`
+	Clock    ClockSettings    `koanf:"clock"`
+	Calendar CalendarSettings `koanf:"calendar"`
+	Session  SessionSettings  `koanf:"session"`
+	Money    MoneySettings    `koanf:"money"`
+	Scores   ScoresSettings   `koanf:"scores"`
+	Risk     RiskSettings     `koanf:"risk"`
+	Triggers TriggerSettings  `koanf:"triggers"`
+	Limits   LimitSettings    `koanf:"limits"`
+	Topics   TopicSettings    `koanf:"topics"`
+
+	// OnDataLoss says what a task does whose input lost records that it had not read: "stop" (the default) waits for an operator,
+	// "continue" goes on at the log's start.
+	OnDataLoss string `koanf:"on_data_loss"`
+	// OnOffsetMismatch says which to follow if the state and the group disagree about the position: "refuse" (the default) neither,
+	// "state" the state, "group" the group's offset, "rebuild" nothing: all of the input is read again into an empty state.
+	OnOffsetMismatch string `koanf:"on_offset_mismatch"`
+	// LogLevel is debug, info, warn or error. The default is info.
+	LogLevel string `koanf:"log_level"`
+}
+
+// InputSettings configure the input topic.
+type InputSettings struct {
+	// Topic holds the events, keyed by customer. It is required.
+	Topic string `koanf:"topic"`
+	// FutureDated says what becomes of an event dated later than its append time + clock.max_skew: "clamp" (the default) to the append time, or "dead-letter".
+	FutureDated string `koanf:"future_dated"`
+	// Late says what becomes of an event older than the watermark that is no fact: "dead-letter" (the default) or "drop".
+	Late string `koanf:"late"`
+}
+
+// StateSettings configure the store.
+type StateSettings struct {
+	// Dir is the folder of the store. The default is ./lull-state.
+	Dir string `koanf:"dir"`
+	// Keep is how long the state of a revoked partition stays on disk. The default is 1h.
+	Keep time.Duration `koanf:"keep"`
+	// FlushBytes, FlushBehind and FlushEvery bound what a restart must read again: committed writes not yet in the store, changelog bytes not yet in
+	// the store, and the time between flushes. The defaults are 64 MiB, 128 MiB and 30s.
+	FlushBytes  int64         `koanf:"flush_bytes"`
+	FlushBehind int64         `koanf:"flush_behind"`
+	FlushEvery  time.Duration `koanf:"flush_every"`
+	// CacheBytes is the size of the store's block cache. The default is 256 MiB.
+	CacheBytes int64 `koanf:"cache_bytes"`
+	// CachedCustomers is how many customers are kept decoded in each partition. The default is 20,000.
+	CachedCustomers int `koanf:"cached_customers"`
+}
+
+// HTTPSettings configure the listener for probes, metrics and the read API.
+type HTTPSettings struct {
+	// Listen is the address. The default is 127.0.0.1:8280.
+	Listen string `koanf:"listen"`
+}
+
+// CommitSettings configure transactions.
+type CommitSettings struct {
+	// Interval is the time that one transaction collects records for. The default is 100ms.
+	Interval time.Duration `koanf:"interval"`
+	// Timeout is how long Kafka lets a transaction of a dead process stand. The default is 10s.
+	Timeout time.Duration `koanf:"timeout"`
+	// Outputs is how many outputs one partition makes in a transaction before deadlines wait for the next. The default is 10,000.
+	Outputs int `koanf:"outputs"`
+	// Records is how many records are polled at once. The default is 10,000.
+	Records int `koanf:"records"`
+	// SessionTimeout is the group's: how long a dead process keeps its partitions. The default is 45s.
+	SessionTimeout time.Duration `koanf:"session_timeout"`
+}
+
+// ClockSettings say how time passes.
+type ClockSettings struct {
+	// Mode is "wall" (the default): a task at the end of its partition follows the wall clock; or "event": time moves by events and time marks only.
+	Mode string `koanf:"mode"`
+	// Lateness is how far the watermark stays behind the highest event time. The default is 10m.
+	Lateness time.Duration `koanf:"lateness"`
+	// MaxSkew is how far ahead of its append time an event may be dated. The default is 5m.
+	MaxSkew time.Duration `koanf:"max_skew"`
+	// MaxJump is how far fewer than three customers can move time forward under mode event. The default is 168h.
+	MaxJump time.Duration `koanf:"max_jump"`
+	// MaxStep is how far the wall clock may be ahead of all that the input confirms at start, before it is held. The default is 24h.
+	MaxStep time.Duration `koanf:"max_step"`
+	// Interval is how often a task asks whether it is at the end of its partition. The default is 1s.
+	Interval time.Duration `koanf:"interval"`
+	// SourceMaxSilence is how long the whole input topic may be silent before the clock holds. The default is the larger of 30 minutes and
+	// three times the longest gap of seven days.
+	SourceMaxSilence time.Duration `koanf:"source_max_silence"`
+	// SourceSettle is how long records must have come in time again before a held clock goes on. The default is 5m.
+	SourceSettle time.Duration `koanf:"source_settle"`
+}
+
+// CalendarSettings say what a day is.
+type CalendarSettings struct {
+	// Timezone is an IANA time zone. The default is UTC.
+	Timezone string `koanf:"timezone"`
+}
+
+// SessionSettings say what a session is.
+type SessionSettings struct {
+	// Gap is the inactivity that ends a session. The default is 30m.
+	Gap time.Duration `koanf:"gap"`
+}
+
+// MoneySettings say what money is worth.
+type MoneySettings struct {
+	// Currency is the base currency that all amounts are converted to, an ISO 4217 code. The default is USD.
+	Currency string `koanf:"currency"`
+	// Rates are the other currencies' values in the base currency, as decimal numbers: {EUR: "1.08"}. Others are dead letters.
+	Rates map[string]string `koanf:"rates"`
+	// Margin is the share of an order's value that is kept, between 0 and 1. The default is 1.
+	Margin float64 `koanf:"margin"`
+}
+
+// ScoresSettings say what is predicted.
+type ScoresSettings struct {
+	// Levels are the values of P(alive) at whose crossing a silent customer is scored again. The default is 0.9, 0.8 ... 0.1.
+	Levels []float64 `koanf:"levels"`
+	// HorizonMonths is how far CLV and expected purchases look ahead, in months of 30.4375 days. The default is 12.
+	HorizonMonths int `koanf:"horizon_months"`
+	// Discount is the discount rate a month. The default is 0.01.
+	Discount float64 `koanf:"discount"`
+	// ContactDays is the contact horizon: how far "value about to be lost" looks ahead. The default is 30.
+	ContactDays int `koanf:"contact_days"`
+}
+
+// RiskSettings say when churn risk is high, for segments and triggers alike.
+type RiskSettings struct {
+	// High is the risk from which it is high. The default is 0.7.
+	High float64 `koanf:"high"`
+	// Back is the risk under which it is low again. The default is 0.6.
+	Back float64 `koanf:"back"`
+}
+
+// TriggerSettings configure triggers.
+type TriggerSettings struct {
+	// MaxAge is how old a deadline may be to be acted on. The default is 24h.
+	MaxAge time.Duration `koanf:"max_age"`
+}
+
+// LimitSettings bound what an input can grow.
+type LimitSettings struct {
+	// RecordBytes is the largest input value. The default is 1 MiB.
+	RecordBytes int `koanf:"record_bytes"`
+	// MessageIDs is how many message ids are kept of a customer. The default is 128.
+	MessageIDs int `koanf:"message_ids"`
+	// OpenSessions is how many sessions of a customer may be open at once. The default is 8.
+	OpenSessions int `koanf:"open_sessions"`
+	// Orders is how many orders of a customer are kept. The default is 100,000.
+	Orders int `koanf:"orders"`
+	// Refunds is how many refunds of one order are kept. The default is 32.
+	Refunds int `koanf:"refunds"`
+}
+
+// TopicSettings are what lull's own topics are created with.
+type TopicSettings struct {
+	// Partitions of the output topics. The changelog always has as many as the input. The default is 8.
+	Partitions int `koanf:"partitions"`
+	// Replication of every topic; 0, the default, is the brokers' own.
+	Replication int `koanf:"replication"`
+}
+
+// defaultTo sets an unset field.
+func defaultTo[T comparable](field *T, value T) {
+	var unset T
+	if *field == unset {
+		*field = value
+	}
+}
+
+// EnsureDefaults fills the fields that are unset.
+func (s *Settings) EnsureDefaults() {
+	if len(s.Brokers) == 0 {
+		s.Brokers = []string{"localhost:9092"}
+	}
+	defaultTo(&s.Prefix, "lull.")
+	defaultTo(&s.Group, strings.TrimRight(s.Prefix, ".-_"))
+	defaultTo(&s.Input.FutureDated, "clamp")
+	defaultTo(&s.Input.Late, "dead-letter")
+	defaultTo(&s.State.Dir, "lull-state")
+	defaultTo(&s.State.Keep, time.Hour)
+	defaultTo(&s.State.FlushBytes, 64<<20)
+	defaultTo(&s.State.FlushBehind, 128<<20)
+	defaultTo(&s.State.FlushEvery, 30*time.Second)
+	defaultTo(&s.State.CacheBytes, 256<<20)
+	defaultTo(&s.State.CachedCustomers, 20_000)
+	defaultTo(&s.HTTP.Listen, "127.0.0.1:8280")
+	defaultTo(&s.Commit.Interval, 100*time.Millisecond)
+	defaultTo(&s.Commit.Timeout, 10*time.Second)
+	defaultTo(&s.Commit.Outputs, 10_000)
+	defaultTo(&s.Commit.Records, 10_000)
+	defaultTo(&s.Commit.SessionTimeout, 45*time.Second)
+	defaultTo(&s.Clock.Mode, "wall")
+	defaultTo(&s.Clock.Lateness, 10*time.Minute)
+	defaultTo(&s.Clock.MaxSkew, 5*time.Minute)
+	defaultTo(&s.Clock.MaxJump, 7*24*time.Hour)
+	defaultTo(&s.Clock.MaxStep, 24*time.Hour)
+	defaultTo(&s.Clock.Interval, time.Second)
+	defaultTo(&s.Clock.SourceSettle, 5*time.Minute)
+	defaultTo(&s.Calendar.Timezone, "UTC")
+	defaultTo(&s.Session.Gap, 30*time.Minute)
+	defaultTo(&s.Money.Currency, "USD")
+	defaultTo(&s.Money.Margin, 1)
+	if len(s.Scores.Levels) == 0 {
+		s.Scores.Levels = []float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1}
+	}
+	defaultTo(&s.Scores.HorizonMonths, 12)
+	defaultTo(&s.Scores.Discount, 0.01)
+	defaultTo(&s.Scores.ContactDays, 30)
+	defaultTo(&s.Risk.High, 0.7)
+	defaultTo(&s.Risk.Back, 0.6)
+	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)
+	defaultTo(&s.Limits.RecordBytes, 1<<20)
+	defaultTo(&s.Limits.MessageIDs, 128)
+	defaultTo(&s.Limits.OpenSessions, 8)
+	defaultTo(&s.Limits.Orders, 100_000)
+	defaultTo(&s.Limits.Refunds, 32)
+	defaultTo(&s.Topics.Partitions, 8)
+	defaultTo(&s.OnDataLoss, "stop")
+	defaultTo(&s.OnOffsetMismatch, "refuse")
+	defaultTo(&s.LogLevel, "info")
+}
+
+// Validate reports every setting that is not as it must be: its name, its value and the rule.
+func (s *Settings) Validate() error {
+	var errs []error
+	check := func(ok bool, setting string, value any, rule string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s is %v: it must be %s", setting, value, rule))
+		}
+	}
+	oneOf := func(setting, value string, values ...string) {
+		for _, v := range values {
+			if v == value {
+				return
+			}
+		}
+		check(false, setting, fmt.Sprintf("%q", value), "one of "+strings.Join(values, ", "))
+	}
+	for _, b := range s.Brokers {
+		_, _, err := net.SplitHostPort(b)
+		check(err == nil, "brokers", fmt.Sprintf("%q", b), "a list of host:port")
+	}
+	check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
+	check(s.Input.Topic == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", fmt.Sprintf("%q", s.Input.Topic),
+		fmt.Sprintf("outside the prefix %q of lull's own topics", s.Prefix))
+	check(s.Instance == "" || !strings.ContainsAny(s.Instance, "/ \t\n"), "instance", fmt.Sprintf("%q", s.Instance), "without spaces and slashes")
+	oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
+	oneOf("input.late", s.Input.Late, "dead-letter", "drop")
+	oneOf("clock.mode", s.Clock.Mode, "wall", "event")
+	oneOf("on_data_loss", s.OnDataLoss, "stop", "continue")
+	oneOf("on_offset_mismatch", s.OnOffsetMismatch, "refuse", "state", "group", "rebuild")
+	oneOf("log_level", s.LogLevel, "debug", "info", "warn", "error")
+	_, err := time.LoadLocation(s.Calendar.Timezone)
+	check(err == nil, "calendar.timezone", fmt.Sprintf("%q", s.Calendar.Timezone), "an IANA time zone such as Europe/Berlin")
+	for _, d := range []struct {
+		setting string
+		value   time.Duration
+	}{
+		{"state.keep", s.State.Keep}, {"state.flush_every", s.State.FlushEvery}, {"commit.interval", s.Commit.Interval},
+		{"commit.timeout", s.Commit.Timeout}, {"commit.session_timeout", s.Commit.SessionTimeout}, {"clock.lateness", s.Clock.Lateness},
+		{"clock.max_skew", s.Clock.MaxSkew}, {"clock.max_jump", s.Clock.MaxJump}, {"clock.max_step", s.Clock.MaxStep},
+		{"clock.interval", s.Clock.Interval}, {"clock.source_settle", s.Clock.SourceSettle}, {"session.gap", s.Session.Gap}, {"triggers.max_age", s.Triggers.MaxAge},
+	} {
+		check(d.value > 0, d.setting, d.value, "more than 0, such as 10m")
+	}
+	check(s.Commit.Timeout <= s.Commit.SessionTimeout, "commit.timeout", s.Commit.Timeout, fmt.Sprintf("at most commit.session_timeout (%s)", s.Commit.SessionTimeout))
+	for _, n := range []struct {
+		setting string
+		value   int64
+	}{
+		{"state.flush_bytes", s.State.FlushBytes}, {"state.flush_behind", s.State.FlushBehind}, {"state.cache_bytes", s.State.CacheBytes},
+		{"state.cached_customers", int64(s.State.CachedCustomers)}, {"commit.outputs", int64(s.Commit.Outputs)}, {"commit.records", int64(s.Commit.Records)},
+		{"limits.record_bytes", int64(s.Limits.RecordBytes)}, {"limits.message_ids", int64(s.Limits.MessageIDs)},
+		{"limits.open_sessions", int64(s.Limits.OpenSessions)}, {"limits.orders", int64(s.Limits.Orders)}, {"limits.refunds", int64(s.Limits.Refunds)},
+		{"scores.horizon_months", int64(s.Scores.HorizonMonths)}, {"scores.contact_days", int64(s.Scores.ContactDays)}, {"topics.partitions", int64(s.Topics.Partitions)},
+	} {
+		check(n.value > 0, n.setting, n.value, "more than 0")
+	}
+	check(s.Topics.Replication >= 0, "topics.replication", s.Topics.Replication, "0 (the brokers' own) or more")
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if _, err := schemas.NewDecoder(s.decoder()); err != nil {
+		return fmt.Errorf("money, limits: %w", err)
+	}
+	chain := s.Chain()
+	return chain.Validate()
+}
+
+// Chain returns the configuration of the operators.
+func (s *Settings) Chain() clv.Config {
+	var c clv.Config
+	c.Dedup.IDsMax = s.Limits.MessageIDs
+	c.Session.GapMs = s.Session.Gap.Milliseconds()
+	c.Session.SessionsMax = s.Limits.OpenSessions
+	c.Orders.OrdersMax = s.Limits.Orders
+	c.Orders.RefundsMax = s.Limits.Refunds
+	c.Score.Levels = s.Scores.Levels
+	c.Score.HighRisk, c.Score.LowRisk = s.Risk.High, s.Risk.Back
+	c.Score.HorizonMonths = s.Scores.HorizonMonths
+	c.Score.DiscountMonthly = s.Scores.Discount
+	c.Score.MarginShare = s.Money.Margin
+	c.Score.ContactDays = float64(s.Scores.ContactDays)
+	c.Score.Currency = s.Money.Currency
+	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
+	c.Trigger.MaxAgeMs = s.Triggers.MaxAge.Milliseconds()
+	c.EnsureDefaults()
+	return c
+}
+
+func minorPerMajor(currency string) int64 {
+	digits, _ := schemas.CurrencyDigits(currency)
+	n := int64(1)
+	for range digits {
+		n *= 10
+	}
+	return n
+}
+
+// decoder returns the configuration of the decoder.
+func (s *Settings) decoder() schemas.DecoderConfig {
+	zone, err := time.LoadLocation(s.Calendar.Timezone)
+	if err != nil {
+		zone = time.UTC // Validate has refused it
+	}
+	future := schemas.ClampFuture
+	if s.Input.FutureDated == "dead-letter" {
+		future = schemas.RejectFuture
+	}
+	return schemas.DecoderConfig{
+		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Future: future, Currency: s.Money.Currency, Rates: s.Money.Rates,
+		Limits: schemas.Limits{ValueBytes: s.Limits.RecordBytes},
+	}
+}
+
+// encoder returns the configuration of the encoder.
+func (s *Settings) encoder() schemas.EncoderConfig {
+	chain := s.Chain()
+	return schemas.EncoderConfig{
+		Source: strings.TrimRight(s.Prefix, ".-_"), Currency: s.Money.Currency,
+		HorizonDays: float64(chain.Score.HorizonMonths) * chain.Score.MonthDays, ContactDays: chain.Score.ContactDays,
+		DiscountMonthly: chain.Score.DiscountMonthly, Margin: chain.Score.MarginShare, DeadLetterBytes: s.deadLetterBytes(),
+	}
+}
+
+// task returns the configuration of tasks.
+func (s *Settings) task() task.Config {
+	cfg := task.Config{
+		LatenessMs: s.Clock.Lateness.Milliseconds(), EventClock: s.Clock.Mode == "event",
+		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded,
+	}
+	if cfg.EventClock {
+		cfg.JumpMaxMs = s.Clock.MaxJump.Milliseconds()
+	}
+	return cfg
+}
+
+// timersLoaded is how many deadlines a partition keeps in memory at least: some 5 MB.
+const timersLoaded = 50_000
+
+// fingerprint stands for the settings that shape the state: with others, what the state says would be wrong.
+func (s *Settings) fingerprint() uint64 {
+	return operators.Hash64(fmt.Sprintf("state %d: gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
+		operators.StateVersion, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
+		s.Limits.MessageIDs, s.Limits.OpenSessions, s.Limits.Orders, s.Limits.Refunds))
+}

@@ -1,0 +1,203 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/schemas"
+)
+
+// The topics that lull owns, without the prefix.
+const (
+	SessionsTopic    = "sessions"
+	ScoresTopic      = "scores"
+	SegmentsTopic    = "segments"
+	TriggersTopic    = "triggers"
+	DeadLettersTopic = "dead-letters"
+	ModelsTopic      = "models"
+	ChangelogTopic   = "changelog"
+)
+
+// Topic returns the full name of one of lull's own topics.
+func (s *Settings) Topic(name string) string { return s.Prefix + name }
+
+// ownTopic is what one of lull's topics must be.
+type ownTopic struct {
+	name       string
+	partitions int // 0: as many as the input
+	compacted  bool
+	bytesMin   int // least max.message.bytes
+}
+
+// deadLetterBytes is the size of the largest dead letter: the whole value of its record up to the limit, and what can stand beside it.
+func (s *Settings) deadLetterBytes() int { return s.Limits.RecordBytes + schemas.DeadLetterRecordMin }
+
+// batchOverhead is more than what a batch of one record takes beside it.
+const batchOverhead = 1 << 10
+
+func (s *Settings) ownTopics() []ownTopic {
+	return []ownTopic{
+		{name: SessionsTopic, partitions: s.Topics.Partitions},
+		{name: ScoresTopic, partitions: s.Topics.Partitions, compacted: true},
+		{name: SegmentsTopic, partitions: s.Topics.Partitions},
+		{name: TriggersTopic, partitions: s.Topics.Partitions},
+		{name: DeadLettersTopic, partitions: s.Topics.Partitions, bytesMin: s.deadLetterBytes() + batchOverhead},
+		{name: ModelsTopic, partitions: 1, compacted: true},
+		{name: ChangelogTopic, compacted: true},
+	}
+}
+
+// TopicError says what is wrong with the topics, and what mends it.
+type TopicError struct{ Problems []string }
+
+func (e *TopicError) Error() string { return "topics: " + strings.Join(e.Problems, "; ") }
+
+// topicIDs are the ids of the topics whose re-creation must not go unnoticed.
+type topicIDs struct {
+	input, changelog [16]byte
+	partitions       int32 // of both
+}
+
+// checkTopics reports whether every topic is there as it must be. The error is a *TopicError, or the broker's.
+func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, error) {
+	names := []string{s.Input.Topic}
+	for _, t := range s.ownTopics() {
+		names = append(names, s.Topic(t.name))
+	}
+	topics, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return topicIDs{}, fmt.Errorf("asking for the topics: %w", err)
+	}
+	var problems []string
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	input := topics[s.Input.Topic]
+	switch {
+	case errors.Is(input.Err, kerr.UnknownTopicOrPartition):
+		problem("the input topic %q does not exist: create it, or mend input.topic", s.Input.Topic)
+	case input.Err != nil:
+		problem("the input topic %q: %s", s.Input.Topic, input.Err)
+	}
+	present := names[:0:0]
+	for _, t := range s.ownTopics() {
+		name := s.Topic(t.name)
+		got := topics[name]
+		switch {
+		case errors.Is(got.Err, kerr.UnknownTopicOrPartition):
+			problem("topic %q does not exist: run `lull topics create`", name)
+			continue
+		case got.Err != nil:
+			problem("topic %q: %s", name, got.Err)
+			continue
+		}
+		present = append(present, name)
+		if t.name == ChangelogTopic && input.Err == nil && len(got.Partitions) != len(input.Partitions) {
+			problem("topic %q has %d partitions and the input topic %q has %d: they must be equal; delete the changelog and run `lull topics create`",
+				name, len(got.Partitions), s.Input.Topic, len(input.Partitions))
+		}
+	}
+	if len(present) > 0 {
+		more, err := checkTopicConfigs(ctx, adm, s, present)
+		if err != nil {
+			return topicIDs{}, err
+		}
+		problems = append(problems, more...)
+	}
+	if len(problems) > 0 {
+		return topicIDs{}, &TopicError{problems}
+	}
+	return topicIDs{
+		input: [16]byte(input.ID), changelog: [16]byte(topics[s.Topic(ChangelogTopic)].ID), partitions: int32(len(input.Partitions)),
+	}, nil
+}
+
+func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, present []string) (problems []string, err error) {
+	configs, err := adm.DescribeTopicConfigs(ctx, present...)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the topics' configuration: %w", err)
+	}
+	for _, t := range s.ownTopics() {
+		name := s.Topic(t.name)
+		if !slices.Contains(present, name) {
+			continue
+		}
+		rc, err := configs.On(name, nil)
+		if err != nil || rc.Err != nil {
+			return nil, fmt.Errorf("asking for the configuration of topic %q: %w", name, errors.Join(err, rc.Err))
+		}
+		value := func(key string) string {
+			for _, c := range rc.Configs {
+				if c.Key == key {
+					return c.MaybeValue()
+				}
+			}
+			return ""
+		}
+		policy := value("cleanup.policy")
+		if compacted := policy == "compact"; compacted != t.compacted {
+			want := "delete"
+			if t.compacted {
+				want = "compact"
+			}
+			problems = append(problems, fmt.Sprintf("topic %q has cleanup.policy=%s: run `kafka-configs --alter --topic %s --add-config cleanup.policy=%s`",
+				name, policy, name, want))
+		}
+		if n, err := strconv.Atoi(value("max.message.bytes")); err == nil && n < t.bytesMin {
+			problems = append(problems, fmt.Sprintf("topic %q has max.message.bytes=%d: run `kafka-configs --alter --topic %s --add-config max.message.bytes=%d`",
+				name, n, name, t.bytesMin))
+		}
+	}
+	return problems, nil
+}
+
+// CreateTopics creates those of lull's own topics that are missing. It changes none that is there. The input topic must exist, since the changelog
+// has as many partitions.
+func CreateTopics(ctx context.Context, s Settings) (created []string, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...))
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	input, err := adm.ListTopics(ctx, s.Input.Topic)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the input topic: %w", err)
+	}
+	if err := input[s.Input.Topic].Err; err != nil {
+		return nil, fmt.Errorf("the input topic %q: %w; create it first", s.Input.Topic, err)
+	}
+	replication := int16(s.Topics.Replication)
+	if replication == 0 {
+		replication = -1 // the brokers' own
+	}
+	for _, t := range s.ownTopics() {
+		partitions := int32(t.partitions)
+		if partitions == 0 {
+			partitions = int32(len(input[s.Input.Topic].Partitions))
+		}
+		configs := map[string]*string{"cleanup.policy": kadm.StringPtr("delete")}
+		if t.compacted {
+			configs["cleanup.policy"] = kadm.StringPtr("compact")
+		}
+		if t.bytesMin > 0 {
+			configs["max.message.bytes"] = kadm.StringPtr(strconv.Itoa(t.bytesMin))
+		}
+		name := s.Topic(t.name)
+		_, err := adm.CreateTopic(ctx, partitions, replication, configs, name)
+		switch {
+		case errors.Is(err, kerr.TopicAlreadyExists):
+		case err != nil:
+			return created, fmt.Errorf("creating topic %q: %w", name, err)
+		default:
+			created = append(created, name)
+		}
+	}
+	return created, nil
+}
