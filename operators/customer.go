@@ -186,7 +186,8 @@ type Score struct {
 	Scored bool
 	// Next is the next instant at which silence changes the row; Never if none.
 	Next EventTime
-	// ValueFalls is the instant at which, in silence, CLV falls below the model's cut; Unset if it is below already.
+	// ValueFalls is the instant at which, in silence since the last purchase, CLV falls below the model's cut; Unset if it was below then. It
+	// depends on purchases and model alone.
 	ValueFalls EventTime
 }
 
@@ -222,7 +223,7 @@ type Risk uint8
 const (
 	RiskArmed    Risk = iota // fires when risk reaches the threshold
 	RiskHolding              // has fired; armed again when risk is back under the lower threshold
-	RiskBornHigh             // risk was over the threshold at the last purchase already: no crossing to report
+	RiskBornHigh             // risk was over the threshold at a purchase already: no crossing to report until it is back under the lower one
 )
 
 // Changed says what a step has changed so far.
@@ -251,7 +252,7 @@ type Facts struct {
 	// HighRiskAt and LowRiskUntil are the instants at which, in silence, risk reaches the upper and the lower threshold; in the past if it has,
 	// Never if it will not.
 	HighRiskAt, LowRiskUntil EventTime
-	// BornHighRisk is set when risk is over the upper threshold from the last purchase on.
+	// BornHighRisk is set when risk is over the upper threshold before the day of the last purchase is over: silence had no part in it.
 	BornHighRisk bool
 }
 

@@ -1,0 +1,116 @@
+package score_test
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/operators/score"
+)
+
+// level returns the P(alive) of "churn risk reaches 0.70".
+func level(t *rapid.T, what string) float64 {
+	risk, err := strconv.ParseFloat(strings.TrimPrefix(what, "churn risk reaches "), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return math.Round(100-100*risk) / 100
+}
+
+func amount(v float64) string { c := defaults(nil); return c.Amount(v) }
+
+// TestValidate: the defaults are valid; each fault is named with its field and value.
+func TestValidate(t *testing.T) {
+	c := defaults(nil)
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*score.Config){
+		"Levels[1] is 0.9":         func(c *score.Config) { c.Levels = []float64{0.9, 0.9} },
+		"Levels[0] is 1;":          func(c *score.Config) { c.Levels = []float64{1} },
+		"Levels[0] is NaN":         func(c *score.Config) { c.Levels = []float64{math.NaN()} },
+		"Levels has 100 levels":    func(c *score.Config) { c.Levels = make([]float64, 100) },
+		"HighRisk is 1;":           func(c *score.Config) { c.HighRisk = 1 },
+		"HighRisk is NaN":          func(c *score.Config) { c.HighRisk = math.NaN() },
+		"LowRisk is 0.8":           func(c *score.Config) { c.LowRisk = 0.8 },
+		"LowRisk is -0.1":          func(c *score.Config) { c.LowRisk = -0.1 },
+		"HorizonMonths is -1":      func(c *score.Config) { c.HorizonMonths = -1 },
+		"MonthDays is +Inf":        func(c *score.Config) { c.MonthDays = math.Inf(1) },
+		"DiscountMonthly is -0.01": func(c *score.Config) { c.DiscountMonthly = -0.01 },
+		"MarginShare is 1.5":       func(c *score.Config) { c.MarginShare = 1.5 },
+		"ContactDays is 367":       func(c *score.Config) { c.ContactDays = 367 },
+		`Currency is "usd"`:        func(c *score.Config) { c.Currency = "usd" },
+		`Currency is "EURO"`:       func(c *score.Config) { c.Currency = "EURO" },
+		"MinorPerMajor is 12":      func(c *score.Config) { c.MinorPerMajor = 12 },
+	} {
+		c := defaults(change)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	c = defaults(func(c *score.Config) { c.Levels = []float64{} })
+	c.EnsureDefaults()
+	if err := c.Validate(); err != nil || len(c.Levels) != 0 {
+		t.Errorf("an empty list of levels becomes %v: %v", c.Levels, err)
+	}
+}
+
+// TestValidateModel: every fault is named.
+func TestValidateModel(t *testing.T) {
+	if err := score.ValidateModel(cdnow("bgnbd")); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*operators.Model){
+		"version is empty":          func(m *operators.Model) { m.Version = "" },
+		`"paretonbd"`:               func(m *operators.Model) { m.Family = "paretonbd" },
+		"alpha is -1":               func(m *operators.Model) { m.Alpha = -1 },
+		"r is NaN":                  func(m *operators.Model) { m.R = math.NaN() },
+		"b is +Inf":                 func(m *operators.Model) { m.B = math.Inf(1) },
+		"q is 1,":                   func(m *operators.Model) { m.Q = 1 },
+		"v is 0,":                   func(m *operators.Model) { m.V = 0 },
+		"high value is 0, must be":  func(m *operators.Model) { m.HighValue = 0 },
+		"high value is NaN":         func(m *operators.Model) { m.HighValue = math.NaN() },
+		"a is 0, must be finite":    func(m *operators.Model) { m.A, m.HighValue = 0, -3 },
+		"high value is -3, must be": func(m *operators.Model) { m.A, m.HighValue = 0, -3 },
+	} {
+		m := cdnow("mbgnbd")
+		change(m)
+		if err := score.ValidateModel(m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// TestWords shows the words of reasons, where they differ.
+func TestWords(t *testing.T) {
+	at := func(age float64, x, lastAge int) string {
+		p := purchases(date(t, "1997-01-04"), x, lastAge, 100, 0)
+		return score.Habit(&p, &operators.Facts{X: x, LastAge: float64(lastAge), Age: age})
+	}
+	yen := defaults(func(c *score.Config) { c.Currency, c.MinorPerMajor = "JPY", 1 })
+	dollars := defaults(nil)
+	for _, v := range [][2]string{
+		{at(128.9, 3, 57), "orders every 19 days, silent for 71 days"},
+		{at(58, 3, 57), "orders every 19 days, silent for 1 day"},
+		{at(57.9, 3, 57), "orders every 19 days, the last on 1997-03-02"},
+		{at(57, 40, 57), "orders every 1 day, the last on 1997-03-02"},
+		{at(71.5, 0, 0), "one purchase on 1997-01-04, silent for 71 days"},
+		{at(0.5, 0, 0), "one purchase on 1997-01-04"},
+		{yen.Amount(1234.4), "1234 JPY"},
+		{dollars.Amount(12.3), "12.30 USD"},
+		{score.Ratio(0.7), "0.70"},
+		{score.Ratio(0.725), "0.725"},
+		{score.Ratio(0.75), "0.75"},
+		{score.Days(30), "30 days"},
+		{score.Days(1), "1 day"},
+		{score.Days(30.5), "30.5 days"},
+	} {
+		if v[0] != v[1] {
+			t.Errorf("got %q, want %q", v[0], v[1])
+		}
+	}
+}

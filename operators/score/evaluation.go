@@ -1,0 +1,155 @@
+package score
+
+import (
+	"math"
+
+	"lull/operators"
+	"lull/operators/bgnbd"
+)
+
+// silenceDaysMax is how long a silence is followed, in days: 100 years. What lies beyond happens never.
+const silenceDaysMax = 36_525
+
+// bornHighDays is the silence, in days, that a churn risk crossing needs: who is over the threshold within the day of the last purchase was so
+// when they bought, as far as a model of whole days can tell.
+const bornHighDays = 1
+
+// evaluation is one customer's purchases seen through one model. Ages are in days since the start of the first purchase day.
+type evaluation struct {
+	op        *Operator
+	purchases *operators.Purchases
+	params    bgnbd.Params
+	x         int
+	lastAge   float64
+	spend     float64 // expected value of a purchase, in major units
+	margin    float64 // the margin in it
+	cut       float64 // the model's HighValue
+}
+
+func (op *Operator) evaluation(p *operators.Purchases, m *operators.Model) evaluation {
+	params, spending := paramsOf(m)
+	e := evaluation{op: op, purchases: p, params: params, x: p.Repeats(), lastAge: p.LastAge(), cut: m.HighValue}
+	e.spend = spending.Mean(e.x, op.config.major(p.RepeatNet()))
+	e.margin = e.spend * op.config.MarginShare
+	return e
+}
+
+func (e *evaluation) history(age float64) bgnbd.History {
+	return bgnbd.History{X: e.x, TX: e.lastAge, T: age}
+}
+
+// valueIfAlive returns the CLV at an age of a customer who is certainly alive.
+func (e *evaluation) valueIfAlive(age float64) float64 {
+	c := &e.op.config
+	return e.margin * e.params.DiscountedIfAlive(e.history(age), c.HorizonMonths, c.MonthDays, c.DiscountMonthly)
+}
+
+// clv returns the CLV at an age.
+func (e *evaluation) clv(age float64) float64 {
+	return e.params.PAlive(e.history(age)) * e.valueIfAlive(age)
+}
+
+// facts returns the facts at an instant.
+//
+// Age is at least that of the last purchase, which counts whole days of 24 hours: after clocks have gone forward the last day starts up to an hour
+// before that many days have passed.
+func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
+	c := &e.op.config
+	age := max(e.purchases.Age(at), e.lastAge)
+	now := e.history(age)
+	alive, value := e.params.PAlive(now), e.valueIfAlive(age)
+	clv := alive * value
+	highAge, _ := e.params.Crossing(e.x, e.lastAge, e.op.high)
+	return operators.Facts{
+		AsOf:              at,
+		X:                 e.x,
+		LastAge:           e.lastAge,
+		Age:               age,
+		PAlive:            alive,
+		ExpectedPurchases: e.params.Expected(now, e.op.horizonDays),
+		BuysAgain:         e.params.PBuy(now, c.ContactDays),
+		ExpectedSpend:     e.spend,
+		CLV:               clv,
+		ValueAtRisk:       (1 - alive) * value,
+		AboutToBeLost:     max(0, clv-e.clv(age+c.ContactDays)),
+		HighValue:         at < valueFalls,
+		HighRiskAt:        e.crossing(e.op.high, at),
+		LowRiskUntil:      e.crossing(e.op.low, at),
+		BornHighRisk:      highAge <= e.lastAge+bornHighDays,
+	}
+}
+
+// crossing returns the instant at which P(alive) falls to a level, if the customer stays silent. If it was there at the last purchase already,
+// that is the start of its day, or at if that comes first (see facts).
+func (e *evaluation) crossing(level float64, at operators.EventTime) operators.EventTime {
+	age, status := e.params.Crossing(e.x, e.lastAge, level)
+	if status == bgnbd.AlreadyBelow {
+		return min(e.instant(age), at)
+	}
+	return e.instant(age)
+}
+
+// instant returns the instant of an age, rounded up to the millisecond; Never if the silence until then is beyond all use.
+func (e *evaluation) instant(age float64) operators.EventTime {
+	if age > e.lastAge+silenceDaysMax {
+		return operators.Never
+	}
+	return e.purchases.FirstStart + operators.EventTime(math.Ceil(age*operators.DayMs))
+}
+
+// valueBound is what next returns when CLV falls below the cut.
+const valueBound = 0
+
+// next returns the first instant after at at which silence crosses a bound, and the P(alive) there or valueBound; Never if there is none.
+func (e *evaluation) next(at, valueFalls operators.EventTime) (next operators.EventTime, alive float64) {
+	next, alive = operators.Never, valueBound
+	if valueFalls > at {
+		next = valueFalls
+	}
+	for _, level := range e.op.bounds { // falling levels are crossed one after the other
+		if crossing := e.crossing(level, at); crossing > at {
+			if crossing < next {
+				return crossing, level
+			}
+			break
+		}
+	}
+	return next, alive
+}
+
+// valueFalls returns the instant at which CLV falls below the cut, if the customer stays silent; Unset if it was below at the last purchase.
+//
+// CLV(T) = P(T) V(T), of which V is dear to compute. But V is the mean of a function of λ that is concave, rises, and is 0 at 0 (expected
+// purchases, discounted), over λ ~ Gamma(n, α+T): longer silence scales λ down by (α+t_x)/(α+T), so that V stays between V(t_x) and that share
+// of V(t_x). Both bounds need P alone, and bracket the root closely. The root itself is looked for in s = ln((α+T)/(α+t_x)), over which ln CLV
+// is almost straight.
+func (e *evaluation) valueFalls() operators.EventTime {
+	value := e.valueIfAlive(e.lastAge)
+	if e.params.PAlive(e.history(e.lastAge))*value < e.cut {
+		return operators.Unset
+	}
+	least := func(s float64) float64 { return e.params.PAlive(e.history(e.stretched(s))) * value * math.Exp(-s) }
+	lnCLV := func(s float64) float64 { return math.Log(e.clv(e.stretched(s))) }
+	const margin = 1e-9 // of rounding, at either end
+	dead, _ := e.params.Crossing(e.x, e.lastAge, e.cut/value)
+	latest := e.stretch(min(dead, e.lastAge+silenceDaysMax)) + margin
+	earliest, ok := bgnbd.FallsBelow(least, e.cut, 0, latest)
+	if !ok {
+		return operators.Never
+	}
+	s, ok := bgnbd.FallsBelow(lnCLV, math.Log(e.cut), max(0, earliest-margin), latest)
+	if !ok {
+		return operators.Never
+	}
+	return e.instant(e.stretched(s))
+}
+
+// stretch returns ln((α+age)/(α+t_x)).
+func (e *evaluation) stretch(age float64) float64 {
+	return math.Log1p((age - e.lastAge) / (e.params.Alpha + e.lastAge))
+}
+
+// stretched returns the age at which stretch is s.
+func (e *evaluation) stretched(s float64) float64 {
+	return e.lastAge + float64((e.params.Alpha+e.lastAge)*math.Expm1(s))
+}

@@ -1,0 +1,41 @@
+package score
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"lull/operators"
+	"lull/operators/bgnbd"
+	"lull/operators/gammagamma"
+)
+
+// ValidateModel reports every fault for which customers cannot be scored with the model.
+func ValidateModel(m *operators.Model) error {
+	var errs []error
+	if m.Version == "" {
+		errs = append(errs, errors.New("version is empty; every model has a name of its own"))
+	}
+	if family, err := bgnbd.ParseFamily(m.Family); err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, bgnbd.Params{Family: family, R: m.R, Alpha: m.Alpha, A: m.A, B: m.B}.Validate())
+	}
+	errs = append(errs, gammagamma.Params{P: m.P, Q: m.Q, V: m.V}.Validate())
+	if !(m.HighValue > 0) || math.IsInf(m.HighValue, 1) {
+		errs = append(errs, fmt.Errorf("high value is %v, must be finite and above 0", m.HighValue))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("model %q: %w", m.Version, err)
+	}
+	return nil
+}
+
+// paramsOf returns the two halves of a valid model.
+func paramsOf(m *operators.Model) (bgnbd.Params, gammagamma.Params) {
+	family, err := bgnbd.ParseFamily(m.Family)
+	if err != nil {
+		panic(fmt.Errorf("scoring with a model that was not validated: %w", err))
+	}
+	return bgnbd.Params{Family: family, R: m.R, Alpha: m.Alpha, A: m.A, B: m.B}, gammagamma.Params{P: m.P, Q: m.Q, V: m.V}
+}

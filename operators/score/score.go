@@ -1,0 +1,93 @@
+// Package score evaluates customers: from the statistics of their purchases and a model to P(alive), expected purchases, CLV, and the instants
+// at which silence will change them.
+//
+// While a customer is silent P(alive) only falls, so each of its bounds has one instant at which it is crossed, in closed form; and CLV only
+// falls, so the instant at which it falls below the model's cut is one root. These instants are functions of purchases and model alone. What
+// depends on a bound is decided by comparing instants, never by comparing the numbers again: rounding cannot cross a bound twice.
+package score
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"lull/operators"
+)
+
+// Operator keeps Customer.Score and the customer's row in the scores table.
+type Operator struct {
+	config      Config
+	high, low   float64   // P(alive) at the two risk thresholds
+	bounds      []float64 // the levels and both thresholds, falling
+	horizonDays float64
+}
+
+// New returns the operator; the config is complete and valid.
+func New(config Config) *Operator {
+	high, low := aliveAt(config.HighRisk), aliveAt(config.LowRisk)
+	bounds := append([]float64{high, low}, config.Levels...)
+	slices.SortFunc(bounds, func(a, b float64) int { return cmp.Compare(b, a) })
+	return &Operator{
+		config:      config,
+		high:        high,
+		low:         low,
+		bounds:      slices.Compact(bounds),
+		horizonDays: float64(config.HorizonMonths) * config.MonthDays,
+	}
+}
+
+// Name returns "score".
+func (*Operator) Name() string { return "score" }
+
+// Deadline returns the next instant at which silence changes the customer's row.
+func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
+	return c.Score.Next, operators.BySilence
+}
+
+// Step scores the customer anew when their purchases have changed, when silence has reached the deadline, and when a model has come into force.
+// Nothing else makes the row untrue: it states its instant.
+func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	moved := c.Changed.Orders || in.Kind == operators.ModelInput // what silence was going to do has moved
+	reached := in.Kind == operators.DeadlineInput && c.Score.Next <= in.At
+	if env.Model == nil || !moved && !reached {
+		return
+	}
+	if c.Purchases.Count == 0 {
+		if c.Score.Scored {
+			c.Score = operators.Score{Next: operators.Never, ValueFalls: operators.Unset}
+			c.Changed.Score = true
+			out.Score(operators.ScoreRow{Gone: true, NextDeadline: operators.Never})
+		}
+		return
+	}
+	e := op.evaluation(&c.Purchases, env.Model)
+	if moved {
+		c.Score.ValueFalls = e.valueFalls()
+	}
+	c.Facts = e.facts(in.At, c.Score.ValueFalls)
+	c.Score.Scored = true
+	c.Score.Next, _ = e.next(in.At, c.Score.ValueFalls)
+	c.Changed.Score = true
+	out.Score(operators.ScoreRow{Facts: c.Facts, Purchases: c.Purchases, NextDeadline: c.Score.Next})
+}
+
+// Evaluate returns the facts at an instant of a customer with these purchases, of which there are some, and none after the instant. The model is
+// valid.
+func (op *Operator) Evaluate(p *operators.Purchases, m *operators.Model, at operators.EventTime) operators.Facts {
+	e := op.evaluation(p, m)
+	return e.facts(at, e.valueFalls())
+}
+
+// Next returns the first instant after at at which silence changes the row, and what happens then in words; Never and "" if nothing does. It
+// takes what Evaluate takes.
+func (op *Operator) Next(p *operators.Purchases, m *operators.Model, at operators.EventTime) (operators.EventTime, string) {
+	e := op.evaluation(p, m)
+	next, alive := e.next(at, e.valueFalls())
+	switch {
+	case next == operators.Never:
+		return next, ""
+	case alive == valueBound:
+		return next, "CLV falls under the cut of " + op.config.Amount(m.HighValue)
+	}
+	return next, "churn risk reaches " + Ratio(math.Round((1-alive)*1e12)/1e12)
+}
