@@ -1,0 +1,108 @@
+package segment_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"lull/operators"
+	"lull/operators/score"
+	"lull/operators/segment"
+)
+
+// scored stands before the operator under test and says that the customer has just been scored.
+type scored struct {
+	facts operators.Facts
+	gone  bool
+}
+
+func (s *scored) Name() string { return "scored" }
+func (s *scored) Step(_ *operators.Env, c *operators.Customer, in *operators.Input, _ *operators.Outbox) {
+	c.Changed.Score, c.Score.Scored = true, !s.gone
+	c.Purchases = operators.Purchases{Count: 4, First: 100, Last: 157}
+	c.Facts = s.facts
+	c.Facts.AsOf = in.At
+}
+func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.Release) {
+	return operators.Never, operators.BySilence
+}
+
+// TestQuadrants moves a customer about. Instants 100 and 200 are the lines of risk: before 100 it is low, from 200 on high, and between
+// them what it was.
+func TestQuadrants(t *testing.T) {
+	var config score.Config
+	config.EnsureDefaults()
+	before := &scored{}
+	chain := operators.NewChain(before, segment.New(config))
+	env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 34.88}}
+	c := operators.NewCustomer("c")
+	for i, step := range []struct {
+		at        operators.EventTime
+		highValue bool
+		want      operators.Quadrant
+	}{
+		{150, false, operators.Nurture}, // new, between the lines: not high yet
+		{150, true, operators.Advocate},
+		{199, true, operators.Advocate},
+		{200, true, operators.Save},
+		{150, true, operators.Save}, // under the upper line, not under the lower
+		{100, false, operators.Efficiency},
+		{99, false, operators.Nurture},
+		{100, false, operators.Nurture},
+		{operators.Never, false, operators.NoQuadrant},
+		{150, true, operators.Advocate}, // what was before they had no purchase is forgotten
+	} {
+		before.facts = operators.Facts{
+			X: 3, LastAge: 57, Age: 128, CLV: 12.3, PAlive: 0.35, HighValue: step.highValue, LowRiskUntil: 100, HighRiskAt: 200,
+		}
+		before.gone = step.want == operators.NoQuadrant
+		if before.gone {
+			before.facts = operators.Facts{}
+		}
+		from := c.Segment
+		var out operators.Outbox
+		chain.Step(&env, c, &operators.Input{Kind: operators.DeadlineInput, At: step.at}, &out)
+		if got := c.Segment.Quadrant; got != step.want {
+			t.Fatalf("step %d: %s, want %s", i, got, step.want)
+		}
+		if from.Quadrant == step.want {
+			if len(out.Outputs) > 0 || c.Segment.Since != from.Since {
+				t.Errorf("step %d: nothing has changed, but %v", i, out.Outputs)
+			}
+			continue
+		}
+		if len(out.Outputs) != 1 || c.Segment.Since != step.at {
+			t.Fatalf("step %d: %d outputs, since %d", i, len(out.Outputs), c.Segment.Since)
+		}
+		change := out.Outputs[0].Segment
+		if change.From != from.Quadrant || change.To != step.want || change.Facts != c.Facts || len(change.Reasons) == 0 {
+			t.Errorf("step %d: %+v", i, change)
+		}
+	}
+}
+
+// TestReasons shows the words.
+func TestReasons(t *testing.T) {
+	var config score.Config
+	config.EnsureDefaults()
+	op := segment.New(config)
+	p := operators.Purchases{Count: 4, First: 100, Last: 157}
+	m := &operators.Model{HighValue: 34.88}
+	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3}
+	want := []string{
+		"orders every 19 days, silent for 71 days", "CLV 12.30 USD under the cut of 34.88 USD",
+		"churn risk 0.70: high from 0.70 on, until back under 0.60",
+	}
+	if got := op.Reasons(&p, m, &f, true); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	f.HighValue, f.CLV, f.PAlive = true, 34.9, 0.75
+	got := strings.Join(op.Reasons(&p, m, &f, false)[1:], "; ")
+	if want := "CLV 34.90 USD, at least the cut of 34.88 USD; churn risk 0.25: low until it reaches 0.70"; got != want {
+		t.Errorf("%q", got)
+	}
+	f.HighValue, f.CLV = false, 34.88
+	if got, want := op.Reasons(&p, m, &f, false)[1], "CLV has fallen under the cut of 34.88 USD"; got != want {
+		t.Errorf("%q", got)
+	}
+}
