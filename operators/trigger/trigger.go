@@ -1,0 +1,104 @@
+// Package trigger makes triggers, the calls to act: who is about to be lost, at the instant at which silence makes it so.
+package trigger
+
+import (
+	"fmt"
+
+	"lull/operators"
+	"lull/operators/score"
+)
+
+// ChurnRisk is the name of the rule that fires when the churn risk of a silent customer reaches score.Config.HighRisk.
+const ChurnRisk = "churn_risk"
+
+// Why a trigger is not actionable.
+const (
+	// Returned: the customer has come back before anybody could know.
+	Returned = "returned"
+	// Stale: the deadline passed too long ago, as when history is replayed.
+	Stale = "stale"
+)
+
+// Config says which triggers are acted on.
+type Config struct {
+	// MaxAgeMs is how far behind Env.Now a trigger's deadline may lie, in milliseconds, before the trigger is stale. The default is
+	// 86,400,000 (24 h).
+	MaxAgeMs int64
+}
+
+// EnsureDefaults sets the fields that are zero to their defaults.
+func (c *Config) EnsureDefaults() {
+	if c.MaxAgeMs == 0 {
+		c.MaxAgeMs = operators.DayMs
+	}
+}
+
+// Validate returns an error that names the field, its value and the rule it breaks.
+func (c *Config) Validate() error {
+	if c.MaxAgeMs < 1 || c.MaxAgeMs > 366*operators.DayMs {
+		return fmt.Errorf("trigger: MaxAgeMs is %d; it must be 1 to %d (366 days)", c.MaxAgeMs, int64(366*operators.DayMs))
+	}
+	return nil
+}
+
+// Operator keeps Customer.Risk.
+type Operator struct {
+	config Config
+	score  score.Config
+}
+
+// New returns the operator. The thresholds of risk are those of the scores that it judges by; both configs are complete and valid.
+func New(config Config, score score.Config) *Operator { return &Operator{config, score} }
+
+// Name returns "trigger".
+func (*Operator) Name() string { return "trigger" }
+
+// Deadline returns Never: score wakes the customer at every instant at which a rule can fire.
+func (*Operator) Deadline(*operators.Customer) (operators.EventTime, operators.Release) {
+	return operators.Never, operators.BySilence
+}
+
+// Step fires the churn-risk rule once for each silence that reaches the threshold.
+//
+// It may find the threshold reached without a deadline: a cancelled order, or a model, can put the crossing into the past. That is a crossing
+// like any other, and its age decides whether to act.
+func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	if !c.Changed.Score {
+		return
+	}
+	f := &c.Facts
+	switch {
+	case !c.Score.Scored:
+		c.Risk = operators.RiskArmed
+	case f.BornHighRisk:
+		c.Risk = operators.RiskBornHigh
+	case f.AsOf < f.LowRiskUntil:
+		c.Risk = operators.RiskArmed
+	case f.AsOf >= f.HighRiskAt && c.Risk == operators.RiskArmed:
+		c.Risk = operators.RiskHolding
+		withheld := op.withheld(env, in, f.HighRiskAt)
+		out.Trigger(operators.Trigger{
+			Rule: ChurnRisk, Deadline: f.HighRiskAt, Actionable: withheld == "", Withheld: withheld, Facts: *f, Reasons: op.reasons(c),
+		})
+	}
+}
+
+// withheld returns why nobody should act on a trigger with this deadline, "" if somebody should.
+func (op *Operator) withheld(env *operators.Env, in *operators.Input, deadline operators.EventTime) string {
+	switch {
+	case in.Returned:
+		return Returned
+	case deadline+operators.EventTime(op.config.MaxAgeMs) < env.Now:
+		return Stale
+	}
+	return ""
+}
+
+func (op *Operator) reasons(c *operators.Customer) []string {
+	f := &c.Facts
+	return []string{
+		score.Habit(&c.Purchases, f),
+		"churn risk reached " + score.Ratio(op.score.HighRisk) + " at " + f.HighRiskAt.String(),
+		"value about to be lost within " + score.Days(op.score.ContactDays) + ": " + op.score.Amount(f.AboutToBeLost),
+	}
+}
