@@ -1,0 +1,307 @@
+package clv_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/operators/optest"
+)
+
+const latenessMs = 600_000
+
+func defaults() clv.Config {
+	var c clv.Config
+	c.EnsureDefaults()
+	return c
+}
+
+// cdnow returns the model of the literature for CDNOW (Fader, Hardie & Lee 2005; Fader & Hardie 2013), in days.
+func cdnow(family string) *operators.Model {
+	m := &operators.Model{
+		Version: "cdnow-" + family, Family: family, R: 0.525, Alpha: 7 * 6.183, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 34.88,
+	}
+	if family == "bgnbd" {
+		m.R, m.Alpha, m.A, m.B = 0.243, 7*4.414, 0.793, 2.426
+	}
+	return m
+}
+
+// story drives one customer through the chain as a task does, and the oracle beside it.
+type story struct {
+	*optest.Runner
+	oracle *oracle
+	told   int
+	events int
+}
+
+func newStory(m *operators.Model) *story {
+	r := optest.NewRunner()
+	r.Chain = clv.NewChain(defaults())
+	r.LatenessMs = latenessMs
+	r.Env.Model = m
+	return &story{Runner: r, oracle: newOracle(m)}
+}
+
+func (s *story) event(e operators.Event) {
+	s.events++
+	if e.ID == "" {
+		e.ID = fmt.Sprintf("m%d", s.events)
+	}
+	if refused := s.Event(&e); refused != "" {
+		panic("the event is refused: " + refused)
+	}
+	s.oracle.event(e)
+}
+
+func (s *story) newModel(m *operators.Model, at operators.EventTime) {
+	s.Advance(at)
+	s.Env.Model = m
+	s.Step(operators.Input{Kind: operators.ModelInput, At: max(at, s.Customer.At)})
+	s.oracle.newModel(m, at)
+}
+
+// daysPass moves time on day by day, as the events of other customers do.
+func (s *story) daysPass(until operators.EventTime) {
+	for s.Env.Watermark != operators.Unset && s.Env.Watermark+operators.DayMs < until {
+		s.Advance(s.Env.Watermark + operators.DayMs)
+	}
+	s.jump(until)
+}
+
+// jump moves time on at once, as after an outage.
+func (s *story) jump(to operators.EventTime) {
+	s.Advance(to)
+	s.oracle.silence(to)
+}
+
+// differs tells how the moves of the outputs differ from the oracle's; "" if they do not.
+func (s *story) differs() string {
+	var moves []move
+	for _, o := range s.Outputs {
+		switch o.Kind {
+		case operators.SegmentOutput:
+			moves = append(moves, move{at: o.Time, from: o.Segment.From, to: o.Segment.To})
+		case operators.TriggerOutput:
+			moves = append(moves, move{at: o.Time, deadline: o.Trigger.Deadline})
+		}
+	}
+	for i := range max(len(moves), len(s.oracle.moves)) {
+		if i >= len(moves) || i >= len(s.oracle.moves) || !moves[i].same(s.oracle.moves[i]) {
+			return fmt.Sprintf("from move %d on:\nthe chain's  %v\nthe oracle's %v", i, moves[min(i, len(moves)):], s.oracle.moves[min(i, len(s.oracle.moves)):])
+		}
+	}
+	return ""
+}
+
+// tell returns what has come of the customer since it was last asked, sessions aside.
+func (s *story) tell() string {
+	var text strings.Builder
+	for _, o := range s.Outputs[s.told:] {
+		switch o.Kind {
+		case operators.ScoreOutput:
+			if f := &o.Score.Facts; o.Score.Gone {
+				fmt.Fprintf(&text, "%s score: gone\n", o.Time)
+			} else {
+				fmt.Fprintf(&text, "%s score: %d purchases, P(alive) %.3f, CLV %.2f, about to be lost %.2f, next %s\n",
+					o.Time, o.Score.Purchases.Count, f.PAlive, f.CLV, f.AboutToBeLost, o.Score.NextDeadline)
+			}
+		case operators.SegmentOutput:
+			fmt.Fprintf(&text, "%s segment: %s -> %s\n", o.Time, o.Segment.From, o.Segment.To)
+			because(&text, o.Segment.Reasons)
+		case operators.TriggerOutput:
+			act := "act"
+			if !o.Trigger.Actionable {
+				act = "do not act: " + o.Trigger.Withheld
+			}
+			fmt.Fprintf(&text, "%s trigger: %s, %s\n", o.Time, o.Trigger.Rule, act)
+			because(&text, o.Trigger.Reasons)
+		}
+	}
+	s.told = len(s.Outputs)
+	return text.String()
+}
+
+func because(text *strings.Builder, reasons []string) {
+	for _, reason := range reasons {
+		fmt.Fprintf(text, "    %s\n", reason)
+	}
+}
+
+// TestScenarios runs the stories in testdata. Their commands are
+//
+//	customer model=NAME   a new customer; NAME is mbgnbd or bgnbd, the CDNOW models, or born: nearly everybody leaves at once
+//	model NAME at=T       another model comes into force
+//	run                   events in the notation of optest, and "days pass until T", and "outage until T", where time moves at once
+//
+// The numbers in them are ours, but every move and every trigger is also the oracle's.
+func TestScenarios(t *testing.T) {
+	models := map[string]*operators.Model{"mbgnbd": cdnow("mbgnbd"), "bgnbd": cdnow("bgnbd"), "born": cdnow("mbgnbd"), "restless": cdnow("mbgnbd")}
+	models["born"].Version, models["born"].A, models["born"].B = "born", 2, 0.5
+	models["restless"].Version, models["restless"].Alpha = "restless", 10
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var s *story
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			model := func(name string) *operators.Model {
+				if models[name] == nil {
+					d.Fatalf(t, "no model %q", name)
+				}
+				return models[name]
+			}
+			switch d.Cmd {
+			case "customer":
+				var name string
+				d.ScanArgs(t, "model", &name)
+				s = newStory(model(name))
+			case "model":
+				var at string
+				d.ScanArgs(t, "at", &at)
+				s.newModel(model(d.CmdArgs[0].Key), parse(t, at))
+			case "run":
+				for line := range strings.Lines(d.Input) {
+					s.line(t, strings.TrimSpace(line))
+				}
+			default:
+				d.Fatalf(t, "no command %q", d.Cmd)
+			}
+			if differs := s.differs(); differs != "" {
+				d.Fatalf(t, "%s", differs)
+			}
+			return s.tell()
+		})
+	})
+}
+
+func (s *story) line(t *testing.T, line string) {
+	if until, ok := strings.CutPrefix(line, "days pass until "); ok {
+		s.daysPass(parse(t, until))
+		return
+	}
+	if until, ok := strings.CutPrefix(line, "outage until "); ok {
+		s.jump(parse(t, until))
+		return
+	}
+	e, err := optest.ParseEvent(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.event(e)
+}
+
+func parse(t *testing.T, s string) operators.EventTime {
+	at, err := optest.ParseTime(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// TestLives lets customers live at random, under models of either family and with one model after the other: orders, refunds, cancellations
+// and page views with silences between them. Every change of quadrant and every trigger is the oracle's, at its instant to the millisecond:
+// none is missing, none comes twice, none comes before its time.
+func TestLives(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := newStory(drawModel(t))
+		at := operators.EventTime(9_000 * operators.DayMs)
+		placed := 0
+		for range rapid.IntRange(1, 25).Draw(t, "steps") {
+			gap := rapid.SampledFrom([]int64{0, 1, 30, 120, 700}).Draw(t, "gap in days")
+			at += operators.EventTime(rapid.Int64Range(1, (gap+1)*operators.DayMs).Draw(t, "gap"))
+			e := operators.Event{
+				Customer: "c", Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
+				OrderID: fmt.Sprint("o", rapid.IntRange(0, max(0, placed-1)).Draw(t, "order")),
+				Amount:  operators.Money(rapid.Int64Range(0, 9_999).Draw(t, "amount")),
+			}
+			switch rapid.SampledFrom([]string{"order", "order", "order", "order", "refund", "whole", "cancel", "page", "days", "model"}).Draw(t, "what") {
+			case "order":
+				e.Kind, e.OrderID = operators.OrderCompleted, fmt.Sprint("o", placed)
+				placed++
+				s.event(e)
+			case "refund":
+				e.Kind, e.RefundID = operators.OrderRefunded, fmt.Sprint("r", at)
+				s.event(e)
+			case "whole":
+				e.Kind, e.Whole = operators.OrderRefunded, true
+				s.event(e)
+			case "cancel":
+				e.Kind = operators.OrderCancelled
+				s.event(e)
+			case "page":
+				e.Kind, e.OrderID = operators.PageViewed, ""
+				s.event(e)
+			case "days":
+				s.jump(at)
+			case "model":
+				s.newModel(drawModel(t), at)
+			}
+			if differs := s.differs(); differs != "" {
+				t.Fatal(differs)
+			}
+		}
+	})
+}
+
+func drawModel(t *rapid.T) *operators.Model {
+	number := func(name string, lo, hi float64) float64 { return rapid.Float64Range(lo, hi).Draw(t, name) }
+	return &operators.Model{
+		Version: fmt.Sprint("m", rapid.IntRange(0, 1<<30).Draw(t, "version")), Family: rapid.SampledFrom([]string{"mbgnbd", "bgnbd"}).Draw(t, "family"),
+		R: number("r", 0.2, 3), Alpha: number("alpha", 1, 100), A: number("a", 0.2, 3), B: number("b", 0.1, 4),
+		P: 6.25, Q: 3.74, V: 15.44, HighValue: number("high value", 1, 150),
+	}
+}
+
+// TestNoNews: what changes no purchase writes no row, and a deadline of no one's does not either.
+func TestNoNews(t *testing.T) {
+	s := newStory(cdnow("mbgnbd"))
+	order, _ := optest.ParseEvent("1997-01-04T10:00 order_completed order=o1 amount=29.33")
+	s.event(order)
+	before := s.Customer.Score
+	s.tell()
+	for _, line := range []string{
+		"1997-01-04T10:30 page name=home",
+		"1997-01-04T11:00 order_refunded order=o1 refund=r1 amount=0",
+		"1997-01-04T11:01 order_updated order=o1 amount=29.33",
+		"1997-01-04T11:02 order_cancelled order=o2",
+		"1997-01-04T11:03 order_completed order=o1 amount=29.33",
+	} {
+		e, err := optest.ParseEvent(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.event(e)
+		if got := s.tell(); got != "" {
+			t.Errorf("after %q:\n%s", line, got)
+		}
+	}
+	s.Step(operators.Input{Kind: operators.DeadlineInput, At: before.Next - 1})
+	if got := s.tell(); got != "" || s.Customer.Score != before {
+		t.Errorf("before the deadline: %+v\n%s", s.Customer.Score, got)
+	}
+}
+
+// TestConfig: the defaults are valid, and a fault of any part is found and named.
+func TestConfig(t *testing.T) {
+	c := defaults()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*clv.Config){
+		"dedup: IDsMax is -1":    func(c *clv.Config) { c.Dedup.IDsMax = -1 },
+		"session: GapMs is -1":   func(c *clv.Config) { c.Session.GapMs = -1 },
+		"orders: OrdersKept is ": func(c *clv.Config) { c.Orders.OrdersKept = -1 },
+		"rfm: DaysKept is -1":    func(c *clv.Config) { c.RFM.DaysKept = -1 },
+		"score: HighRisk is 2":   func(c *clv.Config) { c.Score.HighRisk = 2 },
+		"trigger: MaxAgeMs is":   func(c *clv.Config) { c.Trigger.MaxAgeMs = -1 },
+	} {
+		c := defaults()
+		change(&c)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
