@@ -73,10 +73,10 @@ generate: ## write the generated files anew
 .PHONY: check
 check: lint check-generated check-tidy test-race ## what a change must pass: all the checks, then the tests
 
+# The linters see the build with assertions, vet the one without.
 .PHONY: lint
 lint: $(GOLANGCI_LINT) $(SHFMT) ## format and static analysis of Go and shell sources
 	$(GOLANGCI_LINT) run
-	# The linters see the build with assertions, vet the one without.
 	go vet ./...
 	$(SHFMT) $(SHFMT_STYLE) --diff $(SCRIPTS)
 	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); fi
