@@ -2,6 +2,7 @@ package operators_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -174,6 +175,30 @@ func TestTruncatedState(t *testing.T) {
 	}
 }
 
+// TestImpossibleFields proves that a field with a value that means nothing is an error.
+func TestImpossibleFields(t *testing.T) {
+	state := golden(t, "customer.v1.hex")
+	n := len(state)
+	kinds := bytes.Index(state, []byte{2, 1, 2, 3, 1}) // the session's counts: 2 pages, 1 track
+	for name, change := range map[string]func([]byte){
+		"risk":      func(b []byte) { b[n-1] = byte(operators.RiskBornHigh) + 1 },
+		"high risk": func(b []byte) { b[n-7] = 2 },
+		"quadrant":  func(b []byte) { b[n-8] = byte(operators.Save) + 1 },
+		"kind":      func(b []byte) { b[kinds+1] = byte(operators.EventKinds) + 1 },
+	} {
+		changed := slices.Clone(state)
+		change(changed)
+		if err := operators.NewCustomer("c").DecodeState(changed); !errors.Is(err, operators.ErrCorrupt) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	order := golden(t, "order.v1.hex")
+	order[1] |= 8
+	if err := operators.DecodeOrder(new(operators.Order), order); !errors.Is(err, operators.ErrCorrupt) {
+		t.Errorf("an order's flags: error %v", err)
+	}
+}
+
 // decodedBytesMax is how many bytes of memory one byte of garbage may cost at most: the largest element of a list (a session, of 8 bytes at least)
 // with the allocator's rounding, twice for what is decoded again.
 const decodedBytesMax = 64
@@ -184,6 +209,9 @@ func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"customer.v1.hex", "order.v1.hex", "days.v1.hex"} {
 		f.Add(golden(f, name))
 	}
+	manyMessages := binary.AppendUvarint(append([]byte{operators.StateVersion}, make([]byte, 18)...), 1<<19)
+	f.Add(manyMessages)
+	f.Add(binary.AppendUvarint([]byte{operators.StateVersion}, 1<<19))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

@@ -50,6 +50,11 @@ func TestWindow(t *testing.T) {
 	if got := r.Event(late); got != "duplicate" {
 		t.Errorf("at the edge of the window: refused %q", got)
 	}
+	edge := page("b", start)
+	edge.Kind = operators.OrderUpdated
+	if first, again := r.Event(edge), r.Event(edge); first != "" || again != "duplicate" {
+		t.Errorf("first sent at the edge of the window: refused %q, then %q", first, again)
+	}
 	r.Advance(start + 1001)
 	r.Step(operators.Input{Kind: operators.ModelInput, At: start + 1001})
 	if n := len(r.Customer.Messages); n != 0 {

@@ -194,6 +194,13 @@ func TestOrdinaryPathReadsNoParts(t *testing.T) {
 		t.Errorf("%d reads and %d writes of pages; want that of the page of day 600, when 601 joins it, and the four of days 0, 300, 600, 601",
 			r.Parts.Gets, r.Parts.Sets)
 	}
+	orders.was = operators.Contribution{Counts: true, Day: 300, DayStart: 300 * operators.DayMs}
+	orders.is = orders.was
+	orders.is.Net = 100
+	r.Step(operators.Input{Kind: operators.ModelInput})
+	if r.Parts.Gets != 2 || r.Parts.Sets != 5 {
+		t.Errorf("%d reads and %d writes of pages; want one more of each for an amount on an older day", r.Parts.Gets, r.Parts.Sets)
+	}
 }
 
 // TestCorruptPages proves that pages that are missing or do not decode are a panic, of which the runtime makes a dead letter.
