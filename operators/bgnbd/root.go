@@ -6,8 +6,8 @@ import "math"
 const rootBracketUlps = 4
 
 // FallsBelow returns the smallest T in [lo, hi] with f(T) <= level, for an f that does not grow; ok is false if there is
-// none, that is if f(hi) is above the level. f is called 2 to some 25 times if it is smooth, some 60 times, as by bisection,
-// if it jumps.
+// none, that is if f(hi) is above the level. f is called 2 to some 30 times if it is smooth, and as often as by bisection or a
+// third more, 60 to 80 times, if it jumps or has a sharp bend.
 //
 // The guarantee holds also when rounding makes f uneven: f(T) <= level as computed, and either T is lo or f is above the
 // level at some point at most 4 units in the last place before T.
