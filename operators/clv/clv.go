@@ -53,13 +53,14 @@ func (c *Config) Validate() error {
 
 // NewChain returns the chain: facts first, then what follows from them. The config is complete and valid.
 func NewChain(c Config) *operators.Chain {
+	terms := c.Score.Terms()
 	return operators.NewChain(
 		dedup.New(c.Dedup),
 		session.New(c.Session),
 		orders.New(c.Orders),
 		rfm.New(c.RFM),
 		score.New(c.Score),
-		segment.New(c.Score),
-		trigger.New(c.Trigger, c.Score),
+		segment.New(terms),
+		trigger.New(c.Trigger, terms),
 	)
 }

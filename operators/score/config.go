@@ -130,11 +130,18 @@ func minorDigits(minorPerMajor int64) int {
 	return -1
 }
 
+// Terms returns what others judge scores by and speak of them with. The config is complete and valid.
+func (c *Config) Terms() operators.Terms {
+	return operators.Terms{
+		HighRisk: c.HighRisk, LowRisk: c.LowRisk, ContactDays: c.ContactDays, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
+	}
+}
+
 // major returns an amount in major units of the base currency.
 func (c *Config) major(amount operators.Money) float64 {
 	return float64(amount) / float64(c.MinorPerMajor)
 }
 
-// aliveAt returns the P(alive) of a churn risk. 1 − 0.7 is 0.30000000000000004 in float64; rounded, it is the same number, and its crossing
-// the same instant, as the level 0.3.
-func aliveAt(risk float64) float64 { return math.Round((1-risk)*1e12) / 1e12 }
+// complement returns the P(alive) of a churn risk, and the other way round. 1 − 0.7 is 0.30000000000000004 in float64; rounded, it is the same
+// number, and its crossing the same instant, as the level 0.3.
+func complement(p float64) float64 { return math.Round((1-p)*1e12) / 1e12 }

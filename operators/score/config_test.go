@@ -21,7 +21,11 @@ func level(t *rapid.T, what string) float64 {
 	return math.Round(100-100*risk) / 100
 }
 
-func amount(v float64) string { c := defaults(nil); return c.Amount(v) }
+func amount(v float64) string {
+	c := defaults(nil)
+	terms := c.Terms()
+	return terms.FormatAmount(v)
+}
 
 // TestValidate: the defaults are valid; each fault is named with its field and value.
 func TestValidate(t *testing.T) {
@@ -85,32 +89,11 @@ func TestValidateModel(t *testing.T) {
 	}
 }
 
-// TestWords shows the words of reasons, where they differ.
-func TestWords(t *testing.T) {
-	at := func(age float64, x, lastAge int) string {
-		p := purchases(date(t, "1997-01-04"), x, lastAge, 100, 0)
-		return score.Habit(&p, &operators.Facts{X: x, LastAge: float64(lastAge), Age: age})
-	}
-	yen := defaults(func(c *score.Config) { c.Currency, c.MinorPerMajor = "JPY", 1 })
-	dollars := defaults(nil)
-	for _, v := range [][2]string{
-		{at(128.9, 3, 57), "orders every 19 days, silent for 71 days"},
-		{at(58, 3, 57), "orders every 19 days, silent for 1 day"},
-		{at(57.9, 3, 57), "orders every 19 days, the last on 1997-03-02"},
-		{at(57, 40, 57), "orders every 1 day, the last on 1997-03-02"},
-		{at(71.5, 0, 0), "one purchase on 1997-01-04, silent for 71 days"},
-		{at(0.5, 0, 0), "one purchase on 1997-01-04"},
-		{yen.Amount(1234.4), "1234 JPY"},
-		{dollars.Amount(12.3), "12.30 USD"},
-		{score.Ratio(0.7), "0.70"},
-		{score.Ratio(0.725), "0.725"},
-		{score.Ratio(0.75), "0.75"},
-		{score.Days(30), "30 days"},
-		{score.Days(1), "1 day"},
-		{score.Days(30.5), "30.5 days"},
-	} {
-		if v[0] != v[1] {
-			t.Errorf("got %q, want %q", v[0], v[1])
-		}
+// TestTerms: what others get is what is set.
+func TestTerms(t *testing.T) {
+	c := defaults(func(c *score.Config) { c.HighRisk, c.Currency, c.MinorPerMajor = 0.75, "KWD", 1000 })
+	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, ContactDays: 30, Currency: "KWD", MinorDigits: 3}
+	if got := c.Terms(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

@@ -8,7 +8,6 @@ package score
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"lull/operators"
@@ -24,7 +23,7 @@ type Operator struct {
 
 // New returns the operator; the config is complete and valid.
 func New(config Config) *Operator {
-	high, low := aliveAt(config.HighRisk), aliveAt(config.LowRisk)
+	high, low := complement(config.HighRisk), complement(config.LowRisk)
 	bounds := append([]float64{high, low}, config.Levels...)
 	slices.SortFunc(bounds, func(a, b float64) int { return cmp.Compare(b, a) })
 	return &Operator{
@@ -87,7 +86,8 @@ func (op *Operator) Next(p *operators.Purchases, m *operators.Model, at operator
 	case next == operators.Never:
 		return next, ""
 	case alive == valueBound:
-		return next, "CLV falls under the cut of " + op.config.Amount(m.HighValue)
+		terms := op.config.Terms()
+		return next, "CLV falls under the cut of " + terms.FormatAmount(m.HighValue)
 	}
-	return next, "churn risk reaches " + Ratio(math.Round((1-alive)*1e12)/1e12)
+	return next, "churn risk reaches " + operators.FormatThreshold(complement(alive))
 }

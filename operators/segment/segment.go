@@ -1,22 +1,17 @@
 // Package segment places customers in the plane of value and risk, in one of four quadrants, and tells when they move.
 //
-// Value is high while CLV is at least the model's cut. Risk is high from score.Config.HighRisk on, and low again only under LowRisk: between the
+// Value is high while CLV is at least the model's cut. Risk is high from Terms.HighRisk on, and low again only under LowRisk: between the
 // two it stays what it was, so that nobody goes back and forth. Both lines are crossed at instants that score has found and wakes the
 // customer at; segments need no deadline of their own.
 package segment
 
-import (
-	"strconv"
-
-	"lull/operators"
-	"lull/operators/score"
-)
+import "lull/operators"
 
 // Operator keeps Customer.Segment.
-type Operator struct{ score score.Config }
+type Operator struct{ terms operators.Terms }
 
-// New returns the operator. The thresholds of risk are those of the scores that it judges by; the config is complete and valid.
-func New(score score.Config) *Operator { return &Operator{score} }
+// New returns the operator. The terms are those of the scores that it judges.
+func New(terms operators.Terms) *Operator { return &Operator{terms} }
 
 // Name returns "segment".
 func (*Operator) Name() string { return "segment" }
@@ -77,11 +72,11 @@ func quadrant(highValue, highRisk bool) operators.Quadrant {
 
 // Reasons tells in words why a customer is in their quadrant.
 func (op *Operator) Reasons(p *operators.Purchases, m *operators.Model, f *operators.Facts, highRisk bool) []string {
-	return []string{score.Habit(p, f), op.valueReason(m, f), op.riskReason(f, highRisk)}
+	return []string{p.Habit(f), op.valueReason(m, f), op.riskReason(f, highRisk)}
 }
 
 func (op *Operator) valueReason(m *operators.Model, f *operators.Facts) string {
-	clv, cut := op.score.Amount(f.CLV), op.score.Amount(m.HighValue)
+	clv, cut := op.terms.FormatAmount(f.CLV), op.terms.FormatAmount(m.HighValue)
 	switch {
 	case f.HighValue:
 		return "CLV " + clv + ", at least the cut of " + cut
@@ -92,9 +87,9 @@ func (op *Operator) valueReason(m *operators.Model, f *operators.Facts) string {
 }
 
 func (op *Operator) riskReason(f *operators.Facts, highRisk bool) string {
-	risk, high, low := strconv.FormatFloat(f.Risk(), 'f', 2, 64), score.Ratio(op.score.HighRisk), score.Ratio(op.score.LowRisk)
+	risk, high := "churn risk "+operators.FormatRisk(f.Risk()), operators.FormatThreshold(op.terms.HighRisk)
 	if highRisk {
-		return "churn risk " + risk + ": high from " + high + " on, until back under " + low
+		return risk + ": high from " + high + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
 	}
-	return "churn risk " + risk + ": low until it reaches " + high
+	return risk + ": low until it reaches " + high
 }

@@ -6,9 +6,10 @@ import (
 	"testing"
 
 	"lull/operators"
-	"lull/operators/score"
 	"lull/operators/segment"
 )
+
+var terms = operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ContactDays: 30, Currency: "USD", MinorDigits: 2}
 
 // scored stands before the operator under test and says that the customer has just been scored.
 type scored struct {
@@ -30,10 +31,8 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 // TestQuadrants moves a customer about. Instants 100 and 200 are the lines of risk: before 100 it is low, from 200 on high, and between
 // them what it was.
 func TestQuadrants(t *testing.T) {
-	var config score.Config
-	config.EnsureDefaults()
 	before := &scored{}
-	chain := operators.NewChain(before, segment.New(config))
+	chain := operators.NewChain(before, segment.New(terms))
 	env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 34.88}}
 	c := operators.NewCustomer("c")
 	for i, step := range []struct {
@@ -83,9 +82,7 @@ func TestQuadrants(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	var config score.Config
-	config.EnsureDefaults()
-	op := segment.New(config)
+	op := segment.New(terms)
 	p := operators.Purchases{Count: 4, First: 100, Last: 157}
 	m := &operators.Model{HighValue: 34.88}
 	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3}

@@ -5,10 +5,9 @@ import (
 	"fmt"
 
 	"lull/operators"
-	"lull/operators/score"
 )
 
-// ChurnRisk is the name of the rule that fires when the churn risk of a silent customer reaches score.Config.HighRisk.
+// ChurnRisk is the name of the rule that fires when the churn risk of a silent customer reaches Terms.HighRisk.
 const ChurnRisk = "churn_risk"
 
 // Why a trigger is not actionable.
@@ -44,11 +43,11 @@ func (c *Config) Validate() error {
 // Operator keeps Customer.Risk.
 type Operator struct {
 	config Config
-	score  score.Config
+	terms  operators.Terms
 }
 
-// New returns the operator. The thresholds of risk are those of the scores that it judges by; both configs are complete and valid.
-func New(config Config, score score.Config) *Operator { return &Operator{config, score} }
+// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges.
+func New(config Config, terms operators.Terms) *Operator { return &Operator{config, terms} }
 
 // Name returns "trigger".
 func (*Operator) Name() string { return "trigger" }
@@ -97,8 +96,8 @@ func (op *Operator) withheld(env *operators.Env, in *operators.Input, deadline o
 func (op *Operator) reasons(c *operators.Customer) []string {
 	f := &c.Facts
 	return []string{
-		score.Habit(&c.Purchases, f),
-		"churn risk reached " + score.Ratio(op.score.HighRisk) + " at " + f.HighRiskAt.String(),
-		"value about to be lost within " + score.Days(op.score.ContactDays) + ": " + op.score.Amount(f.AboutToBeLost),
+		c.Purchases.Habit(f),
+		"churn risk reached " + operators.FormatThreshold(op.terms.HighRisk) + " at " + f.HighRiskAt.String(),
+		"value about to be lost within " + operators.FormatDays(op.terms.ContactDays) + ": " + op.terms.FormatAmount(f.AboutToBeLost),
 	}
 }

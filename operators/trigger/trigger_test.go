@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"lull/operators"
-	"lull/operators/score"
 	"lull/operators/trigger"
 )
 
@@ -27,10 +26,9 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 
 func newChain(before *scored) *operators.Chain {
 	var config trigger.Config
-	var scores score.Config
 	config.EnsureDefaults()
-	scores.EnsureDefaults()
-	return operators.NewChain(before, trigger.New(config, scores))
+	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ContactDays: 30, Currency: "USD", MinorDigits: 2}
+	return operators.NewChain(before, trigger.New(config, terms))
 }
 
 // TestOnce: the rule fires once for each silence that reaches the upper line, and is armed again under the lower one only. Instants 100 and 200

@@ -1,0 +1,56 @@
+package operators
+
+import (
+	"math"
+	"strconv"
+)
+
+// Terms are what facts are judged by and put into words with: settings of the scores, which all who speak of scores share.
+type Terms struct {
+	HighRisk, LowRisk float64 // the thresholds of churn risk
+	ContactDays       float64 // the contact horizon
+	Currency          string  // ISO 4217 code of the base currency
+	MinorDigits       int     // decimals of an amount in its major units
+}
+
+// The words of the reasons that people read. Numbers have a fixed precision, so that the same facts give the same words everywhere.
+
+// Habit tells how a customer buys and how long they have been silent: "orders every 19 days, silent for 71 days".
+func (p *Purchases) Habit(f *Facts) string {
+	habit := "one purchase on " + p.Last.String()
+	if f.X > 0 {
+		habit = "orders every " + FormatDays(math.Round(f.LastAge/float64(f.X)))
+	}
+	silence := math.Floor(f.Age - f.LastAge)
+	switch {
+	case silence >= 1:
+		return habit + ", silent for " + FormatDays(silence)
+	case f.X > 0:
+		return habit + ", the last on " + p.Last.String()
+	}
+	return habit
+}
+
+// FormatAmount returns an amount in major units of the base currency, with its code: "12.30 USD".
+func (t *Terms) FormatAmount(major float64) string {
+	return strconv.FormatFloat(major, 'f', t.MinorDigits, 64) + " " + t.Currency
+}
+
+// FormatDays returns a number of days: "1 day", "30 days", "30.5 days".
+func FormatDays(days float64) string {
+	if days == 1 {
+		return "1 day"
+	}
+	return strconv.FormatFloat(days, 'f', -1, 64) + " days"
+}
+
+// FormatRisk returns a risk that was found to two decimals: "0.70".
+func FormatRisk(risk float64) string { return strconv.FormatFloat(risk, 'f', 2, 64) }
+
+// FormatThreshold returns a risk that was set, with all its decimals but at least two: "0.70", "0.725".
+func FormatThreshold(risk float64) string {
+	if s := strconv.FormatFloat(risk, 'f', -1, 64); len(s) > len("0.00") {
+		return s
+	}
+	return FormatRisk(risk)
+}
