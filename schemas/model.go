@@ -1,0 +1,208 @@
+package schemas
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"lull/operators"
+)
+
+const (
+	versionBytesMax   = 256
+	modelFileBytesMax = 1 << 20
+)
+
+// EncodeModel returns key and value of a model's record. The error says what is wrong with the model.
+func EncodeModel(m *operators.Model) (key, value []byte, err error) {
+	if err := validateModel(m); err != nil {
+		return nil, nil, err
+	}
+	value, err = compiled[Models].AppendEncode(nil, &wireModel{
+		Version: m.Version, Family: m.Family, EffectiveAt: int64(m.EffectiveAt),
+		R: m.R, AlphaDays: m.Alpha, A: m.A, B: m.B, P: m.P, Q: m.Q, V: m.V, HighValue: m.HighValue,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("encoding model %q: %w", m.Version, err)
+	}
+	return []byte(m.Version), value, nil
+}
+
+// DecodeModel returns the model of a record of the models topic. The error says what is wrong with it.
+func DecodeModel(key, value []byte) (operators.Model, error) {
+	var w wireModel
+	rest, err := compiled[Models].Decode(value, &w)
+	if err != nil {
+		return operators.Model{}, fmt.Errorf("decoding model %s: %w", quoted(string(key)), err)
+	}
+	if len(rest) > 0 {
+		return operators.Model{}, fmt.Errorf("decoding model %s: %d bytes follow it", quoted(string(key)), len(rest))
+	}
+	if w.Version != string(key) {
+		return operators.Model{}, fmt.Errorf("decoding model %s: its version is %s; both must be the same", quoted(string(key)), quoted(w.Version))
+	}
+	m := operators.Model{
+		Version: w.Version, EffectiveAt: operators.EventTime(w.EffectiveAt), Family: w.Family,
+		R: w.R, Alpha: w.AlphaDays, A: w.A, B: w.B, P: w.P, Q: w.Q, V: w.V, HighValue: w.HighValue,
+	}
+	if err := validateModel(&m); err != nil {
+		return operators.Model{}, err
+	}
+	return m, nil
+}
+
+func validateModel(m *operators.Model) error {
+	wrong := func(field string, value any, rule string) error {
+		return fmt.Errorf("model %s: %s is %v; it must be %s", quoted(m.Version), field, value, rule)
+	}
+	if m.Version == "" || len(m.Version) > versionBytesMax || !utf8.ValidString(m.Version) {
+		return wrong("version", quoted(m.Version), fmt.Sprintf("a text of 1 to %d bytes", versionBytesMax))
+	}
+	if m.Family != "mbgnbd" && m.Family != "bgnbd" {
+		return wrong("family", quoted(m.Family), "mbgnbd or bgnbd")
+	}
+	if m.EffectiveAt < TimeMin || m.EffectiveAt >= TimeEnd {
+		return wrong("effective_at", m.EffectiveAt, "from 1970 up to, not including, 2200")
+	}
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"r", m.R}, {"alpha", m.Alpha}, {"a", m.A}, {"b", m.B}, {"spend.p", m.P}, {"spend.v", m.V}} {
+		if !(p.value > 0) || math.IsInf(p.value, 1) {
+			return wrong(p.name, p.value, "above 0")
+		}
+	}
+	if !(m.Q > 1) || math.IsInf(m.Q, 1) {
+		return wrong("spend.q", m.Q, "above 1, or mean spend is infinite")
+	}
+	if !(m.HighValue >= 0) || math.IsInf(m.HighValue, 1) {
+		return wrong("high_value", m.HighValue, "0 or more")
+	}
+	return nil
+}
+
+// ParseModelFile returns the model of a file in YAML or JSON:
+//
+//	version: cdnow-1998        # unique for ever
+//	family: mbgnbd             # or bgnbd
+//	time_unit: week            # or day: the unit of alpha
+//	r: 0.5248
+//	alpha: 6.183
+//	a: 0.8914
+//	b: 1.614
+//	spend: {p: 6.25, q: 3.744, v: 15.44}
+//	high_value: 60             # the CLV from which a customer is of high value, in major units
+//	effective_at: 1998-01-01   # or by RFC 3339; left out: 1970-01-01
+//
+// The error names the key that is missing, unknown or wrong.
+func ParseModelFile(file []byte) (operators.Model, error) {
+	m, err := parseModelFile(file)
+	if err != nil {
+		return operators.Model{}, fmt.Errorf("reading a model file: %w", err)
+	}
+	if err := validateModel(&m); err != nil {
+		return operators.Model{}, err
+	}
+	return m, nil
+}
+
+func parseModelFile(file []byte) (m operators.Model, err error) {
+	if len(file) > modelFileBytesMax {
+		return m, fmt.Errorf("it has %d bytes; at most %d are read", len(file), modelFileBytesMax)
+	}
+	documents := yaml.NewDecoder(bytes.NewReader(file))
+	var root yaml.Node
+	if err := documents.Decode(&root); errors.Is(err, io.EOF) {
+		return m, errors.New("it is empty")
+	} else if err != nil {
+		return m, err
+	}
+	if err := documents.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return m, errors.New("it holds more than one document")
+	}
+	if len(root.Content) == 0 {
+		return m, errors.New("it is empty")
+	}
+	top, err := mapping(root.Content[0], "", []string{"version", "family", "time_unit", "r", "alpha", "a", "b", "spend", "high_value"}, "effective_at")
+	if err != nil {
+		return m, err
+	}
+	spend, err := mapping(top["spend"], "spend.", []string{"p", "q", "v"})
+	if err != nil {
+		return m, err
+	}
+	var timeUnit, effectiveAt string
+	fields := []struct {
+		key  string
+		node *yaml.Node
+		into any
+	}{
+		{"version", top["version"], &m.Version}, {"family", top["family"], &m.Family}, {"time_unit", top["time_unit"], &timeUnit},
+		{"r", top["r"], &m.R}, {"alpha", top["alpha"], &m.Alpha}, {"a", top["a"], &m.A}, {"b", top["b"], &m.B},
+		{"spend.p", spend["p"], &m.P}, {"spend.q", spend["q"], &m.Q}, {"spend.v", spend["v"], &m.V},
+		{"high_value", top["high_value"], &m.HighValue}, {"effective_at", top["effective_at"], &effectiveAt},
+	}
+	for _, f := range fields {
+		if f.node == nil {
+			continue
+		}
+		if err := f.node.Decode(f.into); err != nil || f.node.Kind != yaml.ScalarNode || f.node.Tag == "!!null" {
+			return m, fmt.Errorf("line %d: key %q cannot have the value %s", f.node.Line, f.key, quoted(f.node.Value))
+		}
+	}
+	switch timeUnit {
+	case "day":
+	case "week":
+		m.Alpha *= 7
+	default:
+		return m, fmt.Errorf("key \"time_unit\" is %s; it must be week or day", quoted(timeUnit))
+	}
+	if effectiveAt != "" {
+		if m.EffectiveAt, err = parseInstant(effectiveAt); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// mapping returns the values of a mapping by key. It must have all required keys, and no others than these and the optional ones.
+func mapping(node *yaml.Node, path string, required []string, optional ...string) (map[string]*yaml.Node, error) {
+	if node.Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("line %d: %swhat stands here must be keys with values", node.Line, path)
+	}
+	values := make(map[string]*yaml.Node)
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key := node.Content[i]
+		if !slices.Contains(required, key.Value) && !slices.Contains(optional, key.Value) {
+			known := strings.Join(append(slices.Clone(required), optional...), ", ")
+			return nil, fmt.Errorf("line %d: unknown key %q; known are %s", key.Line, path+key.Value, known)
+		}
+		if values[key.Value] != nil {
+			return nil, fmt.Errorf("line %d: key %q stands there twice", key.Line, path+key.Value)
+		}
+		values[key.Value] = node.Content[i+1]
+	}
+	for _, key := range required {
+		if values[key] == nil {
+			return nil, fmt.Errorf("line %d: key %q is missing", node.Line, path+key)
+		}
+	}
+	return values, nil
+}
+
+func parseInstant(s string) (operators.EventTime, error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return operators.EventTime(t.UnixMilli()), nil
+		}
+	}
+	return 0, fmt.Errorf("key \"effective_at\" is %s; it must be a date such as 1998-01-01 or an instant such as 1998-01-01T00:00:00Z", quoted(s))
+}

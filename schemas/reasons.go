@@ -1,0 +1,84 @@
+package schemas
+
+import (
+	"fmt"
+
+	"lull/operators"
+)
+
+// The reasons for which Decoder refuses records: stable codes of dead letters and of the metric that counts them.
+const (
+	ReasonRecordTooLarge   = "record_too_large"
+	ReasonHeadersTooLarge  = "headers_too_large"
+	ReasonNoCustomer       = "no_customer"
+	ReasonNoValue          = "no_value"
+	ReasonTruncated        = "truncated"
+	ReasonTrailingBytes    = "trailing_bytes"
+	ReasonMalformed        = "malformed"
+	ReasonKeyMismatch      = "key_mismatch"
+	ReasonInvalidUTF8      = "invalid_utf8"
+	ReasonIDTooLong        = "id_too_long"
+	ReasonTextTooLong      = "text_too_long"
+	ReasonMissingField     = "missing_field"
+	ReasonQuantityInvalid  = "quantity_not_finite"
+	ReasonQuantityNegative = "negative_quantity"
+	ReasonAmountNegative   = "negative_amount"
+	ReasonAmountOutOfRange = "amount_out_of_range"
+	ReasonUnknownCurrency  = "unknown_currency"
+	ReasonTimeOutOfRange   = "time_out_of_range"
+	ReasonTimeInFuture     = "time_in_future"
+	ReasonBadTimeMark      = "bad_time_mark"
+)
+
+// Reason describes a reason for people. docs/formats/dead-letters.md shows all of them.
+type Reason struct {
+	Code    string
+	Meaning string
+	Remedy  string
+}
+
+// Reasons are the reasons for which Decoder refuses records, in the order in which it looks.
+var Reasons = []Reason{
+	{ReasonBadTimeMark, "a record without a key has the header lull-time-mark, but no instant from 1970 to 2200 in it", "write the instant by RFC 3339, such as 1998-07-01T00:00:00Z"},
+	{ReasonRecordTooLarge, "the value is longer than the limit", "raise limits.value_bytes, or make the producer send less; the dead letter keeps the first 65536 bytes, the rest is at the source offset"},
+	{ReasonHeadersTooLarge, "the headers together are longer than the limit", "make the producer send fewer, or raise limits.header_bytes"},
+	{ReasonNoCustomer, "the key or the customer_id is empty", "key records by customer_id; resolve anonymous events first"},
+	{ReasonNoValue, "the record has a key but no value", "input topics hold events, not a table: send no deletions"},
+	{ReasonTruncated, "the value ends in the middle of an event", "check that the producer writes event.avsc with all its fields, and no other schema"},
+	{ReasonTrailingBytes, "bytes follow the event", "send one event per record; a registry's prefix or a newer schema look like this too"},
+	{ReasonMalformed, "the value is no event: a kind, a union branch, a boolean or a length that cannot be", "check that the producer writes event.avsc, without a registry's prefix, and not JSON"},
+	{ReasonInvalidUTF8, "a text is not UTF-8", "make the producer convert its texts to UTF-8"},
+	{ReasonIDTooLong, "an id is longer than the limit", "shorten it in the producer, for example by a hash, or raise limits.id_bytes"},
+	{ReasonTextTooLong, "name or proof is longer than the limit", "shorten it in the producer, or raise limits.name_bytes or limits.proof_bytes"},
+	{ReasonKeyMismatch, "the key is not the customer_id", "key records by customer_id: under any other key a customer's events are in several partitions"},
+	{ReasonMissingField, "a field that this kind of event needs is null or empty", "make the producer set it"},
+	{ReasonQuantityInvalid, "quantity is NaN or infinite", "mend the division or conversion in the producer; send null if the quantity is not known"},
+	{ReasonQuantityNegative, "quantity is below 0", "send what is taken back as order_refunded or order_updated"},
+	{ReasonAmountNegative, "amount is below 0", "send what is paid back as order_refunded, with an amount above 0"},
+	{ReasonUnknownCurrency, "the currency has no rate", "add its rate to currency.rates; codes are of ISO 4217 in upper case"},
+	{ReasonAmountOutOfRange, "amount in the base currency is beyond 64 bits", "check the producer's unit: amounts are in minor units (cents)"},
+	{ReasonTimeOutOfRange, "the time is not from 1970 up to, not including, 2200", "check the producer's unit: times are in milliseconds since 1970"},
+	{ReasonTimeInFuture, "the time is later than the record's Kafka timestamp and the allowed skew, and such records are refused or have no usable timestamp", "set the producer's clock; allow more skew, or let such times be clamped"},
+}
+
+var remedies = func() map[string]string {
+	m := make(map[string]string, len(Reasons))
+	for _, r := range Reasons {
+		m[r.Code] = r.Remedy
+	}
+	return m
+}()
+
+// reject returns the rejection with this reason: what was found, then what to do.
+func reject(code, format string, args ...any) *operators.Rejection {
+	return &operators.Rejection{Reason: code, Detail: fmt.Sprintf(format, args...) + ": " + remedies[code]}
+}
+
+// quoted returns a text for a rejection's detail, cut to a readable length.
+func quoted(s string) string {
+	const bytesMax = 64
+	if len(s) > bytesMax {
+		return fmt.Sprintf("%q...", s[:bytesMax])
+	}
+	return fmt.Sprintf("%q", s)
+}

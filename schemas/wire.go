@@ -1,0 +1,168 @@
+package schemas
+
+// The shapes of the schemas in Go. Instants are milliseconds since 1970, days are days since then.
+
+type wireEvent struct {
+	Kind       uint8    `avro:"kind"` // operators.EventKind - 1
+	MessageID  *string  `avro:"message_id"`
+	CustomerID string   `avro:"customer_id"`
+	Time       int64    `avro:"time"`
+	OrderID    *string  `avro:"order_id"`
+	RefundID   *string  `avro:"refund_id"`
+	Amount     *int64   `avro:"amount"`
+	Currency   *string  `avro:"currency"`
+	Whole      bool     `avro:"whole"`
+	Quantity   *float64 `avro:"quantity"`
+	Name       *string  `avro:"name"`
+	Subject    *string  `avro:"subject"`
+	Proof      *string  `avro:"proof"`
+}
+
+// eventSlots is a wireEvent with room for all that may be null in it, so that reading or writing it allocates nothing.
+type eventSlots struct {
+	wireEvent
+	messageID, orderID, refundID, currency, name, subject, proof string
+	amount                                                       int64
+	quantity                                                     float64
+}
+
+// open points everything that may be null at its slot, for a decoder to fill or to set to null.
+func (s *eventSlots) open() {
+	s.MessageID, s.OrderID, s.RefundID, s.Currency = &s.messageID, &s.orderID, &s.refundID, &s.currency
+	s.Name, s.Subject, s.Proof = &s.name, &s.subject, &s.proof
+	s.Amount, s.Quantity = &s.amount, &s.quantity
+}
+
+// text returns the string, "" for null.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+type wireKindCount struct {
+	Kind  string `avro:"kind"`
+	Count int64  `avro:"count"`
+}
+
+type wireSession struct {
+	CustomerID string          `avro:"customer_id"`
+	Start      int64           `avro:"start"`
+	End        int64           `avro:"end"`
+	DwellMs    int64           `avro:"dwell_ms"`
+	Events     int64           `avro:"events"`
+	Counts     []wireKindCount `avro:"counts"`
+	FirstPage  *string         `avro:"first_page"`
+	LastPage   *string         `avro:"last_page"`
+	Cart       int64           `avro:"cart"`
+	Orders     int64           `avro:"orders"`
+	CartLeft   bool            `avro:"cart_left"`
+	Revision   int64           `avro:"revision"`
+}
+
+type wireFacts struct {
+	AsOf              int64   `avro:"as_of"`
+	RepeatPurchases   int64   `avro:"repeat_purchases"`
+	LastPurchaseAge   float64 `avro:"last_purchase_age_days"`
+	Age               float64 `avro:"age_days"`
+	SinceLastPurchase float64 `avro:"since_last_purchase_days"`
+	PAlive            float64 `avro:"p_alive"`
+	ChurnRisk         float64 `avro:"churn_risk"`
+	BuysAgain         float64 `avro:"buys_again"`
+	ExpectedPurchases float64 `avro:"expected_purchases"`
+	ExpectedSpend     float64 `avro:"expected_spend"`
+	CLV               float64 `avro:"clv"`
+	ValueAtRisk       float64 `avro:"value_at_risk"`
+	AboutToBeLost     float64 `avro:"value_about_to_be_lost"`
+	HighValue         bool    `avro:"high_value"`
+	HighRiskAt        *int64  `avro:"high_risk_at"`
+	Currency          string  `avro:"currency"`
+	HorizonDays       float64 `avro:"horizon_days"`
+	ContactDays       float64 `avro:"contact_days"`
+}
+
+type wireScore struct {
+	CustomerID      string `avro:"customer_id"`
+	Model           string `avro:"model"`
+	NextDeadline    *int64 `avro:"next_deadline"`
+	Purchases       int64  `avro:"purchases"`
+	Orders          int64  `avro:"orders"`
+	FirstPurchase   int32  `avro:"first_purchase"`
+	LastPurchase    int32  `avro:"last_purchase"`
+	Realized        int64  `avro:"realized_value"`
+	RealizedRepeat  int64  `avro:"realized_repeat_value"`
+	wireFacts       `avro:",inline"`
+	DiscountMonthly float64 `avro:"discount_monthly"`
+	Margin          float64 `avro:"margin"`
+	Revision        int64   `avro:"revision"`
+}
+
+type wireCause struct {
+	Kind     uint8   `avro:"kind"` // operators.InputKind - 1
+	EventID  *string `avro:"event_id"`
+	Deadline *int64  `avro:"deadline"`
+}
+
+type wireSegment struct {
+	CustomerID string     `avro:"customer_id"`
+	Time       int64      `avro:"time"`
+	From       string     `avro:"from"`
+	To         string     `avro:"to"`
+	Cause      wireCause  `avro:"cause"`
+	Model      string     `avro:"model"`
+	Facts      *wireFacts `avro:"facts"`
+	Reasons    []string   `avro:"reasons"`
+	Revision   int64      `avro:"revision"`
+}
+
+type wireTrigger struct {
+	CustomerID string    `avro:"customer_id"`
+	Rule       string    `avro:"rule"`
+	Deadline   int64     `avro:"deadline"`
+	Cause      wireCause `avro:"cause"`
+	Actionable bool      `avro:"actionable"`
+	Withheld   *string   `avro:"withheld"`
+	Model      string    `avro:"model"`
+	Facts      wireFacts `avro:"facts"`
+	Reasons    []string  `avro:"reasons"`
+	Revision   int64     `avro:"revision"`
+}
+
+type wireHeader struct {
+	Key   string  `avro:"key"`
+	Value *[]byte `avro:"value"`
+}
+
+type wireDeadLetter struct {
+	Reason         string       `avro:"reason"`
+	Detail         string       `avro:"detail"`
+	Operator       *string      `avro:"operator"`
+	CustomerID     *string      `avro:"customer_id"`
+	Deadline       *int64       `avro:"deadline"`
+	Topic          *string      `avro:"topic"`
+	Partition      int32        `avro:"partition"`
+	Offset         int64        `avro:"offset"`
+	AppendTime     *int64       `avro:"append_time"`
+	Key            *[]byte      `avro:"key"`
+	KeyLength      int64        `avro:"key_length"`
+	Value          *[]byte      `avro:"value"`
+	ValueLength    int64        `avro:"value_length"`
+	ValueSHA256    *string      `avro:"value_sha256"`
+	Headers        []wireHeader `avro:"headers"`
+	HeadersLeftOut int64        `avro:"headers_left_out"`
+}
+
+type wireModel struct {
+	Version     string  `avro:"version"`
+	Family      string  `avro:"family"`
+	EffectiveAt int64   `avro:"effective_at"`
+	R           float64 `avro:"r"`
+	AlphaDays   float64 `avro:"alpha_days"`
+	A           float64 `avro:"a"`
+	B           float64 `avro:"b"`
+	P           float64 `avro:"p"`
+	Q           float64 `avro:"q"`
+	V           float64 `avro:"v"`
+	HighValue   float64 `avro:"high_value"`
+}
