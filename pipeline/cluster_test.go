@@ -30,24 +30,26 @@ var applications atomic.Int64
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{t: t}
 	if named := os.Getenv("LULL_TEST_BROKERS"); named != "" {
-		c.brokers = strings.Split(named, ",")
-	} else {
-		fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(fake.Close)
-		c.brokers = fake.ListenAddrs()
+		return connect(t, strings.Split(named, ","))
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20))
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	return connect(t, fake.ListenAddrs())
+}
+
+func connect(t *testing.T, brokers []string) *cluster {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20),
+		kgo.UnknownTopicRetries(-1)) // a topic that has just been created is not known everywhere at once
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	c.client, c.adm = client, kadm.NewClient(client)
-	return c
+	return &cluster{t: t, brokers: brokers, client: client, adm: kadm.NewClient(client)}
 }
 
 // application returns settings of an application of its own, with its topics made.
@@ -124,7 +126,7 @@ func (c *cluster) mark(s *Settings, at string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -166,8 +166,16 @@ type TriggerSettings struct {
 
 // LimitSettings bound what an input can grow.
 type LimitSettings struct {
-	// RecordBytes is the largest input value. The default is 1 MiB.
-	RecordBytes int `koanf:"record_bytes"`
+	// ValueBytes is the longest value of an input record. The default is 1 MiB.
+	ValueBytes int `koanf:"value_bytes"`
+	// HeaderBytes is the longest that the headers of an input record may be together. The default is 64 KiB.
+	HeaderBytes int `koanf:"header_bytes"`
+	// IDBytes is the longest id: of a message, customer, order, refund or subject. The default is 256.
+	IDBytes int `koanf:"id_bytes"`
+	// NameBytes is the longest name of a page, screen or tracked event. The default is 512.
+	NameBytes int `koanf:"name_bytes"`
+	// ProofBytes is the longest proof of a consent. The default is 1,024.
+	ProofBytes int `koanf:"proof_bytes"`
 	// MessageIDs is how many message ids are kept of a customer. The default is 128.
 	MessageIDs int `koanf:"message_ids"`
 	// OpenSessions is how many sessions of a customer may be open at once. The default is 8.
@@ -236,7 +244,11 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Risk.High, 0.7)
 	defaultTo(&s.Risk.Back, 0.6)
 	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)
-	defaultTo(&s.Limits.RecordBytes, 1<<20)
+	defaultTo(&s.Limits.ValueBytes, 1<<20)
+	defaultTo(&s.Limits.HeaderBytes, 64<<10)
+	defaultTo(&s.Limits.IDBytes, 256)
+	defaultTo(&s.Limits.NameBytes, 512)
+	defaultTo(&s.Limits.ProofBytes, 1024)
 	defaultTo(&s.Limits.MessageIDs, 128)
 	defaultTo(&s.Limits.OpenSessions, 8)
 	defaultTo(&s.Limits.Orders, 100_000)
@@ -290,6 +302,7 @@ func (s *Settings) Validate() error {
 	} {
 		check(d.value > 0, d.setting, d.value, "more than 0, such as 10m")
 	}
+	check(s.Commit.Interval >= 10*time.Millisecond, "commit.interval", s.Commit.Interval, "at least 10ms")
 	check(s.Commit.Timeout <= s.Commit.SessionTimeout, "commit.timeout", s.Commit.Timeout, fmt.Sprintf("at most commit.session_timeout (%s)", s.Commit.SessionTimeout))
 	for _, n := range []struct {
 		setting string
@@ -297,7 +310,8 @@ func (s *Settings) Validate() error {
 	}{
 		{"state.flush_bytes", s.State.FlushBytes}, {"state.flush_behind", s.State.FlushBehind}, {"state.cache_bytes", s.State.CacheBytes},
 		{"state.cached_customers", int64(s.State.CachedCustomers)}, {"commit.outputs", int64(s.Commit.Outputs)}, {"commit.records", int64(s.Commit.Records)},
-		{"limits.record_bytes", int64(s.Limits.RecordBytes)}, {"limits.message_ids", int64(s.Limits.MessageIDs)},
+		{"limits.value_bytes", int64(s.Limits.ValueBytes)}, {"limits.header_bytes", int64(s.Limits.HeaderBytes)}, {"limits.id_bytes", int64(s.Limits.IDBytes)},
+		{"limits.name_bytes", int64(s.Limits.NameBytes)}, {"limits.proof_bytes", int64(s.Limits.ProofBytes)}, {"limits.message_ids", int64(s.Limits.MessageIDs)},
 		{"limits.open_sessions", int64(s.Limits.OpenSessions)}, {"limits.orders", int64(s.Limits.Orders)}, {"limits.refunds", int64(s.Limits.Refunds)},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths)}, {"scores.contact_days", int64(s.Scores.ContactDays)}, {"topics.partitions", int64(s.Topics.Partitions)},
 	} {
@@ -356,7 +370,9 @@ func (s *Settings) decoder() schemas.DecoderConfig {
 	}
 	return schemas.DecoderConfig{
 		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Future: future, Currency: s.Money.Currency, Rates: s.Money.Rates,
-		Limits: schemas.Limits{ValueBytes: s.Limits.RecordBytes},
+		Limits: schemas.Limits{
+			ValueBytes: s.Limits.ValueBytes, HeaderBytes: s.Limits.HeaderBytes, IDBytes: s.Limits.IDBytes, NameBytes: s.Limits.NameBytes, ProofBytes: s.Limits.ProofBytes,
+		},
 	}
 }
 

@@ -38,7 +38,7 @@ type ownTopic struct {
 }
 
 // deadLetterBytes is the size of the largest dead letter: the whole value of its record up to the limit, and what can stand beside it.
-func (s *Settings) deadLetterBytes() int { return s.Limits.RecordBytes + schemas.DeadLetterRecordMin }
+func (s *Settings) deadLetterBytes() int { return s.Limits.ValueBytes + schemas.DeadLetterRecordMin }
 
 // batchOverhead is more than what a batch of one record takes beside it.
 const batchOverhead = 1 << 10

@@ -93,7 +93,7 @@ type CardDeadline struct {
 
 // Handler returns the handler of /v1/.
 func Handler(states States, config clv.Config) http.Handler {
-	api := &api{states: states, score: score.New(config.Score), segment: segment.New(config.Score), config: config}
+	api := &api{states: states, score: score.New(config.Score), segment: segment.New(config.Score.Terms()), config: config}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/customers/{id}", api.customer)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,134 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// history returns a year of a small shop: visits, orders, refunds and cancellations of 40 customers in order of time, the same every time.
+func (c *cluster) history(s *Settings) []*kgo.Record {
+	random := rand.New(rand.NewPCG(1, 2))
+	at := instant(c.t, "2024-01-01T00:00:00Z")
+	var records []*kgo.Record
+	var placed []operators.Event
+	for i := range 1500 {
+		at += operators.EventTime(random.IntN(6 * 3_600_000))
+		e := operators.Event{Kind: operators.PageViewed, ID: fmt.Sprint("e", i), Customer: fmt.Sprint("c", random.IntN(40)), Time: at, Name: "/"}
+		switch n := random.IntN(10); {
+		case n < 3:
+			e.Kind, e.OrderID, e.Amount = operators.OrderCompleted, fmt.Sprint("o", i), operators.Money(500+random.IntN(5000))
+			placed = append(placed, e)
+		case n == 3 && len(placed) > 0:
+			order := placed[random.IntN(len(placed))]
+			e.Kind, e.Customer, e.OrderID, e.Amount = operators.OrderRefunded, order.Customer, order.OrderID, 100
+		case n == 4 && len(placed) > 0:
+			order := placed[random.IntN(len(placed))]
+			e.Kind, e.Customer, e.OrderID = operators.OrderCancelled, order.Customer, order.OrderID
+		}
+		records = append(records, c.event(s, e))
+	}
+	return records
+}
+
+// digest returns the digest of an application's outputs. Its name, which two applications never share, is left out.
+func (c *cluster) digest(s *Settings) string {
+	c.t.Helper()
+	var d schemas.Digest
+	for _, topic := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
+		for _, r := range c.read(s.Topic(topic.String())) {
+			var headers []schemas.Header
+			for _, h := range r.Headers {
+				if h.Key != "ce_source" {
+					headers = append(headers, schemas.Header{Key: h.Key, Value: h.Value})
+				}
+			}
+			if err := d.Add(topic, r.Key, r.Value, headers); err != nil {
+				c.t.Fatal(err)
+			}
+		}
+	}
+	return d.Sum()
+}
+
+// TestOutcomes proves that a transaction that fails, is fenced, or whose outcome is not known, in any of its requests, changes nothing in what
+// comes out: the digest is that of the run without a fault. Each fault hits three times, in the midst of a run.
+func TestOutcomes(t *testing.T) {
+	faults := []struct {
+		name  string
+		fault kfake.Fault
+	}{
+		{"none", kfake.Fault{Count: -2}},
+		{"EndTxn is applied and answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.RequestTimedOut, TopLevel: true}},
+		{"EndTxn is not applied, error unknown", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError, TopLevel: true}},
+		{"EndTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
+		{"EndTxn: producer fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, TopLevel: true}},
+		{"AddOffsetsToTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
+		{"AddOffsetsToTxn: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
+		{"TxnOffsetCommit: generation gone", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration}},
+		{"TxnOffsetCommit: applied, answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.RequestTimedOut}},
+		{"Produce: written, answered as not replicated", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}},
+		{"Produce: transaction state lost", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidTxnState}},
+		{"InitProducerID: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
+	}
+	want := ""
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(fake.Close)
+			c := connect(t, fake.ListenAddrs())
+			s := c.application(2)
+			s.Commit.Interval = 10 * time.Millisecond
+			c.publish(&s)
+			var handle *kfake.FaultHandle
+			if f.fault.Count != -2 {
+				f.fault.Count = 3
+				if f.fault.Keys[0] == kmsg.EndTxn || f.fault.Keys[0] == kmsg.AddOffsetsToTxn || f.fault.Keys[0] == kmsg.InitProducerID {
+					f.fault.TxnID = s.Group + "/" + s.Instance
+				}
+				if f.fault.Keys[0] == kmsg.Produce {
+					f.fault.Topic = s.Topic(ChangelogTopic)
+				}
+				if f.fault.Keys[0] == kmsg.InitProducerID {
+					handle = fake.Fault(f.fault)
+				}
+			}
+			p := c.run(s)
+			records := c.history(&s)
+			c.produce(records[:500]...)
+			c.await(&s, p)
+			if f.fault.Count == 3 && handle == nil {
+				handle = fake.Fault(f.fault)
+			}
+			for i := 500; i < len(records); i += 100 {
+				c.produce(records[i:min(i+100, len(records))]...)
+				c.await(&s, p)
+			}
+			c.mark(&s, "2026-01-01T00:00:00Z")
+			c.await(&s, p)
+			p.end()
+			if handle != nil && handle.Hits() == 0 {
+				t.Fatal("the fault was never met")
+			}
+			got := c.digest(&s)
+			if want == "" {
+				want = got
+			}
+			if got != want {
+				t.Errorf("digest %s, without a fault %s\n%s", got, want, p.log)
+			}
+		})
+	}
+}
