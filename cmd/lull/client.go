@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// answerTimeout is how long the tools wait for the brokers' first answer.
+const answerTimeout = 10 * time.Second
+
+// newClient returns a Kafka client of the tools. The error says that no broker answers.
+func newClient(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ClientID("lull")}, opts...)...)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("configuring the Kafka client: %w", err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := client.Ping(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("no broker of %s answers within %s (%w): start it, or mend --brokers", strings.Join(brokers, ", "), answerTimeout, err)
+	}
+	return client, nil
+}
+
+// produceOptions are those of every producer of the tools.
+func produceOptions() []kgo.Opt {
+	return []kgo.Opt{
+		// Idempotence (the client's default) with all replicas asked: nothing is lost or doubled by a retry.
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		// By murmur2 of the key, as every Java producer does: the customer's other events lie in the same partition.
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.ProducerLinger(5 * time.Millisecond),
+		kgo.UnknownTopicRetries(1),
+		// A broker that is away for longer is an error that the user should see.
+		kgo.RecordDeliveryTimeout(time.Minute),
+	}
+}

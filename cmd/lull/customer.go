@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lull/pipeline/query"
+	"lull/schemas"
+)
+
+func newCustomerCommand() *cobra.Command {
+	var api string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "customer ID",
+		Short: "Show one customer's card, from the read API of a running pipeline",
+		Args:  cobra.ExactArgs(1),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			if api == "" {
+				api = "http://" + s.HTTP.Listen
+			}
+			body, err := fetchCard(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
+				return err
+			}
+			var card query.Card
+			if err := json.Unmarshal(body, &card); err != nil {
+				return fmt.Errorf("reading the answer of %s: %w", api, err)
+			}
+			return printCard(cmd.OutOrStdout(), &card)
+		}),
+	}
+	cmd.Flags().StringVar(&api, "api", "", "`URL` of the pipeline's HTTP listener (default that of http.listen)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the card as JSON")
+	addSettingFlags(cmd, "http.listen")
+	return cmd
+}
+
+// fetchCard returns the customer's card as the read API answers it, in JSON. The error of an unknown customer says so.
+func fetchCard(ctx context.Context, api, customer string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	address := strings.TrimSuffix(api, "/") + "/v1/customers/" + url.PathEscape(customer)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--api %q: %w", api, err)}
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("asking the pipeline: %w; is it running? --api tells where", err)
+	}
+	defer response.Body.Close()
+	const bodyBytesMax = 1 << 20
+	body, err := io.ReadAll(io.LimitReader(response.Body, bodyBytesMax))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", api, err)
+	}
+	if response.StatusCode == http.StatusOK {
+		return []byte(strings.TrimSpace(string(body))), nil
+	}
+	var failure struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(body, &failure) != nil || failure.Error == "" {
+		failure.Error = response.Status
+	}
+	return nil, errors.New(failure.Error)
+}
+
+// printCard prints the card for a person.
+func printCard(w io.Writer, card *query.Card) error {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-20s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "Customer %s, as of %s\n", card.CustomerID, card.AsOf)
+	f := &card.Facts
+	line("purchases", "%d on separate days, %d orders", f.Purchases, f.Orders)
+	if f.Purchases > 0 {
+		line("", "first %s, last %s", f.FirstPurchase, f.LastPurchase)
+		line("spent so far", "%s", money(f.RealizedValue, card.Currency))
+	}
+	if s := card.Score; s != nil {
+		line("P(alive)", "%.3f (churn risk %.3f)", s.PAlive, s.ChurnRisk)
+		line("expected purchases", "%.2f in %d months; buys within %.0f days with probability %.3f", s.ExpectedPurchases, s.HorizonMonths, s.ContactDays, s.BuysAgain)
+		line("CLV", "%.2f %s in %d months", s.CLV, card.Currency, s.HorizonMonths)
+		line("about to be lost", "%.2f %s within %.0f days of silence", s.AboutToBeLost, card.Currency, s.ContactDays)
+		line("model", "%s", s.Model)
+	}
+	since := ""
+	if card.Since != "" {
+		since = " since " + card.Since
+	}
+	line("segment", "%s%s", card.Segment, since)
+	for i, reason := range card.Reasons {
+		line([]string{"reasons", ""}[min(i, 1)], "%s", reason)
+	}
+	if d := card.Deadline; d != nil {
+		line("if silent", "%s at %s", d.What, d.At)
+	} else {
+		line("if silent", "nothing changes any more")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// money shows minor units as a person writes them: 1234 USD is 12.34 USD.
+func money(minor int64, currency string) string {
+	digits, _ := schemas.CurrencyDigits(currency)
+	text := fmt.Sprintf("%0*d", digits+1, minor)
+	if digits > 0 {
+		text = text[:len(text)-digits] + "." + text[len(text)-digits:]
+	}
+	return text + " " + currency
+}

@@ -1,0 +1,100 @@
+// Command lull is the one binary of the project: the pipeline, and the small tools around it. Its subcommands are thin; what they do is in the
+// packages they call.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"lull/pipeline"
+)
+
+// The exit codes.
+const (
+	exitError  = 1 // what was asked for could not be done
+	exitUsage  = 2 // a flag, an argument or a setting is not as it must be
+	exitFenced = 3 // another process runs under this instance id
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(execute(ctx, os.Args[1:]))
+}
+
+// execute runs the command line and returns the exit code.
+func execute(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "lull: %v\n", err)
+	code := exitCode(err)
+	if code == exitUsage {
+		fmt.Fprintf(os.Stderr, "Run `%s --help`.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+// exitCode returns the code that tells the error. An error that is no runError was found before the command began: it is one of usage.
+func exitCode(err error) int {
+	var failed runError
+	var usage usageError
+	var fenced *pipeline.FencedError
+	switch {
+	case !errors.As(err, &failed), errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &fenced):
+		return exitFenced
+	}
+	return exitError
+}
+
+// runError is an error of a command that had begun.
+type runError struct{ error }
+
+func (e runError) Unwrap() error { return e.error }
+
+// usageError is an error of flags, arguments or settings.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// running marks the errors of a command that had begun.
+func running(run func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := run(cmd, args); err != nil {
+			return runError{err}
+		}
+		return nil
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lull",
+		Short: "Keep the lifetime value of every customer current, in a stream",
+		Long: `lull reads customer events from Kafka and writes scores, segments and triggers back: a customer's position changes the moment
+they act, and the moment they have been silent too long.
+
+Settings come from flags, then environment variables, then the file of --config, then defaults: --clock-mode,
+LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit codes: 0 done, 1 it could not be done,
+2 a flag, argument or setting is wrong, 3 another process runs under the same instance id.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		newDemoCommand(), newRunCommand(), newTopicsCommand(), newModelsCommand(),
+		newCustomerCommand(), newProduceCommand(), newTailCommand(), newVersionCommand(),
+	)
+	return root
+}

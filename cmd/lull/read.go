@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// span is a range of a partition's offsets: from start up to, not including, end.
+type span struct{ start, end int64 }
+
+// fetchWait is how long a broker keeps a reader waiting that has read all there is.
+const fetchWait = 500 * time.Millisecond
+
+// readOptions are those of consumers for readSpans: what has been committed, and the ends of transactions, which show where the reader is.
+func readOptions() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.FetchMaxWait(fetchWait),
+		kgo.FetchMaxBytes(16 << 20),
+	}
+}
+
+// topicSpans returns, by partition, the offsets of all that has been committed in the topic.
+func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
+	starts, err := adm.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("topic %q does not exist", topic)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the start of topic %q: %w", topic, err)
+	}
+	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the end of topic %q: %w", topic, err)
+	}
+	spans := make(map[int32]span)
+	starts.Each(func(start kadm.ListedOffset) {
+		end, _ := ends.Lookup(topic, start.Partition)
+		spans[start.Partition] = span{start: start.Offset, end: end.Offset}
+	})
+	return spans, nil
+}
+
+// errNothingMore says that less came than the offsets promise: what stood at the end of a compacted topic is gone, or the broker is.
+var errNothingMore = errors.New("nothing more comes")
+
+// readSpans calls yield for all records in the spans and those that come with them, in the order of each partition, without the ends of
+// transactions. The client then goes on after them; before, it must not have consumed the topic. The error wraps errNothingMore if the end of a
+// span is not reached.
+func readSpans(ctx context.Context, client *kgo.Client, topic string, spans map[int32]span, yield func(*kgo.Record) error) error {
+	offsets := make(map[int32]kgo.Offset)
+	left := 0
+	for p, s := range spans {
+		offsets[p] = kgo.NewOffset().At(s.start)
+		if s.start < s.end {
+			left++
+		}
+	}
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
+	for left > 0 {
+		// A broker that has nothing answers within fetchWait: longer silence is no slowness.
+		wait, cancel := context.WithTimeout(ctx, answerTimeout)
+		fetches := client.PollFetches(wait)
+		silent := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		if silent {
+			return fmt.Errorf("reading topic %q: for %s %w, short of the end of %d partitions", topic, answerTimeout, errNothingMore, left)
+		}
+		if err := fetchError(ctx, fetches); err != nil {
+			return err
+		}
+		for r := range fetches.RecordsAll() {
+			s := spans[r.Partition]
+			if !r.Attrs.IsControl() {
+				if err := yield(r); err != nil {
+					return err
+				}
+			}
+			if r.Offset < s.end && r.Offset+1 >= s.end {
+				left--
+			}
+		}
+	}
+	return nil
+}
+
+// fetchError returns the first error of a poll that the client does not mend by itself.
+func fetchError(ctx context.Context, fetches kgo.Fetches) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, e := range fetches.Errors() {
+		return fmt.Errorf("reading partition %d of topic %q: %w", e.Partition, e.Topic, e.Err)
+	}
+	return nil
+}

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// rowFields are the fields of an event that a column can hold.
+var rowFields = []string{
+	"customer_id", "time", "order_id", "amount", "currency", "kind", "message_id", "refund_id", "whole", "quantity", "name", "subject", "proof",
+}
+
+// rowConfig says how the rows of a CSV file become events.
+type rowConfig struct {
+	// Columns has the column's name in the header for each field that the file holds. customer_id and time are required.
+	Columns map[string]string
+	// Source names the file in the ids of rows that have none of their own: "source:row". The same name gives the same ids.
+	Source string
+	// Kind and Currency hold for rows without one.
+	Kind     operators.EventKind
+	Currency string
+	// Zone is that of dates and times without an offset.
+	Zone *time.Location
+	// Delimiter stands between columns.
+	Delimiter rune
+}
+
+// parseColumns reads FIELD=COLUMN pairs. The error names what is wrong with them.
+func parseColumns(pairs []string) (map[string]string, error) {
+	columns := make(map[string]string)
+	for _, pair := range pairs {
+		field, column, ok := strings.Cut(pair, "=")
+		switch {
+		case !ok || column == "":
+			return nil, fmt.Errorf("--map %q: it must be FIELD=COLUMN, such as customer_id=client", pair)
+		case !slices.Contains(rowFields, field):
+			return nil, fmt.Errorf("--map %q: there is no field %q; fields are %s", pair, field, strings.Join(rowFields, ", "))
+		case columns[field] != "":
+			return nil, fmt.Errorf("--map %q: the field %q stands there twice", pair, field)
+		}
+		columns[field] = column
+	}
+	for _, field := range []string{"customer_id", "time"} {
+		if columns[field] == "" {
+			return nil, fmt.Errorf("--map lacks %s: it must say which column holds it, such as %s=COLUMN", field, field)
+		}
+	}
+	return columns, nil
+}
+
+// row is one row of a file: an event and its encoding, or why it is none.
+type row struct {
+	// Number counts the rows after the header from 1; Line is where it begins in the file.
+	Number int64
+	Line   int
+	Event  operators.Event
+	Value  []byte // the encoded event
+	// Refused says why there is no event; nil if there is one.
+	Refused *operators.Rejection
+}
+
+// rowReader reads the rows of a CSV file.
+type rowReader struct {
+	config   rowConfig
+	csv      *csv.Reader
+	columns  map[string]int // by field: the index of its column
+	number   int64
+	decoders map[string]*schemas.Decoder // by currency
+}
+
+// newRowReader returns a reader of the rows of r, which may be compressed with gzip. The error says what is wrong with the header.
+func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
+	text, err := uncompressed(r)
+	if err != nil {
+		return nil, err
+	}
+	rows := &rowReader{config: config, csv: csv.NewReader(text), columns: make(map[string]int), decoders: make(map[string]*schemas.Decoder)}
+	rows.csv.ReuseRecord = true
+	rows.csv.Comma = config.Delimiter
+	header, err := rows.csv.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the file is empty: its first line must name the columns")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the header: %w", err)
+	}
+	names := slices.Clone(header)
+	for _, field := range rowFields {
+		column, mapped := config.Columns[field]
+		if !mapped {
+			continue
+		}
+		i := slices.Index(names, column)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(names, ", "))
+		}
+		rows.columns[field] = i
+	}
+	return rows, nil
+}
+
+// uncompressed returns the text of r: decompressed, without a byte order mark.
+func uncompressed(r io.Reader) (*bufio.Reader, error) {
+	text := bufio.NewReaderSize(r, 1<<16)
+	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		unzip, err := gzip.NewReader(text)
+		if err != nil {
+			return nil, fmt.Errorf("decompressing: %w", err)
+		}
+		text = bufio.NewReaderSize(unzip, 1<<16)
+	}
+	if mark, _ := text.Peek(3); bytes.Equal(mark, []byte("\ufeff")) {
+		_, _ = text.Discard(3) // it has been peeked: it is there
+	}
+	return text, nil
+}
+
+// next reads the next row into r. The error is io.EOF after the last one, or that of the file.
+func (rows *rowReader) next(r *row) error {
+	record, err := rows.csv.Read()
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	rows.number++
+	*r = row{Number: rows.number, Value: r.Value[:0]}
+	var malformed *csv.ParseError
+	switch {
+	case errors.As(err, &malformed):
+		r.Line = malformed.StartLine
+		r.refuse("csv", "%v", malformed.Err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading row %d: %w", rows.number, err)
+	}
+	r.Line, _ = rows.csv.FieldPos(0)
+	rows.parse(record, r)
+	return nil
+}
+
+func (r *row) refuse(reason, format string, args ...any) {
+	r.Refused = &operators.Rejection{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+// parse makes the row's event of the record. What is no number or time is refused here, all else by the rules that the pipeline itself has.
+func (rows *rowReader) parse(record []string, r *row) {
+	cell := func(field string) string {
+		if i, mapped := rows.columns[field]; mapped {
+			return strings.TrimSpace(record[i])
+		}
+		return ""
+	}
+	e := &r.Event
+	e.Customer, e.ID, e.OrderID, e.RefundID = cell("customer_id"), cell("message_id"), cell("order_id"), cell("refund_id")
+	e.Name, e.Subject, e.Proof = cell("name"), cell("subject"), cell("proof")
+	e.Kind = rows.config.Kind
+	if text := cell("kind"); text != "" {
+		kind, ok := operators.KindNamed(text)
+		if !ok {
+			r.refuse("unknown_kind", "%s is no kind of event, such as order_completed", shortened(text))
+			return
+		}
+		e.Kind = kind
+	}
+	rowID := rows.config.Source + ":" + strconv.FormatInt(r.Number, 10)
+	if e.ID == "" {
+		e.ID = rowID
+	}
+	if e.OrderID == "" && e.Kind == operators.OrderCompleted {
+		e.OrderID = rowID
+	}
+	var err error
+	if e.Time, err = parseTime(cell("time"), rows.config.Zone); err != nil {
+		r.refuse("time", "%v", err)
+		return
+	}
+	currency := rows.config.Currency
+	if text := cell("currency"); text != "" {
+		currency = text
+	}
+	digits, ok := schemas.CurrencyDigits(currency)
+	if !ok {
+		r.refuse(schemas.ReasonUnknownCurrency, "%s is no currency: it must be a code of ISO 4217, such as USD", shortened(currency))
+		return
+	}
+	if err := rows.parseNumbers(cell, digits, e); err != nil {
+		r.refuse("number", "%v", err)
+		return
+	}
+	rows.encode(r, currency)
+}
+
+func (rows *rowReader) parseNumbers(cell func(field string) string, digits int, e *operators.Event) (err error) {
+	if text := cell("whole"); text != "" {
+		if e.Whole, err = strconv.ParseBool(text); err != nil {
+			return fmt.Errorf("whole is %s: it must be true or false", shortened(text))
+		}
+	}
+	if text := cell("quantity"); text != "" {
+		if e.Quantity, err = strconv.ParseFloat(text, 64); err != nil {
+			return fmt.Errorf("quantity is %s: it must be a number", shortened(text))
+		}
+	}
+	text := cell("amount")
+	switch {
+	case text != "":
+		if e.Amount, err = parseAmount(text, digits); err != nil {
+			return err
+		}
+	case e.Kind == operators.OrderCompleted, e.Kind == operators.OrderUpdated, e.Kind == operators.OrderRefunded && !e.Whole:
+		return errors.New("amount is empty: an order needs its value")
+	}
+	return nil
+}
+
+// encode encodes the row's event, and refuses it if the pipeline would not take it.
+func (rows *rowReader) encode(r *row, currency string) {
+	value, err := schemas.EncodeEvent(r.Value, &r.Event, currency)
+	if err != nil {
+		r.refuse(schemas.ReasonMalformed, "%v", err)
+		return
+	}
+	r.Value = value
+	decoder := rows.decoders[currency]
+	if decoder == nil {
+		if decoder, err = schemas.NewDecoder(schemas.DecoderConfig{Zone: rows.config.Zone, Currency: currency}); err != nil {
+			r.refuse(schemas.ReasonUnknownCurrency, "%v", err)
+			return
+		}
+		rows.decoders[currency] = decoder
+	}
+	var decoded operators.Event
+	// Whether a time lies in the future is judged by the append time, which is the broker's to give.
+	r.Refused = decoder.Decode(&schemas.Source{AppendTime: schemas.TimeEnd - 1, Key: []byte(r.Event.Customer), Value: value}, &decoded)
+}
+
+// shortened returns a cell's text for a message.
+func shortened(text string) string {
+	const runesMax = 40
+	if runes := []rune(text); len(runes) > runesMax {
+		text = string(runes[:runesMax]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+// parseAmount returns a decimal number as minor units of a currency with so many minor digits, exactly: what would have to be rounded is an error.
+func parseAmount(text string, digits int) (operators.Money, error) {
+	whole, fraction, hasPoint := strings.Cut(text, ".")
+	if whole == "" || hasPoint && fraction == "" || !isDigits(whole) || !isDigits(fraction) {
+		return 0, fmt.Errorf("amount is %s: it must be a decimal number such as 1234.50, 0 or more, without signs, thousands separators and currency", shortened(text))
+	}
+	if kept := strings.TrimRight(fraction, "0"); len(kept) > digits {
+		return 0, fmt.Errorf("amount is %s: its currency has %d decimals", shortened(text), digits)
+	}
+	if len(fraction) > digits {
+		fraction = fraction[:digits]
+	}
+	minor, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", digits-len(fraction)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("amount is %s: it is too large", shortened(text))
+	}
+	return operators.Money(minor), nil
+}
+
+func isDigits(text string) bool {
+	return strings.IndexFunc(text, func(c rune) bool { return c < '0' || c > '9' }) < 0
+}
+
+// unixMsMin is the least whole number that is taken for Unix milliseconds rather than seconds. As seconds it would be the year 5138, as
+// milliseconds it is 1973-03-03.
+const unixMsMin = 100_000_000_000
+
+// parseTime reads an instant: an ISO date, which is its 00:00 in the zone; a date and time, in the zone unless it tells its offset; Unix
+// seconds; or Unix milliseconds, from 1973 on.
+func parseTime(text string, zone *time.Location) (operators.EventTime, error) {
+	if text == "" {
+		return 0, errors.New("time is empty")
+	}
+	if isDigits(text) {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("time is %s: it is beyond all times", shortened(text))
+		}
+		if n < unixMsMin {
+			n *= 1000
+		}
+		return operators.EventTime(n), nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339, "2006-01-02 15:04:05Z07:00", "2006-01-02T15:04:05", time.DateTime} {
+		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return operators.EventTime(t.UnixMilli()), nil
+		}
+	}
+	return 0, fmt.Errorf("time is %s: it must be like 1998-01-04, 1998-01-04 13:07:00, 1998-01-04T13:07:00Z, or Unix seconds or milliseconds", shortened(text))
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// readRows reads all rows of a text, with what of them is kept by the reader copied.
+func readRows(t *testing.T, text string, config rowConfig) []row {
+	t.Helper()
+	rows, err := newRowReader(strings.NewReader(text), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []row
+	for {
+		var r row
+		err := rows.next(&r)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+}
+
+func testRowConfig(columns ...string) rowConfig {
+	c, err := parseColumns(columns)
+	if err != nil {
+		panic(err)
+	}
+	return rowConfig{Columns: c, Source: "shop.csv", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ','}
+}
+
+// An amount is read exactly if and only if it is a plain decimal number of at most the currency's digits, trailing zeros aside: compared with
+// arbitrary-precision arithmetic.
+func TestParseAmountIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[0-9]{1,21}(\.[0-9]{1,6})?`).Draw(t, "text")
+		digits := rapid.IntRange(0, 4).Draw(t, "digits")
+		exact, _ := new(big.Rat).SetString(text)
+		minor := exact.Mul(exact, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil)))
+		got, err := parseAmount(text, digits)
+		if want := minor.IsInt() && minor.Num().IsInt64(); (err == nil) != want {
+			t.Fatalf("%s with %d digits: error %v, readable %t", text, digits, err, want)
+		}
+		if err == nil && int64(got) != minor.Num().Int64() {
+			t.Fatalf("%s with %d digits: %d, want %s", text, digits, got, minor.Num())
+		}
+	})
+}
+
+func TestParseAmountRefuses(t *testing.T) {
+	for _, text := range []string{"", "-5", "+5", "1,5", "1,234.50", "1e3", "$5", "5 ", ".5", "5.", "NaN", "0x10", "1.2.3", "٣", "1_000"} {
+		if got, err := parseAmount(text, 2); err == nil {
+			t.Errorf("%q: %d, want an error", text, got)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		text string
+		zone *time.Location
+		want string // "" for an error
+	}{
+		{"1998-01-04", time.UTC, "1998-01-04T00:00:00.000Z"},
+		{"1998-01-04", berlin, "1998-01-03T23:00:00.000Z"},
+		{"1998-07-04 13:07:00", berlin, "1998-07-04T11:07:00.000Z"},
+		{"1998-01-04T13:07:00.25", time.UTC, "1998-01-04T13:07:00.250Z"},
+		{"1998-01-04T13:07:00Z", berlin, "1998-01-04T13:07:00.000Z"},
+		{"1998-01-04T13:07:00+02:00", berlin, "1998-01-04T11:07:00.000Z"},
+		{"1998-01-04 13:07:00+02:00", time.UTC, "1998-01-04T11:07:00.000Z"},
+		{"883919220", time.UTC, "1998-01-04T13:07:00.000Z"},
+		{"883919220123", time.UTC, "1998-01-04T13:07:00.123Z"},
+		{"0", time.UTC, "1970-01-01T00:00:00.000Z"},
+		{"", time.UTC, ""},
+		{"04.01.1998", time.UTC, ""},
+		{"01/04/1998", time.UTC, ""},
+		{"1998-02-30", time.UTC, ""},
+		{"-5", time.UTC, ""},
+		{"99999999999999999999", time.UTC, ""},
+	} {
+		got, err := parseTime(c.text, c.zone)
+		if (err == nil) != (c.want != "") || err == nil && got.String() != c.want {
+			t.Errorf("%q in %s: %s, %v; want %s", c.text, c.zone, got, err, c.want)
+		}
+	}
+}
+
+// Columns are found by their names, in whatever order; a row without ids has those of its place, so that they are the same in every run; what the
+// reader sends is what the pipeline's decoder reads.
+func TestRows(t *testing.T) {
+	const text = "\ufefftotal,when,client,cur,order\r\n11.77,1998-01-04,ann,,\r\n\"1,5\",1998-01-04,ann,,\n500,1998-01-05,bob,JPY,o-7\n"
+	config := testRowConfig("customer_id=client", "time=when", "amount=total", "currency=cur", "order_id=order")
+	rows := readRows(t, text, config)
+	if len(rows) != 3 {
+		t.Fatalf("%d rows, want 3", len(rows))
+	}
+	if e := rows[0].Event; rows[0].Refused != nil || e.Customer != "ann" || e.Amount != 1177 || e.ID != "shop.csv:1" || e.OrderID != "shop.csv:1" {
+		t.Errorf("row 1: %+v, refused %v", e, rows[0].Refused)
+	}
+	if r := rows[1].Refused; r == nil || rows[1].Number != 2 || rows[1].Line != 3 || !strings.Contains(r.Detail, `"1,5"`) {
+		t.Errorf("row 2: number %d, line %d, refused %v", rows[1].Number, rows[1].Line, r)
+	}
+	if e := rows[2].Event; rows[2].Refused != nil || e.Amount != 500 || e.ID != "shop.csv:3" || e.OrderID != "o-7" {
+		t.Errorf("row 3: %+v, refused %v", e, rows[2].Refused)
+	}
+	fields, err := schemas.DecodeOutput(schemas.Events, rows[2].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]any{
+		"kind": "order_completed", "message_id": "shop.csv:3", "customer_id": "bob", "order_id": "o-7", "amount": int64(500), "currency": "JPY",
+		"time": operators.EventTime(884_000_000_000 - 884_000_000_000%operators.DayMs), // 1998-01-05
+	} {
+		if got := fields.Get(name); got != want {
+			t.Errorf("row 3 as sent: %s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// Each row that is no event is refused with a reason, and the rows around it are not.
+func TestRowsRefused(t *testing.T) {
+	const header = "client,when,total,kind,order,n,cur\n"
+	const good = "ann,1998-01-04,1.00,,,,\n"
+	columns := []string{"customer_id=client", "time=when", "amount=total", "kind=kind", "order_id=order", "quantity=n", "currency=cur"}
+	for _, c := range []struct{ line, reason string }{
+		{",1998-01-04,1.00,,,,", schemas.ReasonNoCustomer},
+		{"ann,,1.00,,,,", "time"},
+		{"ann,2200-01-01,1.00,,,,", schemas.ReasonTimeOutOfRange},
+		{"ann,1969-12-31,1.00,,,,", schemas.ReasonTimeOutOfRange},
+		{"ann,1998-01-04,-1.00,,,,", "number"},
+		{"ann,1998-01-04,,,,,", "number"},
+		{"ann,1998-01-04,1.00,order_refunded,,,", schemas.ReasonMissingField},
+		{"ann,1998-01-04,1.00,purchase,,,", "unknown_kind"},
+		{"ann,1998-01-04,1.00,,,NaN,", schemas.ReasonQuantityInvalid},
+		{"ann,1998-01-04,1.00,,,-1,", schemas.ReasonQuantityNegative},
+		{"ann,1998-01-04,1.00,,,one,", "number"},
+		{"ann,1998-01-04,1.00,,,,usd", schemas.ReasonUnknownCurrency},
+		{"ann\xff,1998-01-04,1.00,,,,", schemas.ReasonInvalidUTF8},
+		{strings.Repeat("a", 300) + ",1998-01-04,1.00,,,,", schemas.ReasonIDTooLong},
+		{"ann,1998-01-04", "csv"},
+		{`ann,19"98,1.00,,,,`, "csv"},
+	} {
+		rows := readRows(t, header+good+c.line+"\n"+good, testRowConfig(columns...))
+		if len(rows) != 3 || rows[0].Refused != nil || rows[2].Refused != nil {
+			t.Errorf("%q: the rows around it: %+v", c.line, rows)
+			continue
+		}
+		if r := rows[1].Refused; r == nil || r.Reason != c.reason || r.Detail == "" {
+			t.Errorf("%q: refused %+v, want reason %s", c.line, r, c.reason)
+		}
+	}
+}
+
+func TestRowsHeader(t *testing.T) {
+	config := testRowConfig("customer_id=client", "time=when")
+	for text, want := range map[string]string{
+		"":                  "empty",
+		"client,date\nx,y":  `no column "when" for time; columns are client, date`,
+		"\x1f\x8bno gzip":   "decompressing",
+		"client,\"when\nx,": "header",
+	} {
+		if _, err := newRowReader(strings.NewReader(text), config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestRowsCompressed(t *testing.T) {
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := io.WriteString(w, "client;when;total\nann;1998-01-04;2\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config := testRowConfig("customer_id=client", "time=when", "amount=total")
+	config.Delimiter = ';'
+	if rows := readRows(t, zipped.String(), config); len(rows) != 1 || rows[0].Refused != nil || rows[0].Event.Amount != 200 {
+		t.Errorf("rows %+v", rows)
+	}
+}
+
+func TestParseColumns(t *testing.T) {
+	for pairs, want := range map[string]string{
+		"customer_id=a":                      "lacks time",
+		"time=a":                             "lacks customer_id",
+		"customer_id=a,time=b,price=c":       `no field "price"`,
+		"customer_id=a,time=b,time=c":        "twice",
+		"customer_id=a,time":                 "FIELD=COLUMN",
+		"customer_id=a,time=":                "FIELD=COLUMN",
+		"customer_id=a,time=b,customer_id=b": "twice",
+	} {
+		if _, err := parseColumns(strings.Split(pairs, ",")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", pairs, err, want)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"lull/pipeline"
+)
+
+func newRunCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run --config FILE",
+		Short: "Run the pipeline: the consumer to deploy",
+		Long: `Run reads the input topic and writes scores, sessions, segments and triggers, until SIGTERM or SIGINT: then it commits, leaves
+its group and exits with 0. Logs are JSON lines on standard error. Probes (/livez, /readyz), /metrics, /version and the
+read API (/v1/customers/ID) are at http.listen.
+
+Every setting is a flag, and an environment variable: --clock-mode is LULL_CLOCK_MODE. Exit code 3: another process runs
+under the same instance id, and has taken over.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			if err := s.Validate(); err != nil {
+				return usageError{err}
+			}
+			if s.Instance == "" {
+				return usageError{errors.New(`instance is "": it must name this process in its group, the same after a restart and unique, such as lull-0`)}
+			}
+			log, err := newLogger(s)
+			if err != nil {
+				return err
+			}
+			return pipeline.Run(cmd.Context(), s, log)
+		}),
+	}
+	addSettingFlags(cmd)
+	return cmd
+}
+
+func newLogger(s pipeline.Settings) (zerolog.Logger, error) {
+	level, err := zerolog.ParseLevel(s.LogLevel)
+	if err != nil {
+		return zerolog.Logger{}, usageError{fmt.Errorf("log_level: %w", err)}
+	}
+	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
+	return zerolog.New(os.Stderr).Level(level).With().Timestamp().Logger(), nil
+}
