@@ -38,8 +38,8 @@ func newCalendar(zone *time.Location) *calendar {
 		if end.IsZero() || end.UnixMilli() >= int64(TimeEnd+margin) {
 			return c
 		}
-		// Of the last day of a leap year, package time takes the beginning for its end (tzset counts 365 days). Clocks change at full minutes.
-		at = max(operators.EventTime(end.UnixMilli()), at+60_000)
+		// Of the last day of a leap year, package time takes the beginning for its end (tzset counts 365 days). Clocks of such rules change at full quarters of an hour.
+		at = max(operators.EventTime(end.UnixMilli()), at+900_000)
 	}
 }
 

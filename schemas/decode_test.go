@@ -62,10 +62,10 @@ func source(t testing.TB, w *wireEvent) *Source {
 // An event written byte by byte from the Avro specification, to prove the meaning of the schema without a library.
 func TestDecodeBytesFromTheSpecification(t *testing.T) {
 	value := bytes.Join([][]byte{
-		{0x06},                 // kind: symbol 3, order_completed
-		{0x02, 0x04, 'm', '7'}, // message_id
-		{0x06, 'a', 'n', 'n'},  // customer_id
-		{0x80, 0xb8, 0x99, 0x29},// time 43_200_000 = 1970-01-01T12:00Z, zigzag 86_400_000 = 0x5265c00
+		{0x06},                   // kind: symbol 3, order_completed
+		{0x02, 0x04, 'm', '7'},   // message_id
+		{0x06, 'a', 'n', 'n'},    // customer_id
+		{0x80, 0xb8, 0x99, 0x29}, // time 43_200_000 = 1970-01-01T12:00Z, zigzag 86_400_000 = 0x5265c00
 
 		{0x02, 0x04, 'o', '9'},               // order_id
 		{0x00},                               // refund_id

@@ -2,11 +2,12 @@ package schemas
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -26,8 +27,8 @@ var digestTopics = [...]Topic{Sessions, Segments, Triggers, Scores}
 type Digest struct {
 	keys    [topicsEnd]map[string][sha256.Size]byte
 	dead    [4]uint64 // sum of the dead letters' hashes as 256-bit numbers, lowest limb first
-	deadLen uint64
-	hash    hash.Hash
+	deadLen int64
+	frame   []byte // what is hashed next
 	headers []Header
 	value   []byte
 }
@@ -36,13 +37,9 @@ type Digest struct {
 // and partitions are interleaved does not matter. Records of topics that the digest leaves out (events, models) change nothing. The error says that a
 // record cannot be decoded; the digest is as it was before.
 func (d *Digest) Add(t Topic, key, value []byte, headers []Header) error {
-	if d.hash == nil {
-		d.hash = sha256.New()
-	}
 	switch t {
 	case Sessions, Segments, Triggers:
 		d.addStep(t, key, value, headers)
-		return nil
 	case Scores:
 		return d.addRow(key, value, headers)
 	case DeadLetters:
@@ -54,12 +51,11 @@ func (d *Digest) Add(t Topic, key, value []byte, headers []Header) error {
 // addStep continues the key's chain of hashes.
 func (d *Digest) addStep(t Topic, key, value []byte, headers []Header) {
 	before := d.keysOf(t)[string(key)] // zeros for the first
-	d.hash.Reset()
-	d.hash.Write(before[:])
-	d.write(key)
-	d.write(value)
-	d.writeHeaders(headers, "")
-	d.keysOf(t)[string(key)] = d.sum()
+	d.frame = append(d.frame[:0], before[:]...)
+	d.frame = appendFramed(d.frame, key)
+	d.frame = appendFramed(d.frame, value)
+	d.frameHeaders(headers, "")
+	d.keysOf(t)[string(key)] = sha256.Sum256(d.frame)
 }
 
 // addRow replaces the key's row.
@@ -69,50 +65,41 @@ func (d *Digest) addRow(key, value []byte, headers []Header) error {
 		return nil
 	}
 	var row wireScore
-	rest, err := compiled[Scores].Decode(value, &row, aliasInput)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%d bytes follow it", len(rest))
-	}
-	if err != nil {
-		return fmt.Errorf("decoding a score for the digest: %w", err)
+	if err := decodeWhole(Scores, value, &row); err != nil {
+		return err
 	}
 	row.Revision = 0
+	var err error
 	if d.value, err = compiled[Scores].AppendEncode(d.value[:0], &row); err != nil {
 		return fmt.Errorf("encoding a score for the digest: %w", err)
 	}
-	d.hash.Reset()
-	d.write(key)
-	d.write(d.value)
-	d.writeHeaders(headers, "ce_id")
-	d.keysOf(Scores)[string(key)] = d.sum()
+	d.frame = appendFramed(d.frame[:0], key)
+	d.frame = appendFramed(d.frame, d.value)
+	d.frameHeaders(headers, "ce_id")
+	d.keysOf(Scores)[string(key)] = sha256.Sum256(d.frame)
 	return nil
 }
 
 // addDeadLetter adds to the multiset of dead letters.
 func (d *Digest) addDeadLetter(value []byte) error {
 	var w wireDeadLetter
-	rest, err := compiled[DeadLetters].Decode(value, &w, aliasInput)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%d bytes follow it", len(rest))
+	if err := decodeWhole(DeadLetters, value, &w); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("decoding a dead letter for the digest: %w", err)
-	}
-	d.hash.Reset()
 	if w.Topic != nil {
-		d.write([]byte(*w.Topic))
-		d.writeInt(int64(w.Partition))
-		d.writeInt(w.Offset)
+		d.frame = appendFramed(d.frame[:0], []byte(*w.Topic))
+		d.frame = appendInt(d.frame, int64(w.Partition))
+		d.frame = appendInt(d.frame, w.Offset)
 	} else {
-		d.write(nil)
-		d.write([]byte(text(w.CustomerID)))
-		d.write([]byte(text(w.Operator)))
+		d.frame = appendFramed(d.frame[:0], nil)
+		d.frame = appendFramed(d.frame, []byte(text(w.CustomerID)))
+		d.frame = appendFramed(d.frame, []byte(text(w.Operator)))
 		if w.Deadline != nil {
-			d.writeInt(*w.Deadline)
+			d.frame = appendInt(d.frame, *w.Deadline)
 		}
 	}
-	d.write([]byte(w.Reason))
-	sum := d.sum()
+	d.frame = appendFramed(d.frame, []byte(w.Reason))
+	sum := sha256.Sum256(d.frame)
 	carry := uint64(0)
 	for i := range d.dead {
 		limb := binary.BigEndian.Uint64(sum[len(sum)-8*(i+1):])
@@ -122,33 +109,36 @@ func (d *Digest) addDeadLetter(value []byte) error {
 	return nil
 }
 
+// decodeWhole decodes a value, of which nothing may be left. The texts in wire are parts of the value.
+func decodeWhole(t Topic, value []byte, wire any) error {
+	rest, err := compiled[t].Decode(value, wire, aliasInput)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%d bytes follow it", len(rest))
+	}
+	if err != nil {
+		return fmt.Errorf("decoding a record of %s for the digest: %w", t, err)
+	}
+	return nil
+}
+
 // Sum returns the digest of all records so far, as 64 hexadecimal digits. More can be added afterwards.
 func (d *Digest) Sum() string {
-	if d.hash == nil {
-		d.hash = sha256.New()
-	}
-	d.hash.Reset()
-	d.write([]byte(digestVersion))
+	frame := appendFramed(nil, []byte(digestVersion))
 	for _, t := range digestTopics {
-		keys := make([]string, 0, len(d.keys[t]))
-		for key := range d.keys[t] {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		d.write([]byte(t.String()))
-		d.writeInt(int64(len(keys)))
-		for _, key := range keys {
+		frame = appendFramed(frame, []byte(t.String()))
+		frame = appendInt(frame, int64(len(d.keys[t])))
+		for _, key := range slices.Sorted(maps.Keys(d.keys[t])) {
 			of := d.keys[t][key]
-			d.write([]byte(key))
-			d.hash.Write(of[:])
+			frame = appendFramed(frame, []byte(key))
+			frame = append(frame, of[:]...)
 		}
 	}
-	d.write([]byte(DeadLetters.String()))
-	d.writeInt(int64(d.deadLen))
+	frame = appendFramed(frame, []byte(DeadLetters.String()))
+	frame = appendInt(frame, d.deadLen)
 	for i := len(d.dead) - 1; i >= 0; i-- {
-		d.writeInt(int64(d.dead[i]))
+		frame = appendInt(frame, int64(d.dead[i]))
 	}
-	sum := d.sum()
+	sum := sha256.Sum256(frame)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -159,29 +149,18 @@ func (d *Digest) keysOf(t Topic) map[string][sha256.Size]byte {
 	return d.keys[t]
 }
 
-func (d *Digest) sum() (sum [sha256.Size]byte) {
-	d.hash.Sum(sum[:0])
-	return sum
-}
-
-// write hashes bytes with their length before them, -1 for null, so that no two lists of them run together.
-func (d *Digest) write(b []byte) {
+// appendFramed appends bytes with their length before them, -1 for null, so that no two lists of them run together.
+func appendFramed(dst, b []byte) []byte {
 	if b == nil {
-		d.writeInt(-1)
-		return
+		return appendInt(dst, -1)
 	}
-	d.writeInt(int64(len(b)))
-	d.hash.Write(b)
+	return append(appendInt(dst, int64(len(b))), b...)
 }
 
-func (d *Digest) writeInt(v int64) {
-	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(v))
-	d.hash.Write(b[:])
-}
+func appendInt(dst []byte, v int64) []byte { return binary.BigEndian.AppendUint64(dst, uint64(v)) }
 
-// writeHeaders hashes the CloudEvents headers but for one, sorted by name and value.
-func (d *Digest) writeHeaders(headers []Header, leftOut string) {
+// frameHeaders appends the CloudEvents headers but for one, sorted by name and value.
+func (d *Digest) frameHeaders(headers []Header, leftOut string) {
 	d.headers = d.headers[:0]
 	for _, h := range headers {
 		if strings.HasPrefix(h.Key, "ce_") && h.Key != leftOut {
@@ -189,14 +168,11 @@ func (d *Digest) writeHeaders(headers []Header, leftOut string) {
 		}
 	}
 	slices.SortStableFunc(d.headers, func(a, b Header) int {
-		if c := strings.Compare(a.Key, b.Key); c != 0 {
-			return c
-		}
-		return bytes.Compare(a.Value, b.Value)
+		return cmp.Or(strings.Compare(a.Key, b.Key), bytes.Compare(a.Value, b.Value))
 	})
-	d.writeInt(int64(len(d.headers)))
+	d.frame = appendInt(d.frame, int64(len(d.headers)))
 	for _, h := range d.headers {
-		d.write([]byte(h.Key))
-		d.write(h.Value)
+		d.frame = appendFramed(d.frame, []byte(h.Key))
+		d.frame = appendFramed(d.frame, h.Value)
 	}
 }
