@@ -69,7 +69,7 @@ func (c *cluster) application(partitions int32) Settings {
 	if _, err := c.adm.CreateTopic(c.t.Context(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("8000000")}, s.Input.Topic); err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := CreateTopics(c.t.Context(), s); err != nil {
+	if _, err := CreateTopics(c.t.Context(), s, 0); err != nil {
 		c.t.Fatal(err)
 	}
 	return s

@@ -149,7 +149,7 @@ func TestBrokerAway(t *testing.T) {
 	awaitReadiness(t, &s, p, "run `lull topics create`")
 	tooSmall := s
 	tooSmall.Limits.ValueBytes = 1000
-	if _, err := CreateTopics(t.Context(), tooSmall); err != nil {
+	if _, err := CreateTopics(t.Context(), tooSmall, 0); err != nil {
 		t.Fatal(err)
 	}
 	awaitReadiness(t, &s, p, "max.message.bytes")

@@ -157,30 +157,49 @@ func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, prese
 	return problems, nil
 }
 
-// CreateTopics creates those of lull's own topics that are missing. It changes none that is there. The input topic must exist, since the changelog
-// has as many partitions.
-func CreateTopics(ctx context.Context, s Settings) (created []string, err error) {
+// CreateTopics creates those of lull's own topics that are missing, and, if inputPartitions is not 0, the input topic with so many partitions. It
+// changes none that is there. The changelog gets as many partitions as the input has. created are the names of the new ones, in order, also
+// if there is an error.
+func CreateTopics(ctx context.Context, s Settings, inputPartitions int32) (created []string, err error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...))
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	input, err := adm.ListTopics(ctx, s.Input.Topic)
-	if err != nil {
-		return nil, fmt.Errorf("asking for the input topic: %w", err)
-	}
-	if err := input[s.Input.Topic].Err; err != nil {
-		return nil, fmt.Errorf("the input topic %q: %w; create it first", s.Input.Topic, err)
-	}
 	replication := int16(s.Topics.Replication)
 	if replication == 0 {
 		replication = -1 // the brokers' own
 	}
+	create := func(name string, partitions int32, configs map[string]*string) error {
+		_, err := adm.CreateTopic(ctx, partitions, replication, configs, name)
+		switch {
+		case errors.Is(err, kerr.TopicAlreadyExists):
+		case err != nil:
+			return fmt.Errorf("creating topic %q: %w", name, err)
+		default:
+			created = append(created, name)
+		}
+		return nil
+	}
+	topics, err := adm.ListTopics(ctx, s.Input.Topic)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the input topic: %w", err)
+	}
+	input := topics[s.Input.Topic]
+	changelogPartitions := int32(len(input.Partitions))
+	if errors.Is(input.Err, kerr.UnknownTopicOrPartition) && inputPartitions > 0 {
+		if err := create(s.Input.Topic, inputPartitions, nil); err != nil {
+			return created, err
+		}
+		changelogPartitions = inputPartitions
+	} else if input.Err != nil {
+		return nil, fmt.Errorf("the input topic %q: %w; create it first, or let --input-partitions N create it", s.Input.Topic, input.Err)
+	}
 	for _, t := range s.ownTopics() {
 		partitions := int32(t.partitions)
 		if partitions == 0 {
-			partitions = int32(len(input[s.Input.Topic].Partitions))
+			partitions = changelogPartitions
 		}
 		configs := map[string]*string{"cleanup.policy": kadm.StringPtr("delete")}
 		if t.compacted {
@@ -189,14 +208,8 @@ func CreateTopics(ctx context.Context, s Settings) (created []string, err error)
 		if t.bytesMin > 0 {
 			configs["max.message.bytes"] = kadm.StringPtr(strconv.Itoa(t.bytesMin))
 		}
-		name := s.Topic(t.name)
-		_, err := adm.CreateTopic(ctx, partitions, replication, configs, name)
-		switch {
-		case errors.Is(err, kerr.TopicAlreadyExists):
-		case err != nil:
-			return created, fmt.Errorf("creating topic %q: %w", name, err)
-		default:
-			created = append(created, name)
+		if err := create(s.Topic(t.name), partitions, configs); err != nil {
+			return created, err
 		}
 	}
 	return created, nil

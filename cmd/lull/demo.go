@@ -193,7 +193,7 @@ topics:
 	if _, err := kadm.NewClient(client).CreateTopic(ctx, demoPartitions, 1, nil, demoTopic); err != nil {
 		return fmt.Errorf("creating topic %q: %w", demoTopic, err)
 	}
-	if _, err := pipeline.CreateTopics(ctx, d.settings); err != nil {
+	if _, err := pipeline.CreateTopics(ctx, d.settings, 0); err != nil {
 		return err
 	}
 	model, err := schemas.ParseModelFile(cdnowModel)

@@ -11,11 +11,13 @@ import (
 
 func newTopicsCommand() *cobra.Command {
 	topics := &cobra.Command{Use: "topics", Short: "Manage lull's own topics", Args: cobra.NoArgs}
+	inputPartitions := int32(0)
 	create := &cobra.Command{
 		Use:   "create --config FILE",
 		Short: "Create those of lull's own topics that are missing",
 		Long: `Create makes the topics that lull writes: sessions, scores, segments, triggers, dead-letters, models and the changelog, under the
-prefix. Topics that are there stay as they are. The input topic must exist, for the changelog has as many partitions.`,
+prefix, and with --input-partitions the input topic. Topics that are there stay as they are. The changelog has as many partitions as
+the input topic.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -25,7 +27,7 @@ prefix. Topics that are there stay as they are. The input topic must exist, for 
 			if err := s.Validate(); err != nil {
 				return usageError{err}
 			}
-			created, err := pipeline.CreateTopics(cmd.Context(), s)
+			created, err := pipeline.CreateTopics(cmd.Context(), s, inputPartitions)
 			for _, topic := range created {
 				fmt.Fprintln(cmd.OutOrStdout(), "created", topic)
 			}
@@ -38,6 +40,7 @@ prefix. Topics that are there stay as they are. The input topic must exist, for 
 			return nil
 		}),
 	}
+	create.Flags().Int32Var(&inputPartitions, "input-partitions", 0, "create the input topic with so many partitions if it is missing")
 	addSettingFlags(create, "brokers", "prefix", "input.topic", "topics.partitions", "topics.replication")
 	topics.AddCommand(create)
 	return topics
