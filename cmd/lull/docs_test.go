@@ -5,9 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"lull/pipeline"
 	"lull/schemas"
 )
 
@@ -56,6 +58,23 @@ func TestTopicsPage(t *testing.T) {
 			if !strings.Contains(string(page), "| `"+f.Name+"` |") || !strings.Contains(string(page), f.Doc) {
 				t.Errorf("%s: the page lacks field %s: %s", name, f.Name, f.Doc)
 			}
+		}
+	}
+}
+
+// TestConfigurationPage proves that docs/configuration.md names every setting, by the flags that each has.
+func TestConfigurationPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := appendSettings(nil, "", reflect.ValueOf(pipeline.Settings{}))
+	if len(settings) == 0 {
+		t.Fatal("no settings")
+	}
+	for _, s := range settings {
+		if !strings.Contains(string(page), "| `"+s.key+"` |") {
+			t.Errorf("the page lacks %s", s.key)
 		}
 	}
 }
