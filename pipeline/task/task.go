@@ -232,7 +232,8 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 		if !event.Clamped {
 			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
 		}
-		t.meta.Observed, t.changed = offset, true
+		// Nothing comes between the position and this record: offsets have gaps.
+		t.meta.Position, t.meta.Observed, t.changed = offset, offset, true
 	}
 	if proves {
 		t.returning, t.returnAt = event.Customer, event.Time
