@@ -66,10 +66,10 @@ type outputSlots struct {
 func NewEncoder(config EncoderConfig) (*Encoder, error) {
 	config.EnsureDefaults()
 	if _, ok := CurrencyDigits(config.Currency); !ok {
-		return nil, fmt.Errorf("Currency is %s; it must be a code of ISO 4217, such as USD", quoted(config.Currency))
+		return nil, fmt.Errorf("encoder: Currency is %s; it must be a code of ISO 4217, such as USD", quoted(config.Currency))
 	}
 	if config.DeadLetterBytes < DeadLetterRecordMin {
-		return nil, fmt.Errorf("DeadLetterBytes is %d; it must be %d or more", config.DeadLetterBytes, DeadLetterRecordMin)
+		return nil, fmt.Errorf("encoder: DeadLetterBytes is %d; it must be %d or more", config.DeadLetterBytes, DeadLetterRecordMin)
 	}
 	e := &Encoder{config: config, source: []byte(config.Source)}
 	for _, kind := range []operators.OutputKind{operators.SessionOutput, operators.ScoreOutput, operators.SegmentOutput, operators.TriggerOutput, operators.RejectOutput} {
@@ -131,8 +131,8 @@ const (
 
 // finish sets the record's value and headers. All that changes from record to record lies in one allocation.
 func (e *Encoder) finish(rec *Record, hasValue bool, id operators.ID, subject string, at operators.EventTime) {
-	const idLen = 2 * len(id)
-	b := make([]byte, 0, len(e.value)+idLen+len(instantLayout)+len(subject))
+	const idLen, instantLen = 2 * len(id), len("1998-01-04T13:07:00.000Z")
+	b := make([]byte, 0, len(e.value)+idLen+instantLen+len(subject))
 	b = append(b, e.value...)
 	value := len(b)
 	b = hex.AppendEncode(b, id[:])
@@ -156,11 +156,12 @@ func (e *Encoder) finish(rec *Record, hasValue bool, id operators.ID, subject st
 	}
 }
 
-const instantLayout = "2006-01-02T15:04:05.000Z"
-
 // appendInstant appends an instant by RFC 3339, in UTC, with milliseconds.
 func appendInstant(b []byte, t operators.EventTime) []byte {
-	return time.UnixMilli(int64(t)).UTC().AppendFormat(b, instantLayout)
+	at := time.UnixMilli(int64(t)).UTC()
+	b = at.AppendFormat(b, time.RFC3339) // for which package time has a fast path
+	ms := at.Nanosecond() / 1_000_000
+	return append(b[:len(b)-len("Z")], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
 // instant returns slot with an instant in it, nil if it is none.

@@ -55,7 +55,7 @@ var Reasons = []Reason{
 	{ReasonQuantityInvalid, "quantity is NaN or infinite", "mend the division or conversion in the producer; send null if the quantity is not known"},
 	{ReasonQuantityNegative, "quantity is below 0", "send what is taken back as order_refunded or order_updated"},
 	{ReasonAmountNegative, "amount is below 0", "send what is paid back as order_refunded, with an amount above 0"},
-	{ReasonUnknownCurrency, "the currency has no rate", "add its rate to currency.rates; codes are of ISO 4217 in upper case"},
+	{ReasonUnknownCurrency, "the currency has no rate", "add its rate to money.rates; codes are of ISO 4217 in upper case"},
 	{ReasonAmountOutOfRange, "amount in the base currency is beyond 64 bits", "check the producer's unit: amounts are in minor units (cents)"},
 	{ReasonTimeOutOfRange, "the time is not from 1970 up to, not including, 2200", "check the producer's unit: times are in milliseconds since 1970"},
 	{ReasonTimeInFuture, "the time is later than the record's Kafka timestamp and the allowed skew, and such records are refused or have no usable timestamp", "set the producer's clock; allow more skew, or let such times be clamped"},

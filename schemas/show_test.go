@@ -44,7 +44,7 @@ func TestDecodeOutputErrors(t *testing.T) {
 	}{
 		"cut short": {Triggers, value[:len(value)-1]}, "trailing": {Triggers, append(append([]byte(nil), value...), 0)}, "null": {Triggers, nil},
 		"no topic": {0, value}, "no such topic": {topicsEnd, value},
-		// goavro would allocate 34 GB for an array that claims 2^31-1 elements.
+		// goavro would ask for 34 GB for an array that claims 2^31-1 elements.
 		"an endless array": {Sessions, []byte{0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f}},
 	} {
 		if fields, err := DecodeOutput(c.topic, c.value); err == nil {
