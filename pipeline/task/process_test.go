@@ -241,3 +241,10 @@ func (p *process) customer(id string) *operators.Customer {
 	}
 	return c
 }
+
+// sessionOperator returns the operator of sessions with its defaults.
+func sessionOperator() operators.Operator {
+	var s session.Config
+	s.EnsureDefaults()
+	return session.New(s)
+}
