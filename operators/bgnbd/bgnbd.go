@@ -24,6 +24,7 @@ import (
 // Family chooses the model. The zero value is MBG/NBD.
 type Family uint8
 
+// The families.
 const (
 	MBGNBD Family = iota // may drop out after any purchase, the first included
 	BGNBD                // may drop out after a repeat purchase only

@@ -8,6 +8,7 @@ import (
 // CrossingStatus says how a quantity that falls with silence meets a threshold.
 type CrossingStatus uint8
 
+// The ways.
 const (
 	Crosses      CrossingStatus = iota // it falls to the threshold at a finite age after the last purchase
 	AlreadyBelow                       // it is at or below the threshold right after the last purchase
