@@ -262,18 +262,22 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 	if err != nil {
 		return Unfinished, err
 	}
-	at := max(c.At, event.Time)
+	reached := event.Time
 	if proves {
-		err = t.releaseSilence(c, event.Time)
+		if err := t.releaseSilence(c, event.Time); err != nil {
+			return Unfinished, err
+		}
 	} else {
 		// What proves no time must not make the customer look silent either.
-		if known := max(c.At, min(event.Time, t.meta.Watermark)); known != operators.Unset {
-			at = known
-		}
-		err = t.releaseModels(c, at)
+		reached = min(event.Time, t.meta.Watermark)
 	}
-	if err != nil {
+	// The models in force by now hold for late events too.
+	if err := t.releaseModels(c, max(c.At, reached, t.meta.Watermark)); err != nil {
 		return Unfinished, err
+	}
+	at := max(c.At, reached)
+	if at == operators.Unset {
+		at = event.Time
 	}
 	in := operators.Input{Kind: operators.EventInput, At: at, Event: event}
 	t.refusal = operators.Rejection{}
@@ -354,17 +358,23 @@ func (t *Task) releaseSilence(c *customer, until operators.EventTime) error {
 	t.returning, t.returnAt = c.ID, until
 	err := t.release(c, until, func() operators.EventTime { _, next := t.chain.Deadlines(&c.Customer); return next })
 	t.returning = ""
-	var p *panicError
-	if errors.As(err, &p) {
-		t.reject(c, until, p)
-		return nil
-	}
-	return err
+	return t.rejectPanic(c, until, err)
 }
 
 // releaseModels lets the models up to an instant come into force for the customer.
 func (t *Task) releaseModels(c *customer, until operators.EventTime) error {
-	return t.release(c, until, func() operators.EventTime { return operators.Never })
+	err := t.release(c, until, func() operators.EventTime { return operators.Never })
+	return t.rejectPanic(c, until, err)
+}
+
+// rejectPanic makes a dead letter of an error that is an operator's panic, so that the customer's event is applied all the same.
+func (t *Task) rejectPanic(c *customer, at operators.EventTime, err error) error {
+	var p *panicError
+	if errors.As(err, &p) {
+		t.reject(c, at, p)
+		return nil
+	}
+	return err
 }
 
 // release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time.
@@ -407,11 +417,12 @@ func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
 
 func (t *Task) applyModel(c *customer, a Adoption) error {
 	c.Model = a.Ref
+	c.At = max(c.At, a.At)
 	t.touch(c)
 	if c.Purchases.Count == 0 {
 		return nil // there is nothing that a model could say
 	}
-	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: max(a.At, c.At)})
+	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At})
 }
 
 // step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
