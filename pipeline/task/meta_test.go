@@ -1,0 +1,147 @@
+package task_test
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/pipeline/task"
+)
+
+func metas() *rapid.Generator[task.Meta] {
+	instants := rapid.Map(rapid.Int64(), func(v int64) operators.EventTime { return operators.EventTime(v) })
+	id := rapid.Custom(func(t *rapid.T) (id [16]byte) {
+		copy(id[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		return id
+	})
+	return rapid.Custom(func(t *rapid.T) task.Meta {
+		m := task.Meta{
+			Position: rapid.Int64().Draw(t, "position"), Observed: rapid.Int64().Draw(t, "observed"),
+			InputID: id.Draw(t, "input"), ChangelogID: id.Draw(t, "changelog"), Settings: rapid.Uint64().Draw(t, "settings"),
+			Watermark: instants.Draw(t, "watermark"),
+		}
+		for range rapid.IntRange(0, 2).Draw(t, "ahead") {
+			m.Ahead = append(m.Ahead, task.Witness{Customer: rapid.Uint64().Draw(t, "customer"), Time: instants.Draw(t, "time")})
+		}
+		for range rapid.IntRange(0, 200).Draw(t, "adoptions") {
+			m.Adoptions = append(m.Adoptions, task.Adoption{Ref: rapid.Uint32().Draw(t, "ref"), At: instants.Draw(t, "at")})
+		}
+		for range rapid.IntRange(0, 8).Draw(t, "gaps") {
+			m.Gaps = append(m.Gaps, task.Gap{Day: operators.Day(rapid.Int32().Draw(t, "day")), Ms: rapid.Int64().Draw(t, "ms")})
+		}
+		return m
+	})
+}
+
+// TestMetaCodec: a meta record is read as it was written, after whatever stands before it; and no part of one, nor one with more, is read at all.
+func TestMetaCodec(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := metas().Draw(t, "meta")
+		encoded := m.Append([]byte("before"))[len("before"):]
+		got, err := task.DecodeMeta(encoded)
+		if err != nil || !reflect.DeepEqual(got, m) {
+			t.Fatalf("%+v, %v, not %+v", got, err, m)
+		}
+		cut := rapid.IntRange(0, len(encoded)-1).Draw(t, "cut")
+		for _, bad := range [][]byte{encoded[:cut], append(slices.Clone(encoded), 0), append([]byte{task.MetaVersion + 1}, encoded[1:]...)} {
+			if got, err := task.DecodeMeta(bad); !errors.Is(err, operators.ErrCorrupt) {
+				t.Fatalf("%x is read as %+v, %v", bad, got, err)
+			}
+		}
+	})
+	m := task.NewMeta()
+	if got, err := task.DecodeMeta(m.Append(nil)); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// FuzzMeta: garbage is an error, and takes no more memory than it is long; what is read is written again so that it is read as the same.
+func FuzzMeta(f *testing.F) {
+	m := task.NewMeta()
+	f.Add(m.Append(nil))
+	m.Ahead = []task.Witness{{Customer: 1, Time: 2}}
+	m.Adoptions = []task.Adoption{{Ref: 3, At: 4}}
+	m.Gaps = []task.Gap{{Day: 5, Ms: 6}}
+	f.Add(m.Append(nil))
+	f.Add(append(m.Append(nil)[:65], bytes.Repeat([]byte{0xff}, 9)...))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		got, err := task.DecodeMeta(src)
+		if err != nil {
+			if !errors.Is(err, operators.ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		again, err := task.DecodeMeta(got.Append(nil))
+		if err != nil || !reflect.DeepEqual(again, got) {
+			t.Fatalf("%+v, %v, not %+v", again, err, got)
+		}
+	})
+}
+
+// TestIndexOrder: entries of the timer index lie bytewise in the order of (deadline, customer), whatever the sign of the instant and the bytes of the
+// id, and name both.
+func TestIndexOrder(t *testing.T) {
+	type armed struct {
+		at operators.EventTime
+		id string
+	}
+	entry := func(t *rapid.T, a armed) []byte {
+		c := operators.NewCustomer(a.id)
+		c.Armed = a.at
+		entry, ok := task.IndexEntry([]byte("before"), task.CustomerKey(nil, a.id), c.AppendState(nil))
+		if ok != (a.at != operators.Never) {
+			t.Fatalf("%+v: in the index: %v", a, ok)
+		}
+		if entry = bytes.TrimPrefix(entry, []byte("before")); ok && string(entry[8:]) != a.id {
+			t.Fatalf("%+v: entry %x", a, entry)
+		}
+		return entry
+	}
+	some := rapid.Custom(func(t *rapid.T) armed {
+		return armed{
+			operators.EventTime(rapid.OneOf(rapid.Int64(), rapid.SampledFrom([]int64{math.MinInt64, -1, 0, 1, math.MaxInt64 - 1})).Draw(t, "at")),
+			rapid.OneOf(rapid.StringN(1, 8, -1), rapid.SampledFrom([]string{"a", "aa", "b", "\x00", "\xff"})).Draw(t, "id"),
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := some.Draw(t, "a"), some.Draw(t, "b")
+		if a.at == operators.Never || b.at == operators.Never {
+			return
+		}
+		if got, want := bytes.Compare(entry(t, a), entry(t, b)), cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)); got != want {
+			t.Fatalf("%+v and %+v compare as %d, their entries as %d", a, b, want, got)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) { entry(t, armed{operators.Never, some.Draw(t, "customer").id}) })
+}
+
+// TestIndexEntryOfOthers: only a customer's state with a timer has an entry.
+func TestIndexEntryOfOthers(t *testing.T) {
+	c := operators.NewCustomer("a")
+	c.Armed = 5
+	state := c.AppendState(nil)
+	meta := task.NewMeta()
+	for name, record := range map[string][2][]byte{
+		"meta":         {task.MetaKey, meta.Append(nil)},
+		"list":         {[]byte("p\x01alist"), state},
+		"no customer":  {[]byte("c"), state},
+		"no state":     {task.CustomerKey(nil, "a"), nil},
+		"cut short":    {task.CustomerKey(nil, "a"), state[:8]},
+		"other format": {task.CustomerKey(nil, "a"), append([]byte{operators.StateVersion + 1}, state[1:]...)},
+	} {
+		if entry, ok := task.IndexEntry(nil, record[0], record[1]); ok {
+			t.Errorf("%s: entry %x", name, entry)
+		}
+	}
+	if id, ok := task.CustomerOf(task.CustomerKey(nil, "a")); !ok || string(id) != "a" {
+		t.Errorf("customer %q, %v", id, ok)
+	}
+}
