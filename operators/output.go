@@ -61,6 +61,7 @@ type SegmentChange struct {
 // Trigger is a call to act, or the record of why not.
 type Trigger struct {
 	Rule       string
+	From, To   string    // the side of the rule's line before and after, such as "low_risk" and "high_risk"
 	Deadline   EventTime // the instant at which silence made it true
 	Actionable bool
 	Withheld   string // why it is not actionable: "stale" or "returned"; "" if it is

@@ -248,7 +248,7 @@ func (e *Encoder) segment(o *operators.Output) *wireSegment {
 func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 	t, w := &o.Trigger, &e.slots.trigger
 	*w = wireTrigger{
-		CustomerID: o.Customer, Rule: t.Rule, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
+		CustomerID: o.Customer, Rule: t.Rule, From: t.From, To: t.To, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
 		Withheld: nonEmpty(&t.Withheld), Model: o.Model, Reasons: t.Reasons, Revision: int64(o.Revision),
 	}
 	e.facts(&t.Facts, &w.Facts)

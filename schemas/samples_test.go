@@ -37,7 +37,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	}
 	segment.Segment = operators.SegmentChange{From: operators.Advocate, To: operators.Save, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
-	trigger.Trigger = operators.Trigger{Rule: "churn_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}}
+	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}}
 	return map[Topic]*operators.Output{Sessions: sessionOut, Scores: score, Segments: segment, Triggers: trigger}
 }
 

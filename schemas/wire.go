@@ -119,6 +119,8 @@ type wireSegment struct {
 type wireTrigger struct {
 	CustomerID string    `avro:"customer_id"`
 	Rule       string    `avro:"rule"`
+	From       string    `avro:"from"`
+	To         string    `avro:"to"`
 	Deadline   int64     `avro:"deadline"`
 	Cause      wireCause `avro:"cause"`
 	Actionable bool      `avro:"actionable"`

@@ -10,6 +10,12 @@ import (
 // ChurnRisk is the name of the rule that fires when the churn risk of a silent customer reaches Terms.HighRisk.
 const ChurnRisk = "churn_risk"
 
+// The sides of the line of ChurnRisk.
+const (
+	lowRisk  = "low_risk"
+	highRisk = "high_risk"
+)
+
 // Why a trigger is not actionable.
 const (
 	// Returned: the customer has come back before anybody could know.
@@ -77,7 +83,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		c.Risk = operators.RiskHolding
 		withheld := op.withheld(env, in, f.HighRiskAt)
 		out.Trigger(operators.Trigger{
-			Rule: ChurnRisk, Deadline: f.HighRiskAt, Actionable: withheld == "", Withheld: withheld, Facts: *f, Reasons: op.reasons(c),
+			Rule: ChurnRisk, From: lowRisk, To: highRisk, Deadline: f.HighRiskAt, Actionable: withheld == "", Withheld: withheld, Facts: *f, Reasons: op.reasons(c),
 		})
 	}
 }
