@@ -58,7 +58,9 @@ test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17 and
 	go test -tags invariants -count=1 -p 1 -timeout 15m ./pipeline/... ./cmd/...
 
 .PHONY: bench
-bench: ## run the benchmarks; BENCHTIME=10s runs each longer
+bench: ## what an event costs: CPU, memory, state and changelog, then each kind's step; under 5 minutes
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./benchmarks/...
 
 .PHONY: fmt

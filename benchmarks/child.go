@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"syscall"
+
+	"lull/pipeline"
+)
+
+// job is what a child process does: it consumes the input until it is told to stop.
+type job struct {
+	// Copy: the floor, not the pipeline.
+	Copy     bool
+	Settings pipeline.Settings
+	// ProfileDir is where the CPU and allocation profiles go; "" is no profile.
+	ProfileDir string
+}
+
+// usage is what a process has used since it started.
+type usage struct {
+	UserSeconds, SystemSeconds float64 // CPU time by getrusage(2)
+	RSSBytesMax                int64
+	Allocations, AllocBytes    uint64 // on Go's heap
+	Collections                uint32
+}
+
+func (u *usage) cpuSeconds() float64 { return u.UserSeconds + u.SystemSeconds }
+
+// measured is what a child reports.
+type measured struct {
+	CaughtUp usage // when it was told to stop, which is when all had been committed
+	Ended    usage // when it had flushed its state and left
+}
+
+func measureUsage() (usage, error) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return usage{}, fmt.Errorf("asking for the resources used: %w", err)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	u := usage{
+		UserSeconds: float64(r.Utime.Nano()) / 1e9, SystemSeconds: float64(r.Stime.Nano()) / 1e9,
+		RSSBytesMax: r.Maxrss, Allocations: m.Mallocs, AllocBytes: m.TotalAlloc, Collections: m.NumGC,
+	}
+	if runtime.GOOS == "linux" {
+		u.RSSBytesMax *= 1024 // there it is in KiB
+	}
+	return u, nil
+}
+
+// child is a process with a job.
+type child struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	out   *json.Decoder
+	log   bytes.Buffer // its standard error, complete when it has ended
+	err   error
+	ended chan struct{} // closed when the process has ended; err is set before
+}
+
+// startChild starts this program again, with a job.
+func startChild(j *job) (*child, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program's own file: %w", err)
+	}
+	c := &child{cmd: exec.Command(executable, childArgument), ended: make(chan struct{})}
+	c.cmd.Stderr = &c.log
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c.cmd.Stdout, c.out = writer, json.NewDecoder(reader)
+	err = c.cmd.Start()
+	_ = writer.Close() // it is the child's now
+	if err != nil {
+		return nil, fmt.Errorf("starting %s: %w", executable, err)
+	}
+	go func() {
+		if c.err = c.cmd.Wait(); c.err != nil {
+			c.err = fmt.Errorf("the child has ended with %w; its log:\n%s", c.err, c.log.Bytes())
+		}
+		close(c.ended)
+	}()
+	if err := json.NewEncoder(c.stdin).Encode(j); err != nil {
+		c.kill()
+		return nil, fmt.Errorf("giving the child its job: %w", err)
+	}
+	return c, nil
+}
+
+// stop tells the child to stop, waits for it and returns what it has used.
+func (c *child) stop() (measured, error) {
+	var m measured
+	if err := c.stdin.Close(); err != nil {
+		return m, fmt.Errorf("stopping the child: %w", err)
+	}
+	err := c.out.Decode(&m)
+	<-c.ended
+	if c.err != nil {
+		return m, c.err
+	}
+	if err != nil {
+		return m, fmt.Errorf("reading the child's report: %w", err)
+	}
+	return m, nil
+}
+
+// kill ends the child at once, if it has not ended.
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill() // it may have ended already, which comes to the same
+	<-c.ended
+}
+
+// runChild does the job that stands in the first line of standard input, until that ends: so the child never outlives its parent.
+func runChild() (err error) {
+	in := bufio.NewReader(os.Stdin)
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("reading the job: %w", err)
+	}
+	var j job
+	if err := json.Unmarshal(line, &j); err != nil {
+		return fmt.Errorf("reading the job: %w", err)
+	}
+	stopProfiles, err := startProfiles(j.ProfileDir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var m measured
+	told := make(chan error, 1)
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // its end is what counts, however it comes
+		u, err := measureUsage()
+		m.CaughtUp = u
+		told <- err
+		cancel()
+	}()
+	if j.Copy {
+		err = runCopy(ctx, &j.Settings)
+	} else {
+		err = pipeline.Run(ctx, j.Settings, logTo(os.Stderr, pipeline.Run))
+	}
+	if err != nil {
+		return err
+	}
+	if err := <-told; err != nil {
+		return err
+	}
+	if m.Ended, err = measureUsage(); err != nil {
+		return err
+	}
+	return errors.Join(stopProfiles(), json.NewEncoder(os.Stdout).Encode(m))
+}
+
+// logTo returns the logger that run wants, writing to w. The logging library is the runtime's alone, so that its type is taken from there.
+func logTo[L interface{ Output(io.Writer) L }](w io.Writer, _ func(context.Context, pipeline.Settings, L) error) L {
+	var silent L
+	return silent.Output(w)
+}
+
+// startProfiles starts the profiles; stop writes them into dir.
+func startProfiles(dir string) (stop func() error, err error) {
+	if dir == "" {
+		return func() error { return nil }, nil
+	}
+	cpu, err := os.Create(filepath.Join(dir, "cpu.pprof"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, err
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		allocs, err := os.Create(filepath.Join(dir, "allocs.pprof"))
+		if err != nil {
+			return err
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(allocs, 0), allocs.Close(), cpu.Close())
+	}, nil
+}
