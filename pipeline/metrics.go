@@ -16,6 +16,7 @@ type metrics struct {
 	records       *prometheus.CounterVec
 	outputs       *prometheus.CounterVec
 	deadLetters   *prometheus.CounterVec
+	misplaced     prometheus.Counter
 	transactions  *prometheus.CounterVec
 	phases        *prometheus.HistogramVec
 	fireDelay     prometheus.Histogram
@@ -55,6 +56,7 @@ func newMetrics() *metrics {
 		restoreLeft:   gauge("restore_remaining_records", "Changelog offsets still to be restored.", "partition"),
 		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, stopped.", "partition", "phase"),
 		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), cache, flushed, compacted.", "what"),
+		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
 		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),
 		clockHeld:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "clock_held", Help: "1 while the wall clock moves no watermark."}),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -66,7 +68,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800},
 		}),
 	}
-	registry.MustRegister(m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
+	registry.MustRegister(m.misplaced, m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,6 +84,7 @@ func (m *metrics) committed(p *partition) {
 	for outcome, n := range map[string]int{"applied": s.applied, "duplicate": s.duplicate, "late": s.late, "repeated": s.repeated, "dead_letter": letters} {
 		m.records.WithLabelValues(outcome).Add(float64(n))
 	}
+	m.misplaced.Add(float64(s.misplaced))
 	for kind, n := range s.outputs {
 		if n > 0 {
 			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))

@@ -43,6 +43,7 @@ type partition struct {
 	decoder       *schemas.Decoder
 	encoder       *schemas.Encoder
 	source        schemas.Source
+	placement     placement
 	event         operators.Event
 	queue         []*kgo.Record
 	highWatermark int64     // of the input, at the last fetch
@@ -65,6 +66,7 @@ type txnStats struct {
 	outputs                            [operators.RejectOutput + 1]int
 	fireDelay                          []time.Duration
 	bytesIn                            int64
+	misplaced                          int // records that no known partitioner puts into this partition
 	// records is the number of events since the clock was told of them, delayMax how long after their events the latest of them were appended.
 	records  int
 	delayMax time.Duration
@@ -122,6 +124,9 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		return true, p.deadLetter(r, *refusal)
 	}
 	p.stats.records++
+	if !p.placement.holds(record.Key, p.n) {
+		p.stats.misplaced++
+	}
 	p.stats.delayMax = max(p.stats.delayMax, time.Duration(p.source.AppendTime-p.event.Time)*time.Millisecond)
 	outcome, err := p.task.Apply(record.Offset, &p.event, b)
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"lull/operators"
+	"lull/pipeline/task"
 	"lull/schemas"
+	"lull/state"
 )
 
 func instant(t *testing.T, s string) operators.EventTime {
@@ -65,5 +67,65 @@ func TestStraightLine(t *testing.T) {
 	}
 	if n := len(c.read(s.Topic(TriggersTopic))); n != 3 {
 		t.Errorf("triggers after a restart: %d, want 3", n)
+	}
+}
+
+// TestTwoProcesses proves that a second process takes over a part of the partitions while the first works on, that both together tell every customer's
+// story as one process does, and that the state of what was given up is dropped after state.keep.
+func TestTwoProcesses(t *testing.T) {
+	c := newCluster(t)
+	alone := c.application(4)
+	c.publish(&alone)
+	c.produce(c.history(&alone)...)
+	c.mark(&alone, "2026-01-01T00:00:00Z")
+	p := c.run(alone)
+	c.await(&alone, p)
+	p.end()
+	want := c.digest(&alone)
+
+	s := c.application(4)
+	s.State.Keep = time.Nanosecond
+	c.publish(&s)
+	records := c.history(&s)
+	first := c.run(s)
+	c.produce(records[:700]...)
+	c.await(&s, first)
+	other := s
+	other.Instance, other.State.Dir, other.HTTP.Listen = "two", t.TempDir(), freeAddress(t)
+	second := c.run(other)
+	awaitReadiness(t, &other, second, `"phase":"running"`)
+	c.produce(records[700:]...)
+	c.mark(&s, "2026-01-01T00:00:00Z")
+	c.await(&s, first)
+	second.end()
+	first.end()
+	if got := c.digest(&s); got != want {
+		t.Errorf("digest of two processes %s, of one %s\n%s\n%s", got, want, first.log, second.log)
+	}
+	db, err := state.Open(state.Options{Dir: s.State.Dir, Index: task.IndexEntry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	before, err := db.Partitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Runner{s: &s, db: db, partitions: map[int32]*partition{}}
+	if err := r.dropReleased(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := db.Partitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	released := 0
+	for _, info := range before {
+		if info.ReleasedMs != 0 {
+			released++
+		}
+	}
+	if released == 0 || len(after) != len(before)-released {
+		t.Errorf("%d partitions on disk, %d of them released; %d after", len(before), released, len(after))
 	}
 }

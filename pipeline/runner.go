@@ -54,6 +54,7 @@ type Runner struct {
 	source         *source
 	wall           wall
 	toldTime       time.Time
+	droppedAt      time.Time // when released partitions were last looked for
 	metrics        *metrics
 
 	mu         sync.Mutex
@@ -325,7 +326,7 @@ func (r *Runner) takeAssigned() error {
 		if err != nil {
 			return err
 		}
-		p := &partition{n: n, store: store, group: committed, clock: operators.Unset}
+		p := &partition{n: n, store: store, group: committed, clock: operators.Unset, placement: newPlacement(r.ids.partitions)}
 		if p.decoder, err = schemas.NewDecoder(r.s.decoder()); err != nil {
 			return err
 		}
@@ -434,6 +435,9 @@ func (r *Runner) cycle() error {
 	if err := r.takeRestored(); err != nil {
 		return err
 	}
+	if err := r.dropReleased(time.Now()); err != nil {
+		return err
+	}
 	r.tellTime()
 	until := time.Now().Add(r.s.Commit.Interval)
 	for collecting := fetches.NumRecords() > 0; ; {
@@ -456,6 +460,28 @@ func (r *Runner) cycle() error {
 		return nil
 	}
 	return r.commit()
+}
+
+// dropReleased removes the state of partitions that were given up longer than state.keep ago. It looks once a minute. mu is held.
+func (r *Runner) dropReleased(now time.Time) error {
+	if now.Sub(r.droppedAt) < time.Minute {
+		return nil
+	}
+	r.droppedAt = now
+	onDisk, err := r.db.Partitions()
+	if err != nil {
+		return err
+	}
+	for _, info := range onDisk {
+		if info.ReleasedMs == 0 || r.partitions[info.Partition] != nil || now.Sub(time.UnixMilli(info.ReleasedMs)) < r.s.State.Keep {
+			continue
+		}
+		if err := r.db.Drop(info.Partition); err != nil {
+			return fmt.Errorf("dropping the state of partition %d: %w", info.Partition, err)
+		}
+		r.log.Info().Int32("partition", info.Partition).Msg("state of a revoked partition dropped")
+	}
+	return nil
 }
 
 // active returns the partitions that run, in no order.
@@ -627,6 +653,10 @@ func (r *Runner) commit() error {
 		p.store.Commit(ends[n])
 		p.task.Committed()
 		r.metrics.committed(p)
+		if p.stats.misplaced > 0 {
+			r.health.warnIf("placement", fmt.Sprintf("records of topic %q are in partitions that neither murmur2, CRC-32 nor FNV-1a puts their keys into: "+
+				"one customer may be in several partitions. Key the topic by customer id with one partitioner", r.s.Input.Topic))
+		}
 		p.stats = txnStats{}
 		if err := r.flushIfDue(p); err != nil {
 			return err

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
 	"lull/pipeline/query"
@@ -131,7 +130,8 @@ func (r *Runner) View(customer string) (query.View, error) {
 	if r.ids.partitions == 0 {
 		return query.View{}, errors.New("the process is starting")
 	}
-	n := partitionOf(customer, r.ids.partitions)
+	where := newPlacement(r.ids.partitions)
+	n := where.of([]byte(customer))
 	p := r.partitions[n]
 	switch {
 	case p == nil:
@@ -166,10 +166,4 @@ func (r *Runner) View(customer string) (query.View, error) {
 	}
 	view.Model = r.models.Model(c.Model)
 	return view, nil
-}
-
-// partitionOf returns the partition of a key by the hash that Kafka's clients use.
-func partitionOf(key string, partitions int32) int32 {
-	byKey := kgo.StickyKeyPartitioner(nil).ForTopic("")
-	return int32(byKey.Partition(&kgo.Record{Key: []byte(key)}, int(partitions)))
 }

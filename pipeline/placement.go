@@ -1,0 +1,41 @@
+package pipeline
+
+import (
+	"hash/crc32"
+	"hash/fnv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// placement says where records of a key belong, by the partitioners that producers are known to use.
+type placement struct {
+	partitions int32
+	murmur2    kgo.TopicPartitioner
+}
+
+func newPlacement(partitions int32) placement {
+	return placement{partitions, kgo.StickyKeyPartitioner(nil).ForTopic("")}
+}
+
+// of returns the partition of a key by murmur2: Kafka's own clients.
+func (p *placement) of(key []byte) int32 {
+	return int32(p.murmur2.Partition(&kgo.Record{Key: key}, int(p.partitions)))
+}
+
+// holds reports whether any known partitioner puts the key where it was found: murmur2; CRC-32, librdkafka's "consistent"; FNV-1a, Sarama's. A
+// key that none of them puts there has come by another way, and its customer may be in several partitions.
+func (p *placement) holds(key []byte, partition int32) bool {
+	if p.of(key) == partition {
+		return true
+	}
+	if int32(crc32.ChecksumIEEE(key)%uint32(p.partitions)) == partition {
+		return true
+	}
+	h := fnv.New32a()
+	h.Write(key)
+	sarama := int32(h.Sum32()) % p.partitions
+	if sarama < 0 {
+		sarama = -sarama
+	}
+	return sarama == partition
+}

@@ -1,0 +1,64 @@
+package pipeline
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+)
+
+// TestPlacement proves that keys are found where each known partitioner puts them, by values of the clients' own documentation and sources: murmur2
+// of Kafka's Java client, CRC-32 of librdkafka, FNV-1a of Sarama.
+func TestPlacement(t *testing.T) {
+	p := newPlacement(1000)
+	for _, c := range []struct {
+		key       string
+		partition int32
+		known     bool
+	}{
+		{"foobar", (-790332482 & 0x7fffffff) % 1000, true}, // Kafka's UtilsTest.testMurmur2: murmur2("foobar") = -790332482
+		{"21", (-973932308 & 0x7fffffff) % 1000, true},     // the same test: murmur2("21") = -973932308
+		{"123456789", 0xcbf43926 % 1000, true},             // the check value of CRC-32
+		{"foobar", 576, true},                              // the test vectors of FNV: 0xbf9cf968, as int32 -1080231576
+		{"foobar", 5, false},
+	} {
+		if got := p.holds([]byte(c.key), c.partition); got != c.known {
+			t.Errorf("%q in partition %d: %v, want %v", c.key, c.partition, got, c.known)
+		}
+	}
+}
+
+// TestMisplaced proves that a record in a partition where no partitioner puts its key is applied, counted, and a warning on /readyz.
+func TestMisplaced(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(64)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	where := newPlacement(64)
+	wrong := int32(0)
+	for where.holds([]byte("ann"), wrong) {
+		wrong++
+	}
+	r := c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: "ann", ID: "1", OrderID: "1", Time: instant(t, "2024-01-01T00:00:00Z"), Amount: 100})
+	r.Partition = wrong
+	if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	c.mark(&s, "2024-02-01T00:00:00Z")
+	p := c.run(s)
+	c.await(&s, p)
+	if body := readyz(&s); !strings.Contains(body, "neither murmur2") || !strings.Contains(body, `"ready":true`) {
+		t.Errorf("/readyz: %s", body)
+	}
+	p.end()
+	if rows := c.read(s.Topic(ScoresTopic)); len(rows) == 0 {
+		t.Errorf("the record was not applied\n%s", p.log)
+	}
+}
