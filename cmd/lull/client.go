@@ -35,7 +35,9 @@ func produceOptions() []kgo.Opt {
 		// By murmur2 of the key, as every Java producer does: the customer's other events lie in the same partition.
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(5 * time.Millisecond),
-		kgo.UnknownTopicRetries(1),
+		// A topic that was created just now takes a moment to be known to all brokers.
+		kgo.MetadataMinAge(100 * time.Millisecond),
+		kgo.UnknownTopicRetries(20),
 		// A broker that is away for longer is an error that the user should see.
 		kgo.RecordDeliveryTimeout(time.Minute),
 	}

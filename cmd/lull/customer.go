@@ -23,7 +23,7 @@ func newCustomerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "customer ID",
 		Short: "Show one customer's card, from the read API of a running pipeline",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArgument("the customer's ID"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
 			if err != nil {
@@ -92,7 +92,7 @@ func printCard(w io.Writer, card *query.Card) error {
 	}
 	fmt.Fprintf(&b, "Customer %s, as of %s\n", card.CustomerID, card.AsOf)
 	f := &card.Facts
-	line("purchases", "%d on separate days, %d orders", f.Purchases, f.Orders)
+	line("days with orders", "%d, orders %d", f.Purchases, f.Orders)
 	if f.Purchases > 0 {
 		line("", "first %s, last %s", f.FirstPurchase, f.LastPurchase)
 		line("spent so far", "%s", money(f.RealizedValue, card.Currency))

@@ -12,11 +12,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"lull/operators"
@@ -32,11 +32,8 @@ var cdnowLog []byte
 //go:embed cdnow/model.yaml
 var cdnowModel []byte
 
-const (
-	demoTopic      = "purchases"
-	demoPartitions = 8
-	demoInstance   = "demo"
-)
+// demoPartitions is the number of partitions of the demo's topics.
+const demoPartitions = 8
 
 // demoEnd is the time mark after the log: 1998-07-01T00:00:00Z, the day after its last.
 const demoEnd operators.EventTime = 899_251_200_000
@@ -51,6 +48,11 @@ type demo struct {
 	dir   string // "" is a folder of its own that is removed afterwards
 	out   io.Writer
 	err   io.Writer
+
+	// brokers are those of a Kafka that runs already; empty: one is started. suffix ends the application's name and the input topic's, so that two
+	// demos on one Kafka do not meet.
+	brokers []string
+	suffix  string
 
 	began    time.Time
 	settings pipeline.Settings
@@ -93,44 +95,54 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	cluster, err := kfake.NewCluster(
-		kfake.NumBrokers(1),
-		// On disk, so that the log is not held in memory. The page cache is enough: it is the pipeline that is killed, not the broker.
-		kfake.DataDir(filepath.Join(d.dir, "broker")),
-		kfake.ClusterID("lull-demo"),
-	)
-	if err != nil {
-		return fmt.Errorf("starting the broker: %w", err)
+	if len(d.brokers) == 0 {
+		cluster, err := kfake.NewCluster(
+			kfake.NumBrokers(1),
+			// On disk, so that the log is not held in memory. The page cache is enough: it is the pipeline that is killed, not the broker.
+			kfake.DataDir(filepath.Join(d.dir, "broker")),
+			kfake.ClusterID("lull-demo"),
+		)
+		if err != nil {
+			return fmt.Errorf("starting the broker: %w", err)
+		}
+		defer cluster.Close()
+		d.brokers = cluster.ListenAddrs()
 	}
-	defer cluster.Close()
-	if err := d.prepare(ctx, cluster.ListenAddrs()); err != nil {
+	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	if err := d.process.start(); err != nil {
 		return err
 	}
 	defer func() {
-		stopped := d.process.stop()
-		if ctx.Err() == nil || d.serve { // what an interrupt of this process did to the other is no error of the demo
-			err = errors.Join(err, stopped)
+		if stopped := d.process.stop(); err == nil {
+			err = stopped
 		}
 	}()
-	if err := d.process.waitReady(ctx); err != nil {
-		return err
+	figures, err := d.play(ctx)
+	if ctx.Err() != nil {
+		return errors.New("interrupted before the end")
 	}
-	orders, err := d.orders()
-	if err != nil {
-		return err
-	}
-	replayed, err := d.replay(ctx, orders.rows)
-	if err != nil {
-		return err
-	}
-	figures, err := d.figures(ctx, orders, replayed)
 	if err != nil {
 		return err
 	}
 	return d.show(ctx, figures)
+}
+
+// play replays the log and returns what came of it.
+func (d *demo) play(ctx context.Context) (*figures, error) {
+	if err := d.process.waitReady(ctx); err != nil {
+		return nil, err
+	}
+	orders, err := d.orders()
+	if err != nil {
+		return nil, err
+	}
+	replayed, err := d.replay(ctx, orders.rows)
+	if err != nil {
+		return nil, err
+	}
+	return d.figures(ctx, orders, replayed)
 }
 
 // makeDir makes the folder for the data; remove removes it, unless the user has named it.
@@ -155,7 +167,7 @@ func (d *demo) makeDir() (remove func() error, err error) {
 }
 
 // prepare writes the settings of the pipeline, creates the topics and puts the model.
-func (d *demo) prepare(ctx context.Context, brokers []string) error {
+func (d *demo) prepare(ctx context.Context) error {
 	listen, err := freeAddress()
 	if err != nil {
 		return err
@@ -164,10 +176,11 @@ func (d *demo) prepare(ctx context.Context, brokers []string) error {
 		config: filepath.Join(d.dir, "lull.yaml"), log: filepath.Join(d.dir, "lull.log"), ready: "http://" + listen + "/readyz",
 	}
 	text := fmt.Sprintf(`# The settings of the demo's pipeline; all others have their defaults.
-brokers: [%q]
-instance: %s
+brokers: [%s]
+prefix: lull%s.
+instance: demo
 input:
-  topic: %s
+  topic: purchases%s
 state:
   dir: %q
 http:
@@ -176,7 +189,7 @@ clock:
   mode: event # time moves by events and time marks: this is a replay
 topics:
   partitions: %d
-`, brokers[0], demoInstance, demoTopic, filepath.Join(d.dir, "state"), listen, demoPartitions)
+`, strings.Join(d.brokers, ", "), d.suffix, d.suffix, filepath.Join(d.dir, "state"), listen, demoPartitions)
 	if err := os.WriteFile(d.process.config, []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -185,15 +198,7 @@ topics:
 	if d.settings, err = loadSettings(flags, nil); err != nil {
 		return err
 	}
-	client, err := newClient(ctx, d.settings.Brokers)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if _, err := kadm.NewClient(client).CreateTopic(ctx, demoPartitions, 1, nil, demoTopic); err != nil {
-		return fmt.Errorf("creating topic %q: %w", demoTopic, err)
-	}
-	if _, err := pipeline.CreateTopics(ctx, d.settings, 0); err != nil {
+	if _, err := pipeline.CreateTopics(ctx, d.settings, demoPartitions); err != nil {
 		return err
 	}
 	model, err := schemas.ParseModelFile(cdnowModel)
@@ -209,7 +214,7 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking for a free port: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // it was only to be found free
 	return listener.Addr().String(), nil
 }
 
@@ -283,9 +288,6 @@ func (d *demo) show(ctx context.Context, f *figures) error {
 	case <-ctx.Done():
 		return nil
 	case <-d.process.ended:
-		if ctx.Err() != nil { // the interrupt was the other process's too
-			return nil
-		}
 		return d.process.check()
 	}
 }
@@ -296,7 +298,7 @@ func (d *demo) printCommands(f *figures) {
 	if len(f.Customers) > 0 {
 		customer = f.Customers[0].CustomerID
 	}
-	api, brokers := "http://"+d.settings.HTTP.Listen, d.settings.Brokers[0]
+	api, brokers := "http://"+d.settings.HTTP.Listen, strings.Join(d.settings.Brokers, ",")
 	fmt.Fprintf(d.out, `
 All of it runs until Ctrl-C. Try:
   %[1]s customer %[2]s --api %[3]s

@@ -24,11 +24,11 @@ import (
 type figures struct {
 	Digest    string           `json:"digest"`
 	Kills     int              `json:"kills"`
-	Seed      uint64           `json:"seed"` // of the kills
+	Seed      uint64           `json:"seed,omitempty"` // of the kills
 	Rows      int64            `json:"rows"`
 	TimeMarks int64            `json:"time_marks"`
 	Shoppers  int              `json:"customers"`
-	Records   map[string]int64 `json:"records"` // by topic: records that a read-committed consumer gets
+	Records   map[string]int64 `json:"records"` // by output topic: records that a read-committed consumer gets
 
 	Sessions       int64            `json:"sessions"`
 	SegmentChanges int64            `json:"segment_changes"`
@@ -117,12 +117,14 @@ func (d *demo) figures(ctx context.Context, orders *orderLog, r replayed) (*figu
 		return nil, err
 	}
 	f := &figures{
-		Digest: o.digest.Sum(), Kills: d.kills, Seed: d.seed, Rows: r.rows, TimeMarks: r.marks, Shoppers: len(orders.times), Records: o.records,
+		Digest: o.digest.Sum(), Kills: d.kills, Rows: r.rows, TimeMarks: r.marks, Shoppers: len(orders.times), Records: o.records,
 		Sessions: o.records[d.settings.Topic(pipeline.SessionsTopic)], SegmentChanges: o.records[d.settings.Topic(pipeline.SegmentsTopic)],
 		DeadLetters: o.records[d.settings.Topic(pipeline.DeadLettersTopic)], DeadReasons: o.reasons,
 		ReplaySeconds: r.took.Seconds(), EventsPerSecond: math.Round(float64(r.rows) / r.took.Seconds()), Currency: d.settings.Money.Currency,
 	}
-	f.Records[demoTopic] = r.rows + r.marks
+	if d.kills > 0 {
+		f.Seed = d.seed
+	}
 	f.ChurnRisk = o.churnRisk(orders)
 	f.Quadrants = o.quadrants()
 	f.Customers = d.stories(o, orders)
@@ -146,6 +148,7 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 	var triggers, letters [][]byte
 	for _, t := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
 		topic := d.settings.Topic(t.String())
+		o.records[topic] = 0
 		err := d.readTopic(ctx, topic, func(r *kgo.Record) error {
 			o.records[topic]++
 			switch t {
@@ -319,7 +322,7 @@ func (d *demo) stories(o *outcome, orders *orderLog) []story {
 		switch {
 		case !bought && (call == nil || s.aboutToBeLost > lost):
 			lost = s.aboutToBeLost
-			call = &story{t.customer, fmt.Sprintf("%s, silent since %s, %s; %.2f %s more will be lost within %.0f days",
+			call = &story{t.customer, fmt.Sprintf("%s, silent since %s, %s; %.2f %s about to be lost within %.0f days",
 				rhythm, s.last, crossed, s.aboutToBeLost, d.settings.Money.Currency, s.contactDays)}
 		case bought && (back == nil || t.clv > returned):
 			returned = t.clv

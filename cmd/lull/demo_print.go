@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -11,74 +11,69 @@ import (
 	"golang.org/x/text/message"
 )
 
+// page is a text with numbers as people read them: 23,570.
+type page struct {
+	strings.Builder
+	numbers *message.Printer
+}
+
+func (p *page) printf(format string, args ...any) { p.WriteString(p.numbers.Sprintf(format, args...)) }
+
+// table prints rows whose cells end with tabs, right-aligned.
+func (p *page) table(padding int, rows ...string) {
+	w := tabwriter.NewWriter(p, 0, 0, padding, ' ', tabwriter.AlignRight)
+	_, _ = io.WriteString(w, strings.Join(rows, "")) // to memory
+	_ = w.Flush()
+}
+
 // print prints the figures for a person.
 func (f *figures) print(w io.Writer) error {
-	var b strings.Builder
-	p := message.NewPrinter(language.English)
-	p.Fprintf(&b, "CDNOW: %d purchases of %d customers, replayed in %.1f s: %.0f events/s\n\n", f.Rows, f.Shoppers, f.ReplaySeconds, f.EventsPerSecond)
-	f.printRecords(p, &b)
-	p.Fprintf(&b, "\nsessions              %d\n", f.Sessions)
-	p.Fprintf(&b, "segment changes       %d\n", f.SegmentChanges)
+	p := &page{numbers: message.NewPrinter(language.English)}
+	p.printf("CDNOW: %d purchases of %d customers, replayed in %.1f s: %.0f events/s\n\n", f.Rows, f.Shoppers, f.ReplaySeconds, f.EventsPerSecond)
+	f.printRecords(p)
+	p.printf("\nsessions              %d\n", f.Sessions)
+	p.printf("segment changes       %d\n", f.SegmentChanges)
 	t := &f.ChurnRisk
-	p.Fprintf(&b, "churn-risk triggers   %d: %d actionable%s\n", t.Count, t.Actionable, withheld(p, t.Withheld))
-	p.Fprintf(&b, "                      of %d customers, %d of whom bought again later\n", t.Customers, t.BoughtAgain)
-	p.Fprintf(&b, "dead letters          %d\n", f.DeadLetters)
-	p.Fprintf(&b, "state                 %.0f bytes per customer, %d in all\n", f.StatePerCustomer, f.StateBytes)
-	f.printQuadrants(p, &b)
-	b.WriteString("\nThree customers\n")
+	p.printf("churn-risk triggers   %d: %d actionable", t.Count, t.Actionable)
+	for _, reason := range slices.Sorted(maps.Keys(t.Withheld)) {
+		p.printf(", %d %s", t.Withheld[reason], reason)
+	}
+	p.printf("\n                      of %d customers, %d of whom bought again later\n", t.Customers, t.BoughtAgain)
+	p.printf("dead letters          %d\n", f.DeadLetters)
+	p.printf("state                 %.0f bytes per customer, %d in all\n", f.StatePerCustomer, f.StateBytes)
+	f.printQuadrants(p)
+	p.WriteString("\nThree customers\n")
 	for _, s := range f.Customers {
-		fmt.Fprintf(&b, "  %s: %s\n", s.CustomerID, s.Text)
+		p.WriteString("  " + s.CustomerID + ": " + s.Text + "\n")
 	}
-	b.WriteString("\nThe soonest deadlines to come, if they stay silent\n")
+	p.WriteString("\nThe soonest deadlines to come, if they stay silent\n")
 	for _, d := range f.Deadlines {
-		fmt.Fprintf(&b, "  %s  %s: %s\n", d.At, d.CustomerID, d.What)
+		p.WriteString("  " + d.At + "  " + d.CustomerID + ": " + d.What + "\n")
 	}
-	fmt.Fprintf(&b, "\ndigest  %s\n", f.Digest)
+	p.WriteString("\ndigest  " + f.Digest + "\n")
 	if f.Kills > 0 {
-		fmt.Fprintf(&b, "        after %d kills (--seed %d)\n", f.Kills, f.Seed)
+		p.printf("        after %d kills\n", f.Kills)
 	}
-	p.Fprintf(&b, "done in %.1f s\n", f.Seconds)
-	_, err := io.WriteString(w, b.String())
+	p.printf("done in %.1f s\n", f.Seconds)
+	_, err := io.WriteString(w, p.String())
 	return err
 }
 
-func (f *figures) printRecords(p *message.Printer, b *strings.Builder) {
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	p.Fprintf(table, "records in\t%d\t%s\n", f.Records[demoTopic], " "+demoTopic)
+func (f *figures) printRecords(p *page) {
+	rows := []string{p.numbers.Sprintf("records in\t%d\t and %d time marks\n", f.Rows, f.TimeMarks)}
 	name := "records out"
-	topics := make([]string, 0, len(f.Records))
-	for topic := range f.Records {
-		topics = append(topics, topic)
+	for _, topic := range slices.Sorted(maps.Keys(f.Records)) {
+		rows = append(rows, p.numbers.Sprintf("%s\t%d\t %s\n", name, f.Records[topic], topic))
+		name = ""
 	}
-	slices.Sort(topics)
-	for _, topic := range topics {
-		if topic != demoTopic {
-			p.Fprintf(table, "%s\t%d\t%s\n", name, f.Records[topic], " "+topic)
-			name = ""
-		}
-	}
-	_ = table.Flush() // to memory
+	p.table(2, rows...)
 }
 
-func (f *figures) printQuadrants(p *message.Printer, b *strings.Builder) {
-	p.Fprintf(b, "\nQuadrants, in %s, each customer as of their latest score\n", f.Currency)
-	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', tabwriter.AlignRight)
-	p.Fprintf(table, "\tcustomers\tCLV\tvalue at risk\tvalue about to be lost\t\n")
+func (f *figures) printQuadrants(p *page) {
+	p.printf("\nQuadrants, in %s, each customer as of their latest score\n", f.Currency)
+	rows := []string{"\tcustomers\tCLV\tvalue at risk\tvalue about to be lost\t\n"}
 	for _, q := range f.Quadrants {
-		p.Fprintf(table, "%s\t%d\t%.2f\t%.2f\t%.2f\t\n", q.Name, q.Customers, q.CLV, q.ValueAtRisk, q.AboutToBeLost)
+		rows = append(rows, p.numbers.Sprintf("%s\t%d\t%.2f\t%.2f\t%.2f\t\n", q.Name, q.Customers, q.CLV, q.ValueAtRisk, q.AboutToBeLost))
 	}
-	_ = table.Flush() // to memory
-}
-
-func withheld(p *message.Printer, counts map[string]int64) string {
-	reasons := make([]string, 0, len(counts))
-	for reason := range counts {
-		reasons = append(reasons, reason)
-	}
-	slices.Sort(reasons)
-	text := ""
-	for _, reason := range reasons {
-		text += p.Sprintf(", %d %s", counts[reason], reason)
-	}
-	return text
+	p.table(3, rows...)
 }

@@ -43,14 +43,14 @@ func (p *process) start() error {
 			p.cmd.Env = append(p.cmd.Env, variable)
 		}
 	}
-	dieWithParent(p.cmd)
+	tieToParent(p.cmd)
 	started := make(chan error)
 	p.ended = make(chan struct{})
 	go func() {
 		// The kernel takes the thread that starts a process for its parent: it must live as long.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer log.Close()
+		defer func() { _ = log.Close() }() // what the process has written is written
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

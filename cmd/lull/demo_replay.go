@@ -46,10 +46,10 @@ func (d *demo) replay(ctx context.Context, rows int64) (replayed, error) {
 	began := time.Now()
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() error {
-		if _, err := sendRows(workCtx, client, demoTopic, reader, before); err != nil {
+		if _, err := sendRows(workCtx, client, d.settings.Input.Topic, reader, before); err != nil {
 			return err
 		}
-		_, err := sendTimeMarks(workCtx, d.settings.Brokers, demoTopic, demoEnd)
+		_, err := sendTimeMarks(workCtx, d.settings.Brokers, d.settings.Input.Topic, demoEnd)
 		return err
 	})
 	work.Go(func() error { return w.run(workCtx) })
@@ -139,7 +139,7 @@ func (w *watch) committed(ctx context.Context) (int64, error) {
 	}
 	sum := int64(0)
 	offsets.Each(func(o kadm.OffsetResponse) {
-		if o.Topic == demoTopic && o.At > 0 {
+		if o.Topic == w.d.settings.Input.Topic && o.At > 0 {
 			sum += o.At
 		}
 	})
@@ -172,6 +172,6 @@ func (w *watch) kill(ctx context.Context) error {
 		return errors.Join(err, w.d.process.start())
 	}
 	_ = w.bar.Clear() // decoration
-	fmt.Fprintf(w.d.err, "kill %d of %d: SIGKILL at %d of %d records\n", w.d.kills-len(w.kills), w.d.kills, at, w.total)
+	fmt.Fprintf(w.d.err, "kill %d of %d (--seed %d): SIGKILL at %d of %d records\n", w.d.kills-len(w.kills), w.d.kills, w.d.seed, at, w.total)
 	return w.d.process.start()
 }

@@ -23,24 +23,24 @@ const (
 )
 
 func main() {
+	// A second signal is not taken for impatience: timeout(1) and shells send one to the process and one to its group.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
-	os.Exit(execute(ctx, os.Args[1:]))
+	code := execute(ctx, newRoot(), os.Args[1:])
+	stop()
+	os.Exit(code)
 }
 
 // execute runs the command line and returns the exit code.
-func execute(ctx context.Context, args []string) int {
-	root := newRoot()
+func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(os.Stderr, "lull: %v\n", err)
+	fmt.Fprintf(root.ErrOrStderr(), "lull: %v\n", err)
 	code := exitCode(err)
 	if code == exitUsage {
-		fmt.Fprintf(os.Stderr, "Run `%s --help`.\n", cmd.CommandPath())
+		fmt.Fprintf(root.ErrOrStderr(), "Run `%s --help`.\n", cmd.CommandPath())
 	}
 	return code
 }
@@ -77,6 +77,31 @@ func running(run func(cmd *cobra.Command, args []string) error) func(*cobra.Comm
 		}
 		return nil
 	}
+}
+
+// oneArgument requires the one argument of this name.
+func oneArgument(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("there are %d arguments: there must be one, %s", len(args), name)
+		}
+		return nil
+	}
+}
+
+// newGroup returns a command that is only the first word of others.
+func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use: use, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+			}
+			return cmd.Help()
+		},
+	}
+	group.AddCommand(commands...)
+	return group
 }
 
 func newRoot() *cobra.Command {

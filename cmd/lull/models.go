@@ -14,13 +14,12 @@ import (
 )
 
 func newModelsCommand() *cobra.Command {
-	models := &cobra.Command{Use: "models", Short: "Manage the population parameters", Args: cobra.NoArgs}
 	put := &cobra.Command{
 		Use:   "put FILE",
 		Short: "Check a model file and put it into the models topic",
 		Long: `Put reads a model of a file in YAML and writes it to the models topic. Running pipelines adopt it when their event time reaches
 effective_at. cmd/lull/cdnow/model.yaml is an example with all keys.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the model FILE"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
 			if err != nil {
@@ -42,8 +41,7 @@ effective_at. cmd/lull/cdnow/model.yaml is an example with all keys.`,
 		}),
 	}
 	addSettingFlags(put, "brokers", "prefix")
-	models.AddCommand(put)
-	return models
+	return newGroup("models", "Manage the population parameters", put)
 }
 
 // putModel writes the model to the models topic.

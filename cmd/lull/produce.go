@@ -107,7 +107,7 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "time mark %s sent to all %d partitions of %s\n", mark, partitions, f.topic)
 	}
 	if sent != nil && sent.Refused > 0 {
-		return fmt.Errorf("%d rows of %s were refused; mend them and send the file again: what has been sent counts once", sent.Refused, f.csv)
+		return fmt.Errorf("%s: %d of %d rows were refused; mend them and send the file again: what has been sent counts once", f.csv, sent.Refused, sent.Rows)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func produceFile(cmd *cobra.Command, brokers []string, f *produceFlags, zone *ti
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it has only been read
 	size := int64(-1)
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		size = info.Size()

@@ -31,7 +31,7 @@ dead-letters or models, with or without the prefix; any other name is that of a 
 committed is read.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the TOPIC"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
 			if err != nil {

@@ -10,7 +10,6 @@ import (
 )
 
 func newTopicsCommand() *cobra.Command {
-	topics := &cobra.Command{Use: "topics", Short: "Manage lull's own topics", Args: cobra.NoArgs}
 	inputPartitions := int32(0)
 	create := &cobra.Command{
 		Use:   "create --config FILE",
@@ -42,6 +41,5 @@ the input topic.`,
 	}
 	create.Flags().Int32Var(&inputPartitions, "input-partitions", 0, "create the input topic with so many partitions if it is missing")
 	addSettingFlags(create, "brokers", "prefix", "input.topic", "topics.partitions", "topics.replication")
-	topics.AddCommand(create)
-	return topics
+	return newGroup("topics", "Manage lull's own topics", create)
 }

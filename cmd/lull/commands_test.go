@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// lull runs a command line in this process.
+func lull(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	root := newRoot()
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	code = execute(t.Context(), root, args)
+	return out.String(), errs.String(), code
+}
+
+// newBroker returns the address of a broker with an empty topic "shop" of 8 partitions.
+func newBroker(t *testing.T) string {
+	t.Helper()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return cluster.ListenAddrs()[0]
+}
+
+// recordsOf reads a topic.
+func recordsOf(t *testing.T, broker, topic string) []*kgo.Record {
+	t.Helper()
+	client, err := newClient(t.Context(), []string{broker}, readOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	spans, err := topicSpans(t.Context(), kadm.NewClient(client), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*kgo.Record
+	err = readSpans(t.Context(), client, topic, spans, func(r *kgo.Record) error {
+		all = append(all, r)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A file that is sent twice gives the same records in the same partitions twice, so that the pipeline's dedup drops the second; a time mark goes to
+// every partition, after the rows.
+func TestProduce(t *testing.T) {
+	broker := newBroker(t)
+	var text strings.Builder
+	text.WriteString("client,when,total\n")
+	for i := range 100 {
+		fmt.Fprintf(&text, "c%d,1998-01-04,%d.50\n", i%40, i)
+	}
+	file := writeFile(t, "orders.csv", text.String())
+	args := []string{"produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--map", "customer_id=client,time=when,amount=total"}
+	for range 2 {
+		_, errs, code := lull(t, args...)
+		if code != 0 || !strings.Contains(errs, "100 rows, 100 sent to shop, 0 refused") {
+			t.Fatalf("exit code %d:\n%s", code, errs)
+		}
+	}
+	if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--time-mark", "1998-02-01"); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, errs)
+	}
+	times := make(map[string]int) // by partition, key and value
+	last := make(map[int32]*kgo.Record)
+	for _, r := range recordsOf(t, broker, "shop") {
+		last[r.Partition] = r
+		if r.Key != nil {
+			times[fmt.Sprint(r.Partition, r.Key, r.Value)]++
+		}
+	}
+	if len(times) != 100 {
+		t.Errorf("%d different records, want 100", len(times))
+	}
+	for record, n := range times {
+		if n != 2 {
+			t.Errorf("record %s: %d times, want 2", record, n)
+		}
+	}
+	if len(last) != 8 {
+		t.Errorf("records in %d partitions, want 8", len(last))
+	}
+	for p, r := range last {
+		if r.Key != nil || r.Value != nil || len(r.Headers) != 1 || r.Headers[0].Key != "lull-time-mark" || string(r.Headers[0].Value) != "1998-02-01T00:00:00.000Z" {
+			t.Errorf("partition %d ends with %+v, want the time mark", p, r)
+		}
+	}
+}
+
+// Keys go where every Java producer puts them: murmur2 of "customer-1", as Kafka's Utils.murmur2 has it, is known.
+func TestProducePartition(t *testing.T) {
+	broker := newBroker(t)
+	// Kafka's own test vectors (UtilsTest.testMurmur2): "21" is -973932308, "foobar" -790332482, "a-little-bit-long-string" -985981536.
+	vectors := map[string]int32{"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536}
+	text := "client,when,total\n"
+	for key := range vectors {
+		text += key + ",1998-01-04,1\n"
+	}
+	file := writeFile(t, "orders.csv", text)
+	if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--map", "customer_id=client,time=when,amount=total"); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, errs)
+	}
+	records := recordsOf(t, broker, "shop")
+	if len(records) != len(vectors) {
+		t.Fatalf("%d records, want %d", len(records), len(vectors))
+	}
+	for _, r := range records {
+		if want := (vectors[string(r.Key)] & 0x7fffffff) % 8; r.Partition != want {
+			t.Errorf("key %s in partition %d, want %d", r.Key, r.Partition, want)
+		}
+	}
+}
+
+// Refused rows are counted by reason with their places, the rest is sent, and the exit code tells.
+func TestProduceRefuses(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n,1998-01-04,1\nbob,4.1.1998,1\n"+strings.Repeat("eve,1998-01-04,-1\n", 5))
+	_, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--map", "customer_id=client,time=when,amount=total")
+	if code != exitError {
+		t.Errorf("exit code %d, want %d", code, exitError)
+	}
+	for _, want := range []string{"8 rows, 1 sent to shop, 7 refused", "number: 5", "row 4 (line 5)", "row 6 (line 7)", "and 2 more", "time: 1", "row 3 (line 4)", "no_customer: 1"} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q is not told:\n%s", want, errs)
+		}
+	}
+	if strings.Contains(errs, "row 7 ") {
+		t.Errorf("more than the first few rows are told:\n%s", errs)
+	}
+	if n := len(recordsOf(t, broker, "shop")); n != 1 {
+		t.Errorf("%d records, want 1", n)
+	}
+}
+
+// tail prints what produce has sent: all of it from the start, else the newest, as JSON lines.
+func TestTail(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1.25\nbob,1998-01-05,2\n")
+	if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--time-mark", "1998-02-01",
+		"--map", "customer_id=client,time=when,amount=total"); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, errs)
+	}
+	type line struct {
+		Key   *string
+		Mark  string `json:"lull-time-mark"`
+		Value *struct {
+			CustomerID string `json:"customer_id"`
+			Amount     int64
+			Time       string
+		}
+	}
+	for lines, want := range map[string]int{"--from-start": 10, "--lines=3": 3, "--lines=0": 0, "--lines=99": 10} {
+		out, errs, code := lull(t, "tail", "shop", "--brokers", broker, lines)
+		if code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, errs)
+		}
+		marks, amounts := 0, []int64(nil)
+		text := bufio.NewScanner(strings.NewReader(out))
+		for text.Scan() {
+			var l line
+			if err := json.Unmarshal(text.Bytes(), &l); err != nil {
+				t.Fatalf("%s: %v", text.Text(), err)
+			}
+			switch {
+			case l.Key == nil && l.Value == nil && l.Mark == "1998-02-01T00:00:00.000Z":
+				marks++
+			case l.Key != nil && l.Value != nil && *l.Key == l.Value.CustomerID:
+				amounts = append(amounts, l.Value.Amount)
+			default:
+				t.Errorf("line %s", text.Text())
+			}
+		}
+		if marks+len(amounts) != want {
+			t.Errorf("%s: %d lines, want %d", lines, marks+len(amounts), want)
+		}
+		if slices.Sort(amounts); want == 10 && !slices.Equal(amounts, []int64{125, 200}) {
+			t.Errorf("%s: amounts %v, want 125 and 200", lines, amounts)
+		}
+	}
+	if _, errs, code := lull(t, "tail", "scores", "--brokers", broker); code != exitError || !strings.Contains(errs, `"lull.scores" does not exist`) {
+		t.Errorf("a missing topic: exit code %d, %s", code, errs)
+	}
+}
+
+// topics create makes what models put and the pipeline need; models put refuses a bad file and puts a good one where tail finds it.
+func TestTopicsAndModels(t *testing.T) {
+	broker := newBroker(t)
+	config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop}\nprefix: my.\n", broker))
+	for _, want := range []string{"created my.scores", "all topics are there"} {
+		if out, errs, code := lull(t, "topics", "create", "--config", config); code != 0 || !strings.Contains(out, want) {
+			t.Fatalf("exit code %d, %s%s; want %q", code, out, errs, want)
+		}
+	}
+	bad := writeFile(t, "bad.yaml", strings.Replace(string(cdnowModel), "alpha: 6.183", "alpha: -1", 1))
+	if _, errs, code := lull(t, "models", "put", bad, "--config", config); code != exitError || !strings.Contains(errs, "bad.yaml") || !strings.Contains(errs, "alpha") {
+		t.Errorf("a bad model: exit code %d, %s", code, errs)
+	}
+	good := writeFile(t, "good.yaml", string(cdnowModel))
+	if out, errs, code := lull(t, "models", "put", good, "--config", config); code != 0 || !strings.Contains(out, "cdnow-published into my.models") {
+		t.Errorf("a good model: exit code %d, %s%s", code, out, errs)
+	}
+	if out, errs, code := lull(t, "tail", "models", "--config", config); code != 0 || !strings.Contains(out, `"alpha_days":43.281,`) || strings.Count(out, "\n") != 1 {
+		t.Errorf("tail models: exit code %d, %s%s", code, out, errs)
+	}
+}
+
+// customer asks the read API for the id as it is, whatever characters are in it, prints the card, and tells of an unknown customer.
+func TestCustomer(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/customers/a/b ?" {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintln(w, `{"error": "customer \"nobody\" is not known"}`)
+			return
+		}
+		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 1205},
+			"score": {"p_alive": 0.25, "clv": 12.5, "horizon_months": 12}, "segment": "save", "reasons": ["orders every 19 days"],
+			"next_deadline": {"at": "1998-07-05T11:59:34.583Z", "what": "churn risk reaches 0.80"}}`)
+	}))
+	defer api.Close()
+	out, errs, code := lull(t, "customer", "a/b ?", "--api", api.URL)
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, errs)
+	}
+	for _, want := range []string{"a/b ?", "12.05 USD", "0.250", "12.50 USD in 12 months", "save", "orders every 19 days", "churn risk reaches 0.80 at 1998-07-05"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not told:\n%s", want, out)
+		}
+	}
+	if out, _, code = lull(t, "customer", "a/b ?", "--api", api.URL, "--json"); code != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("--json: exit code %d, %s", code, out)
+	}
+	if _, errs, code = lull(t, "customer", "nobody", "--api", api.URL); code != exitError || !strings.Contains(errs, `customer "nobody" is not known`) {
+		t.Errorf("an unknown customer: exit code %d, %s", code, errs)
+	}
+}
+
+// A command line that is wrong is told from one that failed.
+func TestExitCodes(t *testing.T) {
+	for line, want := range map[string]int{
+		"version":                      0,
+		"demo --kill -1":               exitUsage,
+		"demo --kill":                  exitUsage,
+		"nonsense":                     exitUsage,
+		"topics nonsense":              exitUsage,
+		"customer":                     exitUsage,
+		"run":                          exitUsage,
+		"run --input-topic shop":       exitUsage, // no instance
+		"run --clock-mode sundial":     exitUsage,
+		"produce":                      exitUsage,
+		"produce --topic shop":         exitUsage,
+		"produce --topic t --csv f":    exitUsage, // no --map
+		"models put no-such-file.yaml": exitError,
+	} {
+		if _, errs, code := lull(t, strings.Fields(line)...); code != want || code != 0 && errs == "" {
+			t.Errorf("lull %s: exit code %d, want %d: %s", line, code, want, errs)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// asLull is the environment variable by which the test binary becomes lull itself, for tests that need it as a process.
+const asLull = "RUN_AS_LULL"
+
+// testBrokers are those of a real Kafka, "" for none. The variable is none of lull's settings, which would refuse it.
+var testBrokers = os.Getenv("LULL_TEST_BROKERS")
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLull) != "" {
+		main()
+		return
+	}
+	// Processes that tests start are lull.
+	if err := errors.Join(os.Setenv(asLull, "1"), os.Unsetenv("LULL_TEST_BROKERS")); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
