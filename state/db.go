@@ -68,13 +68,13 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	switch {
 	case o.Dir == "":
-		return errors.New("Dir is empty: the store needs a directory")
+		return errors.New("no directory for the store: Dir is empty")
 	case o.CacheBytes < 1<<20:
-		return fmt.Errorf("CacheBytes is %d: at least 1 MiB", o.CacheBytes)
+		return fmt.Errorf("field CacheBytes is %d: at least 1 MiB", o.CacheBytes)
 	case o.DirtyBytesMax < 1:
-		return fmt.Errorf("DirtyBytesMax is %d: at least 1", o.DirtyBytesMax)
+		return fmt.Errorf("field DirtyBytesMax is %d: at least 1", o.DirtyBytesMax)
 	case o.OpenFilesMax < 100:
-		return fmt.Errorf("OpenFilesMax is %d: at least 100", o.OpenFilesMax)
+		return fmt.Errorf("field OpenFilesMax is %d: at least 100", o.OpenFilesMax)
 	}
 	return nil
 }

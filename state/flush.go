@@ -91,19 +91,19 @@ func (f *flush) writes(n int32, index Index) iter.Seq2[[]byte, []byte] {
 		if !yield(key, f.mark.encode()) {
 			return
 		}
-		for _, class := range []struct {
-			class   class
-			records []record
-		}{
-			{classData, f.layer.sorted()},
-			{classIndex, index.entries([]*layer{f.layer}, f.deadBelow, nil)},
-		} {
-			key = appendKey(key[:0], n, class.class, nil)
-			for _, r := range class.records {
-				key = append(key[:prefixBytes], r.key...)
-				if !yield(key, r.value) {
-					return
-				}
+		key = appendKey(key[:0], n, classData, nil)
+		for _, r := range f.layer.sorted() {
+			key = append(key[:prefixBytes], r.key...)
+			if !yield(key, r.value) {
+				return
+			}
+		}
+		key = appendKey(key[:0], n, classIndex, nil)
+		entries := index.entries([]*layer{f.layer}, f.deadBelow, nil)
+		for entry, value, ok := entries.next(); ok; entry, value, ok = entries.next() {
+			key = append(key[:prefixBytes], entry...)
+			if !yield(key, value) {
+				return
 			}
 		}
 	}

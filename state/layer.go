@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 )
@@ -72,34 +73,114 @@ func newest(layers []*layer, lo, hi []byte) []record {
 // is a pure function, called from several goroutines at once, and keeps none of its arguments.
 type Index func(dst, key, value []byte) (entry []byte, ok bool)
 
-// entries returns the index entries of the layers' records with from <= entry < to, in order and without doubles, as records without value.
-// A nil to is no bound. Records that a newer layer hides have theirs too.
-func (index Index) entries(layers []*layer, from, to []byte) []record {
+// entries returns the index entries of the layers' records with from <= entry < to. A nil to is no bound. Records that a newer layer hides have
+// theirs too.
+func (index Index) entries(layers []*layer, from, to []byte) *entryHeap {
+	h := &entryHeap{}
 	if index == nil {
-		return nil
+		return h
 	}
-	var found []record
-	var key, entry []byte
+	var key []byte
 	for _, l := range layers {
 		for k, v := range l.records {
 			if v == nil {
 				continue
 			}
 			key = append(key[:0], k...)
+			start := len(h.arena)
 			var ok bool
-			entry, ok = index(entry[:0], key, v)
-			if ok && bytes.Compare(entry, from) >= 0 && (to == nil || bytes.Compare(entry, to) < 0) {
-				found = append(found, record{key: string(entry), value: []byte{}})
+			h.arena, ok = index(h.arena, key, v)
+			if entry := h.arena[start:]; ok && bytes.Compare(entry, from) >= 0 && (to == nil || bytes.Compare(entry, to) < 0) {
+				h.entries = append(h.entries, entryRef{head: head(entry), start: start, end: len(h.arena)})
+			} else {
+				h.arena = h.arena[:start]
 			}
 		}
 	}
-	slices.SortFunc(found, compareKeys)
-	return slices.CompactFunc(found, func(a, b record) bool { return a.key == b.key })
+	for i := len(h.entries)/2 - 1; i >= 0; i-- {
+		h.down(i)
+	}
+	return h
 }
 
-// mergeScan yields the records of memory and, where memory has none of that key, those of the backing with lo <= key < hi, in key order. All
-// keys of the backing between lo and hi share a prefix; memory's keys and those it yields are without it.
-func mergeScan(b Backing, lo, hi []byte, memory []record, yield func(key, value []byte) bool) error {
+// entryHeap hands out index entries in order: who asks for the soonest few of many does not pay for sorting them all.
+type entryHeap struct {
+	arena   []byte // the entries' bytes
+	entries []entryRef
+	last    []byte // the entry handed out last
+}
+
+// entryRef is the entry arena[start:end]. head is its beginning as a number: deadlines mostly differ there, without a look into the arena.
+type entryRef struct {
+	head       uint64
+	start, end int
+}
+
+// head returns the first eight bytes as a number that sorts like them.
+func head(entry []byte) uint64 {
+	var first [8]byte
+	copy(first[:], entry)
+	return binary.BigEndian.Uint64(first[:])
+}
+
+// next returns the least entry that is left, without value; ok is false if there is none. Doubles are handed out once.
+func (h *entryHeap) next() (entry, value []byte, ok bool) {
+	for len(h.entries) > 0 {
+		least := h.entries[0]
+		n := len(h.entries) - 1
+		h.entries[0] = h.entries[n]
+		h.entries = h.entries[:n]
+		h.down(0)
+		entry := h.arena[least.start:least.end:least.end]
+		if h.last == nil || !bytes.Equal(entry, h.last) {
+			h.last = entry
+			return entry, []byte{}, true
+		}
+	}
+	return nil, nil, false
+}
+
+// down moves the entry at i to its place among those below it.
+func (h *entryHeap) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(h.entries) {
+			return
+		}
+		if child+1 < len(h.entries) && h.less(child+1, child) {
+			child++
+		}
+		if !h.less(child, i) {
+			return
+		}
+		h.entries[i], h.entries[child] = h.entries[child], h.entries[i]
+		i = child
+	}
+}
+
+func (h *entryHeap) less(i, j int) bool {
+	a, b := h.entries[i], h.entries[j]
+	if a.head != b.head {
+		return a.head < b.head
+	}
+	return bytes.Compare(h.arena[a.start:a.end], h.arena[b.start:b.end]) < 0
+}
+
+// queue hands out records in order, as entryHeap does entries.
+type queue []record
+
+func (q *queue) next() (key, value []byte, ok bool) {
+	if len(*q) == 0 {
+		return nil, nil, false
+	}
+	first := (*q)[0]
+	*q = (*q)[1:]
+	return []byte(first.key), first.value, true
+}
+
+// mergeScan yields the records that next hands out and, where it has none of that key, those of the backing with lo <= key < hi, in key
+// order. All keys of the backing between lo and hi share a prefix; the keys of next and those it yields are without it.
+func mergeScan(b Backing, lo, hi []byte, next func() (key, value []byte, ok bool), yield func(key, value []byte) bool) error {
 	if (Span{lo, hi}).Empty() {
 		return nil
 	}
@@ -108,28 +189,27 @@ func mergeScan(b Backing, lo, hi []byte, memory []record, yield func(key, value 
 		stopped = value != nil && !yield(key, value)
 		return !stopped
 	}
+	memoryKey, memoryValue, more := next()
 	err := b.Scan(lo, hi, func(key, value []byte) bool {
 		key = key[prefixBytes:]
-		for len(memory) > 0 && memory[0].key < string(key) {
-			next := memory[0]
-			memory = memory[1:]
-			if !emit([]byte(next.key), next.value) {
+		for more && bytes.Compare(memoryKey, key) < 0 {
+			if !emit(memoryKey, memoryValue) {
 				return false
 			}
+			memoryKey, memoryValue, more = next()
 		}
-		if len(memory) > 0 && memory[0].key == string(key) {
-			value = memory[0].value
-			memory = memory[1:]
+		if more && bytes.Equal(memoryKey, key) {
+			value = memoryValue
+			memoryKey, memoryValue, more = next()
 		}
 		return emit(key, value)
 	})
 	if err != nil {
 		return err
 	}
-	for !stopped && len(memory) > 0 {
-		next := memory[0]
-		memory = memory[1:]
-		emit([]byte(next.key), next.value)
+	for more && !stopped {
+		emit(memoryKey, memoryValue)
+		memoryKey, memoryValue, more = next()
 	}
 	return nil
 }

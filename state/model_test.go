@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 )
 
@@ -60,7 +59,7 @@ func newModelPartition() *modelPartition {
 
 // machine runs a store and the model of its partitions side by side.
 type machine struct {
-	fs    *vfs.MemFS
+	fs    crashFS
 	db    *DB
 	parts []*Partition
 	model []*modelPartition
@@ -235,10 +234,8 @@ func (m *machine) reopen(t *rapid.T) {
 // crash goes on from what a disk would hold if the machine lost power now, flushes in the background included.
 func (m *machine) crash(t *rapid.T) {
 	seed := rapid.Uint64().Draw(t, "seed")
-	clone := m.fs.CrashClone(vfs.CrashCloneCfg{
-		UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "unsynced"),
-		RNG:                 rand.New(rand.NewPCG(seed, seed)),
-	})
+	unsynced := rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "unsynced")
+	clone := m.fs.crash(unsynced, rand.New(rand.NewPCG(seed, seed)))
 	must(t, m.db.Close())
 	m.fs = clone
 	m.open(t)
@@ -382,7 +379,7 @@ func (m *machine) check(t *rapid.T) {
 // the store holds exactly a flushed state with its position, from which the changelog leads to the committed state.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{fs: vfs.NewCrashableMem()}
+		m := &machine{fs: newCrashFS()}
 		for range modelPartitions {
 			m.model = append(m.model, newModelPartition())
 		}

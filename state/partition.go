@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"lull/internal/invariants"
 )
 
 // ErrClosed is the error of using a partition that was released or closed, or whose store was.
@@ -177,7 +179,8 @@ func (p *Partition) Scan(lo, hi []byte, yield func(key, value []byte) bool) erro
 	if hi != nil {
 		end = makeKey(p.n, classData, hi)
 	}
-	return mergeScan(p.backing, makeKey(p.n, classData, lo), end, newest(p.layers(), lo, hi), yield)
+	memory := queue(newest(p.layers(), lo, hi))
+	return mergeScan(p.backing, makeKey(p.n, classData, lo), end, memory.next, yield)
 }
 
 // ScanIndex yields the index entries with from <= entry < to, in order and without doubles, until yield returns false. A nil to is no bound.
@@ -195,8 +198,8 @@ func (p *Partition) ScanIndex(from, to []byte, yield func(entry []byte) bool) er
 	if to != nil {
 		end = makeKey(p.n, classIndex, to)
 	}
-	entries := p.index.entries(p.layers(), from, to)
-	return mergeScan(p.backing, makeKey(p.n, classIndex, from), end, entries, func(entry, _ []byte) bool { return yield(entry) })
+	memory := p.index.entries(p.layers(), from, to)
+	return mergeScan(p.backing, makeKey(p.n, classIndex, from), end, memory.next, func(entry, _ []byte) bool { return yield(entry) })
 }
 
 // layers returns the layers in memory, the newest first.
@@ -263,12 +266,10 @@ func (p *Partition) Restore(key, value []byte, next int64) error {
 	return nil
 }
 
-// checkPosition panics if the position would move back. The caller would have taken one offset for another: a state that is saved under it
-// could no longer be trusted, while a process that dies loses nothing.
+// checkPosition asserts that the position does not move back. If it does the caller took one offset for another; where assertions only count,
+// the lower offset is believed, as replaying too much changes nothing.
 func (p *Partition) checkPosition(position int64) {
-	if position < p.committed.position {
-		panic(fmt.Sprintf("state: the position of partition %d would move back from %d to %d", p.n, p.committed.position, position))
-	}
+	invariants.Assert(position >= p.committed.position, "the position of partition %d moves back from %d to %d", p.n, p.committed.position, position)
 }
 
 // Position returns the next changelog offset that the backing's state stands for, and that the committed state stands for. Either may be

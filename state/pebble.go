@@ -6,11 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -21,13 +24,18 @@ import (
 
 // The names in a store's directory.
 const (
-	pebbleDir = "pebble" // Pebble's own
-	tablesDir = "tables" // where a flush builds its table before Pebble takes it over; what a crash leaves there is removed
+	lockFile  = "state.lock" // held by the process that has the store open
+	pebbleDir = "pebble"     // Pebble's own
+	tablesDir = "tables"     // where a flush builds its table before Pebble takes it over; what a crash leaves there is removed
 )
 
 // l0SublevelsMax is the number of overlapping generations of tables at which a flush waits for compactions: reads look into each. Pebble's
-// own limit, at which writes stop, holds for its memtables only. A hundred would still work; 20 keeps a read that misses below 10 µs.
+// own limit, at which writes stop, holds for its memtables only. Bloom filters spare
+// a read all but one or two of them, scans none.
 const l0SublevelsMax = 20
+
+// compactionPoll is how often a flush that waits for compactions looks.
+const compactionPoll = 10 * time.Millisecond
 
 // diskWrites is the category under which Pebble's file systems count our writes.
 const diskWrites = vfs.DiskWriteCategory("lull-flush")
@@ -41,28 +49,27 @@ type pebbleStore struct {
 	fs      vfs.FS
 	db      *pebble.DB
 	tables  sstable.WriterOptions
-	lock    *pebble.Lock
+	lock    io.Closer
 	cache   *pebble.Cache
 	writing sync.Mutex // one table is built at a time: flushes share the disk, and the file's name
 
-	compacted        chan error // the outcome of a compaction that ended since the last look; capacity 1
 	backgroundErrors atomic.Int64
 	corruptTables    atomic.Int64
 }
 
 // openPebble opens or makes the store in o.Dir.
 func openPebble(o *Options) (_ *pebbleStore, err error) {
-	s := &pebbleStore{dir: o.Dir, fs: o.FS, compacted: make(chan error, 1)}
-	if err := s.makeDirs(); err != nil {
+	s := &pebbleStore{dir: o.Dir, fs: orderedFS{o.FS}}
+	if err := s.lockDir(); err != nil {
 		return nil, err
 	}
-	if s.lock, err = pebble.LockDirectory(s.fs.PathJoin(s.dir, pebbleDir), s.fs); err != nil {
-		return nil, fmt.Errorf("locking it (does another process use it?): %w", err)
+	if err := errors.Join(s.fs.RemoveAll(s.path(tablesDir)), s.makeDir(s.path(tablesDir)), s.makeDir(s.path(pebbleDir))); err != nil {
+		return nil, errors.Join(err, s.lock.Close())
 	}
 	s.cache = pebble.NewCache(o.CacheBytes)
 	options := s.options(o)
 	options.EnsureDefaults()
-	if s.db, err = pebble.Open(s.fs.PathJoin(s.dir, pebbleDir), options); err != nil {
+	if s.db, err = pebble.Open(s.path(pebbleDir), options); err != nil {
 		s.cache.Unref()
 		return nil, errors.Join(openError(err), s.lock.Close())
 	}
@@ -72,6 +79,9 @@ func openPebble(o *Options) (_ *pebbleStore, err error) {
 	}
 	return s, nil
 }
+
+// path returns the path of a name in the store's directory.
+func (s *pebbleStore) path(name string) string { return s.fs.PathJoin(s.dir, name) }
 
 // openError gives Pebble's error on opening its kind.
 func openError(err error) error {
@@ -89,8 +99,8 @@ func storeError(err error) error {
 	return err
 }
 
-// makeDirs makes the store's directories if they are not there, and removes what an interrupted flush has left.
-func (s *pebbleStore) makeDirs() error {
+// lockDir makes the store's directory if it is not there, and locks it if it is nobody else's.
+func (s *pebbleStore) lockDir() error {
 	if err := s.makeDir(s.dir); err != nil {
 		return err
 	}
@@ -98,19 +108,15 @@ func (s *pebbleStore) makeDirs() error {
 	if err != nil {
 		return err
 	}
+	ours := func(name string) bool { return slices.Contains([]string{lockFile, pebbleDir, tablesDir}, name) }
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" }) // of a freshly mounted volume
-	if len(names) > 0 && !slices.Contains(names, pebbleDir) {
+	if len(names) > 0 && !slices.ContainsFunc(names, ours) {
 		return fmt.Errorf("%w: the directory holds %q", ErrForeign, names[0])
 	}
-	// Pebble's directory first: by it the next opening knows the directory as ours.
-	if err := s.makeDir(s.fs.PathJoin(s.dir, pebbleDir)); err != nil {
-		return err
+	if s.lock, err = s.fs.Lock(s.path(lockFile)); err != nil {
+		return fmt.Errorf("locking it (does another process use it?): %w", err)
 	}
-	tables := s.fs.PathJoin(s.dir, tablesDir)
-	if err := s.fs.RemoveAll(tables); err != nil {
-		return err
-	}
-	return s.makeDir(tables)
+	return nil
 }
 
 // makeDir makes a directory and its parents, unless they are there, such that a crash does not lose them with all that is in them.
@@ -125,14 +131,31 @@ func (s *pebbleStore) makeDir(dir string) error {
 	if err := s.fs.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := s.syncDir(parent); err != nil {
+	if err := syncDir(s.fs, parent); err != nil {
 		return fmt.Errorf("syncing directory %s: %w", parent, err)
 	}
 	return nil
 }
 
-func (s *pebbleStore) syncDir(dir string) error {
-	f, err := s.fs.OpenDir(dir)
+// orderedFS is the file system that Pebble gets. Pebble makes a manifest and then the marker file that names it, and syncs the directory once,
+// after both. A file system may keep the marker and not the manifest when power fails in between (POSIX allows it, though ext4 and xfs keep the
+// order), and the store would not open again. So a marker is made only when what was made before it is safe.
+type orderedFS struct{ vfs.FS }
+
+func (f orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		if err := syncDir(f.FS, f.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return f.FS.Create(name, category)
+}
+
+// Unwrap implements vfs.FS.
+func (f orderedFS) Unwrap() vfs.FS { return f.FS }
+
+func syncDir(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -143,7 +166,6 @@ func (s *pebbleStore) syncDir(dir string) error {
 func (s *pebbleStore) options(o *Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:    s.fs,
-		Lock:  s.lock,
 		Cache: s.cache, // one for all partitions: the hot ones take what they need
 		// Fixed for a store's life; the names are written into every table.
 		Comparer: pebble.DefaultComparer,
@@ -166,12 +188,6 @@ func (s *pebbleStore) options(o *Options) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(error) { s.backgroundErrors.Add(1) },
 			DataCorruption:  func(pebble.DataCorruptionInfo) { s.corruptTables.Add(1) }, // the reader has the error
-			CompactionEnd: func(info pebble.CompactionInfo) {
-				select {
-				case s.compacted <- info.Err:
-				default:
-				}
-			},
 		},
 	}
 	p.Experimental.DisableIngestAsFlushable = func() bool { return true } // it would need the log
@@ -202,8 +218,12 @@ func (s *pebbleStore) checkFormat() error {
 		return err
 	}
 	if !ok {
-		if key, _, err := s.next(nil); err != nil || key != nil {
-			return errors.Join(err, fmt.Errorf("%w: Pebble store without our format key", ErrForeign))
+		key, _, err := s.next(nil)
+		if err != nil {
+			return err
+		}
+		if key != nil {
+			return fmt.Errorf("%w: a Pebble store without our format key", ErrForeign)
 		}
 		return s.Write(Span{}, func(yield func(key, value []byte) bool) {
 			yield(formatKey, append([]byte(formatMagic), FormatVersion))
@@ -281,9 +301,7 @@ func partitionOf(key []byte) (n int32, ok bool) {
 func (s *pebbleStore) Write(drop Span, writes iter.Seq2[[]byte, []byte]) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if err := s.awaitCompactions(); err != nil {
-		return err
-	}
+	s.awaitCompactions()
 	path := s.fs.PathJoin(s.dir, tablesDir, "flush.sst")
 	if err := s.build(path, drop, writes); err != nil {
 		return errors.Join(fmt.Errorf("building table %s: %w", path, err), s.removeTable(path))
@@ -326,14 +344,17 @@ func (s *pebbleStore) removeTable(path string) error {
 	return nil
 }
 
-// awaitCompactions waits while there are too many sublevels in L0. A compaction that fails meanwhile, on a full disk say, ends the wait.
-func (s *pebbleStore) awaitCompactions() error {
-	for s.db.Metrics().Levels[0].Sublevels > l0SublevelsMax {
-		if err := <-s.compacted; err != nil {
-			return fmt.Errorf("waiting for compactions: %w", storeError(err))
+// awaitCompactions waits while there are too many sublevels in L0 and a compaction is at work on them. When none is, after a failure, Pebble
+// leaves the tables that it could not compact alone for 30 s; waiting on would only add a standstill to it.
+func (s *pebbleStore) awaitCompactions() {
+	tick := time.Tick(compactionPoll)
+	for {
+		m := s.db.Metrics()
+		if m.Levels[0].Sublevels <= l0SublevelsMax || m.Compact.NumInProgress == 0 {
+			return
 		}
+		<-tick
 	}
-	return nil
 }
 
 // drop removes a span of keys by leaving them out of the store's list of tables: no tombstone, nothing to compact.

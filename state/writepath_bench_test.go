@@ -17,11 +17,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+const writePathValueBytes = 200
+
 // BenchmarkWritePath is the measurement behind docs/adr/0003-pebble-wal.md: one iteration is one flush of sorted, scattered keys into a store
 // that holds a million of them, in each of the ways by which Pebble can take it. Every way ends with the flush as safe against kill -9 as it
 // can be. Besides the time of a flush it reports CPU time of the whole process (compactions included) and bytes written to disk per byte flushed.
 func BenchmarkWritePath(b *testing.B) {
-	const keys, valueBytes = 1_000_000, 200
+	const keys = 1_000_000
 	paths := []struct {
 		name  string
 		noWAL bool
@@ -46,8 +48,8 @@ func BenchmarkWritePath(b *testing.B) {
 				b.Fatal(err)
 			}
 			w := sstable.NewWriter(objstorageprovider.NewFileWritable(f), o.MakeWriterOptions(0, d.TableFormat()))
-			for _, k := range keys {
-				if err := w.Set(k, value); err != nil {
+			for i, k := range keys {
+				if err := w.Set(k, piece(value, i)); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -76,8 +78,8 @@ func BenchmarkWritePath(b *testing.B) {
 					b.Fatal(err)
 				}
 				r := rand.New(rand.NewPCG(1, 1))
-				value := make([]byte, valueBytes)
-				for i := range value { // half random, as varints and hashes are
+				value := make([]byte, 64<<10) // values are pieces of it, so that they compress by half and not to nothing
+				for i := range value {
 					value[i] = byte(r.IntN(256)) * byte(i&1)
 				}
 				all := make([][]byte, keys)
@@ -86,7 +88,7 @@ func BenchmarkWritePath(b *testing.B) {
 				}
 				slices.SortFunc(all, func(a, b []byte) int { return slices.Compare(a, b) })
 				p.write(b, d, o, dir, all, value)
-				n := flushBytes / (valueBytes + len(all[0]))
+				n := flushBytes / (writePathValueBytes + len(all[0]))
 				before := d.Metrics()
 				written, wal, cpu := before.Total(), before.WAL.BytesWritten, processCPU()
 				flushed := 0
@@ -104,7 +106,7 @@ func BenchmarkWritePath(b *testing.B) {
 				total := m.Total()
 				b.ReportMetric(float64(processCPU()-cpu)/float64(flushed), "cpu-ns/key")
 				b.ReportMetric(float64(total.TableBytesFlushed+total.TableBytesCompacted+total.TableBytesIngested-written.TableBytesFlushed-
-					written.TableBytesCompacted-written.TableBytesIngested+m.WAL.BytesWritten-wal)/float64(flushed*(valueBytes+len(all[0]))), "bytes/byte")
+					written.TableBytesCompacted-written.TableBytesIngested+m.WAL.BytesWritten-wal)/float64(flushed*(writePathValueBytes+len(all[0]))), "bytes/byte")
 				if err := d.Close(); err != nil {
 					b.Fatal(err)
 				}
@@ -115,8 +117,8 @@ func BenchmarkWritePath(b *testing.B) {
 
 func applyBatch(b *testing.B, d *pebble.DB, keys [][]byte, value []byte) {
 	batch := d.NewBatch()
-	for _, k := range keys {
-		if err := batch.Set(k, value, nil); err != nil {
+	for i, k := range keys {
+		if err := batch.Set(k, piece(value, i), nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -133,6 +135,12 @@ type quiet struct{}
 func (quiet) Infof(string, ...any)      {}
 func (quiet) Errorf(string, ...any)     {}
 func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// piece returns the i-th value of writePathValueBytes bytes.
+func piece(from []byte, i int) []byte {
+	i = i * 7919 % (len(from) - writePathValueBytes)
+	return from[i : i+writePathValueBytes]
+}
 
 func processCPU() time.Duration {
 	var u syscall.Rusage

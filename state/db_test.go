@@ -1,0 +1,362 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+func openStore(t *testing.T, fs vfs.FS) *DB {
+	t.Helper()
+	d, err := Open(Options{Dir: "store", FS: fs, Index: testIndex})
+	must(t, err)
+	return d
+}
+
+func partition(t *testing.T, d *DB, n int32) *Partition {
+	t.Helper()
+	p, err := d.Partition(n)
+	must(t, err)
+	return p
+}
+
+// The store tells what it has of which partition; a partition that comes back within its time goes on where it was, one that was dropped is new,
+// and its neighbours have lost nothing.
+func TestReleaseAndDrop(t *testing.T) {
+	fs := newCrashFS()
+	d := openStore(t, fs)
+	for _, n := range []int32{7, 0, 1<<31 - 1, 6} {
+		p := partition(t, d, n)
+		commit(t, p, int64(n)+100, fmt.Sprintf("key=%d", n))
+		p.MarkAtEnd(1_000_000 + int64(n))
+		if n%2 == 0 {
+			must(t, p.Flush())
+		} else {
+			must(t, p.Release(2_000_000))
+		}
+	}
+	list := func() []PartitionInfo {
+		infos, err := d.Partitions()
+		must(t, err)
+		return infos
+	}
+	expect(t, "partitions", list(), []PartitionInfo{
+		{0, 100, 1_000_000, 0}, {6, 106, 1_000_006, 0}, {7, 107, 1_000_007, 2_000_000}, {1<<31 - 1, 1<<31 + 99, 1_000_000 + 1<<31 - 1, 2_000_000},
+	})
+
+	// Taken back: released no more, even if the process is killed before the partition's first flush.
+	p := partition(t, d, 7)
+	fs = fs.crash(0, nil)
+	expect(t, "records of 7", records(t, p, nil, nil), []string{"key=7"})
+	expect(t, "end of 7", p.AtEnd(), 1_000_007)
+	must(t, d.Close())
+	d = openStore(t, fs)
+	expect(t, "7 after a kill", list()[2], PartitionInfo{7, 107, 1_000_007, 0})
+
+	must(t, d.Drop(1<<31-1))
+	must(t, d.Drop(6))
+	must(t, d.Drop(6)) // what is not there can be dropped
+	expect(t, "partitions after dropping", list(), []PartitionInfo{{0, 100, 1_000_000, 0}, {7, 107, 1_000_007, 0}})
+	fs = fs.crash(0, nil)
+	must(t, d.Close())
+	d = openStore(t, fs)
+	expect(t, "partitions after dropping and a kill", list(), []PartitionInfo{{0, 100, 1_000_000, 0}, {7, 107, 1_000_007, 0}})
+	p = partition(t, d, 6)
+	flushed, committed := p.Position()
+	expect(t, "positions of 6", []int64{flushed, committed}, []int64{NoPosition, NoPosition})
+	expect(t, "records of 6", records(t, p, nil, nil), []string(nil))
+	expect(t, "records of 7", records(t, partition(t, d, 7), nil, nil), []string{"key=7"})
+	must(t, d.Close())
+}
+
+// A lost partition is released as it is on disk.
+func TestReleaseAfterLoss(t *testing.T) {
+	d := openStore(t, vfs.NewMem())
+	p := partition(t, d, 4)
+	commit(t, p, 10, "a=1")
+	must(t, p.Flush())
+	commit(t, p, 20, "a=2")
+	p.Discard()
+	must(t, p.Release(99))
+	infos, err := d.Partitions()
+	must(t, err)
+	expect(t, "partitions", infos, []PartitionInfo{{Partition: 4, Position: 10, ReleasedMs: 99}})
+	expect(t, "records", records(t, partition(t, d, 4), nil, nil), []string{"a=1"})
+	must(t, d.Close())
+}
+
+// A partition is in use once, and what is in use is not dropped.
+func TestPartitionInUse(t *testing.T) {
+	d := openStore(t, vfs.NewMem())
+	p := partition(t, d, 4)
+	if _, err := d.Partition(4); err == nil || !strings.Contains(err.Error(), "partition 4") {
+		t.Errorf("opening it twice: %v", err)
+	}
+	if err := d.Drop(4); err == nil || !strings.Contains(err.Error(), "partition 4") {
+		t.Errorf("dropping it while it is open: %v", err)
+	}
+	if _, err := d.Partition(-1); err == nil || !strings.Contains(err.Error(), "partition -1") {
+		t.Errorf("opening -1: %v", err)
+	}
+	p.Close()
+	must(t, d.Drop(4))
+	must(t, d.Close())
+	must(t, d.Close())
+	_, partitionErr := d.Partition(4)
+	_, listErr := d.Partitions()
+	for name, err := range map[string]error{"Partition": partitionErr, "Partitions": listErr, "Drop": d.Drop(4)} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s on a closed store: %v", name, err)
+		}
+	}
+	expect(t, "metrics of a closed store", d.Metrics(), Metrics{})
+}
+
+// Closing loses what is not flushed, and nothing else.
+func TestCloseIsNoFlush(t *testing.T) {
+	fs := vfs.NewMem()
+	d := openStore(t, fs)
+	p := partition(t, d, 1)
+	commit(t, p, 1, "a=1")
+	must(t, p.StartFlush())
+	commit(t, p, 2, "a=2")
+	must(t, d.Close())
+	d = openStore(t, fs)
+	expect(t, "records", records(t, partition(t, d, 1), nil, nil), []string{"a=1"})
+	expect(t, "dirty bytes", d.DirtyBytes(), 0)
+	must(t, d.Close())
+}
+
+// Who opens a directory that is not a store of ours, or not one that can be trusted, is told which and why.
+func TestOpenRefuses(t *testing.T) {
+	write := func(t *testing.T, fs vfs.FS, path, content string) {
+		f, err := fs.Create(path, diskWrites)
+		must(t, err)
+		_, err = f.Write([]byte(content))
+		must(t, errors.Join(err, f.Close()))
+	}
+	pebbleOf := func(t *testing.T, fs vfs.FS, change func(*pebble.DB)) {
+		must(t, fs.MkdirAll("store/pebble", 0o755))
+		db, err := pebble.Open("store/pebble", &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatTableFormatV6, Logger: silence{}})
+		must(t, err)
+		change(db)
+		must(t, db.Close())
+	}
+	files := func(t *testing.T, fs vfs.FS, ending string, do func(path string)) {
+		names, err := fs.List("store/pebble")
+		must(t, err)
+		found := false
+		for _, name := range names {
+			if strings.HasPrefix(name, ending) || strings.HasSuffix(name, ending) {
+				found = true
+				do("store/pebble/" + name)
+			}
+		}
+		if !found {
+			t.Fatalf("no file %q in %q", ending, names)
+		}
+	}
+	for _, refused := range []struct {
+		name string
+		kind error
+		make func(t *testing.T, fs vfs.FS)
+	}{
+		{"other files", ErrForeign, func(t *testing.T, fs vfs.FS) {
+			must(t, fs.MkdirAll("store", 0o755))
+			write(t, fs, "store/holiday.jpg", "sun")
+		}},
+		{"Pebble of another program", ErrForeign, func(t *testing.T, fs vfs.FS) {
+			pebbleOf(t, fs, func(db *pebble.DB) { must(t, db.Set([]byte("their key"), []byte("their value"), pebble.Sync)) })
+		}},
+		{"our key with another value", ErrForeign, func(t *testing.T, fs vfs.FS) {
+			pebbleOf(t, fs, func(db *pebble.DB) { must(t, db.Set(formatKey, []byte("something else"), pebble.Sync)) })
+		}},
+		{"a newer format", ErrFormat, func(t *testing.T, fs vfs.FS) {
+			pebbleOf(t, fs, func(db *pebble.DB) {
+				must(t, db.Set(formatKey, append([]byte(formatMagic), FormatVersion+1), pebble.Sync))
+			})
+		}},
+		{"a damaged table", ErrCorrupt, func(t *testing.T, fs vfs.FS) {
+			files(t, fs, ".sst", func(path string) { overwrite(t, fs, path, 0, 20) })
+		}},
+		{"a lost table", ErrCorrupt, func(t *testing.T, fs vfs.FS) {
+			files(t, fs, ".sst", func(path string) { must(t, fs.Remove(path)) })
+		}},
+		{"a damaged manifest", ErrCorrupt, func(t *testing.T, fs vfs.FS) {
+			files(t, fs, "MANIFEST", func(path string) { overwrite(t, fs, path, 0, 20) })
+		}},
+	} {
+		t.Run(refused.name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			if errors.Is(refused.kind, ErrCorrupt) {
+				d := openStore(t, fs)
+				commit(t, partition(t, d, 0), 1, "a=1")
+				must(t, d.Close())
+			}
+			refused.make(t, fs)
+			d, err := Open(Options{Dir: "store", FS: fs})
+			if !errors.Is(err, refused.kind) || !strings.Contains(err.Error(), "state store in store: ") {
+				t.Errorf("Open: %v, want %v and the directory", err, refused.kind)
+			}
+			if err == nil {
+				must(t, d.Close())
+			}
+		})
+	}
+}
+
+// overwrite damages a file of a MemFS in place, from one byte up to another.
+func overwrite(t *testing.T, fs vfs.FS, path string, from, to int) {
+	t.Helper()
+	f, err := fs.Open(path)
+	must(t, err)
+	content, err := io.ReadAll(f)
+	must(t, errors.Join(err, f.Close()))
+	for i := from; i < min(to, len(content)); i++ {
+		content[i] ^= 0x55
+	}
+	f, err = fs.Create(path, diskWrites)
+	must(t, err)
+	_, err = f.Write(content)
+	must(t, errors.Join(err, f.Close()))
+}
+
+// Damage below the records is noticed when they are read, and names the store.
+func TestReadCorrupt(t *testing.T) {
+	fs := vfs.NewMem()
+	d := openStore(t, fs)
+	p := partition(t, d, 0)
+	for i := range int64(1000) {
+		must(t, p.Restore([]byte(strconv.FormatInt(i, 36)), []byte(strings.Repeat(strconv.FormatInt(i*7919, 3), 9)), i+1))
+	}
+	must(t, p.Flush())
+	must(t, d.Close())
+	names, err := fs.List("store/pebble")
+	must(t, err)
+	largest, size := "", int64(0)
+	for _, name := range names {
+		if info, err := fs.Stat("store/pebble/" + name); err == nil && strings.HasSuffix(name, ".sst") && info.Size() > size {
+			largest, size = "store/pebble/"+name, info.Size()
+		}
+	}
+	overwrite(t, fs, largest, int(size)/3, int(size)/3+40)
+
+	d = openStore(t, fs)
+	p = partition(t, d, 0)
+	var corrupt int
+	for i := range int64(1000) {
+		if _, _, err := p.Get([]byte(strconv.FormatInt(i, 36))); errors.Is(err, ErrCorrupt) && strings.Contains(err.Error(), "state store in store") {
+			corrupt++
+		} else if err != nil {
+			t.Fatalf("Get: %v", err)
+		}
+	}
+	if corrupt == 0 || corrupt == 1000 {
+		t.Errorf("%d of 1000 records are corrupt: expected some, in one block", corrupt)
+	}
+	if err := p.Scan(nil, nil, func(_, _ []byte) bool { return true }); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Scan: %v", err)
+	}
+	must(t, d.Close())
+}
+
+// A second process is kept out.
+func TestOpenTwice(t *testing.T) {
+	dir := t.TempDir()
+	d, err := Open(Options{Dir: dir})
+	must(t, err)
+	if second, err := Open(Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("opening a store that is open: %v, %v", second, err)
+	}
+	must(t, d.Close())
+	d, err = Open(Options{Dir: dir})
+	must(t, err)
+	must(t, d.Close())
+}
+
+// A setting that cannot be is named.
+func TestOptionsValidate(t *testing.T) {
+	for field, o := range map[string]Options{
+		"Dir": {}, "CacheBytes": {Dir: "d", CacheBytes: 1000}, "DirtyBytesMax": {Dir: "d", DirtyBytesMax: -1}, "OpenFilesMax": {Dir: "d", OpenFilesMax: 3},
+	} {
+		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// The figures move with what they count.
+func TestMetrics(t *testing.T) {
+	d := openStore(t, vfs.NewMem())
+	p := partition(t, d, 0)
+	commit(t, p, 1, "a=1")
+	expect(t, "dirty bytes", d.Metrics().DirtyBytes, 2+entryOverheadBytes)
+	before := d.Metrics()
+	must(t, p.Flush())
+	after := d.Metrics()
+	if after.DirtyBytes != 0 || after.Partitions != 1 || after.FlushedBytes <= before.FlushedBytes || after.Tables != before.Tables+1 ||
+		after.DiskBytes <= before.DiskBytes || after.ReadAmplification == 0 {
+		t.Errorf("before a flush %+v, after it %+v", before, after)
+	}
+	must(t, d.Close())
+}
+
+// Reads from other goroutines see each key only move forward, from its first committed value on, through commits, flushes and the closing of
+// the partition, which they survive.
+func TestCommittedGetConcurrently(t *testing.T) {
+	const keys, rounds, readers = 20, 300, 3
+	d := openStore(t, vfs.NewMem())
+	p := partition(t, d, 0)
+	write := func(round int) {
+		for k := range keys {
+			must(t, p.Set([]byte{byte(k)}, []byte(strconv.Itoa(round))))
+		}
+	}
+	write(0)
+	p.Commit(1)
+	var running sync.WaitGroup
+	var reads atomic.Int64
+	for range readers {
+		running.Go(func() {
+			var seen [keys]int
+			for {
+				for k := range keys {
+					value, ok, err := p.CommittedGet([]byte{byte(k)})
+					if errors.Is(err, ErrClosed) {
+						return
+					}
+					round, parseErr := strconv.Atoi(string(value))
+					if err != nil || !ok || parseErr != nil || round < seen[k] {
+						t.Errorf("key %d after %d: %q, %t, %v", k, seen[k], value, ok, err)
+						return
+					}
+					seen[k] = round
+					reads.Add(1)
+				}
+			}
+		})
+	}
+	for round := 1; round < rounds || reads.Load() < 10_000; round++ {
+		write(1_000_000 + round) // never committed
+		p.Abort()
+		write(round)
+		p.Commit(int64(round) + 1)
+		if round%7 == 0 {
+			must(t, p.StartFlush())
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	must(t, p.Flush())
+	must(t, d.Close())
+	running.Wait()
+}
