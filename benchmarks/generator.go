@@ -38,17 +38,17 @@ const (
 func (c *GeneratorConfig) Validate() error {
 	switch {
 	case c.Events < 1:
-		return fmt.Errorf("Events is %d: at least 1", c.Events)
+		return fmt.Errorf("field Events is %d: at least 1", c.Events)
 	case c.Customers < 1 || c.Customers > 100_000_000:
-		return fmt.Errorf("Customers is %d: 1 to 100,000,000", c.Customers)
+		return fmt.Errorf("field Customers is %d: 1 to 100,000,000", c.Customers)
 	case c.Events/c.Customers > eventsEachMax:
-		return fmt.Errorf("Events is %d: at most %d for each customer, or the last would lie beyond the year 2200", c.Events, eventsEachMax)
+		return fmt.Errorf("field Events is %d: at most %d for each customer, or the last would lie beyond the year 2200", c.Events, eventsEachMax)
 	case !(c.Zipf >= 0 && c.Zipf <= 4):
-		return fmt.Errorf("Zipf is %v: 0 to 4", c.Zipf)
+		return fmt.Errorf("field Zipf is %v: 0 to 4", c.Zipf)
 	case c.DisorderMs < 0 || c.DisorderMs > operators.DayMs:
-		return fmt.Errorf("DisorderMs is %d: 0 to %d (a day)", c.DisorderMs, int64(operators.DayMs))
+		return fmt.Errorf("field DisorderMs is %d: 0 to %d (a day)", c.DisorderMs, int64(operators.DayMs))
 	case c.Start < 0 || c.Start > startMax:
-		return fmt.Errorf("Start is %s: from 1970 to %s", c.Start, startMax)
+		return fmt.Errorf("field Start is %s: from 1970 to %s", c.Start, startMax)
 	}
 	return nil
 }

@@ -125,8 +125,8 @@ func (r *report) printOutputs(p *printer) {
 
 func (r *report) printInput(p *printer) {
 	g := &r.options.generator
-	p.line("Input: seed %d, %s to %s, Zipf %v, disorder %s, %.0f bytes an event with its key (in batches as the client compresses them), %d partitions.",
-		g.Seed, date(r.input.first), date(r.input.last), g.Zipf, time.Duration(g.DisorderMs)*time.Millisecond,
+	p.line("Input: seed %d, %s customers of whom %s have an event, %s to %s, Zipf %v, disorder %s, %.0f bytes an event with its key (in batches as the client compresses them), %d partitions.",
+		g.Seed, thousands(g.Customers), thousands(r.input.customers), date(r.input.first), date(r.input.last), g.Zipf, time.Duration(g.DisorderMs)*time.Millisecond,
 		float64(r.input.bytes)/float64(r.input.events), partitions)
 	var kinds []string
 	for kind, n := range r.input.kinds {

@@ -5,11 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
-	"lull/pipeline"
 	"lull/schemas"
 )
 
@@ -68,7 +66,7 @@ func TestConfigurationPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := appendSettings(nil, "", reflect.ValueOf(pipeline.Settings{}))
+	settings := settingsList
 	if len(settings) == 0 {
 		t.Fatal("no settings")
 	}
