@@ -175,7 +175,7 @@ func (b *broker) await(ctx context.Context, group string, events int, c *child) 
 
 // read calls yield for every committed record of a topic.
 func (b *broker) read(ctx context.Context, topic string, yield func(*kgo.Record)) error {
-	ends, err := b.adm.ListCommittedOffsets(ctx, topic)
+	ends, err := b.adm.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -69,10 +69,25 @@ func (c *cluster) application(partitions int32) Settings {
 	if _, err := c.adm.CreateTopic(c.t.Context(), partitions, 1, map[string]*string{"max.message.bytes": kadm.StringPtr("8000000")}, s.Input.Topic); err != nil {
 		c.t.Fatal(err)
 	}
+	c.awaitTopic(s.Input.Topic)
 	if _, err := CreateTopics(c.t.Context(), s, 0); err != nil {
 		c.t.Fatal(err)
 	}
 	return s
+}
+
+// awaitTopic waits until the brokers know a topic that has been created: Kafka answers before they do.
+func (c *cluster) awaitTopic(topic string) {
+	c.t.Helper()
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		topics, err := c.adm.ListTopics(c.t.Context(), topic)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if topics[topic].Err == nil {
+			return
+		}
+	}
 }
 
 // process is a Runner in the background.
@@ -168,10 +183,14 @@ func (c *cluster) await(s *Settings, p *process) {
 	}
 }
 
-// read returns all committed records of a topic.
+// read returns all committed records of a topic. It reads to the high watermark: right after a commit the markers may still be on their way, and the
+// last stable offset below what is committed.
 func (c *cluster) read(topic string) []*kgo.Record {
 	c.t.Helper()
-	ends, err := c.adm.ListCommittedOffsets(c.t.Context(), topic)
+	ends, err := c.adm.ListEndOffsets(c.t.Context(), topic)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (m *models) add(model *operators.Model) error {
 func followModels(ctx context.Context, s *Settings, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
 	m = &models{byRef: make(map[uint32]*operators.Model)}
 	topic := s.Topic(ModelsTopic)
-	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	ends, err := adm.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}

@@ -27,7 +27,8 @@ func readOptions() []kgo.Opt {
 	}
 }
 
-// topicSpans returns, by partition, the offsets of all that has been committed in the topic.
+// topicSpans returns, by partition, the offsets of all that is in the topic. The end is the high watermark: right after a commit the ends of
+// transactions may still be on their way, and the last stable offset below what is committed.
 func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err == nil {
@@ -39,7 +40,7 @@ func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]
 	if err != nil {
 		return nil, fmt.Errorf("asking for the start of topic %q: %w", topic, err)
 	}
-	ends, err := adm.ListCommittedOffsets(ctx, topic)
+	ends, err := adm.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}
@@ -54,7 +55,8 @@ func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]
 	return spans, nil
 }
 
-// errNothingMore says that less came than the offsets promise: what stood at the end of a compacted topic is gone, or the broker is.
+// errNothingMore says that less came than the offsets promise: what stood at the end of a compacted topic is gone, a transaction stays open, or the
+// broker is gone.
 var errNothingMore = errors.New("nothing more comes")
 
 // readSpans calls yield for all records in the spans and those that come with them, in the order of each partition, without the ends of
