@@ -90,6 +90,20 @@ func (c *cluster) awaitTopic(topic string) {
 	}
 }
 
+// awaitNoTopic waits until the brokers have forgotten a topic that has been deleted.
+func (c *cluster) awaitNoTopic(topic string) {
+	c.t.Helper()
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		topics, err := c.adm.ListTopics(c.t.Context(), topic)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if topics[topic].Err != nil {
+			return
+		}
+	}
+}
+
 // process is a Runner in the background.
 type process struct {
 	t    *testing.T

@@ -179,7 +179,7 @@ func TestBrokerAway(t *testing.T) {
 func awaitReadiness(t *testing.T, s *Settings, p *process, text string) {
 	t.Helper()
 	last := ""
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
 		last = readyz(s)
 		if strings.Contains(last, text) {
 			return

@@ -27,6 +27,9 @@ const (
 	stopped   phase = "stopped"
 )
 
+// noOffset is no committed offset.
+var noOffset = kgo.EpochOffset{Epoch: -1, Offset: -1}
+
 // partition is one partition of the input that is assigned to this process.
 type partition struct {
 	n     int32
@@ -34,8 +37,10 @@ type partition struct {
 	phase phase
 	why   string // stopped: what an operator must decide
 
-	// group is the group's committed offset at the assignment, -1 if there was none.
-	group int64
+	// group is the group's committed offset when the restore began, noOffset if there was none.
+	group kgo.EpochOffset
+	// inputStart is the first offset of the input when the restore began.
+	inputStart int64
 	// restore is the restore under way; its result comes through done.
 	restore *restore
 
@@ -46,9 +51,11 @@ type partition struct {
 	placement     placement
 	event         operators.Event
 	queue         []*kgo.Record
-	highWatermark int64     // of the input, at the last fetch
-	appliedAt     time.Time // append time of the last record applied
-	fetched       int64     // the offset after the last record in queue, or the position
+	highWatermark int64           // of the input, at the last fetch
+	appliedAt     time.Time       // append time of the last record applied
+	fetched       kgo.EpochOffset // after the last record in queue, or the position; the epoch is that record's
+	epoch         int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
+	gap           int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
 	records       []*kgo.Record
 	clock         operators.EventTime // how far the wall clock proves the watermark; Unset: no further
 	done          bool                // all that is queued and due has been done
@@ -99,8 +106,18 @@ func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
 	return p.task.FireDue(b)
 }
 
+// position returns the offset of the next record to apply, with the leader epoch of the last that was.
+func (p *partition) position() kgo.EpochOffset {
+	return kgo.EpochOffset{Epoch: p.epoch, Offset: p.task.Meta().Position}
+}
+
 // applyRecord applies one record; finished is false if its turn comes in the next transaction.
 func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (finished bool, err error) {
+	defer func() {
+		if finished && p.task.Meta().Position == record.Offset+1 {
+			p.epoch = record.LeaderEpoch
+		}
+	}()
 	if record.Attrs.IsControl() {
 		p.task.Skip(record.Offset)
 		return true, nil

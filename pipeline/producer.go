@@ -99,7 +99,7 @@ func (p *producer) produce(ctx context.Context, r *kgo.Record) {
 
 // commit commits the records and, with the member's generation, the positions of the tasks. Only a nil error means committed; after any other
 // the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
-func (p *producer) commit(ctx context.Context, m member, positions map[int32]int64, topicID [16]byte) (ends map[int32]int64, err error) {
+func (p *producer) commit(ctx context.Context, m member, positions map[int32]kgo.EpochOffset, topicID [16]byte) (ends map[int32]int64, err error) {
 	if err := p.client.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("flushing a transaction: %w", err)
 	}
@@ -127,7 +127,7 @@ type member struct {
 
 // addOffsets makes the positions part of the transaction. kgo exports no call for it that takes the positions that were applied rather than
 // those that were polled, so the two requests are made by hand (KIP-98, KIP-447).
-func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32]int64, topicID [16]byte) error {
+func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32]kgo.EpochOffset, topicID [16]byte) error {
 	id, epoch, err := p.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the producer epoch: %w", err)
@@ -151,7 +151,7 @@ func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32
 	topic.Topic, topic.TopicID = p.s.Input.Topic, topicID
 	for partition, position := range positions {
 		entry := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		entry.Partition, entry.Offset = partition, position
+		entry.Partition, entry.Offset, entry.LeaderEpoch = partition, position.Offset, position.Epoch
 		topic.Partitions = append(topic.Partitions, entry)
 	}
 	commit.Topics = append(commit.Topics, topic)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ type restore struct {
 	from, next, end atomic.Int64 // changelog offsets, for the metrics
 }
 
-// startRestore begins to restore p. The committed offsets have been read by now and hold no pending transaction; only after them is the
-// changelog's end asked for, so that nothing that a former owner committed can be missed (PROTOCOL 3).
-func (r *Runner) startRestore(p *partition) {
+// startRestore begins to restore p. The committed offsets hold no pending transaction; only after them is the changelog's end asked for, so that
+// nothing that a former owner committed can be missed (PROTOCOL 3). An assignment brings them; after a transaction of unknown outcome they are
+// asked for anew.
+func (r *Runner) startRestore(p *partition, committedKnown bool) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	rs := &restore{cancel: cancel, done: make(chan struct{})}
 	p.phase, p.restore = restoring, rs
@@ -32,7 +34,13 @@ func (r *Runner) startRestore(p *partition) {
 		defer close(rs.done)
 		defer cancel()
 		for {
-			rs.err = r.restorePartition(ctx, p, rs)
+			rs.err = nil
+			if !committedKnown {
+				rs.err = r.askCommitted(ctx, p)
+			}
+			if rs.err == nil {
+				rs.err = r.restorePartition(ctx, p, rs)
+			}
 			if rs.err == nil || ctx.Err() != nil || !transient(rs.err) {
 				return
 			}
@@ -56,6 +64,22 @@ func transient(err error) bool {
 	return !errors.As(err, &final)
 }
 
+// askCommitted asks the group for p's committed offset.
+func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
+	offsets, err := r.adm.FetchOffsetsForTopics(ctx, r.s.Group, r.s.Input.Topic)
+	if err == nil {
+		err = offsets.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the offsets of group %q: %w", r.s.Group, err)
+	}
+	p.group = noOffset
+	if o, ok := offsets.Lookup(r.s.Input.Topic, p.n); ok && o.At >= 0 {
+		p.group = kgo.EpochOffset{Epoch: o.LeaderEpoch, Offset: o.At}
+	}
+	return nil
+}
+
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {
 	topic := r.s.Topic(ChangelogTopic)
 	// The high watermark, not the last stable offset: a later owner's commits may lie behind an open transaction.
@@ -73,8 +97,17 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 	if err != nil {
 		return fmt.Errorf("asking for the changelog's start: %w", err)
 	}
+	inputs, err := r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
+	if err == nil {
+		err = inputs.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the input's start: %w", err)
+	}
 	end, _ := ends.Lookup(topic, p.n)
 	start, _ := starts.Lookup(topic, p.n)
+	input, _ := inputs.Lookup(r.s.Input.Topic, p.n)
+	p.inputStart = input.Offset
 	if err := r.trustStore(ctx, p, start.Offset, end.Offset); err != nil {
 		return err
 	}
@@ -115,13 +148,21 @@ func (r *Runner) trustStore(ctx context.Context, p *partition, start, end int64)
 		return nil
 	}
 	r.log.Warn().Int32("partition", p.n).Str("why", why).Msg("rebuilding the state from the changelog")
+	if err := r.emptyStore(p); err != nil {
+		return finalError{err}
+	}
+	return nil
+}
+
+// emptyStore removes p's state from this machine. The changelog keeps it.
+func (r *Runner) emptyStore(p *partition) error {
 	p.store.Close()
 	if err := r.db.Drop(p.n); err != nil {
-		return finalError{err}
+		return err
 	}
 	store, err := r.db.Partition(p.n)
 	if err != nil {
-		return finalError{err}
+		return err
 	}
 	p.store = store
 	return nil
@@ -179,64 +220,95 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("opening partition %d: %w", p.n, err)
 	}
-	meta := t.Meta()
-	_, ok, err := p.store.Get(task.MetaKey)
+	_, known, err := p.store.Get(task.MetaKey)
 	if err != nil {
 		return "", err
 	}
-	if !ok {
-		if refusal := r.startEmpty(p, meta); refusal != "" {
-			return refusal, nil
+	if known {
+		refusal = r.checkState(p, t.Meta())
+	} else {
+		refusal = r.checkBeginning(p)
+	}
+	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && (!known || t.Meta().ChangelogID == r.ids.changelog)
+	switch {
+	case rebuild:
+		r.log.Warn().Int32("partition", p.n).Str("why", refusal).Msg("reading all of the input again into an empty state, as told")
+		if t, err = r.forget(p); err != nil {
+			return "", fmt.Errorf("rebuilding partition %d: %w", p.n, err)
 		}
-	} else if refusal := r.checkState(p, meta); refusal != "" {
+	case refusal != "":
 		return refusal, nil
 	}
-	p.task, p.fetched, p.flushedAt = t, meta.Position, time.Now()
+	meta := t.Meta()
+	if !known || rebuild {
+		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, r.fingerprint, p.inputStart
+	}
+	if p.group.Offset >= 0 && r.s.OnOffsetMismatch == "group" && meta.Position != p.group.Offset {
+		r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group.Offset).Msg("following the group's offset, as told")
+		meta.Position = p.group.Offset
+	}
+	if known && p.group.Offset < 0 {
+		r.log.Warn().Int32("partition", p.n).Int64("position", meta.Position).Msg("the group has no committed offset: following the state")
+	}
+	p.task, p.flushedAt, p.epoch = t, time.Now(), -1
+	if p.group.Offset == meta.Position {
+		p.epoch = p.group.Epoch
+	}
 	r.source.learn(meta.Gaps)
 	return "", nil
 }
 
-// startEmpty gives the meta record of a task without state its beginning.
-func (r *Runner) startEmpty(p *partition, meta *task.Meta) (refusal string) {
-	meta.InputID, meta.ChangelogID, meta.Settings = r.ids.input, r.ids.changelog, r.fingerprint
-	if p.group < 0 {
-		return ""
+// forget makes p's task one that has seen nothing: the store is emptied, and the first transaction deletes all that the changelog holds, and the score
+// rows of its customers. Until it is committed a restart finds the state as it was.
+func (r *Runner) forget(p *partition) (*task.Task, error) {
+	var keys [][]byte
+	if err := p.store.Scan(nil, nil, func(key, _ []byte) bool {
+		keys = append(keys, bytes.Clone(key))
+		return true
+	}); err != nil {
+		return nil, err
 	}
-	switch r.s.OnOffsetMismatch {
-	case "group":
-		meta.Position = p.group
-	case "rebuild", "state":
-	default:
-		return fmt.Sprintf("partition %d: the group %q has committed offset %d, but the changelog is empty: it was re-created, or the group is another "+
-			"application's. --on-offset-mismatch=group starts empty at offset %d, what came before is never counted; =rebuild starts empty at the log's "+
-			"start, outputs are made again", p.n, r.s.Group, p.group, p.group)
+	if err := r.emptyStore(p); err != nil {
+		return nil, err
 	}
-	return ""
+	for _, key := range keys {
+		if err := p.store.Delete(key); err != nil {
+			return nil, err
+		}
+		if id, ok := task.CustomerOf(key); ok {
+			p.records = append(p.records, &kgo.Record{Topic: r.s.Topic(ScoresTopic), Key: id})
+		}
+	}
+	return task.Open(r.s.task(), r.chain, p.store, r.models)
 }
 
+// checkBeginning returns why a task without state must not begin.
+func (r *Runner) checkBeginning(p *partition) (refusal string) {
+	if p.group.Offset < 0 || r.s.OnOffsetMismatch == "group" {
+		return ""
+	}
+	return fmt.Sprintf("partition %d: the group %q has committed offset %d, but the changelog is empty: it was re-created, or the group is another "+
+		"application's. --on-offset-mismatch=group starts empty at offset %d, what came before is never counted; =rebuild starts empty at the log's "+
+		"start, outputs are made again", p.n, r.s.Group, p.group.Offset, p.group.Offset)
+}
+
+// checkState returns why a task must not go on from its state.
 func (r *Runner) checkState(p *partition, meta *task.Meta) (refusal string) {
 	switch {
-	case meta.InputID != r.ids.input:
-		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or remove the state and its changelog",
-			p.n, r.s.Input.Topic, meta.InputID, r.ids.input)
 	case meta.ChangelogID != r.ids.changelog:
 		return fmt.Sprintf("partition %d: the state belongs to a changelog of id %x, which is now %x: it was re-created. Remove the state folder %q to follow the new one",
 			p.n, meta.ChangelogID, r.ids.changelog, r.s.State.Dir)
+	case meta.InputID != r.ids.input:
+		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
+			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input)
 	case meta.Settings != r.fingerprint:
-		return fmt.Sprintf("partition %d: the state was made with other settings of session.gap, calendar.timezone, clock.lateness, money or limits. Set them back, or use a new prefix beside this one", p.n)
-	case p.group >= 0 && p.group != meta.Position:
-		switch r.s.OnOffsetMismatch {
-		case "state":
-		case "group":
-			r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group).Msg("following the group's offset, as told")
-			meta.Position = p.group
-		default:
-			return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
-				"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never",
-				p.n, meta.Position, r.s.Group, p.group, meta.Position, p.group)
-		}
-	case p.group < 0:
-		r.log.Warn().Int32("partition", p.n).Int64("position", meta.Position).Msg("the group has no committed offset: following the state")
+		return fmt.Sprintf("partition %d: the state was made with other settings of session.gap, calendar.timezone, clock.lateness, money or limits. Set them "+
+			"back, use a new prefix beside this one, or --on-offset-mismatch=rebuild to forget the state and read all of the input again", p.n)
+	case p.group.Offset >= 0 && p.group.Offset != meta.Position && r.s.OnOffsetMismatch != "state" && r.s.OnOffsetMismatch != "group":
+		return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
+			"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never; "+
+			"=rebuild forgets the state and reads all of the input again",
+			p.n, meta.Position, r.s.Group, p.group.Offset, meta.Position, p.group.Offset)
 	}
 	return ""
 }

@@ -60,7 +60,8 @@ type Runner struct {
 	mu         sync.Mutex
 	unfinished bool // the last budget ended before all that was queued or due
 	partitions map[int32]*partition
-	assigned   map[int32]int64 // assigned, not yet taken in by loop: the committed offset, -1 if none
+	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
+	cuts       map[int32]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
 	health     health
 }
 
@@ -71,7 +72,7 @@ func Run(ctx context.Context, s Settings, log zerolog.Logger) error {
 	}
 	r := &Runner{
 		s: &s, log: log, ctx: ctx, chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
-		partitions: make(map[int32]*partition), assigned: make(map[int32]int64), metrics: newMetrics(),
+		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		source: newSource(&s),
 	}
 	r.health.set("startup", "the process is starting")
@@ -107,11 +108,16 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.consumer.Close()
-	stopped, err := r.startModels()
+	following, stopFollowing := context.WithCancel(r.ctx)
+	defer stopFollowing()
+	stopped, err := r.startModels(following)
 	if err != nil {
 		return err
 	}
-	defer func() { <-stopped }()
+	defer func() {
+		stopFollowing()
+		<-stopped
+	}()
 	if err := r.takeEpoch(); err != nil {
 		return err
 	}
@@ -124,6 +130,7 @@ func (r *Runner) run() error {
 // connect waits for the brokers and for topics that are as they must be, then joins the group.
 func (r *Runner) connect() error {
 	var err error
+	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
 	r.consumer, err = kgo.NewClient(
 		kgo.SeedBrokers(r.s.Brokers...),
 		kgo.ClientID("lull-"+r.s.Instance),
@@ -150,6 +157,7 @@ func (r *Runner) connect() error {
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { r.onRevoked(revoked) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { r.onLost(lost) }),
 	)
+	r.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("configuring the consumer: %w", err)
 	}
@@ -202,10 +210,10 @@ func (r *Runner) changelogKeeps() time.Duration {
 	return 0
 }
 
-func (r *Runner) startModels() (stopped <-chan struct{}, err error) {
+func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err error) {
 	for {
 		var m *models
-		m, stopped, err = followModels(r.ctx, r.s, r.adm, r.log)
+		m, stopped, err = followModels(ctx, r.s, r.adm, r.log)
 		if err == nil {
 			r.mu.Lock()
 			r.models = m
@@ -253,11 +261,12 @@ func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.O
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for n, o := range offsets[r.s.Input.Topic] {
-		committed := o.EpochOffset().Offset
-		if committed < 0 {
-			committed = -1
+		committed := o.EpochOffset()
+		if committed.Offset < 0 { // where to begin, as nothing is committed
+			committed = noOffset
 		}
 		r.assigned[n] = committed
+		delete(r.cuts, n)
 		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {n}})
 	}
 	return offsets, nil
@@ -319,7 +328,7 @@ func (r *Runner) takeAssigned() error {
 			if err := old.abort(); err != nil {
 				return err
 			}
-			r.startRestore(old)
+			r.startRestore(old, true)
 			continue
 		}
 		store, err := r.db.Partition(n)
@@ -334,8 +343,8 @@ func (r *Runner) takeAssigned() error {
 			return err
 		}
 		r.partitions[n] = p
-		r.startRestore(p)
-		r.log.Info().Int32("partition", n).Int64("offset", committed).Msg("partition assigned")
+		r.startRestore(p, true)
+		r.log.Info().Int32("partition", n).Int64("offset", committed.Offset).Msg("partition assigned")
 	}
 	return nil
 }
@@ -370,12 +379,24 @@ func (r *Runner) takeRestored() error {
 			continue
 		}
 		p.phase = running
-		position := p.task.Meta().Position
-		r.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.s.Input.Topic: {p.n: {Epoch: -1, Offset: position}}})
+		position := p.position()
+		r.readFrom(p, position)
+		if end, ok := r.cuts[p.n]; ok {
+			delete(r.cuts, p.n)
+			if r.wasCut(p, end); p.phase != running {
+				continue
+			}
+		}
 		r.consumer.ResumeFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
-		r.log.Info().Int32("partition", p.n).Int64("offset", position).Msg("partition runs")
+		r.log.Info().Int32("partition", p.n).Int64("offset", position.Offset).Msg("partition runs")
 	}
 	return nil
+}
+
+// readFrom makes the client read p's input from an offset on.
+func (r *Runner) readFrom(p *partition, at kgo.EpochOffset) {
+	p.fetched = at
+	r.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.s.Input.Topic: {p.n: at}})
 }
 
 // stop takes a partition out of work until an operator has decided.
@@ -546,42 +567,106 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 			return
 		}
 		r.health.clear("brokers")
-		first := f.Records[0].Offset
-		if expected := p.fetched; first > expected && f.LogStartOffset > expected {
-			r.lostData(p, expected, f.LogStartOffset)
-			if p.phase != running {
-				return
-			}
+		if first := f.Records[0].Offset; first > p.fetched.Offset && !r.mayGoOnAt(p, first, f.LogStartOffset) {
+			return
 		}
+		p.gap = 0
 		p.queue = append(p.queue, f.Records...)
-		p.fetched = f.Records[len(f.Records)-1].Offset + 1
+		last := f.Records[len(f.Records)-1]
+		p.fetched = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
 		p.highWatermark = f.HighWatermark
 	})
 	return err
 }
 
-// lostData is told that the log begins after the position: records are gone that were not read.
-func (r *Runner) lostData(p *partition, position, start int64) {
+// mayGoOnAt reports whether first may follow the last record that was fetched although offsets are missing between: they are lawful where the log was
+// compacted or a transaction aborted. The client is not trusted with that: it is made to read from the position again, and the same must come.
+func (r *Runner) mayGoOnAt(p *partition, first, logStart int64) bool {
+	switch {
+	case logStart > p.fetched.Offset:
+		r.lostData(p, logStart)
+		return p.phase == running
+	case p.gap != first:
+		p.gap = first
+		r.readFrom(p, p.fetched)
+		return false
+	}
+	return true
+}
+
+// lostData is told that the log begins after what was read of it: records are gone that were not read.
+func (r *Runner) lostData(p *partition, start int64) {
 	if r.s.OnDataLoss == "continue" {
-		r.log.Warn().Int32("partition", p.n).Int64("position", position).Int64("start", start).Msg("records were lost before they were read: going on, as told")
+		r.log.Warn().Int32("partition", p.n).Int64("position", p.fetched.Offset).Int64("start", start).Msg("records were lost before they were read: going on, as told")
+		r.readFrom(p, kgo.EpochOffset{Epoch: -1, Offset: start})
 		return
 	}
 	r.stop(p, fmt.Sprintf("partition %d: the records from offset %d to %d of topic %q were deleted before they were read. Restore them, or accept the loss with --on-data-loss=continue",
-		p.n, position, start, r.s.Input.Topic))
+		p.n, p.fetched.Offset, start, r.s.Input.Topic))
+}
+
+// wasCut is told that the log ends before what was read of it: a leader that knew less was elected, and new records take the offsets of old ones.
+func (r *Runner) wasCut(p *partition, end kgo.EpochOffset) {
+	p.queue = nil // it may hold what is gone
+	position := p.position()
+	switch {
+	case end.Offset >= position.Offset:
+		r.readFrom(p, position)
+	case r.s.OnDataLoss == "continue":
+		r.log.Warn().Int32("partition", p.n).Int64("position", position.Offset).Int64("end", end.Offset).
+			Msg("the brokers lost records that were applied: going on, as told")
+		p.task.Rewind(end.Offset)
+		p.epoch = end.Epoch
+		r.readFrom(p, end)
+	default:
+		r.stop(p, fmt.Sprintf("partition %d: topic %q ends at offset %d, before the position %d: the brokers lost records that were applied. New records take "+
+			"their offsets: --on-data-loss=continue goes on at offset %d and keeps what was applied", p.n, r.s.Input.Topic, end.Offset, position.Offset, end.Offset))
+	}
 }
 
 func (r *Runner) fetchFailed(p *partition, err error) {
 	var loss *kgo.ErrDataLoss
+	cut, outside := errors.As(err, &loss), errors.Is(err, kerr.OffsetOutOfRange)
 	switch {
-	case p != nil && errors.As(err, &loss):
-		// The client went back or forward by itself. What was applied is passed over by its offset; what is missing is found by the log's start.
-		r.log.Warn().Err(err).Int32("partition", p.n).Msg("the client reports data loss")
-	case p != nil && errors.Is(err, kerr.OffsetOutOfRange):
-		r.stop(p, fmt.Sprintf("partition %d: offset %d is outside the log of topic %q (%s): records were deleted before they were read, or the topic was re-created. "+
-			"Restore it, or accept the loss with --on-data-loss=continue", p.n, p.fetched, r.s.Input.Topic, err))
+	case cut && (p == nil || p.phase == restoring):
+		r.cuts[loss.Partition] = kgo.EpochOffset{Epoch: loss.ResetToEpoch, Offset: loss.ResetTo} // the client says it once
+	case (cut || outside) && (p == nil || p.phase != running):
+		// It will be read from its position, and the brokers asked again.
+	case cut:
+		r.wasCut(p, kgo.EpochOffset{Epoch: loss.ResetToEpoch, Offset: loss.ResetTo})
+	case outside:
+		r.outOfRange(p)
 	default:
 		r.health.set("brokers", "reading: "+err.Error())
 		r.log.Debug().Err(err).Msg("reading the input")
+	}
+}
+
+// outOfRange finds out at which end of the log the offset that is read from lies outside.
+func (r *Runner) outOfRange(p *partition) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
+	defer cancel()
+	starts, err := r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	ends, endsErr := r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
+	if endsErr == nil {
+		endsErr = ends.Error()
+	}
+	if err = errors.Join(err, endsErr); err != nil {
+		r.health.set("brokers", "asking for the input's start and end: "+err.Error())
+		return // the next fetch fails again
+	}
+	start, _ := starts.Lookup(r.s.Input.Topic, p.n)
+	end, _ := ends.Lookup(r.s.Input.Topic, p.n)
+	switch {
+	case p.fetched.Offset < start.Offset:
+		r.lostData(p, start.Offset)
+	case p.fetched.Offset > end.Offset:
+		r.wasCut(p, kgo.EpochOffset{Epoch: end.LeaderEpoch, Offset: end.Offset})
+	default:
+		r.readFrom(p, p.fetched) // a replica was behind
 	}
 }
 
@@ -626,13 +711,13 @@ func (r *Runner) commit() error {
 	if err := r.producer.begin(); err != nil {
 		return &uncommittedError{err}
 	}
-	positions := make(map[int32]int64)
+	positions := make(map[int32]kgo.EpochOffset)
 	var group sync.WaitGroup
 	for _, p := range r.active() {
 		if !p.task.Changed() {
 			continue
 		}
-		positions[p.n] = p.task.Meta().Position
+		positions[p.n] = p.position()
 		group.Go(func() { p.err = p.finish(ctx, r) })
 	}
 	group.Wait()
@@ -695,9 +780,7 @@ func (r *Runner) recover() error {
 		if err := p.abort(); err != nil {
 			return err
 		}
-		// The state says where to go on. The group's offset stands beside it in every transaction, and was compared at the assignment.
-		p.group = -1
-		r.startRestore(p)
+		r.startRestore(p, false)
 	}
 	return nil
 }

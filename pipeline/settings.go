@@ -38,11 +38,12 @@ type Settings struct {
 	Limits   LimitSettings    `koanf:"limits"`
 	Topics   TopicSettings    `koanf:"topics"`
 
-	// OnDataLoss says what a task does whose input lost records that it had not read: "stop" (the default) waits for an operator,
-	// "continue" goes on at the log's start.
+	// OnDataLoss says what a task does whose input has lost records: "stop" (the default) waits for an operator; "continue" goes on at the
+	// log's start if they had not been read, and where the log was cut off if they had: what was applied stays counted.
 	OnDataLoss string `koanf:"on_data_loss"`
 	// OnOffsetMismatch says which to follow if the state and the group disagree about the position: "refuse" (the default) neither,
-	// "state" the state, "group" the group's offset, "rebuild" nothing: all of the input is read again into an empty state.
+	// "state" the state, "group" the group's offset. "rebuild" follows none: it forgets the state, and reads all of the input again. It does so
+	// too if the input was re-created or settings that shape the state have changed.
 	OnOffsetMismatch string `koanf:"on_offset_mismatch"`
 	// LogLevel is debug, info, warn or error. The default is info.
 	LogLevel string `koanf:"log_level"`

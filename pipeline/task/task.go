@@ -182,6 +182,11 @@ func (t *Task) Skip(offset int64) Outcome {
 	return Applied
 }
 
+// Rewind makes the record at offset the next to apply: the log was cut off there, and what it held beyond was applied for good.
+func (t *Task) Rewind(offset int64) {
+	t.meta.Position, t.meta.Observed, t.changed = offset, -1, true
+}
+
 // Mark applies a time mark: no event at or before at will come any more.
 func (t *Task) Mark(offset int64, at operators.EventTime, b *Budget) (Outcome, error) {
 	if offset < t.meta.Position {
