@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"lull/operators"
 	"lull/operators/clv"
@@ -111,6 +112,10 @@ type api struct {
 
 func (a *api) customer(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
+	if !utf8.ValidString(id) { // such an event is a dead letter: there is no such customer anywhere
+		fail(w, http.StatusBadRequest, fmt.Sprintf("customer %q: an id is UTF-8, percent-encoded in the path", id))
+		return
+	}
 	view, err := a.states.View(id)
 	var elsewhere *NotOwnedError
 	switch {
@@ -152,8 +157,9 @@ func (a *api) card(id string, view *View) (*Card, error) {
 		return card, nil
 	}
 	card.Facts = CardFacts{
+		// Age is not below t_x, as in scores: after clocks have gone forward the last day starts before that many whole days have passed.
 		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(),
-		Frequency: p.Repeats(), LastAge: p.LastAge(), Age: p.Age(at), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
+		Frequency: p.Repeats(), LastAge: p.LastAge(), Age: max(p.Age(at), p.LastAge()), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
 	}
 	if view.Model == nil {
 		return card, nil
@@ -172,12 +178,16 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	return card, nil
 }
 
+// answer writes the body as JSON. What JSON cannot hold, infinite values of a model of absurd amounts, is an error and not half an answer.
 func answer(w http.ResponseWriter, status int, body any) {
+	text, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		fail(w, http.StatusInternalServerError, fmt.Sprintf("writing the answer: %s", err))
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(body) // the client has gone: nobody is left to tell
+	_, _ = w.Write(append(text, '\n')) // the client has gone: nobody is left to tell
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
