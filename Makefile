@@ -12,6 +12,9 @@ export CGO_ENABLED := 0
 ARGS ?=
 # How long each benchmark runs.
 BENCHTIME ?= 3s
+# Worlds of each clock, and what they are decided by.
+SIM_WORLDS ?= 300
+SIM_SEED ?= 1
 # The first of the two ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
 
@@ -57,6 +60,15 @@ test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17 and
 	echo "LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/..."; \
 	go test -tags invariants -count=1 -p 1 -timeout 15m ./pipeline/... ./cmd/...
 
+.PHONY: sim
+sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS and SIM_SEED choose others
+	go test -c -o bin/sim.test ./pipeline/sim
+	cd pipeline/sim && ../../bin/sim.test -test.run 'TestSim|TestReplay' -rapid.checks=$(SIM_WORLDS) -rapid.seed=$(SIM_SEED)
+
+.PHONY: sim-long
+sim-long: ## the simulator for about an hour: a million faults
+	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
+
 .PHONY: bench
 bench: ## what an event costs: CPU, memory, state and changelog, then each kind's step; under 5 minutes
 	go build -o bin/benchmarks ./benchmarks
@@ -73,7 +85,7 @@ generate: ## write the generated files anew
 	go generate ./...
 
 .PHONY: check
-check: lint check-generated check-tidy test-race ## what a change must pass: all the checks, then the tests
+check: lint check-generated check-tidy sim test-race ## what a change must pass: all the checks, then the tests
 
 # The linters see the build with assertions, vet the one without.
 .PHONY: lint

@@ -41,6 +41,8 @@ type partition struct {
 	group kgo.EpochOffset
 	// inputStart is the first offset of the input when the restore began.
 	inputStart int64
+	// doubted is set while a disagreement of state and group is looked at a second time.
+	doubted bool
 	// restore is the restore under way; its result comes through done.
 	restore *restore
 
@@ -79,18 +81,19 @@ type txnStats struct {
 	delayMax time.Duration
 }
 
-// apply fires what is due and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
+// apply fires what was left due, lets new models come into force and the clock advance, and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
 func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
-	if p.clock != operators.Unset {
-		done, err = p.task.AdvanceClock(p.clock, b)
-		if done {
-			p.clock = operators.Unset
-		}
-	} else {
-		done, err = p.task.FireDue(b)
-	}
-	if err != nil || !done {
+	if done, err = p.task.FireDue(b); err != nil || !done {
 		return false, err
+	}
+	for _, model := range r.models.published() {
+		p.task.Adopt(model)
+	}
+	if p.clock != operators.Unset {
+		if done, err = p.task.AdvanceClock(p.clock, b); err != nil || !done {
+			return false, err
+		}
+		p.clock = operators.Unset
 	}
 	i := 0
 	defer func() { p.queue = p.queue[i:] }()

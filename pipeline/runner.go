@@ -374,6 +374,14 @@ func (r *Runner) takeRestored() error {
 		if err != nil {
 			return err
 		}
+		if refusal != "" && !p.doubted {
+			// A process that has lost the partition without knowing it sees the offset of before and the changelog of the next owner: what is not so a
+			// second time was nothing.
+			p.doubted = true
+			r.startRestore(p, false)
+			continue
+		}
+		p.doubted = false
 		if refusal != "" {
 			r.stop(p, refusal)
 			continue
@@ -679,9 +687,6 @@ func (r *Runner) apply(until time.Time) error {
 	for _, p := range r.active() {
 		group.Go(func() {
 			p.task.Begin(now)
-			for _, model := range r.models.published() {
-				p.task.Adopt(model)
-			}
 			p.done, p.err = p.apply(r, &task.Budget{Outputs: r.s.Commit.Outputs, Expired: expired})
 		})
 	}

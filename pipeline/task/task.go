@@ -162,8 +162,13 @@ func (t *Task) Soonest() (at operators.EventTime, loaded int) {
 // Changed reports whether the transaction has something to write.
 func (t *Task) Changed() bool { return t.changed }
 
-// Adopt records that a model is in force from here on, or from its EffectiveAt if that is later. A model adopted before is left alone.
+// Adopt records that a model is in force from here on, or from its EffectiveAt if that is later. A model adopted before is left alone. Models come into
+// force between records and after what was due before them: call it when FireDue has said that it is done. In the midst of a record, whose turn a
+// transaction's end has interrupted, Adopt does nothing.
 func (t *Task) Adopt(m *operators.Model) {
+	if t.meta.Observed == t.meta.Position {
+		return
+	}
 	for _, a := range t.meta.Adoptions {
 		if a.Ref == m.Ref() {
 			return

@@ -1,0 +1,334 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"lull/operators"
+	"lull/pipeline/task"
+	"lull/state"
+)
+
+// check compares what the pipeline has said and kept with an undisturbed run, and holds it to the invariants of docs/guarantees.md.
+func (w *world) check() {
+	for n := range w.opt.Partitions {
+		steps := w.b.history[n]
+		w.Stats.Transactions += len(steps)
+		want := w.undisturbed(n, steps)
+		w.checkOutputs(n, want)
+		w.checkInputs(n, want, steps)
+		w.checkSteps(n, steps)
+		fold := w.fold(n, -1)
+		w.checkState(n, want, fold)
+		w.checkDisks(n)
+		w.checkRestore(n, fold)
+	}
+}
+
+// told is what a run says and keeps of one partition.
+type told struct {
+	outputs  []operators.Output // but scores
+	scores   map[string]operators.Output
+	outcomes map[int64]task.Outcome
+	state    map[string]string
+}
+
+func (t *told) add(o operators.Output, eventClock bool) {
+	if !eventClock {
+		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Reasons = false, "", nil // they hang on when the transaction was
+	}
+	if o.Kind != operators.ScoreOutput {
+		t.outputs = append(t.outputs, o)
+		return
+	}
+	o.ID, o.Revision = operators.ID{}, 0 // how many rows there are depends on where transactions end
+	t.scores[o.Customer] = o
+}
+
+// undisturbed runs a partition's log through a task to which nothing happens. The clock's advances and the models come at the positions at which the
+// pipeline took them in, as only the pipeline can know; under clock: event nothing of it is needed but the log.
+func (w *world) undisturbed(n int, steps []note) told {
+	t := told{scores: map[string]operators.Output{}, outcomes: map[int64]task.Outcome{}, state: map[string]string{}}
+	store, err := state.NewPartition(int32(n), newDisk(), task.IndexEntry, 0)
+	if err != nil {
+		w.violate("the undisturbed run: %v", err)
+		return t
+	}
+	tk, err := task.Open(w.opt.Task, w.chain, store, w)
+	if err != nil {
+		w.violate("the undisturbed run: %v", err)
+		return t
+	}
+	all := &task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}
+	position := int64(0)
+	commit := func() {
+		if err := tk.Finish(); err != nil {
+			w.violate("the undisturbed run: %v", err)
+		}
+		for _, o := range tk.Outputs() {
+			t.add(o, w.opt.Task.EventClock)
+		}
+		position++
+		store.Commit(position)
+		tk.Committed()
+		tk.Begin(w.now)
+	}
+	records := w.b.logs[inputTopic][n].read(0, 1<<30)
+	feed := func(to int64) {
+		for len(records) > 0 && records[0].offset < to {
+			e := records[0]
+			records = records[1:]
+			var outcome task.Outcome
+			var err error
+			in, _ := e.payload.(input)
+			switch {
+			case e.marker || in.event == nil && in.mark == 0:
+				outcome = tk.Skip(e.offset)
+			case in.event != nil:
+				outcome, err = tk.Apply(e.offset, in.event, all)
+			default:
+				outcome, err = tk.Mark(e.offset, in.mark, all)
+			}
+			if err != nil {
+				w.violate("the undisturbed run, offset %d: %v", e.offset, err)
+			}
+			t.outcomes[e.offset] = outcome
+			commit()
+		}
+	}
+	tk.Begin(w.now)
+	if w.opt.Task.EventClock {
+		tk.Adopt(w.all[0])
+		feed(1 << 62)
+	} else {
+		for _, s := range steps {
+			for _, m := range s.adopted {
+				tk.Adopt(m)
+			}
+			if s.clock != operators.Unset {
+				if _, err := tk.AdvanceClock(s.clock, all); err != nil {
+					w.violate("the undisturbed run: %v", err)
+				}
+				commit()
+			}
+			feed(s.to)
+		}
+	}
+	if _, err := tk.FireDue(all); err != nil {
+		w.violate("the undisturbed run: %v", err)
+	}
+	commit()
+	_ = store.Scan(nil, nil, func(key, value []byte) bool { t.state[string(key)] = string(value); return true })
+	return t
+}
+
+// checkOutputs: I1, I5.
+func (w *world) checkOutputs(n int, want told) {
+	got := told{scores: map[string]operators.Output{}}
+	records := w.b.logs[outputTopic][n].read(0, 1<<30)
+	ids := map[operators.ID]bool{}
+	type firing struct {
+		customer, rule string
+		at             operators.EventTime
+	}
+	fired := map[firing]note{}
+	for _, e := range records {
+		o, ok := e.payload.(operators.Output)
+		if !ok {
+			continue
+		}
+		w.Stats.Outputs++
+		got.add(o, w.opt.Task.EventClock)
+		if o.Kind == operators.ScoreOutput {
+			continue
+		}
+		if ids[o.ID] {
+			w.violate("I1: partition %d: the id of %+v was used before", n, o)
+		}
+		ids[o.ID] = true
+		if o.Kind != operators.TriggerOutput {
+			continue
+		}
+		f, by := firing{o.Customer, o.Trigger.Rule, o.Trigger.Deadline}, e.txn.notes[n]
+		if before, again := fired[f]; again && !w.heard(n, o.Customer, before.from, by.to, func(e *operators.Event) bool { return e.Kind.Fact() }) {
+			w.violate("I5: partition %d: the deadline %s of %s fired twice, and no order came or went between", n, f.at, f.customer)
+		}
+		if f.at > by.watermark && !w.heard(n, o.Customer, 0, by.to, func(e *operators.Event) bool { return e.Time >= f.at }) {
+			w.violate("I5: partition %d: the deadline %s of %s fired at watermark %s", n, f.at, f.customer, by.watermark)
+		}
+		fired[f] = by
+	}
+	for i := range max(len(want.outputs), len(got.outputs)) {
+		switch {
+		case i >= len(got.outputs):
+			w.violate("I1: partition %d: output %d is missing: %+v", n, i, want.outputs[i])
+		case i >= len(want.outputs):
+			w.violate("I1: partition %d: there is an output more: %+v", n, got.outputs[i])
+		case !reflect.DeepEqual(want.outputs[i], got.outputs[i]):
+			w.violate("I1: partition %d: output %d is\n%+v\nnot\n%+v", n, i, got.outputs[i], want.outputs[i])
+		default:
+			continue
+		}
+		break
+	}
+	for id, row := range want.scores {
+		if !reflect.DeepEqual(row, got.scores[id]) {
+			w.violate("I1: the score of %s is\n%+v\nnot\n%+v", id, got.scores[id], row)
+		}
+	}
+	if len(got.scores) != len(want.scores) {
+		w.violate("I1: partition %d: scores of %d customers, not of %d", n, len(got.scores), len(want.scores))
+	}
+}
+
+// heard reports whether an event of the customer's, of which true holds, lies between two offsets.
+func (w *world) heard(n int, customer string, from, to int64, of func(*operators.Event) bool) bool {
+	return slices.ContainsFunc(w.b.logs[inputTopic][n].entries, func(e entry) bool {
+		in, ok := e.payload.(input)
+		return ok && in.event != nil && in.event.Customer == customer && e.offset >= from && e.offset < to && of(in.event)
+	})
+}
+
+// checkInputs: I6. Every input counts in exactly one committed transaction, and is there what it is in the undisturbed run.
+func (w *world) checkInputs(n int, want told, steps []note) {
+	got := map[int64]task.Outcome{}
+	for _, s := range steps {
+		for offset, outcome := range s.outcomes {
+			if _, twice := got[offset]; twice {
+				w.violate("I6: partition %d: offset %d was taken in twice", n, offset)
+			}
+			got[offset] = outcome
+		}
+	}
+	if !maps.Equal(got, want.outcomes) {
+		w.violate("I6: partition %d: the outcomes are %v, not %v", n, got, want.outcomes)
+	}
+}
+
+// checkSteps: I4, I10. Positions and watermarks only rise; the clock proves nothing while an event waits that was appended before.
+func (w *world) checkSteps(n int, steps []note) {
+	position, watermark := int64(0), operators.Unset
+	for _, s := range steps {
+		if s.from < position || s.to < s.from || s.watermark < watermark {
+			w.violate("I4: partition %d: from position %d, watermark %s to %d-%d, %s", n, position, watermark, s.from, s.to, s.watermark)
+		}
+		position, watermark = s.to, s.watermark
+		if s.clock == operators.Unset {
+			continue
+		}
+		for _, e := range w.b.logs[inputTopic][n].entries {
+			if in, ok := e.payload.(input); ok && e.offset >= s.from && in.at+0 < s.clock+operators.EventTime(w.opt.Task.LatenessMs) && (e.txn == nil || e.txn.state == committed) {
+				w.violate("I10: partition %d: the clock went to %s at position %d while offset %d waited, appended at %s", n, s.clock, s.from, e.offset, in.at)
+				break
+			}
+		}
+	}
+}
+
+// fold returns what the committed changelog up to an offset makes of the state; -1: all of it.
+func (w *world) fold(n int, to int64) map[string]string {
+	fold := map[string]string{}
+	for _, e := range w.b.logs[changelogTopic][n].read(0, 1<<30) {
+		switch {
+		case to >= 0 && e.offset >= to:
+			return fold
+		case e.marker:
+		case e.value == nil:
+			delete(fold, e.key)
+		default:
+			fold[e.key] = string(e.value)
+		}
+	}
+	return fold
+}
+
+// checkState: I2. The owner's state is the changelog's, and that of the undisturbed run.
+func (w *world) checkState(n int, want told, fold map[string]string) {
+	for _, nd := range w.nodes {
+		if p := nd.parts[n]; p != nil && p.task != nil {
+			if d := difference(fold, scan(p.store)); d != "" {
+				w.violate("I2: partition %d of %s is not its changelog: %s", n, nd.name, d)
+			}
+		}
+	}
+	if d := difference(want.state, fold); d != "" {
+		w.violate("I2: partition %d: the state is not that of the undisturbed run: %s", n, d)
+	}
+}
+
+// checkDisks: I3. What is on any disk is the committed changelog up to its position, and nothing else.
+func (w *world) checkDisks(n int) {
+	for _, nd := range w.nodes {
+		p, err := state.NewPartition(int32(n), nd.disk.clone(), task.IndexEntry, 0)
+		if err != nil {
+			w.violate("I3: the disk of %s: %v", nd.name, err)
+			continue
+		}
+		position, _ := p.Position()
+		if d := difference(w.fold(n, max(position, 0)), scan(p)); d != "" {
+			w.violate("I3: partition %d on the disk of %s at changelog offset %d: %s", n, nd.name, position, d)
+		}
+	}
+}
+
+// checkRestore: I8, I9. A restore from nothing is the state, and its index has every timer.
+func (w *world) checkRestore(n int, fold map[string]string) {
+	p, err := state.NewPartition(int32(n), newDisk(), task.IndexEntry, int64(w.opt.DirtyBytes))
+	if err != nil {
+		w.violate("I8: %v", err)
+		return
+	}
+	for _, e := range w.b.logs[changelogTopic][n].read(0, 1<<30) {
+		if !e.marker {
+			if err := p.Restore([]byte(e.key), e.value, e.offset+1); err != nil {
+				w.violate("I8: %v", err)
+			}
+		}
+	}
+	if d := difference(fold, scan(p)); d != "" {
+		w.violate("I8: partition %d restored from nothing: %s", n, d)
+	}
+	for _, store := range append([]*state.Partition{p}, w.owners(n)...) {
+		var entries [][]byte
+		_ = store.ScanIndex(nil, nil, func(entry []byte) bool { entries = append(entries, bytes.Clone(entry)); return true })
+		for key, value := range fold {
+			if entry, ok := task.IndexEntry(nil, []byte(key), []byte(value)); ok && !slices.ContainsFunc(entries, func(e []byte) bool { return bytes.Equal(e, entry) }) {
+				w.violate("I9: partition %d: the timer of %q is not in the index", n, key)
+			}
+		}
+	}
+}
+
+func (w *world) owners(n int) []*state.Partition {
+	var stores []*state.Partition
+	for _, nd := range w.nodes {
+		if p := nd.parts[n]; p != nil && p.task != nil {
+			stores = append(stores, p.store)
+		}
+	}
+	return stores
+}
+
+func scan(p *state.Partition) map[string]string {
+	all := map[string]string{}
+	_ = p.Scan(nil, nil, func(key, value []byte) bool { all[string(key)] = string(value); return true })
+	return all
+}
+
+// difference returns the first difference between two states, "" if there is none.
+func difference(want, got map[string]string) string {
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if other, ok := got[key]; !ok || other != want[key] {
+			return fmt.Sprintf("%q is %x, not %x", key, other, want[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[key]; !ok {
+			return fmt.Sprintf("%q is %x, not there", key, got[key])
+		}
+	}
+	return ""
+}

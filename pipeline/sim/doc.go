@@ -1,0 +1,14 @@
+// Package sim runs the pipeline's tasks, chain and store against a broker, disks and clocks that exist in memory only, with everything going wrong
+// that can: one sequence of choices is one run, to the bit.
+//
+//	world ── turns ──> produce │ a process's cycle │ restart │ session timeout │ transaction timeout │ wall clock
+//	                                │
+//	                  between every two steps of a cycle: a crash, or other turns (the process wakes up as a zombie)
+//
+// The task ([lull/pipeline/task]), the chain ([lull/operators/clv]) and the layers over the store ([lull/state]) are the product's own. The
+// broker follows Kafka's rules for transactions, markers, last stable offsets, producer epochs and group generations. A process's cycle here follows
+// the same rules as package pipeline's; that package is tested against real brokers.
+//
+// After every heal (everybody back, nothing left to do) the run is compared with an undisturbed one and checked for the invariants that
+// docs/guarantees.md numbers.
+package sim

@@ -1,0 +1,445 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+
+	"lull/operators"
+	"lull/pipeline/task"
+	"lull/state"
+)
+
+// input is a record of the input topic: an event, a time mark, or what is none of the task's.
+type input struct {
+	event *operators.Event
+	mark  operators.EventTime
+	at    operators.EventTime // when it was appended
+}
+
+// note is what a transaction did in one partition.
+type note struct {
+	adopted   []*operators.Model
+	clock     operators.EventTime // the instant that the wall clock proved, Unset if none
+	from, to  int64               // positions
+	watermark operators.EventTime
+	outcomes  map[int64]task.Outcome
+}
+
+// crash is the panic by which a process dies between two steps.
+type crash struct{}
+
+// node is a process. Between any two steps of its cycle the world may kill it or let others go on.
+type node struct {
+	w          *world
+	name       string
+	disk       *disk
+	up         bool
+	inCycle    bool
+	epoch      int
+	generation int
+	parts      map[int]*part
+}
+
+// part is a partition in a node's hands.
+type part struct {
+	n     int
+	store *state.Partition
+	task  *task.Task // nil: it is being restored
+	group int64      // the group's committed offset
+	end   int64      // where the restore ends, -1 until it has been asked for
+
+	mismatches int
+	fetched    int64
+	gap        int64 // where the log went on when it was last asked, 0 if it has not been
+	queue      []entry
+	clock      operators.EventTime
+	note       note
+}
+
+// at is between two steps.
+func (n *node) at() { n.w.between(n) }
+
+// cycle runs one cycle. A crash ends it.
+func (n *node) cycle() {
+	n.inCycle = true
+	defer func() {
+		n.inCycle = false
+		if r := recover(); r != nil {
+			if _, ok := r.(crash); !ok {
+				panic(r)
+			}
+			n.die()
+		}
+	}()
+	if n.epoch == 0 {
+		n.takeEpoch()
+	}
+	n.rebalance()
+	for _, p := range n.sorted() {
+		if p.task == nil {
+			n.restore(p)
+		}
+	}
+	n.tellTime()
+	n.fetch()
+	n.apply()
+	n.commit()
+}
+
+// die leaves what the disk keeps.
+func (n *node) die() {
+	n.up, n.epoch, n.parts = false, 0, nil
+	n.disk.crash(n.w.choose("flushes lost", kept+1))
+	n.w.Stats.Crashes++
+}
+
+func (n *node) sorted() []*part {
+	var list []*part
+	for _, k := range slices.Sorted(maps.Keys(n.parts)) {
+		list = append(list, n.parts[k])
+	}
+	return list
+}
+
+// takeEpoch takes a producer epoch, however often it takes: by then what was open is decided.
+func (n *node) takeEpoch() {
+	for {
+		n.at()
+		epoch := 0
+		if n.w.request(func() error { epoch = n.w.b.initProducer(n.name); return nil }) == nil {
+			n.epoch = epoch
+			return
+		}
+	}
+}
+
+// rebalance gives up what is to go, loses what is gone, and takes what is free.
+func (n *node) rebalance() {
+	g := &n.w.b.group
+	if !slices.Contains(g.members, n.name) {
+		for _, p := range n.sorted() { // lost
+			p.store.Discard()
+			p.store.Close()
+		}
+		n.parts = map[int]*part{}
+		g.join(n.name)
+	}
+	n.at()
+	if !slices.Contains(g.members, n.name) {
+		return
+	}
+	n.generation = g.generation
+	for _, p := range n.sorted() {
+		if g.owner[p.n] == n.name && g.target[p.n] == n.name {
+			continue
+		}
+		delete(n.parts, p.n)
+		if g.owner[p.n] != n.name {
+			p.store.Discard()
+			p.store.Close()
+			continue
+		}
+		if err := p.store.Release(1); err != nil && !errors.Is(err, errDisk) {
+			n.w.violate("releasing: %v", err)
+		}
+		g.owner[p.n] = ""
+	}
+	for k := range g.owner { // held before a restart
+		if g.owner[k] == n.name && g.target[k] != n.name {
+			g.owner[k] = ""
+		}
+	}
+	n.at()
+	if !slices.Contains(g.members, n.name) || n.generation != g.generation {
+		return
+	}
+	for k := range g.target {
+		if g.target[k] != n.name || n.parts[k] != nil || g.owner[k] != "" && g.owner[k] != n.name {
+			continue
+		}
+		g.owner[k] = n.name
+		store, err := state.NewPartition(int32(k), n.disk, task.IndexEntry, int64(n.w.opt.DirtyBytes))
+		if errors.Is(err, errDisk) {
+			panic(crash{})
+		}
+		if err != nil {
+			n.w.violate("opening partition %d: %v", k, err)
+			continue
+		}
+		n.parts[k] = &part{n: k, store: store, group: -1, end: -1, clock: operators.Unset}
+	}
+}
+
+// restore reads the changelog to the high watermark that is asked for after the committed offset.
+func (n *node) restore(p *part) {
+	n.at()
+	log := n.w.b.logs[changelogTopic][p.n]
+	if p.end < 0 {
+		if n.w.b.pending(p.n) || n.w.request(func() error { p.group = n.w.b.offset(p.n); return nil }) != nil {
+			return
+		}
+		n.at()
+		if n.w.request(func() error { p.end = log.next; return nil }) != nil {
+			return
+		}
+	}
+	_, position := p.store.Position()
+	for position = max(position, 0); position < p.end; {
+		n.at()
+		entries := log.read(position, 1+n.w.choose("restore batch", 40))
+		if len(entries) == 0 {
+			return // an open transaction is in the way
+		}
+		for _, e := range entries {
+			position = e.offset + 1
+			if e.marker {
+				continue
+			}
+			if err := p.store.Restore([]byte(e.key), e.value, position); err != nil {
+				n.diskFailed(err)
+			}
+			p.awaitFlush()
+		}
+	}
+	t, err := task.Open(n.w.opt.Task, n.w.chain, p.store, n.w)
+	if err != nil {
+		n.w.violate("opening the task of partition %d: %v", p.n, err)
+		return
+	}
+	if p.group >= 0 && t.Meta().Position != p.group {
+		// A zombie may have seen the group's offset and then the next owner's changelog: what is not so a second time was nothing.
+		if p.end, p.mismatches = -1, p.mismatches+1; p.mismatches > 2 && n.generation == n.w.b.group.generation {
+			n.w.violate("partition %d: the state stands at %d, the group at %d", p.n, t.Meta().Position, p.group)
+		}
+		return
+	}
+	p.task, p.fetched, p.queue = t, t.Meta().Position, nil
+}
+
+// tellTime lets time follow the wall clock where the end has been reached: the clock first, the end after it.
+func (n *node) tellTime() {
+	if n.w.opt.Task.EventClock {
+		return
+	}
+	reached := n.w.now - operators.EventTime(n.w.opt.Task.LatenessMs)
+	n.at()
+	for _, p := range n.sorted() {
+		if p.task == nil || len(p.queue) > 0 {
+			continue
+		}
+		end := int64(0)
+		if n.w.request(func() error { end = n.w.b.logs[inputTopic][p.n].next; return nil }) == nil && p.task.Meta().Position >= end {
+			p.clock = reached
+		}
+	}
+}
+
+// fetch reads on. Now and then the client goes back by itself, or passes over something.
+func (n *node) fetch() {
+	n.at()
+	for _, p := range n.sorted() {
+		if p.task == nil {
+			continue
+		}
+		if n.w.rarely("rewind", 4) {
+			p.fetched, p.queue = int64(n.w.choose("rewind to", int(p.task.Meta().Position)+1)), nil
+			n.w.Stats.Rewinds++
+		}
+		from := p.fetched
+		if p.gap == 0 && n.w.rarely("skip", 2) {
+			from += int64(1 + n.w.choose("skipped", 3))
+			n.w.Stats.Skips++
+		}
+		entries := n.w.b.logs[inputTopic][p.n].read(from, 1+n.w.choose("batch", 12))
+		if len(entries) == 0 {
+			continue
+		}
+		// Offsets may be missing, but not because the client has passed over them: a gap is read a second time before it is believed.
+		if first := entries[0].offset; first > p.fetched && p.gap != first {
+			p.gap = first
+			continue
+		}
+		p.gap = 0
+		p.queue = append(p.queue, entries...)
+		p.fetched = entries[len(entries)-1].offset + 1
+	}
+}
+
+// apply lets every task work within a budget.
+func (n *node) apply() {
+	n.at()
+	for _, p := range n.sorted() {
+		if p.task == nil {
+			continue
+		}
+		p.note = note{clock: operators.Unset, from: p.task.Meta().Position, outcomes: map[int64]task.Outcome{}}
+		p.task.Begin(n.w.now)
+		if err := n.applyPart(p, n.w.budget()); err != nil {
+			n.w.violate("partition %d: %v", p.n, err)
+		}
+		p.note.to, p.note.watermark = p.task.Meta().Position, p.task.Meta().Watermark
+		if outputs := len(p.task.Outputs()); outputs > n.w.opt.OutputsBound {
+			n.w.violate("I7: a transaction of %d outputs", outputs)
+		}
+	}
+}
+
+func (n *node) applyPart(p *part, b *task.Budget) error {
+	done, err := p.task.FireDue(b)
+	if done && err == nil {
+		for _, m := range n.w.models {
+			before := len(p.task.Meta().Adoptions)
+			if p.task.Adopt(m); len(p.task.Meta().Adoptions) > before {
+				p.note.adopted = append(p.note.adopted, m)
+			}
+		}
+		if p.clock != operators.Unset {
+			p.note.clock = p.clock
+			if done, err = p.task.AdvanceClock(p.clock, b); done {
+				p.clock = operators.Unset
+			}
+		}
+	}
+	for done && err == nil && len(p.queue) > 0 && !b.Expired() {
+		e := p.queue[0]
+		var outcome task.Outcome
+		in, _ := e.payload.(input)
+		switch {
+		case e.offset < p.task.Meta().Position:
+			outcome = task.Repeated
+		case e.marker || in.event == nil && in.mark == 0:
+			outcome = p.task.Skip(e.offset)
+		case in.event != nil:
+			outcome, err = p.task.Apply(e.offset, in.event, b)
+		default:
+			outcome, err = p.task.Mark(e.offset, in.mark, b)
+		}
+		if err != nil || outcome == task.Unfinished {
+			return err
+		}
+		if outcome != task.Repeated {
+			p.note.outcomes[e.offset] = outcome
+		}
+		p.queue = p.queue[1:]
+	}
+	if done && err == nil {
+		_, err = p.task.FireDue(b)
+	}
+	return err
+}
+
+// commit makes the transaction of what was applied. Whatever is not clearly committed is forgotten and read again.
+func (n *node) commit() {
+	var changed []*part
+	for _, p := range n.sorted() {
+		if p.task != nil && p.task.Changed() {
+			changed = append(changed, p)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	n.at()
+	offsets, notes, ends := map[int]int64{}, map[int]note{}, map[int]int64{}
+	for _, p := range changed {
+		if err := p.task.Finish(); err != nil {
+			n.w.violate("finishing partition %d: %v", p.n, err)
+		}
+		for _, o := range p.task.Outputs() {
+			if n.send(outputTopic, p.n, entry{key: o.Customer, payload: o}, nil) != nil {
+				n.recover()
+				return
+			}
+		}
+		for key, value := range p.store.Writes {
+			end := int64(0)
+			if n.send(changelogTopic, p.n, entry{key: string(key), value: value}, &end) != nil {
+				n.recover()
+				return
+			}
+			ends[p.n] = end + 1
+		}
+		offsets[p.n], notes[p.n] = p.task.Meta().Position, p.note
+	}
+	n.at()
+	if n.w.request(func() error { return n.w.b.commitOffsets(n.name, n.epoch, n.name, n.generation, offsets, notes) }) != nil {
+		n.recover()
+		return
+	}
+	n.at()
+	if n.w.request(func() error { return n.w.b.endTxn(n.name, n.epoch) }) != nil {
+		n.recover()
+		return
+	}
+	n.at()
+	for _, p := range changed {
+		p.store.Commit(ends[p.n])
+		p.task.Committed()
+		n.at()
+		if n.w.choose("flush", 3) == 1 {
+			n.flush(p)
+		}
+	}
+}
+
+// send produces one record. Between two records others may go on now and then.
+func (n *node) send(t topic, k int, e entry, offset *int64) error {
+	if n.w.rarely("between records", 2) {
+		n.at()
+	}
+	return n.w.request(func() error {
+		o, err := n.w.b.produce(n.name, n.epoch, t, k, e)
+		if offset != nil {
+			*offset = o
+		}
+		return err
+	})
+}
+
+// flush writes a partition to the disk, as in the background: its end is not looked at.
+func (n *node) flush(p *part) {
+	if err := p.store.StartFlush(); err != nil {
+		n.diskFailed(err)
+	}
+	p.awaitFlush()
+}
+
+// awaitFlush waits for a flush in the background, so that the order of everything is the same in every run.
+func (p *part) awaitFlush() {
+	for p.store.Flushing() {
+		runtime.Gosched()
+	}
+}
+
+// diskFailed ends the process, as a full disk does.
+func (n *node) diskFailed(err error) {
+	if !errors.Is(err, errDisk) {
+		n.w.violate("the disk: %v", err)
+	}
+	panic(crash{})
+}
+
+// recover goes back to what is committed: a new epoch decides what became of the transaction.
+func (n *node) recover() {
+	n.w.Stats.Recoveries++
+	n.takeEpoch()
+	for _, p := range n.sorted() {
+		if p.task == nil {
+			p.end = -1
+			continue
+		}
+		p.store.Abort()
+		if err := p.task.Aborted(); err != nil {
+			n.w.violate("aborting partition %d: %v", p.n, err)
+		}
+		p.task, p.queue, p.gap, p.clock, p.end = nil, nil, 0, operators.Unset, -1
+	}
+}
+
+// String implements fmt.Stringer.
+func (n *node) String() string {
+	return fmt.Sprintf("%s (up: %v, generation %d)", n.name, n.up, n.generation)
+}

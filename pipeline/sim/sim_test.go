@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lull/operators/clv"
+	"lull/pipeline/task"
+)
+
+// raceDetector is set under the race detector, where everything takes ten times as long.
+var raceDetector bool
+
+// total is what happened in all worlds of TestSim.
+var total struct {
+	sync.Mutex
+	worlds, violated int
+	Stats
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if raceDetector {
+		if err := flag.Set("rapid.checks", "30"); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	if total.worlds > 0 {
+		fmt.Printf("sim: %d worlds, %s, %d violations\n", total.worlds, total.Stats, total.violated)
+	}
+	os.Exit(code)
+}
+
+func options(eventClock bool) Options {
+	var chain clv.Config
+	chain.Dedup.IDsMax, chain.Session.SessionsMax, chain.Orders.OrdersKept, chain.Orders.RefundsMax, chain.RFM.DaysKept = 6, 3, 2, 2, 2
+	chain.EnsureDefaults()
+	o := Options{
+		Partitions: 2, Nodes: 3, Turns: 60, Heals: 2, DirtyBytes: 4000, OutputsBound: 400,
+		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3}, Chain: chain,
+	}
+	if eventClock {
+		o.Task.JumpMaxMs = int64(7 * day)
+	}
+	return o
+}
+
+// TestSim runs worlds in which everything goes wrong. A failure is shrunk, and names the file and the seed that bring it back. `make sim` fixes the seed
+// and runs more of them.
+func TestSim(t *testing.T) {
+	for _, clock := range []string{"event", "wall"} {
+		t.Run("clock "+clock, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(rt *rapid.T) {
+				stats, violations := Run(options(clock == "event"), func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
+				total.Lock()
+				defer total.Unlock()
+				total.worlds++
+				total.add(stats)
+				if len(violations) > 0 {
+					total.violated++
+					rt.Fatalf("%s", strings.Join(violations, "\n"))
+				}
+			})
+		})
+	}
+}
+
+// TestReplay proves that a run is decided by its choices alone: the same choices ask the same questions in the same order and make the same of them.
+func TestReplay(t *testing.T) {
+	for seed := range uint64(5) {
+		run := func() (asked []string, stats Stats) {
+			random := rand.New(rand.NewPCG(seed, 0))
+			stats, violations := Run(options(seed%2 == 0), func(what string, n int) int {
+				asked = append(asked, what)
+				return random.IntN(n)
+			})
+			if len(violations) > 0 {
+				t.Fatal(violations)
+			}
+			return asked, stats
+		}
+		asked, stats := run()
+		again, same := run()
+		if !slices.Equal(asked, again) || stats != same {
+			t.Errorf("seed %d: %d questions, %+v; again %d, %+v", seed, len(asked), stats, len(again), same)
+		}
+		if stats.Crashes == 0 || stats.Transactions == 0 {
+			t.Errorf("seed %d: nothing happened: %+v", seed, stats)
+		}
+	}
+}

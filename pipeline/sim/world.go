@@ -1,0 +1,355 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/pipeline/task"
+)
+
+const (
+	minute = operators.EventTime(60_000)
+	hour   = 60 * minute
+	day    = 24 * hour
+	start  = 9862 * day // 1997-01-01
+)
+
+// Options are the size of a world.
+type Options struct {
+	Partitions, Nodes, Turns, Heals int
+	DirtyBytes                      int // of a partition, before it flushes by itself
+	OutputsBound                    int // what a transaction may hold
+	Task                            task.Config
+	Chain                           clv.Config
+}
+
+// Stats count what happened.
+type Stats struct {
+	Inputs, Outputs, Transactions int // Outputs and Transactions are those that were committed
+	Crashes                       int
+	Zombies                       int // processes that stood still in the midst of their cycle while others went on
+	Recoveries                    int // transactions that did not clearly commit
+	LostAnswers, Refused          int // requests that were done and not answered, and not done
+	Expelled, TimedOut            int // sessions and transactions
+	Rewinds, Skips                int // of the input's client, by itself
+	DiskFull                      int
+	Heals                         int // each with all checks
+}
+
+func (s *Stats) add(o Stats) {
+	s.Inputs, s.Outputs, s.Transactions = s.Inputs+o.Inputs, s.Outputs+o.Outputs, s.Transactions+o.Transactions
+	s.Crashes, s.Zombies, s.Recoveries = s.Crashes+o.Crashes, s.Zombies+o.Zombies, s.Recoveries+o.Recoveries
+	s.LostAnswers, s.Refused, s.Expelled, s.TimedOut = s.LostAnswers+o.LostAnswers, s.Refused+o.Refused, s.Expelled+o.Expelled, s.TimedOut+o.TimedOut
+	s.Rewinds, s.Skips, s.DiskFull, s.Heals = s.Rewinds+o.Rewinds, s.Skips+o.Skips, s.DiskFull+o.DiskFull, s.Heals+o.Heals
+}
+
+// String implements fmt.Stringer.
+func (s Stats) String() string {
+	return fmt.Sprintf("%d inputs, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
+		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Heals)
+}
+
+// Choose makes every choice that is open: one of 0 to n-1, of which 0 is the most ordinary.
+type Choose func(what string, n int) int
+
+// world is everything there is.
+type world struct {
+	opt    Options
+	choose Choose
+	chain  *operators.Chain
+	models []*operators.Model // those that are published
+	all    []*operators.Model
+	b      *broker
+	nodes  []*node
+	now    operators.EventTime
+	events int
+	depth  int  // how many cycles are under way, one within another
+	calm   bool // nothing goes wrong any more
+	Stats  Stats
+
+	violations []string
+}
+
+// Run runs one world. It returns what happened and what was violated.
+func Run(opt Options, choose Choose) (Stats, []string) {
+	w := &world{opt: opt, choose: choose, chain: clv.NewChain(opt.Chain), b: newBroker(opt.Partitions), now: start}
+	w.all = []*operators.Model{
+		{Version: "first", EffectiveAt: start, Family: "mbgnbd", R: 0.525, Alpha: 2, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 60},
+		{Version: "second", EffectiveAt: start, Family: "mbgnbd", R: 0.8, Alpha: 1.1, A: 0.5, B: 0.9, P: 5, Q: 3, V: 20, HighValue: 90},
+	}
+	w.models = w.all[:1]
+	for i := range opt.Nodes {
+		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("node-", i), disk: newDisk()})
+	}
+	for range opt.Heals {
+		for range opt.Turns {
+			w.turn()
+		}
+		if w.heal(); len(w.violations) == 0 {
+			w.check()
+		}
+		if len(w.violations) > 0 {
+			break
+		}
+	}
+	return w.Stats, w.violations
+}
+
+func (w *world) violate(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
+
+// Model implements task.Models.
+func (w *world) Model(ref uint32) *operators.Model {
+	for _, m := range w.all {
+		if m.Ref() == ref {
+			return m
+		}
+	}
+	return nil
+}
+
+// rarely is true in some percent of cases, never while the world is calm.
+func (w *world) rarely(what string, percent int) bool {
+	return !w.calm && w.choose(what, 100) >= 100-percent
+}
+
+// request makes a request of the broker: it may be refused before anything is done, or done and the answer lost.
+func (w *world) request(do func() error) error {
+	if w.calm {
+		return do()
+	}
+	switch fate := w.choose("request", 200); {
+	case fate == 199:
+		w.Stats.Refused++
+		return errUnknown
+	case fate == 198:
+		w.Stats.LostAnswers++
+		if err := do(); err != nil {
+			return err
+		}
+		return errUnknown
+	}
+	return do()
+}
+
+// budget is a transaction's.
+func (w *world) budget() *task.Budget {
+	b := &task.Budget{Outputs: w.opt.OutputsBound / 2, Expired: func() bool { return false }}
+	if w.calm {
+		return b
+	}
+	switch w.choose("budget", 6) {
+	case 1:
+		b.Outputs = 1 + w.choose("outputs", 3)
+	case 2:
+		left := 1 + w.choose("time", 6)
+		b.Expired = func() bool { left--; return left < 0 }
+	}
+	return b
+}
+
+// between is called between two steps of a node's cycle.
+func (w *world) between(n *node) {
+	if w.calm {
+		return
+	}
+	switch fate := w.choose("between", 100); {
+	case fate >= 98:
+		panic(crash{})
+	case fate == 97 && w.depth < 3:
+		// The process stands still while others go on; then it wakes up.
+		w.Stats.Zombies++
+		for range 1 + w.choose("asleep", 25) {
+			w.turn()
+		}
+		if w.choose("expelled meanwhile", 2) == 1 {
+			w.b.group.expel(n.name)
+			w.b.timeOut(n.name)
+			for range 1 + w.choose("still asleep", 15) {
+				w.turn()
+			}
+		}
+	}
+}
+
+// turn lets one thing happen.
+func (w *world) turn() {
+	switch what := w.choose("turn", 40); {
+	case what < 18:
+		w.runNode(w.choose("node", len(w.nodes)))
+	case what < 32:
+		w.produce(w.choose("partition", w.opt.Partitions))
+	case what < 34:
+		w.now += operators.EventTime(w.choose("time passes", int(2*day)))
+	case what < 36:
+		name := w.nodes[w.choose("expelled", len(w.nodes))].name
+		w.b.group.expel(name)
+		w.Stats.Expelled++
+	case what < 38:
+		w.b.timeOut(w.nodes[w.choose("timed out", len(w.nodes))].name)
+		w.Stats.TimedOut++
+	case what == 38 && !w.opt.Task.EventClock:
+		w.models = w.all
+	case what == 39:
+		d := w.nodes[w.choose("disk", len(w.nodes))].disk
+		if d.full = !d.full; d.full {
+			w.Stats.DiskFull++
+		}
+	}
+}
+
+// runNode runs a cycle of a node, starting it first if it is down. A node within its cycle stands still until its turn comes back.
+func (w *world) runNode(i int) {
+	n := w.nodes[i]
+	if n.inCycle {
+		return
+	}
+	if !n.up {
+		n.up, n.parts = true, map[int]*part{}
+	}
+	w.depth++
+	defer func() { w.depth-- }()
+	n.cycle()
+}
+
+// produce appends to the input: events in and out of order, stated twice, late, far ahead; marks; what is none of ours; aborted transactions; gaps as
+// compaction leaves them.
+func (w *world) produce(n int) {
+	log := w.b.logs[inputTopic][n]
+	var records []entry
+	for range 1 + w.choose("records", 8) {
+		w.events++
+		in := input{at: w.now}
+		switch what := w.choose("what", 40); {
+		case what == 39:
+			w.now += operators.EventTime(w.choose("silence", int(10*day)))
+			if w.opt.Task.EventClock {
+				in.mark = w.now
+			}
+			in.at = w.now
+		case what == 38:
+		case what >= 35 && len(log.entries) > 0:
+			again, _ := log.entries[w.choose("again", len(log.entries))].payload.(input)
+			again.at = w.now
+			in = again
+		default:
+			w.now += []operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)]
+			in.event, in.at = w.event(n), w.now
+		}
+		records = append(records, entry{payload: in})
+	}
+	w.Stats.Inputs += len(records)
+	switch w.choose("how", 12) {
+	case 11: // of a transaction that is aborted
+		t := &txn{state: aborted}
+		for _, r := range records {
+			r.txn = t
+			log.add(r)
+		}
+		log.add(entry{marker: true, txn: t})
+	case 10: // of one that is committed
+		t := &txn{state: committed}
+		for _, r := range records {
+			r.txn = t
+			log.add(r)
+		}
+		log.add(entry{marker: true, txn: t})
+	case 9: // some were compacted away
+		for _, r := range records {
+			log.next += int64(w.choose("gap", 3))
+			log.add(r)
+		}
+	default:
+		for _, r := range records {
+			log.add(r)
+		}
+	}
+}
+
+func (w *world) event(n int) *operators.Event {
+	e := &operators.Event{
+		Kind:     operators.OrderCompleted,
+		ID:       fmt.Sprint("m", w.events),
+		Customer: fmt.Sprintf("p%d-%c", n, 'a'+w.choose("customer", 5)),
+		Time:     w.now,
+		Name:     []string{"home", "Product Added", "checkout"}[w.choose("name", 3)],
+	}
+	if w.choose("mostly orders", 3) == 2 {
+		e.Kind = operators.EventKind(1 + w.choose("kind", operators.EventKinds))
+	}
+	switch age := w.choose("age", 20); {
+	case age >= 14:
+		e.Time -= operators.EventTime(w.choose("behind", int(2*hour)))
+	case age == 13:
+		e.Time -= operators.EventTime(w.choose("late", int(6*day)))
+	case age == 12 && w.opt.Task.EventClock:
+		e.Time += operators.EventTime(w.choose("ahead", int(20*day)))
+	case age == 11:
+		e.Clamped = true // its source said a time in the future: it has the append time
+	}
+	e.Day = operators.Day(e.Time / day)
+	e.DayStart = operators.EventTime(e.Day) * day
+	if e.Kind.OfOrder() {
+		e.OrderID = fmt.Sprint("o", w.choose("order", 10))
+		e.RefundID = fmt.Sprint("r", w.choose("refund", 4))
+		e.Amount = operators.Money(w.choose("amount", 20_000) - 100)
+		e.Whole = w.choose("whole", 2) == 1
+	}
+	return e
+}
+
+// heal brings everybody back, says that time has come, and waits until nothing is left to do.
+func (w *world) heal() {
+	w.calm = true
+	defer func() { w.calm = false }()
+	w.Stats.Heals++
+	for _, n := range w.nodes {
+		n.disk.full = false
+		if !n.up {
+			w.b.timeOut(n.name)
+			w.b.group.expel(n.name)
+		}
+	}
+	w.now += hour
+	if w.opt.Task.EventClock {
+		for _, log := range w.b.logs[inputTopic] {
+			log.add(entry{payload: input{mark: w.now, at: w.now}})
+		}
+	}
+	for range 1000 {
+		for i := range w.nodes {
+			w.runNode(i)
+		}
+		if w.settled() {
+			return
+		}
+	}
+	w.violate("the pipeline does not come to rest: %v", w.nodes)
+}
+
+// settled reports whether every partition is owned, at its end, and at rest.
+func (w *world) settled() bool {
+	for k, log := range w.b.logs[inputTopic] {
+		i := slices.IndexFunc(w.nodes, func(n *node) bool { return n.parts[k] != nil && n.parts[k].task != nil })
+		if i < 0 {
+			return false
+		}
+		p := w.nodes[i].parts[k]
+		meta := p.task.Meta()
+		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.clock != operators.Unset {
+			return false
+		}
+		reached := w.now
+		if !w.opt.Task.EventClock {
+			reached -= operators.EventTime(w.opt.Task.LatenessMs)
+		}
+		if soonest, _ := p.task.Soonest(); meta.Watermark < reached || soonest <= meta.Watermark {
+			return false
+		}
+	}
+	return true
+}
