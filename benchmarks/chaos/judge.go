@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// judge ends the input, lets the pipelines finish, and compares what they told with the oracle and with the account of the input.
+func (r *run) judge(ctx context.Context) error {
+	records, err := r.feed.finish(ctx, r.brokers, inputTopic)
+	if err != nil {
+		return err
+	}
+	if err := r.awaitCaughtUp(ctx); err != nil {
+		return err
+	}
+	for _, p := range r.processes {
+		if err := p.stop(); err != nil {
+			r.violate("%v", err)
+		}
+	}
+	r.print("%d records; the pipelines have committed them all and stopped: now the oracle", records)
+	if err := r.runOracle(ctx); err != nil {
+		return err
+	}
+	got, err := readStory(ctx, r.brokers, application+".")
+	if err != nil {
+		return err
+	}
+	want, err := readStory(ctx, r.brokers, oracle+".")
+	if err != nil {
+		return err
+	}
+	account, err := readAccount(ctx, r.brokers, inputTopic)
+	if err != nil {
+		return err
+	}
+	r.print("input: %d applied, %d refused, %d sent again, %d time marks", account.applied, len(account.refused), account.repeated, account.marks)
+	r.print("told:  %s; digest %.16s", got.records(), got.digest.Sum())
+	for _, found := range [][]string{got.differences(want), got.doubles(), account.check(got, records)} {
+		r.violateAll(found)
+	}
+	return nil
+}
+
+// violateAll notes violations of one check, of which the first say what is wrong.
+func (r *run) violateAll(found []string) {
+	const shown = 12
+	for _, v := range found[:min(len(found), shown)] {
+		r.violate("%s", v)
+	}
+	if len(found) > shown {
+		r.violate("and %d more of this kind", len(found)-shown)
+	}
+}
+
+// runOracle runs one process over the whole input, without a proxy and without a fault.
+func (r *run) runOracle(ctx context.Context) error {
+	if err := r.createApplication(ctx, oracle); err != nil {
+		return err
+	}
+	p, err := r.settle(oracle, oracle, len(r.processes)+2, r.brokers.addresses())
+	if err != nil {
+		return err
+	}
+	if err := p.start(); err != nil {
+		return err
+	}
+	defer p.kill()
+	patient, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	if err := r.brokers.awaitCommitted(patient, oracle, inputTopic); err != nil {
+		return errors.Join(fmt.Errorf("the oracle did not come to the end of the input: %w", err), ctx.Err())
+	}
+	return p.stop()
+}
+
+// summarize prints the last line.
+func (r *run) summarize() {
+	var kinds []string
+	sum := 0
+	for kind, n := range r.counts {
+		sum += n
+		kinds = append(kinds, fmt.Sprintf("%s %d", faultKind(kind), n))
+	}
+	slices.Sort(r.recoveries)
+	slowest, median := time.Duration(0), time.Duration(0)
+	if n := len(r.recoveries); n > 0 {
+		slowest, median = r.recoveries[n-1], r.recoveries[n/2]
+	}
+	r.print("chaos: seed %d: %d faults (%s); all committed %.1f s after a fault (median; the slowest %.1f s); %d violations",
+		r.seed, sum, strings.Join(kinds, ", "), median.Seconds(), slowest.Seconds(), len(r.violations))
+}

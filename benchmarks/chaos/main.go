@@ -1,0 +1,104 @@
+// Command chaos attacks pipelines on a real Apache Kafka, and proves that what they told is what an undisturbed one tells.
+//
+// It starts three brokers and two or three `lull run` processes on this machine, feeds them without a pause, and in the order of a seed kills and
+// freezes processes, kills coordinators, cuts and delays the network, lets a process join and leave, and fills a disk. In the end every output is
+// compared with that of one process which runs over the same input in peace, and with an account that is made from the input alone.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// options are the flags.
+type options struct {
+	seed      uint64
+	faults    int
+	processes int
+	rate      int
+	port      int
+	dir       string
+	lull      string
+}
+
+func main() {
+	var o options
+	flag.Uint64Var(&o.seed, "seed", 1, "the same `seed` makes the same input and the same faults")
+	flag.IntVar(&o.faults, "faults", 100, "`number` of faults")
+	flag.IntVar(&o.processes, "processes", 3, "`number` of pipelines, 2 to 5, besides the one that joins and leaves")
+	flag.IntVar(&o.rate, "rate", 300, "`records` a second")
+	flag.IntVar(&o.port, "port", 31000, "the first of the `ports` used, some 50")
+	flag.StringVar(&o.dir, "dir", "", "`folder` for data and logs, which must not exist; the default is a temporary one, kept only after a failure")
+	flag.StringVar(&o.lull, "lull", "bin/lull", "`path` of the binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	violations, err := chaos(ctx, &o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+	}
+	if err != nil || violations > 0 {
+		stop()
+		os.Exit(1)
+	}
+}
+
+// chaos makes one run. The error is of what kept it from ending; the violations have been printed.
+func chaos(ctx context.Context, o *options) (violations int, err error) {
+	switch {
+	case flag.NArg() > 0:
+		return 0, fmt.Errorf("unknown argument %q", flag.Arg(0))
+	case o.processes < 2 || o.processes > 5:
+		return 0, fmt.Errorf("--processes %d: 2 to 5", o.processes)
+	case o.faults < 0 || o.rate < 50:
+		return 0, fmt.Errorf("--faults %d, --rate %d: at least 0 and 50", o.faults, o.rate)
+	}
+	if o.lull, err = filepath.Abs(o.lull); err != nil {
+		return 0, err
+	}
+	for _, needed := range []string{o.lull, kafkaScript, modelFile} {
+		if _, err := os.Stat(needed); err != nil {
+			return 0, fmt.Errorf("%w: run `make build` first, and this at the root of the repository", err)
+		}
+	}
+	keep := o.dir != ""
+	if keep {
+		if err := os.Mkdir(o.dir, 0o755); err != nil {
+			return 0, err
+		}
+	} else if o.dir, err = os.MkdirTemp("", "lull-chaos-"); err != nil {
+		return 0, err
+	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil || violations > 0 || keep {
+			fmt.Println("data and logs are in", o.dir)
+			return
+		}
+		err = os.RemoveAll(o.dir)
+	}()
+	r := &run{options: o}
+	defer func() {
+		err = errors.Join(err, r.close())
+		violations = len(r.violations)
+	}()
+	if err := r.prepare(ctx); err != nil {
+		return 0, err
+	}
+	if err := r.disturb(ctx); err != nil {
+		return 0, err
+	}
+	if err := r.judge(ctx); err != nil {
+		return 0, err
+	}
+	r.summarize()
+	return len(r.violations), nil
+}

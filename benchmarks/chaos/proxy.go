@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// proxy is the network between one process and one broker: it carries the bytes of every connection, and can be disturbed. Safe for concurrent use.
+type proxy struct {
+	listener net.Listener
+	target   string
+	ctx      context.Context // ends with the proxy
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+
+	mu      sync.Mutex
+	latency time.Duration
+	refused bool
+	silent  chan struct{} // while no byte passes: closed when they do again; nil otherwise
+	open    map[net.Conn]struct{}
+}
+
+// newProxy listens on an address for connections to the target.
+func newProxy(address, target string) (*proxy, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("starting a proxy: %w", err)
+	}
+	p := &proxy{listener: listener, target: target, open: make(map[net.Conn]struct{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.work.Go(p.accept)
+	return p, nil
+}
+
+func (p *proxy) close() {
+	p.cancel()
+	_ = p.listener.Close() // nobody listens to it any more
+	p.reset()
+	p.work.Wait()
+}
+
+// reset ends all connections.
+func (p *proxy) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.open {
+		_ = c.Close() // both sides see it
+	}
+}
+
+// refuse ends all connections, and new ones at once, until heal.
+func (p *proxy) refuse() {
+	p.mu.Lock()
+	p.refused = true
+	p.mu.Unlock()
+	p.reset()
+}
+
+// silence lets no byte pass until heal; then those go on that were under way. Neither side is told.
+func (p *proxy) silence() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.silent == nil {
+		p.silent = make(chan struct{})
+	}
+}
+
+// delay lets every byte take so much longer, each way, until heal.
+func (p *proxy) delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latency = d
+}
+
+// heal ends all disturbances.
+func (p *proxy) heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latency, p.refused = 0, false
+	if p.silent != nil {
+		close(p.silent)
+		p.silent = nil
+	}
+}
+
+func (p *proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return // it was closed
+		}
+		p.work.Go(func() { p.serve(client) })
+	}
+}
+
+// serve carries one connection until either side ends it.
+func (p *proxy) serve(client net.Conn) {
+	defer func() { _ = client.Close() }() // it may have been reset
+	if !p.pass() {
+		return
+	}
+	broker, err := (&net.Dialer{}).DialContext(p.ctx, "tcp", p.target)
+	if err != nil {
+		return // the broker is down: so is the connection to it
+	}
+	defer func() { _ = broker.Close() }()
+	if !p.keep(client, broker) {
+		return
+	}
+	defer p.forget(client, broker)
+	var ways sync.WaitGroup
+	ways.Go(func() { p.carry(client, broker) })
+	ways.Go(func() { p.carry(broker, client) })
+	ways.Wait()
+}
+
+// keep notes the ends of a connection for reset; ok is false if there must be none now.
+func (p *proxy) keep(ends ...net.Conn) (ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused || p.ctx.Err() != nil {
+		return false
+	}
+	for _, c := range ends {
+		p.open[c] = struct{}{}
+	}
+	return true
+}
+
+func (p *proxy) forget(ends ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range ends {
+		delete(p.open, c)
+	}
+}
+
+// pass waits while bytes must not pass; ok is false if the proxy ends or refuses connections.
+func (p *proxy) pass() (ok bool) {
+	for {
+		p.mu.Lock()
+		silent, refused := p.silent, p.refused
+		p.mu.Unlock()
+		if silent == nil {
+			return !refused && p.ctx.Err() == nil
+		}
+		select {
+		case <-silent:
+		case <-p.ctx.Done():
+			return false
+		}
+	}
+}
+
+// piece is what was read at once.
+type piece struct {
+	bytes []byte
+	due   time.Time // when it may be written
+}
+
+// carry moves the bytes of one direction. Reading goes on while what was read waits, as packets do on a long line.
+func (p *proxy) carry(from, to net.Conn) {
+	pieces := make(chan piece, 64)
+	go func() {
+		defer close(pieces)
+		for {
+			buffer := make([]byte, 32<<10)
+			n, err := from.Read(buffer)
+			if n > 0 {
+				p.mu.Lock()
+				latency := p.latency
+				p.mu.Unlock()
+				pieces <- piece{buffer[:n], time.Now().Add(latency)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	defer func() {
+		// The other direction must see the end too, and the reader must not wait for a writer that has gone.
+		_ = from.Close()
+		_ = to.Close()
+		for range pieces { // emptied
+		}
+	}()
+	for next := range pieces {
+		if wait := time.Until(next.due); wait > 0 && !pause(p.ctx, wait) {
+			return
+		}
+		if !p.pass() {
+			return
+		}
+		if _, err := to.Write(next.bytes); err != nil {
+			return
+		}
+	}
+	p.pass() // an end is not seen through a silent line either
+}
+
+// pause waits; ok is false if ctx has ended before.
+func pause(ctx context.Context, d time.Duration) (ok bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

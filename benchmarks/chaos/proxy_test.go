@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+)
+
+// newLine returns a proxy before a server that sends back what it gets, and a way to connect to it.
+func newLine(t *testing.T) (p *proxy, dial func() net.Conn) {
+	t.Helper()
+	server, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		for {
+			c, err := server.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_, _ = io.Copy(c, c)
+				_ = c.Close()
+			}()
+		}
+	}()
+	if p, err = newProxy(host+":0", server.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.close)
+	return p, func() net.Conn {
+		c, err := net.Dial("tcp", p.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+}
+
+func send(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := c.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// comesBack reads the echo of text.
+func comesBack(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(text))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
+		t.Fatalf("got %q, %v; want %q", got, err, text)
+	}
+}
+
+func TestProxyRefuses(t *testing.T) {
+	p, dial := newLine(t)
+	c := dial()
+	send(t, c, "before")
+	comesBack(t, c, "before")
+	p.refuse()
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection that was cut ends with %v", err)
+	}
+	if n, err := dial().Read(make([]byte, 1)); err == nil {
+		t.Errorf("a connection through a cut line gave %d bytes", n)
+	}
+	p.heal()
+	c = dial()
+	send(t, c, "after")
+	comesBack(t, c, "after")
+}
+
+// TestProxyIsSilent: nothing passes, no connection ends, and what was under way arrives in the end.
+func TestProxyIsSilent(t *testing.T) {
+	p, dial := newLine(t)
+	c := dial()
+	send(t, c, "before")
+	comesBack(t, c, "before")
+	p.silence()
+	send(t, c, "under way")
+	fresh := dial()
+	send(t, fresh, "fresh")
+	for _, c := range []net.Conn{c, fresh} {
+		if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("a silent line gave %d bytes, %v", n, err)
+		}
+	}
+	p.heal()
+	comesBack(t, c, "under way")
+	comesBack(t, fresh, "fresh")
+}
+
+func TestProxyDelays(t *testing.T) {
+	const latency = 40 * time.Millisecond
+	p, dial := newLine(t)
+	c := dial()
+	p.delay(latency)
+	began := time.Now()
+	send(t, c, "there and back")
+	comesBack(t, c, "there and back")
+	if took := time.Since(began); took < 2*latency {
+		t.Errorf("there and back took %s with %s each way", took, latency)
+	}
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	partitions  = 8
+	inputTopic  = "events"
+	application = "chaos" // its prefix without the dot, and its group
+	oracle      = "oracle"
+	modelFile   = "cmd/lull/cdnow/model.yaml"
+
+	// recoveryMax is how long it may take from the end of a fault until all is committed that was there then: a transaction of a dead process, its
+	// membership, a restore, and two slow processors.
+	recoveryMax = 2 * time.Minute
+	// catchUpMax is how long one process may take for the whole input.
+	catchUpMax = 10 * time.Minute
+)
+
+var processNames = []string{"one", "two", "three", "four", "five"}
+
+// run is a run of the program. The faults of a plan are made by several goroutines; a fault holds its process, or the brokers.
+type run struct {
+	*options
+	brokers   *brokers
+	processes []*process
+	spare     *process // joins and leaves
+	disk      *disk    // nil: there is none
+	feed      *feed
+	began     time.Time
+
+	mu         sync.Mutex // guards what follows, and standard output
+	violations []string
+	counts     [faultKinds]int
+	recoveries []time.Duration
+}
+
+// violate notes and prints a violation.
+func (r *run) violate(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := fmt.Sprintf(format, args...)
+	r.violations = append(r.violations, text)
+	fmt.Println("VIOLATION", text)
+}
+
+func (r *run) print(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := time.Since(r.began)
+	fmt.Printf("%02d:%02d  %s\n", int(at.Minutes()), int(at.Seconds())%60, fmt.Sprintf(format, args...))
+}
+
+// prepare starts brokers, pipelines and feed.
+func (r *run) prepare(ctx context.Context) (err error) {
+	r.began = time.Now()
+	listeners := r.options.processes + 1
+	if r.brokers, err = startBrokers(ctx, filepath.Join(r.dir, "kafka"), r.port, listeners); err != nil {
+		return err
+	}
+	if err := r.createApplication(ctx, application); err != nil {
+		return err
+	}
+	for _, name := range processNames[:r.options.processes] {
+		p, err := r.newProcess(name, len(r.processes)+1)
+		if err != nil {
+			return err
+		}
+		r.processes = append(r.processes, p)
+	}
+	if r.spare, err = r.newProcess("spare", listeners); err != nil {
+		return err
+	}
+	if r.disk, err = newDisk(r.processes[diskProcess].stateDir); err != nil {
+		r.print("no fault %q: %v", fullDisk, err)
+	}
+	for _, p := range r.processes {
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	if r.feed, err = startFeed(r.brokers, inputTopic, r.seed, r.rate); err != nil {
+		return err
+	}
+	if !pause(ctx, time.Second) {
+		return ctx.Err()
+	}
+	if err := r.awaitCaughtUp(ctx); err != nil {
+		return err
+	}
+	r.print("%d brokers and %d pipelines run, %d records a second come in; seed %d", brokerCount, len(r.processes), r.rate, r.seed)
+	return nil
+}
+
+// createApplication makes the topics of an application, and puts its model.
+func (r *run) createApplication(ctx context.Context, name string) error {
+	addresses := strings.Join(r.brokers.addresses(), ",")
+	for _, args := range [][]string{
+		{"topics", "create", "--brokers", addresses, "--prefix", name + ".", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)},
+		{"models", "put", modelFile, "--brokers", addresses, "--prefix", name + "."},
+	} {
+		cmd := exec.CommandContext(ctx, r.lull, args...)
+		cmd.Env = bareEnvironment()
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("lull %s: %w\n%s", strings.Join(args[:2], " "), err, output)
+		}
+	}
+	return nil
+}
+
+// newProcess makes a process of the application, with proxies before its k-th listeners, from 1.
+func (r *run) newProcess(name string, k int) (*process, error) {
+	p, err := r.settle(application, name, k, r.brokers.advertised(k))
+	if err != nil {
+		return nil, err
+	}
+	behind := r.brokers.behind(k)
+	for i, address := range r.brokers.advertised(k) {
+		link, err := newProxy(address, behind[i])
+		if err != nil {
+			return nil, err
+		}
+		p.network = append(p.network, link)
+	}
+	return p, nil
+}
+
+// settle writes the settings of a process.
+func (r *run) settle(application, name string, k int, addresses []string) (*process, error) {
+	p := &process{
+		name: name, program: r.lull, config: filepath.Join(r.dir, name+".yaml"), stateDir: filepath.Join(r.dir, name+"-state"),
+		log: filepath.Join(r.dir, name+".log"), died: r.onDeath,
+		http: fmt.Sprintf("%s:%d", host, r.port+2*brokerCount*(r.options.processes+2)+k),
+	}
+	settings := fmt.Sprintf(`brokers: [%s]
+prefix: %s.
+instance: %s
+input: {topic: %s}
+state: {dir: %s, flush_every: 3s}
+http: {listen: "%s"}
+clock: {mode: event, lateness: %s}
+commit: {timeout: %s, session_timeout: %s}
+money: {currency: %s}
+`, strings.Join(addresses, ", "), application, name, inputTopic, p.stateDir, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency)
+	if err := os.WriteFile(p.config, []byte(settings), 0o644); err != nil {
+		return nil, err
+	}
+	return p, os.MkdirAll(p.stateDir, 0o755)
+}
+
+// onDeath is told of a process that has ended by itself, which none must. It is started again, so that the run goes on.
+func (r *run) onDeath(p *process, err error) {
+	r.violate("%s has ended by itself: %v%s", p.name, err, p.logTail())
+	if err := p.start(); err != nil {
+		r.violate("%v", err)
+	}
+}
+
+// awaitCaughtUp waits until the group has committed what the input has now. A violation is noted if that takes too long; then the run is over.
+func (r *run) awaitCaughtUp(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, recoveryMax)
+	defer cancel()
+	err := r.brokers.awaitCommitted(patient, application, inputTopic)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	for _, p := range append(slices.Clone(r.processes), r.spare) {
+		r.print("/readyz of %s: %s", p.name, p.readiness())
+	}
+	r.violate("the input has not been committed %s after the last fault ended: %v", recoveryMax, err)
+	return errStuck
+}
+
+var errStuck = errors.New("the pipelines are stuck")
+
+// disturb makes the faults of the plan.
+func (r *run) disturb(ctx context.Context) error {
+	kinds := deck
+	if r.disk == nil {
+		kinds = slices.DeleteFunc(slices.Clone(deck), func(k faultKind) bool { return k == fullDisk })
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var faults sync.WaitGroup
+	defer faults.Wait()
+	for i, f := range plan(r.seed, r.faults, len(r.processes), kinds) {
+		// The order of the plan is kept: what is still busy is waited for.
+		busy := r.target(&f)
+		busy.Lock()
+		if ctx.Err() != nil {
+			busy.Unlock()
+			break
+		}
+		faults.Go(func() {
+			defer busy.Unlock()
+			if err := r.make(ctx, i+1, &f); err != nil {
+				cancel(err)
+			}
+		})
+		if f.overlap > 0 {
+			pause(ctx, f.overlap)
+		} else {
+			faults.Wait()
+		}
+	}
+	faults.Wait()
+	return context.Cause(ctx)
+}
+
+// target returns what holds off other faults of the same process or of the brokers.
+func (r *run) target(f *fault) *sync.Mutex {
+	switch f.kind {
+	case groupBroker, txnBroker:
+		return &r.brokers.busy
+	case joined:
+		return &r.spare.busy
+	}
+	return &r.processes[f.process].busy
+}
+
+// make makes one fault, ends it, and waits until it has been overcome.
+func (r *run) make(ctx context.Context, number int, f *fault) error {
+	p := r.processes[f.process]
+	began := time.Now()
+	target, err := p.name, error(nil)
+	switch f.kind {
+	case killed:
+		p.kill()
+		if pause(ctx, f.hold) {
+			err = p.start()
+		}
+	case frozen:
+		p.signal(syscall.SIGSTOP)
+		pause(ctx, f.hold)
+		p.signal(syscall.SIGCONT)
+	case groupBroker, txnBroker:
+		target, err = r.killBroker(ctx, f)
+	case cut:
+		p.disturb(f.broker, (*proxy).refuse)
+		pause(ctx, f.hold)
+		p.disturb(f.broker, (*proxy).heal)
+	case silenced:
+		p.disturb(f.broker, (*proxy).silence)
+		pause(ctx, f.hold)
+		p.disturb(f.broker, (*proxy).heal)
+	case delayed:
+		p.disturb(0, func(link *proxy) { link.delay(f.latency) })
+		pause(ctx, f.hold)
+		p.disturb(0, (*proxy).heal)
+	case joined:
+		target = r.spare.name
+		if err = r.spare.start(); err == nil {
+			pause(ctx, f.hold)
+			err = r.spare.stop()
+		}
+	case fullDisk:
+		err = r.fillDisk(ctx, p, f.hold)
+	}
+	if err != nil {
+		return fmt.Errorf("fault %d, %s: %w", number, f.kind, err)
+	}
+	ended := time.Now()
+	if err := r.awaitCaughtUp(ctx); err != nil {
+		return err
+	}
+	recovery := time.Since(ended)
+	r.mu.Lock()
+	r.counts[f.kind]++
+	r.recoveries = append(r.recoveries, recovery)
+	r.mu.Unlock()
+	r.print("%4d  began %5.1f s ago  %-30s %-9s %-34s committed all %5.1f s after its end",
+		number, time.Since(began).Seconds(), f.kind, target, f.detail(), recovery.Seconds())
+	return nil
+}
+
+// killBroker kills a coordinator and starts it again. It ends when all replicas are in sync, so that the next may be killed.
+func (r *run) killBroker(ctx context.Context, f *fault) (target string, err error) {
+	var n int32
+	if f.kind == groupBroker {
+		n, err = r.brokers.groupCoordinator(ctx, application)
+	} else {
+		n, err = r.brokers.transactionCoordinator(ctx, application+"/"+r.processes[f.process].name)
+	}
+	if err != nil {
+		return "", err
+	}
+	target = fmt.Sprintf("broker %d", n)
+	if err := r.brokers.kill(ctx, n); err != nil {
+		return target, err
+	}
+	pause(ctx, f.hold)
+	if err := r.brokers.revive(ctx, n); err != nil {
+		return target, err
+	}
+	return target, r.brokers.awaitWhole(ctx)
+}
+
+// fillDisk leaves a process no space for a while. It may end from that, and is started again then.
+func (r *run) fillDisk(ctx context.Context, p *process, hold time.Duration) error {
+	p.mayEnd()
+	if err := r.disk.fill(); err != nil {
+		return err
+	}
+	pause(ctx, hold)
+	if err := r.disk.empty(); err != nil {
+		return err
+	}
+	if p.mustRun() {
+		return p.start()
+	}
+	return nil
+}
+
+// close stops all that was started.
+func (r *run) close() error {
+	var errs []error
+	if r.feed != nil {
+		r.feed.close()
+	}
+	for _, p := range append(slices.Clone(r.processes), r.spare) {
+		if p == nil {
+			continue
+		}
+		p.kill()
+		for _, link := range p.network {
+			link.close()
+		}
+	}
+	if r.disk != nil {
+		errs = append(errs, r.disk.unmount(len(r.violations) > 0))
+	}
+	if r.brokers != nil {
+		errs = append(errs, r.brokers.stop())
+	}
+	return errors.Join(errs...)
+}
