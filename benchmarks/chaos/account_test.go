@@ -130,7 +130,7 @@ func smallStory(t *testing.T) (list []output) {
 		session := operators.Session{Start: shopOpens + i, End: shopOpens + i}
 		session.Counts[operators.PageViewed] = 2
 		add(fmt.Sprint("session", i), operators.Output{Kind: operators.SessionOutput, Session: session})
-		add(fmt.Sprint("trigger", i), operators.Output{Kind: operators.TriggerOutput, Trigger: operators.Trigger{Rule: "r", Deadline: shopOpens + i},
+		add(fmt.Sprint("trigger", i), operators.Output{Kind: operators.TriggerOutput, Trigger: operators.Trigger{Rule: "r", Deadline: shopOpens},
 			Cause: operators.Cause{Kind: operators.DeadlineInput, Deadline: shopOpens + i}})
 		add(fmt.Sprint("score", i), operators.Output{Kind: operators.ScoreOutput, Model: fmt.Sprint("m", i)})
 	}

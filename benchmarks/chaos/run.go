@@ -21,6 +21,8 @@ const (
 	oracle      = "oracle"
 	modelFile   = "cmd/lull/cdnow/model.yaml"
 
+	// flushEvery is state.flush_every: so often that most faults find a flush under way or half of the state unflushed.
+	flushEvery = 2 * time.Second
 	// recoveryMax is how long it may take from the end of a fault until all is committed that was there then: a transaction of a dead process, its
 	// membership, a restore, and two slow processors.
 	recoveryMax = 2 * time.Minute
@@ -147,12 +149,12 @@ func (r *run) settle(application, name string, k int, addresses []string) (*proc
 prefix: %s.
 instance: %s
 input: {topic: %s}
-state: {dir: %s, flush_every: 3s}
+state: {dir: %s, flush_every: %s}
 http: {listen: "%s"}
 clock: {mode: event, lateness: %s}
 commit: {timeout: %s, session_timeout: %s}
 money: {currency: %s}
-`, strings.Join(addresses, ", "), application, name, inputTopic, p.stateDir, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency)
+`, strings.Join(addresses, ", "), application, name, inputTopic, p.stateDir, flushEvery, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency)
 	if err := os.WriteFile(p.config, []byte(settings), 0o644); err != nil {
 		return nil, err
 	}
@@ -316,6 +318,7 @@ func (r *run) fillDisk(ctx context.Context, p *process, hold time.Duration) erro
 	if err := r.disk.empty(); err != nil {
 		return err
 	}
+	pause(ctx, 2*flushEvery) // a flush that failed is noticed by the next
 	if p.mustRun() {
 		return p.start()
 	}

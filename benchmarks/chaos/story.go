@@ -181,7 +181,7 @@ func (t *told) show(topic schemas.Topic) string {
 	return t.about + string(text)
 }
 
-// doubles returns what was told twice that must be told once: an id in a topic, a customer's trigger of one rule and deadline, a refused record.
+// doubles returns what was told twice that must be told once: an id in a topic, a customer's trigger of one rule and cause, a refused record.
 func (s *story) doubles() (list []string) {
 	for _, topic := range outputs {
 		seen := make(map[string]string)
@@ -196,7 +196,9 @@ func (s *story) doubles() (list []string) {
 				twice("ce_id "+t.id, key)
 				switch topic {
 				case schemas.Triggers:
-					twice(fmt.Sprintf("rule %v, deadline %v of %s", t.fields.Get("rule"), t.fields.Get("deadline"), key), key)
+					// By its cause: the cancellation of an order can put a customer back behind a deadline that has fired before.
+					cause := t.fields.Get("cause").(schemas.Fields)
+					twice(fmt.Sprintf("the trigger of rule %v, event %v, deadline %v", t.fields.Get("rule"), cause.Get("event_id"), cause.Get("deadline"))+" of "+key, key)
 				case schemas.DeadLetters:
 					twice(key, key)
 				}
