@@ -69,6 +69,10 @@ sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS
 sim-long: ## the simulator for about an hour: a million faults
 	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
 
+.PHONY: mutants
+mutants: ## plant bugs, one at a time, and run the check that is to catch each; about half an hour
+	go run ./internal/mutants
+
 .PHONY: bench
 bench: ## what an event costs: CPU, memory, state and changelog, then each kind's step; under 5 minutes
 	go build -o bin/benchmarks ./benchmarks

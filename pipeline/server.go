@@ -137,7 +137,7 @@ func (r *Runner) View(customer string) (query.View, error) {
 	case p == nil:
 		return query.View{}, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: ask the others of its group"}
 	case p.phase != running:
-		return query.View{}, &query.NotOwnedError{Partition: n, Why: "is " + string(p.phase)}
+		return query.View{}, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase)
 	}
 	view := query.View{Partition: n}
 	value, ok, err := p.store.CommittedGet(task.MetaKey)
@@ -150,10 +150,6 @@ func (r *Runner) View(customer string) (query.View, error) {
 			return query.View{}, err
 		}
 		view.Position, view.Watermark = meta.Position, meta.Watermark
-	}
-	view.Now = view.Watermark
-	if r.s.Clock.Mode == "wall" {
-		view.Now = max(view.Now, operators.EventTime(time.Now().UnixMilli()))
 	}
 	state, ok, err := p.store.CommittedGet(task.CustomerKey(nil, customer))
 	if err != nil || !ok {

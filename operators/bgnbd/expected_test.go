@@ -55,8 +55,8 @@ func TestSlowExpectationKnowsSimpleCases(t *testing.T) {
 	}
 }
 
-// TestExpectationAgainstIntegral covers Euler's series and its two weak corners, where the sum is done by count: r large
-// with x small, and a in the hundreds with a long horizon.
+// TestExpectationAgainstIntegral covers Euler's series and its three weak corners, where the sum is done by count: r large
+// with x small, b very large, and a in the hundreds with a long horizon.
 func TestExpectationAgainstIntegral(t *testing.T) {
 	compare := func(t interface{ Fatalf(string, ...any) }, p Params, h History, horizon float64) {
 		got, want := p.ExpectedIfAlive(h, horizon), slowExpectedIfAlive(p, h, horizon)
@@ -69,7 +69,7 @@ func TestExpectationAgainstIntegral(t *testing.T) {
 	}
 	for _, family := range []Family{MBGNBD, BGNBD} {
 		for _, v := range [][4]float64{
-			{0.5, 4.4, 700, 2000}, {0.5, 4.4, 3000, 20}, {50, 4.4, 1, 1}, {200, 100, 0.8, 2}, {2000, 500, 0.02, 3}, {1000, 50, 900, 3000},
+			{0.5, 4.4, 700, 2000}, {0.5, 4.4, 0.8, 1e7}, {0.5, 4.4, 3000, 20}, {50, 4.4, 1, 1}, {200, 100, 0.8, 2}, {2000, 500, 0.02, 3}, {1000, 50, 900, 3000},
 		} {
 			p := Params{family, v[0], v[1], v[2], v[3]}
 			for _, h := range []History{{0, 0, 0}, {0, 0, 50}, {5, 10, 12}, {60, 60, 61}} {

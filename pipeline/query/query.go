@@ -21,8 +21,9 @@ type View struct {
 	Model     *operators.Model
 	Partition int32
 	Position  int64 // next input offset of the partition
+	// Watermark is what the customer is evaluated at, unless they were heard of later. The wall clock would make customers look silent whose events
+	// wait in a backlog.
 	Watermark operators.EventTime
-	Now       operators.EventTime // what the customer is evaluated at: the watermark, or the wall clock
 }
 
 // States gives committed states. It is safe for concurrent use.
@@ -31,7 +32,7 @@ type States interface {
 	View(customer string) (View, error)
 }
 
-// NotOwnedError says that a customer's partition is not this process's, or not ready.
+// NotOwnedError says that a customer's partition is not this process's.
 type NotOwnedError struct {
 	Partition int32
 	Why       string
@@ -143,7 +144,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	if err := c.DecodeState(view.State); err != nil {
 		return nil, fmt.Errorf("reading customer %q: %w", id, err)
 	}
-	at := max(c.At, view.Now)
+	at := max(c.At, view.Watermark)
 	p := &c.Purchases
 	card := &Card{
 		CustomerID: id, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,

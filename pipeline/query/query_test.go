@@ -109,10 +109,10 @@ func TestCard(t *testing.T) {
 	const x, lastAge, age, contactDays, horizonDays = 2, 38, 109, 30, 12 * 30.4375
 	view := View{
 		State: stateOf(t, &model, buyer), Model: &model, Partition: 5, Position: 1234,
-		Watermark: instant(t, "1998-04-22T23:50"), Now: instant(t, "1998-04-23"),
+		Watermark: instant(t, "1998-04-23"),
 	}
 	card, body := getCard(t, view)
-	if card.CustomerID != "c" || card.AsOf != "1998-04-23T00:00:00.000Z" || card.Watermark != "1998-04-22T23:50:00.000Z" ||
+	if card.CustomerID != "c" || card.AsOf != "1998-04-23T00:00:00.000Z" || card.Watermark != "1998-04-23T00:00:00.000Z" ||
 		card.Partition != 5 || card.Position != 1234 || card.Currency != "USD" {
 		t.Errorf("whose card, of when and from where: %s", body)
 	}
@@ -168,7 +168,7 @@ func TestCard(t *testing.T) {
 	if card.Deadline == nil || *card.Deadline != want {
 		t.Errorf("next deadline %+v, want %+v at P(alive) %v", card.Deadline, want, alive)
 	}
-	view.Now = at
+	view.Watermark = at
 	if then, _ := getCard(t, view); math.Abs(then.Score.PAlive-level) > 1e-9 || then.Deadline.At <= card.Deadline.At {
 		t.Errorf("at the deadline P(alive) is %v, want %v; the next is at %s", then.Score.PAlive, level, then.Deadline.At)
 	}
@@ -176,7 +176,7 @@ func TestCard(t *testing.T) {
 
 // TestCardWithoutModel: the facts are there before a model is, and what only a model can say is null, not zero.
 func TestCardWithoutModel(t *testing.T) {
-	card, body := getCard(t, View{State: stateOf(t, nil, buyer), Now: instant(t, "1998-04-23")})
+	card, body := getCard(t, View{State: stateOf(t, nil, buyer), Watermark: instant(t, "1998-04-23")})
 	if card.Facts.Purchases != 3 || card.Facts.Age != 109 || card.Segment != "none" {
 		t.Errorf("facts: %s", body)
 	}
@@ -197,7 +197,7 @@ func TestCardWithoutPurchase(t *testing.T) {
 		"cancelled": "1998-01-04T10:00 order_completed order=o1 amount=20\n1998-01-04T10:01 order_cancelled order=o1",
 	} {
 		t.Run(name, func(t *testing.T) {
-			card, body := getCard(t, View{State: stateOf(t, &model, script), Model: &model, Now: instant(t, "1998-01-05")})
+			card, body := getCard(t, View{State: stateOf(t, &model, script), Model: &model, Watermark: instant(t, "1998-01-05")})
 			if card.Facts != (CardFacts{OpenSessions: 1}) || card.Score != nil || card.Deadline != nil || card.Segment != "none" {
 				t.Errorf("card: %s", body)
 			}
@@ -209,7 +209,7 @@ func TestCardWithoutPurchase(t *testing.T) {
 // clocks have gone forward.
 func TestAsOf(t *testing.T) {
 	state := stateOf(t, &model, buyer)
-	card, _ := getCard(t, View{State: state, Model: &model, Watermark: operators.Unset, Now: operators.Unset})
+	card, _ := getCard(t, View{State: state, Model: &model, Watermark: operators.Unset})
 	if card.AsOf != "1998-02-20T20:00:00.000Z" || card.Watermark != "unset" {
 		t.Errorf("as of %s, the watermark %s", card.AsOf, card.Watermark)
 	}
@@ -227,7 +227,7 @@ func TestAsOf(t *testing.T) {
 // TestRefusals: who gets no card is told why, in JSON, with a status that tells an unknown customer from one who is somewhere else and from a
 // process that cannot tell.
 func TestRefusals(t *testing.T) {
-	known := View{State: stateOf(t, &model, buyer), Model: &model, Now: instant(t, "1998-04-23")}
+	known := View{State: stateOf(t, &model, buyer), Model: &model, Watermark: instant(t, "1998-04-23")}
 	absurd := model
 	absurd.V = 1e308 // valid, but the mean spend is beyond float64
 	infinite := known
@@ -288,7 +288,7 @@ func TestNothingIsLogged(t *testing.T) {
 	var byUs, byServer bytes.Buffer
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(&byUs)
-	view := View{State: stateOf(t, &model, buyer), Model: &model, Now: instant(t, "1998-04-23")}
+	view := View{State: stateOf(t, &model, buyer), Model: &model, Watermark: instant(t, "1998-04-23")}
 	absurd := model
 	absurd.V = 1e308
 	states := shelf{"ann@example.org": view, "broken": {State: view.State[:20]}, "rich": {State: view.State, Model: &absurd}}

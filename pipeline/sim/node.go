@@ -210,8 +210,9 @@ func (n *node) restore(p *part) {
 		return
 	}
 	if p.group >= 0 && t.Meta().Position != p.group {
-		// A zombie may have seen the group's offset and then the next owner's changelog: what is not so a second time was nothing.
-		if p.end, p.mismatches = -1, p.mismatches+1; p.mismatches > 2 && n.generation == n.w.b.group.generation {
+		// A zombie may have seen the group's offset and then the next owner's changelog: what is not so a second time was nothing. But nobody ever sees
+		// a state that is behind.
+		if p.end, p.mismatches = -1, p.mismatches+1; t.Meta().Position < p.group || p.mismatches > 2 && n.generation == n.w.b.group.generation {
 			n.w.violate("partition %d: the state stands at %d, the group at %d", p.n, t.Meta().Position, p.group)
 		}
 		return
