@@ -74,7 +74,7 @@ func plan(seed uint64, faults, processes int, kinds []faultKind) (list []fault) 
 				f.hold = sessionTimeout + between(0, 4*second)
 			}
 		case frozen:
-			f.hold = sessionTimeout + between(second, 6*second)
+			f.hold = sessionTimeout + between(3*second, 9*second) // by then the others have taken over
 		case groupBroker, txnBroker:
 			f.hold = between(second, 12*second)
 		case cut, silenced:
@@ -90,6 +90,9 @@ func plan(seed uint64, faults, processes int, kinds []faultKind) (list []fault) 
 		}
 		if random.IntN(3) == 0 {
 			f.overlap = between(100*time.Millisecond, 5*second)
+		}
+		if f.kind == groupBroker || f.kind == txnBroker { // a restart is slow: other faults hit while it lasts
+			f.overlap = between(100*time.Millisecond, f.hold+5*second)
 		}
 		list = append(list, f)
 	}
