@@ -109,14 +109,21 @@ func (b *brokers) coordinator(ctx context.Context, name string, find func(contex
 	return n, nil
 }
 
-// again repeats what the brokers do not answer just now, until ctx ends.
+// again repeats what the brokers do not answer just now, until ctx ends. The error is the last that was not of ctx itself.
 func again(ctx context.Context, request func(ctx context.Context) error) error {
+	var last error
 	for {
 		of, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := request(of)
 		cancel()
-		if err == nil || !pause(ctx, 100*time.Millisecond) {
-			return err
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return last
 		}
 	}
 }
