@@ -54,7 +54,8 @@ func (r *run) violateAll(found []string) {
 		r.violate("%s", v)
 	}
 	if len(found) > shown {
-		r.violate("and %d more of this kind", len(found)-shown)
+		r.violations += len(found) - shown
+		r.print("and %d more of this check", len(found)-shown)
 	}
 }
 
@@ -93,5 +94,5 @@ func (r *run) summarize() {
 		slowest, median = r.recoveries[n-1], r.recoveries[n/2]
 	}
 	r.print("chaos: seed %d: %d faults (%s); all committed %.1f s after a fault (median; the slowest %.1f s); %d violations",
-		r.seed, sum, strings.Join(kinds, ", "), median.Seconds(), slowest.Seconds(), len(r.violations))
+		r.seed, sum, strings.Join(kinds, ", "), median.Seconds(), slowest.Seconds(), r.violations)
 }

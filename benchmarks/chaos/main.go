@@ -88,7 +88,7 @@ func chaos(ctx context.Context, o *options) (violations int, err error) {
 	r := &run{options: o}
 	defer func() {
 		err = errors.Join(err, r.close())
-		violations = len(r.violations)
+		violations = r.violations
 	}()
 	if err := r.prepare(ctx); err != nil {
 		return 0, err
@@ -100,5 +100,5 @@ func chaos(ctx context.Context, o *options) (violations int, err error) {
 		return 0, err
 	}
 	r.summarize()
-	return len(r.violations), nil
+	return r.violations, nil
 }

@@ -47,8 +47,17 @@ func (p *proxy) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.open {
-		_ = c.Close() // both sides see it
+		abort(c)
 	}
+}
+
+// abort closes a connection by a reset, which is what the other side sees of a host that is not there. An orderly end would be taken for a broker
+// that wants another protocol.
+func abort(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // of a connection that has ended it does not matter
+	}
+	_ = c.Close()
 }
 
 // refuse ends all connections, and new ones at once, until heal.
@@ -98,7 +107,7 @@ func (p *proxy) accept() {
 
 // serve carries one connection until either side ends it.
 func (p *proxy) serve(client net.Conn) {
-	defer func() { _ = client.Close() }() // it may have been reset
+	defer abort(client) // which does nothing to one that has been closed
 	if !p.pass() {
 		return
 	}

@@ -43,7 +43,7 @@ type run struct {
 	began     time.Time
 
 	mu         sync.Mutex // guards what follows, and standard output
-	violations []string
+	violations int
 	counts     [faultKinds]int
 	recoveries []time.Duration
 }
@@ -52,9 +52,8 @@ type run struct {
 func (r *run) violate(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	text := fmt.Sprintf(format, args...)
-	r.violations = append(r.violations, text)
-	fmt.Println("VIOLATION", text)
+	r.violations++
+	fmt.Println("VIOLATION", fmt.Sprintf(format, args...))
 }
 
 func (r *run) print(format string, args ...any) {
@@ -341,7 +340,7 @@ func (r *run) close() error {
 		}
 	}
 	if r.disk != nil {
-		errs = append(errs, r.disk.unmount(len(r.violations) > 0))
+		errs = append(errs, r.disk.unmount(r.violations > 0))
 	}
 	if r.brokers != nil {
 		errs = append(errs, r.brokers.stop())
