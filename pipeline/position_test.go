@@ -266,9 +266,9 @@ func TestRecreated(t *testing.T) {
 			p := c.run(s)
 			c.await(&s, p)
 			p.end()
-			topic := s.Input.Topic
+			topic, says := s.Input.Topic, "was re-created. Use a new prefix"
 			if which == "changelog" {
-				topic = s.Topic(ChangelogTopic)
+				topic, says = s.Topic(ChangelogTopic), "ends at 0: it lost records or was re-created"
 			}
 			if _, err := c.adm.DeleteTopic(t.Context(), topic); err != nil {
 				t.Fatal(err)
@@ -284,7 +284,7 @@ func TestRecreated(t *testing.T) {
 			} else if _, err := CreateTopics(t.Context(), s, 0); err != nil {
 				t.Fatal(err)
 			}
-			c.refused(s, "was re-created")
+			c.refused(s, says)
 			if which == "changelog" {
 				return
 			}

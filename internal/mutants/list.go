@@ -76,11 +76,10 @@ var mutants = []mutant{
 	{"advance the clock before the end is reached", "pipeline/sim/node.go", "p.task.Meta().Position >= end {", "p.task.Meta().Position >= end-1 {", sim},
 	{"restore no deletions", "state/partition.go", "	p.budget.dirty.Add(p.dirty.put(string(key), value))\n", "	if value != nil {\n		p.budget.dirty.Add(p.dirty.put(string(key), value))\n	}\n", model},
 	{"flush under a position too high", "state/partition.go", "	p.committed.position = position\n	p.Abort()", "	p.committed.position = position + 1\n	p.Abort()", model},
-	{"lose what a failed flush held", "state/flush.go", "		if _, newer := p.dirty.records[k]; !newer {", "		if _, newer := p.dirty.records[k]; newer {", model},
-	{"keep an aborted bound of dead deadlines", "state/partition.go", "	clear(p.overlay)\n	p.overlayDrop = nil\n", "	clear(p.overlay)\n", model},
+	{"lose what a failed flush held", "state/flush.go", "		if _, newer := p.dirty.records[k]; !newer {", "		if _, newer := p.dirty.records[k]; newer {", check{"state", "TestFlushFails"}},
+	{"keep an aborted bound of dead deadlines", "state/partition.go", "	clear(p.overlay)\n	p.overlayDrop = nil\n", "	clear(p.overlay)\n", check{"state", "TestDropIndexBelow"}},
 	{"take a topic of the same name for the one that was", "pipeline/restore.go", "	case meta.InputID != r.ids.input:", "	case false:", check{"pipeline", "TestRecreated"}},
 	{"begin at offset 0 where the log does not", "pipeline/restore.go", "r.fingerprint, p.inputStart\n", "r.fingerprint, 0\n", check{"pipeline", "TestFirstStart"}},
 	{"wait for ever when another process has the name", "pipeline/runner.go", "	defer func() {\n		stopFollowing()\n		<-stopped", "	defer func() {\n		<-stopped", check{"pipeline", "TestSameInstance"}},
-	{"keep the dead letters of an aborted transaction", "pipeline/partition.go", "	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset\n", "	p.queue, p.stats, p.clock = nil, txnStats{}, operators.Unset\n", outcomes},
 	{"trust a store that the changelog does not reach", "pipeline/restore.go", "	case position > end:\n", "	case false:\n", check{"pipeline", "TestRecreated"}},
 }
