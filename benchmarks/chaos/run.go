@@ -106,16 +106,24 @@ func (r *run) prepare(ctx context.Context) (err error) {
 
 // createApplication makes the topics of an application, and puts its model.
 func (r *run) createApplication(ctx context.Context, name string) error {
-	addresses := strings.Join(r.brokers.addresses(), ",")
-	for _, args := range [][]string{
-		{"topics", "create", "--brokers", addresses, "--prefix", name + ".", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)},
-		{"models", "put", modelFile, "--brokers", addresses, "--prefix", name + "."},
-	} {
-		cmd := exec.CommandContext(ctx, r.lull, args...)
-		cmd.Env = bareEnvironment()
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("lull %s: %w\n%s", strings.Join(args[:2], " "), err, output)
-		}
+	settings := []string{"--brokers", strings.Join(r.brokers.addresses(), ","), "--prefix", name + "."}
+	create := []string{"topics", "create", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)}
+	if err := r.runLull(ctx, append(create, settings...)...); err != nil {
+		return err
+	}
+	// Kafka answers before the topic's leader knows it, and the command below is not patient with three brokers that have just started.
+	if _, err := r.brokers.ends(ctx, name+".models"); err != nil {
+		return err
+	}
+	return r.runLull(ctx, append([]string{"models", "put", modelFile}, settings...)...)
+}
+
+// runLull runs one of the small commands.
+func (r *run) runLull(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, r.lull, args...)
+	cmd.Env = bareEnvironment()
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("lull %s: %w\n%s", strings.Join(args[:2], " "), err, output)
 	}
 	return nil
 }
