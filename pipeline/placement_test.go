@@ -54,7 +54,8 @@ func TestMisplaced(t *testing.T) {
 	c.mark(&s, "2024-02-01T00:00:00Z")
 	p := c.run(s)
 	c.await(&s, p)
-	if body := readyz(&s); !strings.Contains(body, "neither murmur2") || !strings.Contains(body, `"ready":true`) {
+	awaitReadiness(t, &s, p, "neither murmur2") // told when the commit's answer has come
+	if body := readyz(&s); !strings.Contains(body, `"ready":true`) {
 		t.Errorf("/readyz: %s", body)
 	}
 	p.end()

@@ -286,6 +286,7 @@ func (w *world) checkRestore(n int, fold map[string]string) {
 			if err := p.Restore([]byte(e.key), e.value, e.offset+1); err != nil {
 				w.violate("I8: %v", err)
 			}
+			(&part{store: p}).awaitFlush()
 		}
 	}
 	if d := difference(fold, scan(p)); d != "" {

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 
 	"lull/state"
 )
@@ -14,6 +15,7 @@ var errDisk = errors.New("the disk is full")
 // disk is a store of a process in memory: an ordered map, and what it was after each of the last writes. It keeps [state.Backing]'s promise and no
 // more: a write is there whole or not at all, and a crash may lose the last ones.
 type disk struct {
+	mu   sync.Mutex // flushes run in the background; what depends on them waits for them
 	now  map[string]string
 	past []map[string]string // what it was after earlier writes, the oldest first
 	full bool
@@ -28,21 +30,26 @@ func newDisk() *disk { return &disk{now: map[string]string{}} }
 
 // Get implements state.Backing.
 func (d *disk) Get(key []byte) (value []byte, ok bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	v, ok := d.now[string(key)]
 	return []byte(v), ok, nil
 }
 
 // Scan implements state.Backing.
 func (d *disk) Scan(lo, hi []byte, yield func(key, value []byte) bool) error {
+	d.mu.Lock()
+	now := d.now // never changed, only replaced
+	d.mu.Unlock()
 	var keys []string
-	for k := range d.now {
+	for k := range now {
 		if k >= string(lo) && k < string(hi) {
 			keys = append(keys, k)
 		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
-		if !yield([]byte(k), []byte(d.now[k])) {
+		if !yield([]byte(k), []byte(now[k])) {
 			break
 		}
 	}
@@ -51,6 +58,8 @@ func (d *disk) Scan(lo, hi []byte, yield func(key, value []byte) bool) error {
 
 // Write implements state.Backing.
 func (d *disk) Write(drop state.Span, writes iter.Seq2[[]byte, []byte]) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.full {
 		return errDisk
 	}

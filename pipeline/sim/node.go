@@ -91,6 +91,9 @@ func (n *node) cycle() {
 
 // die leaves what the disk keeps.
 func (n *node) die() {
+	for _, p := range n.parts {
+		p.awaitFlush()
+	}
 	n.up, n.epoch, n.parts = false, 0, nil
 	n.disk.crash(n.w.choose("flushes lost", kept+1))
 	n.w.Stats.Crashes++

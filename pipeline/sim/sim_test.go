@@ -29,7 +29,7 @@ var total struct {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if raceDetector {
-		if err := flag.Set("rapid.checks", "30"); err != nil {
+		if err := flag.Set("rapid.checks", "22"); err != nil {
 			panic(err)
 		}
 	}
