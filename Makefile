@@ -12,6 +12,9 @@ export CGO_ENABLED := 0
 ARGS ?=
 # How long each benchmark runs.
 BENCHTIME ?= 3s
+# Faults of chaos, and what they are decided by.
+FAULTS ?= 100
+SEED ?= 1
 # Worlds of each clock, and what they are decided by.
 SIM_WORLDS ?= 300
 SIM_SEED ?= 1
@@ -68,6 +71,11 @@ sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS
 .PHONY: sim-long
 sim-long: ## the simulator for about an hour: a million faults
 	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
+
+.PHONY: chaos
+chaos: build ## attack pipelines on three real brokers for half an hour; FAULTS=20 takes some eight minutes (needs Java 17 and Maven)
+	go build -o bin/chaos ./benchmarks/chaos
+	bin/chaos -faults $(FAULTS) -seed $(SEED)
 
 .PHONY: mutants
 mutants: ## plant bugs, one at a time, and run the check that is to catch each; about half an hour
