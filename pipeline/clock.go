@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -150,18 +151,14 @@ func (r *Runner) tellTime() {
 	// The wall time first, then the ends: what was appended after the ends were asked for is younger than now.
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
-	ends, err := r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	var newest kadm.ListedOffsets
-	if err == nil {
-		newest, err = r.adm.ListMaxTimestampOffsets(ctx, r.s.Input.Topic)
-	}
-	if err == nil {
-		err = newest.Error()
-	}
-	if err != nil {
+	var ends, newest kadm.ListedOffsets
+	var err error
+	r.unlocked(func() {
+		if ends, err = r.adm.ListEndOffsets(ctx, r.s.Input.Topic); err == nil {
+			newest, err = r.adm.ListMaxTimestampOffsets(ctx, r.s.Input.Topic)
+		}
+	})
+	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
 		return // no answer, no movement
 	}
 	last := time.Time{}

@@ -8,18 +8,22 @@ import (
 )
 
 // placement says where records of a key belong, by the partitioners that producers are known to use.
+//
+// It is not safe for concurrent use.
 type placement struct {
 	partitions int32
 	murmur2    kgo.TopicPartitioner
+	record     kgo.Record // carries a key to murmur2: a new one for each event would be the greater part of what placement costs
 }
 
 func newPlacement(partitions int32) placement {
-	return placement{partitions, kgo.StickyKeyPartitioner(nil).ForTopic("")}
+	return placement{partitions: partitions, murmur2: kgo.StickyKeyPartitioner(nil).ForTopic("")}
 }
 
 // of returns the partition of a key by murmur2: Kafka's own clients.
 func (p *placement) of(key []byte) int32 {
-	return int32(p.murmur2.Partition(&kgo.Record{Key: key}, int(p.partitions)))
+	p.record.Key = key
+	return int32(p.murmur2.Partition(&p.record, int(p.partitions)))
 }
 
 // holds reports whether any known partitioner puts the key where it was found: murmur2; CRC-32, librdkafka's "consistent"; FNV-1a, Sarama's. A

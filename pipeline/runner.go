@@ -478,9 +478,8 @@ func (r *Runner) cycle() error {
 			break
 		}
 		// What has come meanwhile goes into the same transaction.
-		r.mu.Unlock()
-		more := r.poll(left)
-		r.mu.Lock()
+		var more kgo.Fetches
+		r.unlocked(func() { more = r.poll(left) })
 		if err := r.takeFetches(more); err != nil {
 			return err
 		}
@@ -489,6 +488,13 @@ func (r *Runner) cycle() error {
 		return nil
 	}
 	return r.commit()
+}
+
+// unlocked waits for brokers, in a cycle, without mu: probes and readers do not wait for Kafka. No partition comes or goes meanwhile, and no task works.
+func (r *Runner) unlocked(wait func()) {
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	wait()
 }
 
 // dropReleased removes the state of partitions that were given up longer than state.keep ago. It looks once a minute. mu is held.
@@ -654,15 +660,13 @@ func (r *Runner) fetchFailed(p *partition, err error) {
 func (r *Runner) outOfRange(p *partition) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer cancel()
-	starts, err := r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	ends, endsErr := r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
-	if endsErr == nil {
-		endsErr = ends.Error()
-	}
-	if err = errors.Join(err, endsErr); err != nil {
+	var starts, ends kadm.ListedOffsets
+	var err, endsErr error
+	r.unlocked(func() {
+		starts, err = r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
+		ends, endsErr = r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
+	})
+	if err = errors.Join(err, starts.Error(), endsErr, ends.Error()); err != nil {
 		r.health.set("brokers", "asking for the input's start and end: "+err.Error())
 		return // the next fetch fails again
 	}
@@ -733,7 +737,9 @@ func (r *Runner) commit() error {
 	}
 	produced := time.Now()
 	id, generation := r.consumer.GroupMetadata()
-	ends, err := r.producer.commit(ctx, member{id, generation}, positions, r.ids.input)
+	var ends map[int32]int64
+	var err error
+	r.unlocked(func() { ends, err = r.producer.commit(ctx, member{id, generation}, positions, r.ids.input) })
 	if err != nil {
 		r.metrics.transactions.WithLabelValues("uncommitted").Inc()
 		return &uncommittedError{err}
