@@ -13,7 +13,7 @@ var (
 var mutants = []mutant{
 	{
 		"apply before commit", "pipeline/runner.go",
-		"	ends, err := r.producer.commit(", "	for n := range positions {\n		_, at := r.partitions[n].store.Position()\n		r.partitions[n].store.Commit(max(at, 0))\n	}\n	ends, err := r.producer.commit(",
+		"	r.unlocked(func() { ends, err = r.producer.commit(", "	for n := range positions {\n		_, at := r.partitions[n].store.Position()\n		r.partitions[n].store.Commit(max(at, 0))\n	}\n	r.unlocked(func() { ends, err = r.producer.commit(",
 		outcomes,
 	},
 	{

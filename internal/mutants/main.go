@@ -101,6 +101,14 @@ type mutant struct {
 	check    check
 }
 
+// plant returns the source of m.file with the bug in it.
+func (m *mutant) plant(source []byte) ([]byte, error) {
+	if n := bytes.Count(source, []byte(m.old)); n != 1 {
+		return nil, fmt.Errorf("%s holds the code to change %d times, not once: mend the list of mutants", m.file, n)
+	}
+	return bytes.Replace(source, []byte(m.old), []byte(m.new), 1), nil
+}
+
 // run plants the bug in the copy, runs its check, and takes the bug out again.
 func (m *mutant) run(dir string) (caught bool, err error) {
 	path := filepath.Join(dir, m.file)
@@ -108,10 +116,11 @@ func (m *mutant) run(dir string) (caught bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if n := bytes.Count(source, []byte(m.old)); n != 1 {
-		return false, fmt.Errorf("%s holds the code to change %d times, not once: mend the list of mutants", m.file, n)
+	planted, err := m.plant(source)
+	if err != nil {
+		return false, err
 	}
-	if err := os.WriteFile(path, bytes.Replace(source, []byte(m.old), []byte(m.new), 1), 0o644); err != nil {
+	if err := os.WriteFile(path, planted, 0o644); err != nil {
 		return false, err
 	}
 	defer func() {
