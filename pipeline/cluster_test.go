@@ -21,6 +21,7 @@ import (
 // cluster is the broker of a test: an embedded one, or the real one that LULL_TEST_BROKERS names.
 type cluster struct {
 	t       *testing.T
+	dial    dialer
 	brokers []string
 	client  *kgo.Client
 	adm     *kadm.Client
@@ -31,25 +32,25 @@ var applications atomic.Int64
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	if named := os.Getenv("LULL_TEST_BROKERS"); named != "" {
-		return connect(t, strings.Split(named, ","))
+		return connect(t, thisMachine().dial, strings.Split(named, ","))
 	}
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	return connect(t, fake.ListenAddrs())
+	return connect(t, thisMachine().dial, fake.ListenAddrs())
 }
 
-func connect(t *testing.T, brokers []string) *cluster {
+func connect(t *testing.T, dial dialer, brokers []string) *cluster {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20),
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.Dialer(dial), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20),
 		kgo.UnknownTopicRetries(-1)) // a topic that has just been created is not known everywhere at once
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &cluster{t: t, brokers: brokers, client: client, adm: kadm.NewClient(client)}
+	return &cluster{t: t, dial: dial, brokers: brokers, client: client, adm: kadm.NewClient(client)}
 }
 
 // application returns settings of an application of its own, with its topics made.
@@ -70,7 +71,7 @@ func (c *cluster) application(partitions int32) Settings {
 		c.t.Fatal(err)
 	}
 	c.awaitTopic(s.Input.Topic)
-	if _, err := CreateTopics(c.t.Context(), s, 0); err != nil {
+	if _, err := createTopics(c.t.Context(), c.dial, s, 0); err != nil {
 		c.t.Fatal(err)
 	}
 	return s
@@ -108,15 +109,20 @@ func (c *cluster) awaitNoTopic(topic string) {
 type process struct {
 	t    *testing.T
 	stop context.CancelFunc
-	done chan error
+	done chan error // closed after the error
 	log  *strings.Builder
 }
 
-func (c *cluster) run(s Settings) *process {
+func (c *cluster) run(s Settings) *process { return c.runOn(thisMachine(), s) }
+
+func (c *cluster) runOn(m machine, s Settings) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &process{t: c.t, stop: cancel, done: make(chan error, 1), log: &strings.Builder{}}
 	log := zerolog.New(zerolog.SyncWriter(p.log)).With().Timestamp().Logger()
-	go func() { p.done <- Run(ctx, s, log) }()
+	go func() {
+		defer close(p.done)
+		p.done <- runOn(ctx, m, s, log)
+	}()
 	c.t.Cleanup(func() { cancel() })
 	return p
 }
@@ -155,7 +161,7 @@ func (c *cluster) mark(s *Settings, at string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -219,7 +225,7 @@ func (c *cluster) read(topic string) []*kgo.Record {
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
 	if err != nil {
 		c.t.Fatal(err)

@@ -142,7 +142,7 @@ func TestBrokerAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReadiness(t, &s, p, `input topic \"shop\" does not exist`)
-	c = connect(t, s.Brokers)
+	c = connect(t, c.dial, s.Brokers)
 	if _, err := c.adm.CreateTopic(t.Context(), 2, 1, nil, "shop"); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (m *models) add(model *operators.Model) error {
 }
 
 // followModels reads the models topic to its end, returns, and goes on following it until ctx ends; then stopped is closed.
-func followModels(ctx context.Context, s *Settings, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
+func followModels(ctx context.Context, s *Settings, dial dialer, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
 	m = &models{byRef: make(map[uint32]*operators.Model)}
 	topic := s.Topic(ModelsTopic)
 	ends, err := adm.ListEndOffsets(ctx, topic)
@@ -64,6 +64,7 @@ func followModels(ctx context.Context, s *Settings, adm *kadm.Client, log zerolo
 	end, _ := ends.Lookup(topic, 0)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Brokers...),
+		kgo.Dialer(dial),
 		kgo.ClientID("lull-"+s.Instance+"-models"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),

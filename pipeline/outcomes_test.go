@@ -88,7 +88,7 @@ func TestOutcomes(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(fake.Close)
-			c := connect(t, fake.ListenAddrs())
+			c := connect(t, thisMachine().dial, fake.ListenAddrs())
 			s := c.application(2)
 			s.Commit.Interval = 10 * time.Millisecond
 			c.publish(&s)

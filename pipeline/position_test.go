@@ -219,7 +219,7 @@ func TestLogCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fake.Close()
-	c := connect(t, fake.ListenAddrs())
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 5)
@@ -278,7 +278,7 @@ func TestRecreated(t *testing.T) {
 				if _, err := c.adm.CreateTopic(t.Context(), 1, 1, nil, topic); err != nil {
 					t.Fatal(err)
 				}
-				c = connect(t, c.brokers) // a client knows a topic by its id
+				c = connect(t, c.dial, c.brokers) // a client knows a topic by its id
 				c.awaitTopic(topic)
 				c.purchases(&s, 0, 5)
 			} else if _, err := CreateTopics(t.Context(), s, 0); err != nil {

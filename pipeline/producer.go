@@ -42,9 +42,10 @@ type topicPartitioner func(topic string) kgo.TopicPartitioner
 func (p topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return p(topic) }
 
 // newProducer returns a producer with an epoch of its own: what its predecessor left open has been decided when it returns.
-func newProducer(ctx context.Context, s *Settings) (*producer, error) {
+func newProducer(ctx context.Context, s *Settings, dial dialer) (*producer, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(s.Brokers...),
+		kgo.Dialer(dial),
 		kgo.ClientID("lull-"+s.Instance),
 		kgo.TransactionalID(s.Group+"/"+s.Instance),
 		// At most the session timeout, so that nothing of a dead process blocks longer than its membership.

@@ -173,6 +173,7 @@ func (r *Runner) replay(ctx context.Context, p *partition, rs *restore, from, en
 	topic := r.s.Topic(ChangelogTopic)
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(r.s.Brokers...),
+		kgo.Dialer(r.machine.dial),
 		kgo.ClientID("lull-"+r.s.Instance+"-restore"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		// Markers are kept, so that the position passes them.

@@ -39,6 +39,7 @@ func (e *FencedError) Error() string {
 // follower, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
 type Runner struct {
 	s           *Settings
+	machine     machine
 	log         zerolog.Logger
 	ctx         context.Context // ends when the process is told to
 	chain       *operators.Chain
@@ -57,7 +58,7 @@ type Runner struct {
 	droppedAt      time.Time // when released partitions were last looked for
 	metrics        *metrics
 
-	mu         sync.Mutex
+	mu         lock
 	unfinished bool // the last budget ended before all that was queued or due
 	partitions map[int32]*partition
 	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
@@ -67,11 +68,15 @@ type Runner struct {
 
 // Run runs until ctx ends, then commits, flushes and returns nil. The error is a *FencedError if another process has the instance id.
 func Run(ctx context.Context, s Settings, log zerolog.Logger) error {
+	return runOn(ctx, thisMachine(), s, log)
+}
+
+func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error {
 	if s.Instance == "" {
 		return errors.New(`instance is "": it must be a name of this process, stable over restarts and unique in the group`)
 	}
 	r := &Runner{
-		s: &s, log: log, ctx: ctx, chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
+		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		source: newSource(&s),
 	}
@@ -89,7 +94,7 @@ func Run(ctx context.Context, s Settings, log zerolog.Logger) error {
 }
 
 func (r *Runner) run() error {
-	db, err := state.Open(state.Options{Dir: r.s.State.Dir, CacheBytes: r.s.State.CacheBytes, DirtyBytesMax: r.s.State.FlushBytes, Index: task.IndexEntry})
+	db, err := r.machine.openStore(state.Options{Dir: r.s.State.Dir, CacheBytes: r.s.State.CacheBytes, DirtyBytesMax: r.s.State.FlushBytes, Index: task.IndexEntry})
 	if err != nil {
 		return err
 	}
@@ -133,6 +138,7 @@ func (r *Runner) connect() error {
 	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
 	r.consumer, err = kgo.NewClient(
 		kgo.SeedBrokers(r.s.Brokers...),
+		kgo.Dialer(r.machine.dial),
 		kgo.ClientID("lull-"+r.s.Instance),
 		kgo.ConsumerGroup(r.s.Group),
 		kgo.ConsumeTopics(r.s.Input.Topic),
@@ -213,7 +219,7 @@ func (r *Runner) changelogKeeps() time.Duration {
 func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err error) {
 	for {
 		var m *models
-		m, stopped, err = followModels(ctx, r.s, r.adm, r.log)
+		m, stopped, err = followModels(ctx, r.s, r.machine.dial, r.adm, r.log)
 		if err == nil {
 			r.mu.Lock()
 			r.models = m
@@ -232,7 +238,7 @@ func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err 
 func (r *Runner) takeEpoch() error {
 	for {
 		ctx, cancel := context.WithTimeout(r.ctx, 2*r.s.Commit.Timeout)
-		p, err := newProducer(ctx, r.s)
+		p, err := newProducer(ctx, r.s, r.machine.dial)
 		cancel()
 		if err == nil {
 			r.producer = p

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -39,7 +38,7 @@ func Version() string {
 
 // serve begins to listen.
 func (r *Runner) serve() (*server, error) {
-	listener, err := net.Listen("tcp", r.s.HTTP.Listen)
+	listener, err := r.machine.listen("tcp", r.s.HTTP.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening on http.listen %q: %w", r.s.HTTP.Listen, err)
 	}

@@ -161,7 +161,11 @@ func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, prese
 // changes none that is there. The changelog gets as many partitions as the input has. created are the names of the new ones, in order, also
 // if there is an error.
 func CreateTopics(ctx context.Context, s Settings, inputPartitions int32) (created []string, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...))
+	return createTopics(ctx, thisMachine().dial, s, inputPartitions)
+}
+
+func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions int32) (created []string, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.Dialer(dial))
 	if err != nil {
 		return nil, err
 	}

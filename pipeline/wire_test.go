@@ -1,0 +1,235 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fate is what becomes of a request on its way to a broker and of the answer on its way back.
+type fate int
+
+const (
+	delivered     fate = iota
+	refused            // the connection breaks before the broker has seen the request
+	delayed            // it arrives after wire.delay
+	unanswered         // the broker does it, and the connection breaks before the answer
+	doneTwice          // it arrives twice, as after a retry whose first answer was lost; the second is told
+	answeredTwice      // the broker does it once, and its answer comes twice
+)
+
+func (f fate) String() string {
+	return [...]string{"delivered", "refused", "delayed", "unanswered", "done twice", "answered twice"}[f]
+}
+
+// wire is the network between one process and the brokers. Between the two ends of every connection it reads request by request and answer by
+// answer.
+type wire struct {
+	dialBroker dialer
+	delay      time.Duration
+	// decide returns the fate of a request. It may be nil. It is called for one request at a time.
+	decide func(key kmsg.Key) fate
+
+	mu    sync.Mutex
+	cut   bool
+	gate  chan struct{}     // closed unless the wire is frozen
+	conns map[net.Conn]bool // all ends that are open
+	seen  map[kmsg.Key]int  // requests that the process has made
+	fates map[fate]int      // and what became of them
+}
+
+var errCut = errors.New("the wire is cut")
+
+func newWire(dial dialer) *wire {
+	open := make(chan struct{})
+	close(open)
+	return &wire{dialBroker: dial, delay: time.Second, gate: open, conns: map[net.Conn]bool{}, seen: map[kmsg.Key]int{}, fates: map[fate]int{}}
+}
+
+// freeze lets nothing pass, either way, until thaw.
+func (w *wire) freeze() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.gate = make(chan struct{})
+}
+
+// thaw lets pass what was held up, too late or not.
+func (w *wire) thaw() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.gate:
+	default:
+		close(w.gate)
+	}
+}
+
+// sever breaks all connections for good.
+func (w *wire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = true
+	for c := range w.conns {
+		_ = c.Close() // a pipe's never fails
+	}
+	select {
+	case <-w.gate:
+	default:
+		close(w.gate)
+	}
+}
+
+// pass waits while the wire is frozen.
+func (w *wire) pass(ctx context.Context) error {
+	w.mu.Lock()
+	gate := w.gate
+	w.mu.Unlock()
+	select {
+	case <-gate:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut {
+		return errCut
+	}
+	return nil
+}
+
+// dial is the dialer of the process.
+func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := w.pass(ctx); err != nil {
+		return nil, err
+	}
+	broker, err := w.dialBroker(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	near, far := net.Pipe()
+	l := &line{wire: w, process: far, broker: broker, fates: make(map[int32]fate)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut {
+		return nil, errors.Join(errCut, near.Close(), broker.Close())
+	}
+	w.conns[far], w.conns[broker] = true, true
+	go l.requests()
+	go l.answers()
+	return near, nil
+}
+
+func (w *wire) forget(c net.Conn) {
+	_ = c.Close() // a pipe's never fails
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.conns, c)
+}
+
+// choose decides what becomes of a request, and counts it.
+func (w *wire) choose(key kmsg.Key) fate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[key]++
+	f := delivered
+	if w.decide != nil {
+		f = w.decide(key)
+	}
+	w.fates[f]++
+	return f
+}
+
+// line is one connection.
+type line struct {
+	wire            *wire
+	process, broker net.Conn
+
+	mu    sync.Mutex
+	fates map[int32]fate // by correlation id, of requests that are not answered yet and not just delivered
+}
+
+// requests carries requests to the broker. What was under way when the process hung up arrives all the same.
+func (l *line) requests() {
+	defer l.wire.forget(l.broker)
+	for {
+		frame, err := readFrame(l.process)
+		if err != nil || len(frame) < 12 {
+			return
+		}
+		key, correlation := kmsg.Key(binary.BigEndian.Uint16(frame[4:])), int32(binary.BigEndian.Uint32(frame[8:]))
+		if l.wire.pass(context.Background()) != nil {
+			return
+		}
+		f := l.wire.choose(key)
+		copies := 1
+		switch f {
+		case refused:
+			l.wire.forget(l.process)
+			return
+		case delayed:
+			<-time.After(l.wire.delay)
+		case doneTwice:
+			copies = 2
+		}
+		l.mu.Lock()
+		l.fates[correlation] = f
+		l.mu.Unlock()
+		for range copies {
+			if _, err := l.broker.Write(frame); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// answers carries answers to the process. It goes on reading when that has hung up, or the broker could not go on answering.
+func (l *line) answers() {
+	defer l.wire.forget(l.process)
+	for {
+		frame, err := readFrame(l.broker)
+		if err != nil || len(frame) < 8 {
+			return
+		}
+		correlation := int32(binary.BigEndian.Uint32(frame[4:]))
+		l.mu.Lock()
+		f := l.fates[correlation]
+		if f == doneTwice {
+			l.fates[correlation] = delivered
+		} else {
+			delete(l.fates, correlation)
+		}
+		l.mu.Unlock()
+		if l.wire.pass(context.Background()) != nil {
+			return
+		}
+		copies := 1
+		switch f {
+		case unanswered:
+			l.wire.forget(l.process)
+		case doneTwice:
+			copies = 0
+		case answeredTwice:
+			copies = 2
+		}
+		for range copies {
+			_, _ = l.process.Write(frame) // the process may have hung up
+		}
+	}
+}
+
+// readFrame reads a request or an answer, its length of four bytes included.
+func readFrame(r io.Reader) ([]byte, error) {
+	frame := make([]byte, 4)
+	if _, err := io.ReadFull(r, frame); err != nil {
+		return nil, err
+	}
+	frame = append(frame, make([]byte, binary.BigEndian.Uint32(frame))...)
+	_, err := io.ReadFull(r, frame[4:])
+	return frame, err
+}
