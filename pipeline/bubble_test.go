@@ -130,9 +130,62 @@ func undisturbed(t *testing.T) string {
 	return want
 }
 
-// TestBubble proves that the clients, the brokers and the store run in a bubble: a story is read to its end without the machine's clock.
-func TestBubble(t *testing.T) {
-	if undisturbed(t) != undisturbed(t) {
-		t.Error("two runs of one story have different digests")
+// TestKilled proves that a process which is killed again and again, its disk losing what was not synced, and started again, puts out what an undisturbed
+// one does.
+func TestKilled(t *testing.T) {
+	want := undisturbed(t)
+	for seed := range uint64(20) {
+		inBubble(t, seed, func(t *testing.T, b *bubble) {
+			s := b.application(2)
+			s.State.FlushEvery = time.Second
+			b.publish(&s)
+			h := b.host(s, "one")
+			h.start()
+			records := b.history(&s)[:story]
+			for len(records) > 0 {
+				n := min(len(records), 1+b.random.IntN(40))
+				b.produce(records[:n]...)
+				records = records[n:]
+				<-time.After(time.Duration(b.random.IntN(1000)) * time.Millisecond)
+				h.kill(b.random.IntN(101))
+				h.start()
+			}
+			b.mark(&s, "2026-01-01T00:00:00Z")
+			b.await(&s, h.p)
+			h.p.end()
+			if got := b.digest(&s); got != want {
+				t.Errorf("seed %d: digest %s, undisturbed %s\n%s", seed, got, want, h.p.log)
+			}
+		})
+	}
+}
+
+// TestZombie proves that a process which stands still for longer than its session, while another takes its partitions over, changes nothing in what comes
+// out when it wakes up.
+func TestZombie(t *testing.T) {
+	want := undisturbed(t)
+	for seed := range uint64(20) {
+		inBubble(t, seed, func(t *testing.T, b *bubble) {
+			s := b.application(2)
+			b.publish(&s)
+			one, two := b.host(s, "one"), b.host(s, "two")
+			one.start()
+			records := b.history(&s)[:story]
+			b.produce(records[:100]...)
+			<-time.After(time.Duration(b.random.IntN(1000)) * time.Millisecond)
+			one.wire.freeze()
+			two.start()
+			b.produce(records[100:200]...)
+			b.await(&s, two.p)
+			one.wire.thaw()
+			b.produce(records[200:]...)
+			b.mark(&s, "2026-01-01T00:00:00Z")
+			b.await(&s, two.p)
+			one.p.end()
+			two.p.end()
+			if got := b.digest(&s); got != want {
+				t.Errorf("seed %d: digest %s, undisturbed %s\n%s", seed, got, want, two.p.log)
+			}
+		})
 	}
 }

@@ -480,7 +480,7 @@ func (r *Runner) cycle() error {
 			return err
 		}
 		left := time.Until(until)
-		if !collecting || r.unfinished || left <= 0 {
+		if !collecting || r.unfinished || left <= 0 || r.ctx.Err() != nil {
 			break
 		}
 		// What has come meanwhile goes into the same transaction.
