@@ -20,7 +20,7 @@ func TestAnswersWhileCommitting(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	c := connect(t, fake.ListenAddrs())
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
 	s := c.application(1)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)
