@@ -98,9 +98,9 @@ func (p *producer) produce(ctx context.Context, r *kgo.Record) {
 	})
 }
 
-// commit commits the records and, with the member's generation, the positions of the tasks. Only a nil error means committed; after any other
-// the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
-func (p *producer) commit(ctx context.Context, m member, positions map[int32]kgo.EpochOffset, topicID [16]byte) (ends map[int32]int64, err error) {
+// commit commits the records and, as the member of the group that is is asked for, the positions of the tasks. Only a nil error means committed; after
+// any other the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
+func (p *producer) commit(ctx context.Context, is func() (member, error), positions map[int32]kgo.EpochOffset, topicID [16]byte) (ends map[int32]int64, err error) {
 	if err := p.client.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("flushing a transaction: %w", err)
 	}
@@ -110,7 +110,7 @@ func (p *producer) commit(ctx context.Context, m member, positions map[int32]kgo
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addOffsets(ctx, m, positions, topicID); err != nil {
+	if err := p.addOffsets(ctx, is, positions, topicID); err != nil {
 		return nil, err
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
@@ -128,7 +128,10 @@ type member struct {
 
 // addOffsets makes the positions part of the transaction. kgo exports no call for it that takes the positions that were applied rather than
 // those that were polled, so the two requests are made by hand (KIP-98, KIP-447).
-func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32]kgo.EpochOffset, topicID [16]byte) error {
+//
+// A rebalance may give the group its next generation before this process has heard of it. The member then asks who it is again: as long as it is the
+// same one, it owns what it has not given up, and no other can have got that (ADR 7).
+func (p *producer) addOffsets(ctx context.Context, is func() (member, error), positions map[int32]kgo.EpochOffset, topicID [16]byte) error {
 	id, epoch, err := p.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the producer epoch: %w", err)
@@ -147,7 +150,7 @@ func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32
 	}
 	commit := kmsg.NewPtrTxnOffsetCommitRequest()
 	commit.TransactionalID, commit.Group, commit.ProducerID, commit.ProducerEpoch = add.TransactionalID, add.Group, id, epoch
-	commit.MemberID, commit.Generation, commit.InstanceID = m.id, m.generation, kmsg.StringPtr(p.s.Instance)
+	commit.InstanceID = kmsg.StringPtr(p.s.Instance)
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic, topic.TopicID = p.s.Input.Topic, topicID
 	for partition, position := range positions {
@@ -157,6 +160,11 @@ func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32
 	}
 	commit.Topics = append(commit.Topics, topic)
 	err = p.retry(ctx, func() error {
+		m, err := is()
+		if err != nil {
+			return err
+		}
+		commit.MemberID, commit.Generation = m.id, m.generation
 		resp, err := commit.RequestWith(ctx, p.client)
 		if err != nil {
 			return err
@@ -176,12 +184,12 @@ func (p *producer) addOffsets(ctx context.Context, m member, positions map[int32
 	return nil
 }
 
-// retry repeats a request that the coordinator cannot take just now. Both requests may be repeated without harm.
+// retry repeats a request that the coordinator cannot take just now, or not of this generation. Both requests may be repeated without harm.
 func (p *producer) retry(ctx context.Context, request func() error) error {
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := request()
 		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) &&
-			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
+			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.IllegalGeneration) {
 			return err
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline/task"
@@ -66,7 +67,7 @@ func transient(err error) bool {
 
 // askCommitted asks the group for p's committed offset.
 func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
-	offsets, err := r.adm.FetchOffsetsForTopics(ctx, r.s.Group, r.s.Input.Topic)
+	offsets, err := r.adm.FetchOffsetsForTopics(kadm.RequireStable(ctx), r.s.Group, r.s.Input.Topic)
 	if err == nil {
 		err = offsets.Error()
 	}

@@ -62,6 +62,7 @@ type Runner struct {
 	unfinished bool // the last budget ended before all that was queued or due
 	partitions map[int32]*partition
 	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
+	memberID   string                    // of the member of the group that all these were assigned to
 	cuts       map[int32]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
 	health     health
 }
@@ -112,7 +113,7 @@ func (r *Runner) run() error {
 	if err := r.connect(); err != nil {
 		return err
 	}
-	defer r.consumer.Close()
+	defer func() { r.consumer.Close() }()
 	following, stopFollowing := context.WithCancel(r.ctx)
 	defer stopFollowing()
 	stopped, err := r.startModels(following)
@@ -146,6 +147,8 @@ func (r *Runner) connect() error {
 		kgo.InstanceID(r.s.Instance),
 		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
+		// A static member that is alive and does not rejoin for so long stays one, and its partitions may go to others: no cycle may last as long.
+		kgo.RebalanceTimeout(max(time.Minute, 6*r.s.Commit.Timeout)),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(),
 		// Offsets are committed with the transactions and nowhere else.
@@ -266,6 +269,9 @@ func (r *Runner) pause(d time.Duration) {
 func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.partitions)+len(r.assigned) == 0 {
+		r.memberID, _ = r.consumer.GroupMetadata()
+	}
 	for n, o := range offsets[r.s.Input.Topic] {
 		committed := o.EpochOffset()
 		if committed.Offset < 0 { // where to begin, as nothing is committed
@@ -303,16 +309,20 @@ func (r *Runner) onLost(lost map[string][]int32) {
 	defer r.mu.Unlock()
 	for _, n := range lost[r.s.Input.Topic] {
 		delete(r.assigned, n)
-		p := r.partitions[n]
-		if p == nil {
-			continue
+		if r.partitions[n] != nil {
+			r.lose(n)
 		}
-		delete(r.partitions, n)
-		r.endRestore(p)
-		p.store.Discard()
-		p.store.Close()
-		r.log.Warn().Int32("partition", n).Msg("partition lost")
 	}
+}
+
+// lose forgets a partition, but for what is on disk. mu is held.
+func (r *Runner) lose(n int32) {
+	p := r.partitions[n]
+	delete(r.partitions, n)
+	r.endRestore(p)
+	p.store.Discard()
+	p.store.Close()
+	r.log.Warn().Int32("partition", n).Msg("partition lost")
 }
 
 func (r *Runner) endRestore(p *partition) {
@@ -428,6 +438,13 @@ func (r *Runner) loop() error {
 		if err == nil {
 			continue
 		}
+		if errors.Is(err, errExpelled) {
+			r.log.Warn().Err(err).Msg("giving up all partitions and joining the group anew")
+			if err := r.rejoin(); err != nil {
+				return err
+			}
+			continue
+		}
 		if errors.Is(err, kerr.FencedInstanceID) {
 			return &FencedError{r.s.Instance}
 		}
@@ -461,6 +478,9 @@ func (r *Runner) cycle() error {
 	fetches := r.poll(wait)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, err := r.member(); err != nil {
+		return err
+	}
 	if err := r.takeFetches(fetches); err != nil {
 		return err
 	}
@@ -742,10 +762,14 @@ func (r *Runner) commit() error {
 		}
 	}
 	produced := time.Now()
-	id, generation := r.consumer.GroupMetadata()
+	member := func() (member, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.member()
+	}
 	var ends map[int32]int64
 	var err error
-	r.unlocked(func() { ends, err = r.producer.commit(ctx, member{id, generation}, positions, r.ids.input) })
+	r.unlocked(func() { ends, err = r.producer.commit(ctx, member, positions, r.ids.input) })
 	if err != nil {
 		r.metrics.transactions.WithLabelValues("uncommitted").Inc()
 		return &uncommittedError{err}
@@ -768,6 +792,38 @@ func (r *Runner) commit() error {
 	r.metrics.phases.WithLabelValues("encode").Observe(produced.Sub(began).Seconds())
 	r.metrics.phases.WithLabelValues("commit").Observe(time.Since(produced).Seconds())
 	return nil
+}
+
+// errExpelled says that the group has expelled the member that this process was, while it was about to rejoin.
+var errExpelled = errors.New("the group has expelled this process in the midst of a rebalance: others may have had its partitions")
+
+// member returns who this process is in the group. The client may have become another member behind the cycle's back: expelled while its request to
+// join again was under way, it joins as a new one and takes the partitions that it gets for those it had. Others may have committed in them
+// meanwhile, and the new member's commit would be taken; so the error is errExpelled unless the member is the one that the partitions were
+// assigned to. mu is held.
+func (r *Runner) member() (member, error) {
+	id, generation := r.consumer.GroupMetadata()
+	if id != r.memberID && len(r.partitions)+len(r.assigned) > 0 {
+		return member{}, errExpelled
+	}
+	return member{id, generation}, nil
+}
+
+// rejoin forgets all partitions, of which nothing may be trusted but what is on disk, and joins the group with a client that knows nothing of them. The
+// transaction under way is decided by a new epoch.
+func (r *Runner) rejoin() error {
+	r.producer.close()
+	r.mu.Lock()
+	for n := range r.partitions {
+		r.lose(n)
+	}
+	clear(r.assigned)
+	r.mu.Unlock()
+	r.consumer.CloseAllowingRebalance()
+	if err := r.connect(); err != nil {
+		return err
+	}
+	return r.takeEpoch()
 }
 
 // flushIfDue starts to flush a partition that a restart would have to read too much of.
