@@ -105,7 +105,8 @@ func (r *Runner) scrape(now time.Time) {
 		partition := strconv.Itoa(int(n))
 		m.state.WithLabelValues(partition, string(p.phase)).Set(1)
 		if rs := p.restore; rs != nil {
-			m.restoreLeft.WithLabelValues(partition).Set(float64(rs.end.Load() - rs.next.Load()))
+			pr := rs.progress()
+			m.restoreLeft.WithLabelValues(partition).Set(float64(pr.end - pr.next))
 		}
 		if p.phase != running {
 			continue

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,7 +21,53 @@ type restore struct {
 	done   chan struct{}
 	err    error // set when done is closed
 
-	from, next, end atomic.Int64 // changelog offsets, for the metrics
+	mu      sync.Mutex // guards what follows
+	reading progress
+}
+
+// progress says how far the reading of a changelog has come.
+type progress struct {
+	from, next, end int64     // changelog offsets: where it began, the next to be read, where it ends
+	bytes           int64     // of keys and values read
+	began           time.Time // zero: it waits for its turn
+}
+
+func (rs *restore) set(pr progress) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.reading = pr
+}
+
+func (rs *restore) progress() progress {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.reading
+}
+
+// share returns how much of the changelog has been read, from 0 to 1.
+func (pr *progress) share() float64 {
+	if pr.end == pr.from {
+		return 0 // not known yet
+	}
+	return float64(pr.next-pr.from) / float64(pr.end-pr.from)
+}
+
+// perSecond returns the speed until now, in changelog offsets and in bytes.
+func (pr *progress) perSecond(now time.Time) (offsets, bytes float64) {
+	if pr.began.IsZero() || !now.After(pr.began) {
+		return 0, 0
+	}
+	seconds := now.Sub(pr.began).Seconds()
+	return float64(pr.next-pr.from) / seconds, float64(pr.bytes) / seconds
+}
+
+// left returns how long the rest takes at the speed until now; ok is false as long as there is no speed.
+func (pr *progress) left(now time.Time) (left time.Duration, ok bool) {
+	speed, _ := pr.perSecond(now)
+	if speed == 0 {
+		return 0, false
+	}
+	return time.Duration(float64(pr.end-pr.next) / speed * float64(time.Second)), true
 }
 
 // startRestore begins to restore p. The committed offsets hold no pending transaction; only after them is the changelog's end asked for, so that
@@ -91,38 +137,26 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 	if err != nil {
 		return fmt.Errorf("asking for the changelog's end: %w", err)
 	}
-	starts, err := r.adm.ListStartOffsets(ctx, topic)
+	starts, err := r.adm.ListStartOffsets(ctx, topic, r.s.Input.Topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the changelog's start: %w", err)
-	}
-	inputs, err := r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
-	if err == nil {
-		err = inputs.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("asking for the input's start: %w", err)
+		return fmt.Errorf("asking for the starts of the changelog and the input: %w", err)
 	}
 	end, _ := ends.Lookup(topic, p.n)
 	start, _ := starts.Lookup(topic, p.n)
-	input, _ := inputs.Lookup(r.s.Input.Topic, p.n)
+	input, _ := starts.Lookup(r.s.Input.Topic, p.n)
 	p.inputStart = input.Offset
 	if err := r.trustStore(ctx, p, start.Offset, end.Offset); err != nil {
 		return err
 	}
 	_, position := p.store.Position()
 	from := max(position, start.Offset)
-	rs.from.Store(from)
-	rs.next.Store(from)
-	rs.end.Store(end.Offset)
 	if from < end.Offset {
-		began := time.Now()
-		if err := r.replay(ctx, p, rs, from, end.Offset); err != nil {
+		if err := r.readChangelog(ctx, p, rs, from, end.Offset); err != nil {
 			return err
 		}
-		r.log.Info().Int32("partition", p.n).Int64("from", from).Int64("end", end.Offset).Dur("took", time.Since(began)).Msg("restored from the changelog")
 	}
 	p.store.MarkAtEnd(time.Now().UnixMilli())
 	return nil
@@ -166,53 +200,6 @@ func (r *Runner) emptyStore(p *partition) error {
 		return err
 	}
 	p.store = store
-	return nil
-}
-
-// replay applies the committed changelog records from one offset until the last stable offset has passed end.
-func (r *Runner) replay(ctx context.Context, p *partition, rs *restore, from, end int64) error {
-	topic := r.s.Topic(ChangelogTopic)
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...),
-		kgo.Dialer(r.machine.dial),
-		kgo.ClientID("lull-"+r.s.Instance+"-restore"),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		// Markers are kept, so that the position passes them.
-		kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p.n: kgo.NewOffset().At(from)}}),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxPartitionBytes(8<<20),
-		kgo.MetadataMinAge(100*time.Millisecond),
-	)
-	if err != nil {
-		return finalError{err}
-	}
-	defer client.Close()
-	reported := time.Now()
-	for next := from; next < end; {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("reading changelog partition %d: %w", p.n, err)
-		}
-		for it := fetches.RecordIter(); !it.Done(); {
-			record := it.Next()
-			next = record.Offset + 1
-			if record.Attrs.IsControl() {
-				continue
-			}
-			if err := p.store.Restore(record.Key, record.Value, next); err != nil {
-				return finalError{fmt.Errorf("restoring changelog partition %d, offset %d: %w", p.n, record.Offset, err)}
-			}
-		}
-		rs.next.Store(next)
-		if time.Since(reported) > 5*time.Second {
-			reported = time.Now()
-			r.log.Info().Int32("partition", p.n).Int64("offset", next).Int64("end", end).Msg("restoring")
-		}
-	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ type Runner struct {
 	fingerprint uint64
 
 	consumer       *kgo.Client
+	restorer       *kgo.Client // reads changelogs, on connections of its own
 	adm            *kadm.Client
 	producer       *producer
 	db             *state.DB
@@ -57,6 +59,7 @@ type Runner struct {
 	toldTime       time.Time
 	droppedAt      time.Time // when released partitions were last looked for
 	metrics        *metrics
+	turns          chan struct{} // restores of more than a tail that may run at once
 
 	mu         lock
 	unfinished bool // the last budget ended before all that was queued or due
@@ -80,6 +83,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		source: newSource(&s),
+		turns:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
 	server, err := r.serve()
@@ -110,10 +114,17 @@ func (r *Runner) run() error {
 			r.log.Error().Err(err).Msg("closing the store")
 		}
 	}()
+	r.restorer, err = kgo.NewClient(
+		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance+"-restore"), kgo.MetadataMinAge(100*time.Millisecond),
+	)
+	if err != nil {
+		return fmt.Errorf("configuring the reader of changelogs: %w", err)
+	}
+	defer r.restorer.Close()
 	if err := r.connect(); err != nil {
 		return err
 	}
-	defer func() { r.consumer.Close() }()
+	defer func() { r.consumer.Close() }() // the one of then
 	following, stopFollowing := context.WithCancel(r.ctx)
 	defer stopFollowing()
 	stopped, err := r.startModels(following)

@@ -102,7 +102,8 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 		case p.phase == running:
 			in.Position = p.task.Meta().Position
 		case p.restore != nil:
-			in.Left = p.restore.end.Load() - p.restore.next.Load()
+			pr := p.restore.progress()
+			in.Left = pr.end - pr.next
 		}
 		running_ = running_ && p.phase == running
 		body.Partitions[n] = in

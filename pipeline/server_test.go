@@ -59,4 +59,3 @@ func TestAnswersWhileCommitting(t *testing.T) {
 	c.await(&s, p)
 	p.end()
 }
-

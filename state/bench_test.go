@@ -41,7 +41,10 @@ func benchPartition(b *testing.B, n, dirty int) *Partition {
 		if i == n-dirty {
 			must(b, p.Flush())
 		}
-		must(b, p.Restore(benchKey(i), benchValue(i), int64(i+1)))
+		must(b, p.Set(benchKey(i), benchValue(i)))
+		if p.Commit(int64(i + 1)); p.Full() && i < n-dirty {
+			must(b, p.StartFlush())
+		}
 	}
 	if dirty == 0 {
 		must(b, p.Flush())
@@ -113,9 +116,10 @@ func BenchmarkFlush(b *testing.B) {
 	for range b.N {
 		b.StopTimer()
 		for _, k := range keys {
-			position++
-			must(b, p.Restore(k, value, position))
+			must(b, p.Set(k, value))
 		}
+		position++
+		p.Commit(position)
 		before := b.Elapsed()
 		b.StartTimer()
 		must(b, p.StartFlush())

@@ -37,8 +37,8 @@ type Options struct {
 	// CacheBytes is the size of the block cache that all partitions share, in bytes. The default is 256 MiB.
 	CacheBytes int64
 
-	// DirtyBytesMax is how many bytes of committed records all partitions together may hold in memory before Full asks for a flush and Restore
-	// starts one. While a flush runs as much again may be held. The default is 64 MiB.
+	// DirtyBytesMax is how many bytes of committed records all partitions together may hold in memory before Full asks for a flush. While a
+	// flush runs as much again may be held, and twice as much by all restores together. The default is 64 MiB.
 	DirtyBytesMax int64
 
 	// OpenFilesMax bounds the files that the store keeps open, softly. The default is 1000.
@@ -197,6 +197,7 @@ func (d *DB) DirtyBytes() int64 { return d.budget.dirty.Load() + d.budget.flying
 // Metrics are the store's figures. Sums are since it was opened.
 type Metrics struct {
 	DirtyBytes           int64 // see DirtyBytes
+	RestoringBytes       int64 // that restores under way hold in memory
 	Partitions           int64 // open
 	DiskBytes            int64 // that the store takes on disk
 	Tables               int64 // on disk
@@ -217,7 +218,7 @@ type Metrics struct {
 func (d *DB) Metrics() Metrics {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := Metrics{DirtyBytes: d.DirtyBytes(), Partitions: d.budget.partitions.Load()}
+	m := Metrics{DirtyBytes: d.DirtyBytes(), RestoringBytes: d.budget.restoring.Load(), Partitions: d.budget.partitions.Load()}
 	if d.open != nil {
 		d.store.metrics(&m)
 	}

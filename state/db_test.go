@@ -237,6 +237,7 @@ func TestReadCorrupt(t *testing.T) {
 	for i := range int64(1000) {
 		must(t, p.Restore([]byte(strconv.FormatInt(i, 36)), []byte(strings.Repeat(strconv.FormatInt(i*7919, 3), 9)), i+1))
 	}
+	must(t, p.EndRestore(1000))
 	must(t, p.Flush())
 	must(t, d.Close())
 	names, err := fs.List("store/pebble")

@@ -12,6 +12,8 @@ type budget struct {
 	dirty      atomic.Int64 // bytes that no flush has taken yet
 	flying     atomic.Int64 // bytes that a flush is writing
 	partitions atomic.Int64 // that are open
+	restoring  atomic.Int64 // bytes that restores have gathered
+	restores   atomic.Int64 // that are under way
 }
 
 // flush is one write of all that a partition has committed. Nothing in it changes once it is started but err, which is set before done is closed.

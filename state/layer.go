@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 	"strings"
 )
@@ -83,23 +82,11 @@ func (index Index) entries(layers []*layer, from, to []byte) *entryHeap {
 	var key []byte
 	for _, l := range layers {
 		for k, v := range l.records {
-			if v == nil {
-				continue
-			}
 			key = append(key[:0], k...)
-			start := len(h.arena)
-			var ok bool
-			h.arena, ok = index(h.arena, key, v)
-			if entry := h.arena[start:]; ok && bytes.Compare(entry, from) >= 0 && (to == nil || bytes.Compare(entry, to) < 0) {
-				h.entries = append(h.entries, entryRef{head: head(entry), start: start, end: len(h.arena)})
-			} else {
-				h.arena = h.arena[:start]
-			}
+			h.add(index, key, v, from, to)
 		}
 	}
-	for i := len(h.entries)/2 - 1; i >= 0; i-- {
-		h.down(i)
-	}
+	h.order()
 	return h
 }
 
@@ -116,11 +103,26 @@ type entryRef struct {
 	start, end int
 }
 
-// head returns the first eight bytes as a number that sorts like them.
-func head(entry []byte) uint64 {
-	var first [8]byte
-	copy(first[:], entry)
-	return binary.BigEndian.Uint64(first[:])
+// add adds the entry of a record, if it has one with from <= entry < to; a nil to is no bound. The entries are in order after a call of order.
+func (h *entryHeap) add(index Index, key, value, from, to []byte) {
+	if value == nil {
+		return
+	}
+	start := len(h.arena)
+	var ok bool
+	h.arena, ok = index(h.arena, key, value)
+	if entry := h.arena[start:]; ok && bytes.Compare(entry, from) >= 0 && (to == nil || bytes.Compare(entry, to) < 0) {
+		h.entries = append(h.entries, entryRef{head: head(entry), start: start, end: len(h.arena)})
+	} else {
+		h.arena = h.arena[:start]
+	}
+}
+
+// order makes a heap of what was added.
+func (h *entryHeap) order() {
+	for i := len(h.entries)/2 - 1; i >= 0; i-- {
+		h.down(i)
+	}
 }
 
 // next returns the least entry that is left, without value; ok is false if there is none. Doubles are handed out once.

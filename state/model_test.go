@@ -266,12 +266,14 @@ func (model *modelPartition) caughtUp(t *rapid.T, p *Partition) {
 			want = maps.Clone(want)
 			apply(want, r.key, r.value)
 			model.flushes[r.next] = want
-			must(t, p.Restore([]byte(r.key), r.value, r.next))
+			k, v := []byte(r.key), bytes.Clone(r.value)
+			must(t, p.Restore(k, v, r.next))
+			scribble(k, v) // the partition has copies
 		}
 	}
-	p.Abort()
 	if model.position > flushed {
-		p.Commit(model.position) // passes the last marker
+		model.flushes[model.position] = want
+		must(t, p.EndRestore(model.position)) // passes the last marker
 	}
 	model.state, model.bound, model.dropped = maps.Clone(model.committed), 0, 0
 }

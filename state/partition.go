@@ -16,7 +16,7 @@ var ErrClosed = errors.New("state is closed")
 //
 // Only the owner's goroutine changes which layers there are and what is in them, so it reads them without a lock; mu is for CommittedGet. A
 // flush in the background reads its layer, which nobody changes any more, and nothing else; its outcome is taken in by the owner, at the next
-// Commit, Restore, Position, StartFlush, Flush, Discard, Release or Close.
+// Commit, Restore, EndRestore, Position, StartFlush, Flush, Discard, Release or Close.
 type Partition struct {
 	n       int32
 	backing Backing
@@ -30,7 +30,8 @@ type Partition struct {
 	committedDrop []byte // the highest committed bound of DropIndexBelow; nil: none
 	flushed       mark
 	flushedDrop   []byte
-	flushErr      error // of the last flush, until it is returned
+	flushErr      error      // of the last flush, until it is returned
+	restoring     *restoring // nil: none is under way
 
 	mu     sync.RWMutex // held to change the two below, and by CommittedGet to read them
 	dirty  *layer
@@ -226,6 +227,7 @@ func (p *Partition) Writes(yield func(key, value []byte) bool) {
 func (p *Partition) Commit(position int64) {
 	p.settle()
 	p.checkPosition(position)
+	invariants.Assert(p.restoring == nil, "partition %d commits while it is restored", p.n)
 	p.mu.Lock()
 	for k, v := range p.overlay {
 		p.budget.dirty.Add(p.dirty.put(k, v))
@@ -242,28 +244,6 @@ func (p *Partition) Commit(position int64) {
 func (p *Partition) Abort() {
 	clear(p.overlay)
 	p.overlayDrop = nil
-}
-
-// Restore applies one committed changelog record, a nil value for a tombstone, outside of any transaction; next is the offset after it. Both
-// slices are copied. When memory is full (see Full) it starts a flush, so that a restore of any size takes bounded memory; the errors are that
-// flush's.
-func (p *Partition) Restore(key, value []byte, next int64) error {
-	if p.closed.Load() {
-		return ErrClosed
-	}
-	p.settle()
-	p.checkPosition(next)
-	if value != nil {
-		value = copyValue(value)
-	}
-	p.mu.Lock()
-	p.budget.dirty.Add(p.dirty.put(string(key), value))
-	p.mu.Unlock()
-	p.committed.position = next
-	if p.Full() {
-		return p.StartFlush()
-	}
-	return nil
 }
 
 // checkPosition asserts that the position does not move back. If it does the caller took one offset for another; where assertions only count,
@@ -288,6 +268,7 @@ func (p *Partition) AtEnd() (wallMs int64) { return p.committed.atEndMs }
 // Discard drops everything that is not in the backing: the state is that of the flushed position again. A flush that runs is waited for.
 func (p *Partition) Discard() {
 	p.Abort()
+	p.dropRestore()
 	p.awaitFlush()
 	p.mu.Lock()
 	p.budget.dirty.Add(-p.dirty.bytes)

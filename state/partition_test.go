@@ -1,8 +1,6 @@
 package state
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -317,25 +315,6 @@ func TestFull(t *testing.T) {
 	expect(t, "bytes after closing", shared.dirty.Load()+shared.flying.Load(), 0)
 }
 
-// A restore of any size holds no more than two flushes in memory.
-func TestRestoreIsBounded(t *testing.T) {
-	const bound = 10_000
-	b := newMapBacking()
-	p := openOver(t, b, bound)
-	for i := range int64(2000) {
-		key := binary.BigEndian.AppendUint64(nil, uint64(i))
-		must(t, p.Restore(key, bytes.Repeat([]byte{1}, 50), i+1))
-		if got := p.DirtyBytes(); got > 2*(bound+200) {
-			t.Fatalf("%d dirty bytes after %d records", got, i+1)
-		}
-	}
-	if flushed, committed := p.Position(); committed != 2000 || flushed < 1000 {
-		t.Errorf("positions %d, %d", flushed, committed)
-	}
-	must(t, p.Flush())
-	expect(t, "records", len(records(t, openOver(t, b, 0), nil, nil)), 2000)
-}
-
 // The bytes that a partition counts are those that its records take of the heap, within a quarter.
 func TestDirtyBytesMatchHeap(t *testing.T) {
 	for _, n := range []int{20_000, 50_000, 110_000} {
@@ -346,7 +325,8 @@ func TestDirtyBytesMatchHeap(t *testing.T) {
 			value := make([]byte, 400)
 			for i := range n {
 				key := fmt.Appendf(nil, "customer-%d", i)
-				must(t, p.Restore(key, value[:r.IntN(len(value))], int64(i+1)))
+				must(t, p.Set(key, value[:r.IntN(len(value))]))
+				p.Commit(int64(i + 1))
 			}
 			heap, counted := heapBytes()-before, p.DirtyBytes()
 			if ratio := float64(heap) / float64(counted); ratio < 0.75 || ratio > 1.25 {
@@ -374,7 +354,7 @@ func TestClosedPartition(t *testing.T) {
 	_, _, committedErr := p.CommittedGet([]byte("a"))
 	for name, err := range map[string]error{
 		"Get": getErr, "CommittedGet": committedErr,
-		"Set": p.Set(nil, nil), "Delete": p.Delete(nil), "Restore": p.Restore(nil, nil, 2),
+		"Set": p.Set(nil, nil), "Delete": p.Delete(nil), "Restore": p.Restore(nil, nil, 2), "EndRestore": p.EndRestore(2),
 		"Scan":      p.Scan(nil, nil, func(_, _ []byte) bool { return true }),
 		"ScanIndex": p.ScanIndex(nil, nil, func([]byte) bool { return true }),
 		"Flush":     p.Flush(), "StartFlush": p.StartFlush(), "Release": p.Release(1),

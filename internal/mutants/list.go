@@ -74,7 +74,7 @@ var mutants = []mutant{
 	{"ask for the end before the wall clock", "pipeline/sim/node.go", "&& p.task.Meta().Position >= end {\n			p.clock = reached", "&& p.task.Meta().Position >= end {\n			n.at()\n			p.clock = n.w.now - operators.EventTime(n.w.opt.Task.LatenessMs) + 0*reached", sim},
 	{"advance the clock without an answer", "pipeline/sim/node.go", "end = n.w.b.logs[inputTopic][p.n].next; return nil }) == nil && p", "end = n.w.b.logs[inputTopic][p.n].next; return nil }) != nil || p", sim},
 	{"advance the clock before the end is reached", "pipeline/sim/node.go", "p.task.Meta().Position >= end {", "p.task.Meta().Position >= end-1 {", sim},
-	{"restore no deletions", "state/partition.go", "	p.budget.dirty.Add(p.dirty.put(string(key), value))\n", "	if value != nil {\n		p.budget.dirty.Add(p.dirty.put(string(key), value))\n	}\n", model},
+	{"restore no deletions", "state/restore.go", "	r.run.put(key, value)\n", "	if value != nil {\n		r.run.put(key, value)\n	}\n", model},
 	{"flush under a position too high", "state/partition.go", "	p.committed.position = position\n	p.Abort()", "	p.committed.position = position + 1\n	p.Abort()", model},
 	{"lose what a failed flush held", "state/flush.go", "		if _, newer := p.dirty.records[k]; !newer {", "		if _, newer := p.dirty.records[k]; newer {", check{"state", "TestFlushFails"}},
 	{"keep an aborted bound of dead deadlines", "state/partition.go", "	clear(p.overlay)\n	p.overlayDrop = nil\n", "	clear(p.overlay)\n", check{"state", "TestDropIndexBelow"}},

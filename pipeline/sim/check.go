@@ -281,14 +281,19 @@ func (w *world) checkRestore(n int, fold map[string]string) {
 		w.violate("I8: %v", err)
 		return
 	}
+	end := int64(0)
 	for _, e := range w.b.logs[changelogTopic][n].read(0, 1<<30) {
+		end = e.offset + 1
 		if !e.marker {
-			if err := p.Restore([]byte(e.key), e.value, e.offset+1); err != nil {
+			if err := p.Restore([]byte(e.key), e.value, end); err != nil {
 				w.violate("I8: %v", err)
 			}
-			(&part{store: p}).awaitFlush()
 		}
 	}
+	if err := p.EndRestore(end); err != nil {
+		w.violate("I8: %v", err)
+	}
+	(&part{store: p}).awaitFlush()
 	if d := difference(fold, scan(p)); d != "" {
 		w.violate("I8: partition %d restored from nothing: %s", n, d)
 	}

@@ -189,11 +189,14 @@ func (n *node) restore(p *part) {
 			return
 		}
 	}
-	_, position := p.store.Position()
-	for position = max(position, 0); position < p.end; {
+	_, from := p.store.Position()
+	from = max(from, 0)
+	position := from
+	for position < p.end {
 		n.at()
 		entries := log.read(position, 1+n.w.choose("restore batch", 40))
 		if len(entries) == 0 {
+			n.endRestore(p, from, position)
 			return // an open transaction is in the way
 		}
 		for _, e := range entries {
@@ -204,9 +207,9 @@ func (n *node) restore(p *part) {
 			if err := p.store.Restore([]byte(e.key), e.value, position); err != nil {
 				n.diskFailed(err)
 			}
-			p.awaitFlush()
 		}
 	}
+	n.endRestore(p, from, position)
 	t, err := task.Open(n.w.opt.Task, n.w.chain, p.store, n.w)
 	if err != nil {
 		n.w.violate("opening the task of partition %d: %v", p.n, err)
@@ -221,6 +224,16 @@ func (n *node) restore(p *part) {
 		return
 	}
 	p.task, p.fetched, p.queue = t, t.Meta().Position, nil
+}
+
+func (n *node) endRestore(p *part, from, position int64) {
+	if position == from {
+		return
+	}
+	if err := p.store.EndRestore(position); err != nil {
+		n.diskFailed(err)
+	}
+	p.awaitFlush()
 }
 
 // tellTime lets time follow the wall clock where the end has been reached: the clock first, the end after it.
