@@ -132,3 +132,28 @@ func TestOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingCommits proves that a process whose transactions fail one after the other says so on /readyz, with the reason, and works again when they
+// commit.
+func TestNothingCommits(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	s := c.application(1)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.Topic(ChangelogTopic), Err: kerr.InvalidTxnState, Count: -1})
+	p := c.run(s)
+	c.purchases(&s, 0, 3)
+	awaitReadiness(t, &s, p, "transactions did not commit, the last because of: producing to")
+	fault.Remove()
+	c.await(&s, p)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	p.end()
+	if got := c.orders(&s); got != 3 {
+		t.Errorf("%d orders counted, want 3", got)
+	}
+}

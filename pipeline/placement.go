@@ -3,6 +3,7 @@ package pipeline
 import (
 	"hash/crc32"
 	"hash/fnv"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -26,20 +27,24 @@ func (p *placement) of(key []byte) int32 {
 	return int32(p.murmur2.Partition(&p.record, int(p.partitions)))
 }
 
-// holds reports whether any known partitioner puts the key where it was found: murmur2; CRC-32, librdkafka's "consistent"; FNV-1a, Sarama's. A
-// key that none of them puts there has come by another way, and its customer may be in several partitions.
-func (p *placement) holds(key []byte, partition int32) bool {
-	if p.of(key) == partition {
-		return true
-	}
-	if int32(crc32.ChecksumIEEE(key)%uint32(p.partitions)) == partition {
-		return true
-	}
+// all returns where known partitioners put the key: murmur2; CRC-32, librdkafka's "consistent"; FNV-1a, Sarama's.
+func (p *placement) all(key []byte) [3]int32 {
+	crc := int32(crc32.ChecksumIEEE(key) % uint32(p.partitions))
 	h := fnv.New32a()
 	h.Write(key)
 	sarama := int32(h.Sum32()) % p.partitions
 	if sarama < 0 {
 		sarama = -sarama
 	}
-	return sarama == partition
+	return [...]int32{p.of(key), crc, sarama}
+}
+
+// holds reports whether any known partitioner puts the key where it was found. A key that none of them puts there has come by another way, and its
+// customer may be in several partitions.
+func (p *placement) holds(key []byte, partition int32) bool {
+	if p.of(key) == partition {
+		return true
+	}
+	all := p.all(key)
+	return slices.Contains(all[1:], partition)
 }

@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -62,4 +65,61 @@ func TestMisplaced(t *testing.T) {
 	if rows := c.read(s.Topic(ScoresTopic)); len(rows) == 0 {
 		t.Errorf("the record was not applied\n%s", p.log)
 	}
+}
+
+// TestReadWherever proves that the read API finds customers whose events were put by any of the known partitioners.
+func TestReadWherever(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(16)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	where := newPlacement(16)
+	var customers []string
+	for i := range 30 {
+		id := fmt.Sprint("customer-", i)
+		customers = append(customers, id)
+		r := c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: id, ID: id, OrderID: id, Time: instant(t, "2024-01-01T00:00:00Z"), Amount: 100})
+		r.Partition = where.all([]byte(id))[i%3]
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := c.run(s)
+	c.await(&s, p)
+	for id, status := range map[string]int{"nobody": http.StatusNotFound, customers[0]: http.StatusOK, customers[1]: http.StatusOK, customers[2]: http.StatusOK} {
+		awaitStatus(t, &s, p, "/v1/customers/"+id, status)
+	}
+	for _, id := range customers {
+		response, err := http.Get("http://" + s.HTTP.Listen + "/v1/customers/" + id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", id, response.Status)
+		}
+	}
+	p.end()
+}
+
+// awaitStatus waits until the process answers a path with a status: what has been committed can be read when the commit's answer has come.
+func awaitStatus(t *testing.T, s *Settings, p *process, path string, status int) {
+	t.Helper()
+	got := 0
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+		response, err := http.Get("http://" + s.HTTP.Listen + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got = response.StatusCode; got == status {
+			return
+		}
+	}
+	t.Fatalf("%s answers %d, not %d\n%s", path, got, status, p.log)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -358,4 +359,47 @@ func TestGaps(t *testing.T) {
 	if got := c.orders(&s); got != 4 {
 		t.Errorf("%d orders counted, want the 4 whose transactions were committed\n%s", got, p.log)
 	}
+}
+
+// TestPartitionAdded proves that a partition which the input topic is given while the pipeline runs stands still and says why, and that the others go on;
+// and that a state is not trusted when all topics have been given more.
+func TestPartitionAdded(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	s := c.application(2)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	p := c.run(s)
+	c.purchases(&s, 0, 3)
+	c.await(&s, p)
+	add := func(topic string) {
+		if _, err := c.adm.CreatePartitions(t.Context(), 5, topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if where := newPlacement(7); where.of([]byte("ann")) >= 2 {
+		t.Fatal("ann's later orders are in a new partition: the test needs another number")
+	}
+	add(s.Input.Topic)
+	// The client asks for the topic's partitions anew when it meets an error.
+	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Topic: s.Input.Topic, Count: 2})
+	c.purchases(&s, 3, 1)
+	awaitReadiness(t, &s, p, "given more partitions")
+	c.purchases(&s, 4, 2)
+	c.await(&s, p)
+	if strings.Contains(p.log.String(), "did not commit") {
+		t.Errorf("transactions failed:\n%s", p.log)
+	}
+	p.end()
+	if got := c.orders(&s); got != 6 {
+		t.Errorf("%d orders counted, want 6", got)
+	}
+
+	add(s.Topic(ChangelogTopic))
+	c.forgetMember(&s)
+	c.refused(s, "another number of partitions")
 }

@@ -53,9 +53,9 @@ func newProducer(ctx context.Context, s *Settings, dial dialer) (*producer, erro
 		// With the default of 5 s, CONCURRENT_TRANSACTIONS right after an EndTxn stalls for as long.
 		kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.RecordPartitioner(changelogPartitioner(s.Topic(ChangelogTopic))),
-		// Batches are as large as the topic allows; the transaction ends with a flush, so that nothing is gained by waiting.
+		// The transaction ends with a flush, so that nothing is gained by waiting.
 		kgo.ProducerLinger(0),
-		kgo.ProducerBatchMaxBytes(int32(s.deadLetterBytes()+batchOverhead)),
+		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
 		kgo.BrokerMaxWriteBytes(100<<20),
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RequiredAcks(kgo.AllISRAcks()),

@@ -144,7 +144,10 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 	if err != nil {
 		return fmt.Errorf("asking for the starts of the changelog and the input: %w", err)
 	}
-	end, _ := ends.Lookup(topic, p.n)
+	end, ok := ends.Lookup(topic, p.n)
+	if !ok {
+		return finalError{fmt.Errorf("partition %d: the input topic %q has been given more partitions than topic %q has: %s", p.n, r.s.Input.Topic, topic, anewUnderPrefix)}
+	}
 	start, _ := starts.Lookup(topic, p.n)
 	input, _ := starts.Lookup(r.s.Input.Topic, p.n)
 	p.inputStart = input.Offset
@@ -230,7 +233,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	}
 	meta := t.Meta()
 	if !known || rebuild {
-		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, r.fingerprint, p.inputStart
+		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, r.s.fingerprint(r.ids.partitions), p.inputStart
 	}
 	if p.group.Offset >= 0 && r.s.OnOffsetMismatch == "group" && meta.Position != p.group.Offset {
 		r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group.Offset).Msg("following the group's offset, as told")
@@ -290,9 +293,9 @@ func (r *Runner) checkState(p *partition, meta *task.Meta) (refusal string) {
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
 			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input)
-	case meta.Settings != r.fingerprint:
-		return fmt.Sprintf("partition %d: the state was made with other settings of session.gap, calendar.timezone, clock.lateness, money or limits. Set them "+
-			"back, use a new prefix beside this one, or --on-offset-mismatch=rebuild to forget the state and read all of the input again", p.n)
+	case meta.Settings != r.s.fingerprint(r.ids.partitions):
+		return fmt.Sprintf("partition %d: the state was made with another number of partitions, or other settings of session.gap, calendar.timezone, clock.lateness, money or "+
+			"limits. Set them back, use a new --prefix and --state-dir beside these, or --on-offset-mismatch=rebuild to forget the state and read all of the input again", p.n)
 	case p.group.Offset >= 0 && p.group.Offset != meta.Position && r.s.OnOffsetMismatch != "state" && r.s.OnOffsetMismatch != "group":
 		return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
 			"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never; "+

@@ -39,12 +39,11 @@ func (e *FencedError) Error() string {
 // Runner runs one process of an application. Its goroutines: loop (the caller of Run), the two clients' own, one per restore, the models'
 // follower, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
 type Runner struct {
-	s           *Settings
-	machine     machine
-	log         zerolog.Logger
-	ctx         context.Context // ends when the process is told to
-	chain       *operators.Chain
-	fingerprint uint64
+	s       *Settings
+	machine machine
+	log     zerolog.Logger
+	ctx     context.Context // ends when the process is told to
+	chain   *operators.Chain
 
 	consumer       *kgo.Client
 	restorer       *kgo.Client // reads changelogs, on connections of its own
@@ -60,6 +59,7 @@ type Runner struct {
 	droppedAt      time.Time // when released partitions were last looked for
 	metrics        *metrics
 	turns          chan struct{} // restores of more than a tail that may run at once
+	uncommitted    int           // transactions, one after the other, that did not commit
 
 	mu         lock
 	unfinished bool // the last budget ended before all that was queued or due
@@ -80,7 +80,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		return errors.New(`instance is "": it must be a name of this process, stable over restarts and unique in the group`)
 	}
 	r := &Runner{
-		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), fingerprint: s.fingerprint(),
+		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		source: newSource(&s),
 		turns:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
@@ -470,9 +470,16 @@ func (r *Runner) loop() error {
 		if err := r.recover(); err != nil {
 			return err
 		}
+		if r.uncommitted++; r.uncommitted >= uncommittedMax {
+			r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, err))
+			r.pause(min(time.Duration(r.uncommitted)*r.s.Commit.Interval, 5*time.Second)) // each leaves aborted records behind
+		}
 	}
 	return nil
 }
+
+// uncommittedMax is how many transactions may fail one after the other before /readyz says so: kills and rebalances cost one, rarely two.
+const uncommittedMax = 3
 
 // uncommittedError is a transaction whose outcome is not a clear commit.
 type uncommittedError struct{ error }
@@ -799,6 +806,8 @@ func (r *Runner) commit() error {
 			return err
 		}
 	}
+	r.uncommitted = 0
+	r.health.clear("transactions")
 	r.metrics.transactions.WithLabelValues("committed").Inc()
 	r.metrics.phases.WithLabelValues("encode").Observe(produced.Sub(began).Seconds())
 	r.metrics.phases.WithLabelValues("commit").Observe(time.Since(produced).Seconds())

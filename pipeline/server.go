@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -123,7 +124,7 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the prober has gone: nobody is left to tell
 }
 
-// View implements query.States.
+// View implements query.States. The customer is looked for wherever a known partitioner puts them: the state, not a setting, says which one the input has.
 func (r *Runner) View(customer string) (query.View, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,15 +132,29 @@ func (r *Runner) View(customer string) (query.View, error) {
 		return query.View{}, errors.New("the process is starting")
 	}
 	where := newPlacement(r.ids.partitions)
-	n := where.of([]byte(customer))
-	p := r.partitions[n]
-	switch {
-	case p == nil:
-		return query.View{}, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: ask the others of its group"}
-	case p.phase != running:
-		return query.View{}, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase)
+	var view query.View
+	var elsewhere error
+	for _, n := range where.all([]byte(customer)) {
+		p := r.partitions[n]
+		switch {
+		case p == nil:
+			elsewhere = cmp.Or[error](elsewhere, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: ask the others of its group"})
+			continue
+		case p.phase != running:
+			elsewhere = cmp.Or(elsewhere, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase))
+			continue
+		}
+		var err error
+		if view, err = r.viewIn(p, customer); err != nil || view.State != nil {
+			return view, err
+		}
 	}
-	view := query.View{Partition: n}
+	return view, elsewhere
+}
+
+// viewIn returns what a partition has of a customer.
+func (r *Runner) viewIn(p *partition, customer string) (query.View, error) {
+	view := query.View{Partition: p.n}
 	value, ok, err := p.store.CommittedGet(task.MetaKey)
 	if err != nil {
 		return query.View{}, err

@@ -326,7 +326,14 @@ func (s *Settings) Validate() error {
 		return fmt.Errorf("money, limits: %w", err)
 	}
 	chain := s.Chain()
-	return chain.Validate()
+	if err := chain.Validate(); err != nil {
+		return err
+	}
+	if n := chain.RecordBytesMax(s.Limits.IDBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
+		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds and limits.id_bytes together let a customer's record become %d bytes long; "+
+			"the changelog takes %d: lower the largest of them", n, batchBytes-batchOverhead)
+	}
+	return nil
 }
 
 // Chain returns the configuration of the operators.
@@ -402,9 +409,9 @@ func (s *Settings) task() task.Config {
 // timersLoaded is how many deadlines a partition keeps in memory at least: some 5 MB.
 const timersLoaded = 50_000
 
-// fingerprint stands for the settings that shape the state: with others, what the state says would be wrong.
-func (s *Settings) fingerprint() uint64 {
-	return operators.Hash64(fmt.Sprintf("state %d: gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
-		operators.StateVersion, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
+// fingerprint stands for the settings that shape the state, and the number of the input's partitions: with others, what the state says would be wrong.
+func (s *Settings) fingerprint(partitions int32) uint64 {
+	return operators.Hash64(fmt.Sprintf("state %d: partitions %d, gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
+		operators.StateVersion, partitions, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
 		s.Limits.MessageIDs, s.Limits.OpenSessions, s.Limits.Orders, s.Limits.Refunds))
 }

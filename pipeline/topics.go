@@ -40,20 +40,38 @@ type ownTopic struct {
 // deadLetterBytes is the size of the largest dead letter: the whole value of its record up to the limit, and what can stand beside it.
 func (s *Settings) deadLetterBytes() int { return s.Limits.ValueBytes + schemas.DeadLetterRecordMin }
 
-// batchOverhead is more than what a batch of one record takes beside it.
-const batchOverhead = 1 << 10
+const (
+	// batchOverhead is more than what a batch of one record takes beside it.
+	batchOverhead = 1 << 10
+	// batchBytes is the size of the largest batch that is written to a topic other than the dead letters: a little less than Kafka's default of
+	// max.message.bytes. Every record that goes there fits.
+	batchBytes = 1_000_000
+)
 
 func (s *Settings) ownTopics() []ownTopic {
 	return []ownTopic{
-		{name: SessionsTopic, partitions: s.Topics.Partitions},
-		{name: ScoresTopic, partitions: s.Topics.Partitions, compacted: true},
-		{name: SegmentsTopic, partitions: s.Topics.Partitions},
-		{name: TriggersTopic, partitions: s.Topics.Partitions},
+		{name: SessionsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
+		{name: ScoresTopic, partitions: s.Topics.Partitions, compacted: true, bytesMin: batchBytes},
+		{name: SegmentsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
+		{name: TriggersTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
 		{name: DeadLettersTopic, partitions: s.Topics.Partitions, bytesMin: s.deadLetterBytes() + batchOverhead},
-		{name: ModelsTopic, partitions: 1, compacted: true},
-		{name: ChangelogTopic, compacted: true},
+		{name: ModelsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
+		{name: ChangelogTopic, compacted: true, bytesMin: batchBytes},
 	}
 }
+
+// batchBytes returns the size of the largest batch that is written to one of lull's topics. A larger one would be refused with the transaction that it
+// is in, again and again.
+func (s *Settings) batchBytes(topic string) int32 {
+	if topic == s.Topic(DeadLettersTopic) {
+		return int32(s.deadLetterBytes() + batchOverhead)
+	}
+	return batchBytes
+}
+
+// anewUnderPrefix says why the input's partitions cannot change under a state, and what to do.
+const anewUnderPrefix = "customers are in other partitions than their state when the number of partitions changes: take a new --prefix and --state-dir, under which " +
+	"`lull topics create` makes topics that fit, and read the input again"
 
 // TopicError says what is wrong with the topics, and what mends it.
 type TopicError struct{ Problems []string }
@@ -99,8 +117,7 @@ func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, 
 		}
 		present = append(present, name)
 		if t.name == ChangelogTopic && input.Err == nil && len(got.Partitions) != len(input.Partitions) {
-			problem("topic %q has %d partitions and the input topic %q has %d: they must be equal; delete the changelog and run `lull topics create`",
-				name, len(got.Partitions), s.Input.Topic, len(input.Partitions))
+			problem("topic %q has %d partitions and the input topic %q has %d: they must be equal, as %s", name, len(got.Partitions), s.Input.Topic, len(input.Partitions), anewUnderPrefix)
 		}
 	}
 	if len(present) > 0 {

@@ -2,6 +2,10 @@
 package clv
 
 import (
+	"math"
+	"slices"
+	"strings"
+
 	"lull/operators"
 	"lull/operators/dedup"
 	"lull/operators/orders"
@@ -63,4 +67,36 @@ func NewChain(c Config) *operators.Chain {
 		segment.New(terms),
 		trigger.New(c.Trigger, terms),
 	)
+}
+
+// RecordBytesMax returns the length of the longest record, of those that are kept of a customer, that the limits allow when ids have at most idBytes
+// bytes: their state, an archived order or a page of days.
+func (c *Config) RecordBytesMax(idBytes int) int {
+	longest := operators.NewCustomer("")
+	longest.At, longest.Revision, longest.Model = operators.Never, math.MaxUint64, math.MaxUint32
+	const far = operators.EventTime(math.MaxInt64 / 4) // no instant is written in more bytes
+	longest.Messages = slices.Repeat([]operators.Message{{Hash: math.MaxUint64, Time: far}}, c.Dedup.IDsMax)
+	longest.Sessions = make([]operators.Session, c.Session.SessionsMax)
+	page := strings.Repeat("p", c.Session.PageBytesMax)
+	for i := range longest.Sessions {
+		s := &longest.Sessions[i]
+		s.FirstPage, s.LastPage, s.Cart = page, page, math.MinInt32
+		s.Start, s.End, s.FirstPageAt, s.LastPageAt = far, far, far, far
+		for kind := range s.Counts {
+			s.Counts[kind] = math.MaxUint32
+		}
+	}
+	day := operators.PurchaseDay{Day: math.MinInt32, DayStart: far, Orders: math.MaxUint32, Net: math.MinInt64}
+	order := operators.Order{
+		ID: strings.Repeat("i", idBytes), Time: far, Day: day.Day, DayStart: day.DayStart, Amount: c.Orders.AmountMax, AmountTime: far,
+		Refunds: slices.Repeat([]operators.Refund{{ID: math.MaxUint64, Amount: c.Orders.AmountMax}}, c.Orders.RefundsMax),
+	}
+	longest.Ledger = operators.Ledger{Orders: slices.Repeat([]operators.Order{order}, c.Orders.OrdersKept), Archived: math.MaxUint32}
+	longest.Days = operators.PurchaseDays{Newest: slices.Repeat([]operators.PurchaseDay{day}, c.RFM.DaysKept), Pages: slices.Repeat([]int32{math.MinInt32}, rfm.PagesMax)}
+	longest.Purchases = operators.Purchases{
+		Count: math.MaxUint32, First: day.Day, FirstStart: day.DayStart, Last: math.MaxInt32, Net: day.Net, FirstNet: day.Net, Orders: day.Orders,
+	}
+	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since = far, far, far
+	state := longest.AppendState(nil)
+	return max(len(state), len(operators.AppendOrder(nil, &order)), len(operators.AppendDays(nil, slices.Repeat([]operators.PurchaseDay{day}, rfm.PageDays))))
 }

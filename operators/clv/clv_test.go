@@ -305,3 +305,52 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordBytesMax proves that no record of a customer is longer than is said, by one whose every list is full, and that the default limits keep
+// it far from what Kafka takes by default.
+func TestRecordBytesMax(t *testing.T) {
+	const idBytes = 40
+	c := clv.Config{}
+	c.Dedup.IDsMax, c.Session.SessionsMax, c.Orders.OrdersKept, c.Orders.RefundsMax, c.RFM.DaysKept, c.Session.PageBytesMax = 30, 4, 3, 5, 3, 8
+	c.EnsureDefaults()
+	customer, chain, longest := operators.NewCustomer("c"), clv.NewChain(c), 0
+	parts := &recordedParts{Parts: optest.NewParts()}
+	customer.Parts = parts
+	var out operators.Outbox
+	at := operators.EventTime(1_700_000_000_000)
+	id := func(n int) string { return fmt.Sprintf("%0*d", idBytes, n) }
+	for i := range 400 {
+		at += 31 * 60_000 // a session each
+		e := operators.Event{Kind: operators.OrderCompleted, Customer: "c", ID: id(i), OrderID: id(i), Time: at, Amount: 1 << 39, Name: strings.Repeat("n", 300)}
+		switch {
+		case i%8 > 2:
+			e.Kind, e.OrderID, e.RefundID = operators.OrderRefunded, id(i-i%8), id(i)
+		case i%8 == 1:
+			e.Kind = operators.PageViewed
+		}
+		e.Day = operators.Day(at / operators.DayMs)
+		e.DayStart = operators.EventTime(e.Day) * operators.DayMs
+		chain.Step(&operators.Env{Watermark: operators.Unset}, customer, &operators.Input{Kind: operators.EventInput, At: at, Event: &e}, &out)
+		out.Reset()
+		longest = max(longest, len(customer.AppendState(nil)), parts.longest)
+	}
+	if most := c.RecordBytesMax(idBytes); longest > most {
+		t.Errorf("the longest record had %d bytes, RecordBytesMax is %d", longest, most)
+	}
+	defaults := clv.Config{}
+	defaults.EnsureDefaults()
+	if n := defaults.RecordBytesMax(256); n > 100_000 {
+		t.Errorf("with the default limits a record can have %d bytes", n)
+	}
+}
+
+// recordedParts keeps a customer's parts, and the length of the longest.
+type recordedParts struct {
+	*optest.Parts
+	longest int
+}
+
+func (p *recordedParts) Set(name string, value []byte) {
+	p.longest = max(p.longest, len(value))
+	p.Parts.Set(name, value)
+}

@@ -9,9 +9,15 @@ import (
 	"lull/operators"
 )
 
-// pageBits is the logarithm of the number of days that a page covers: page n holds the days from 256 n to 256 n + 255. It is part of the state
-// format.
-const pageBits = 8
+const (
+	// pageBits is the logarithm of the number of days that a page covers: page n holds the days from 256 n to 256 n + 255. It is part of the state
+	// format.
+	pageBits = 8
+	// PageDays is the number of days that a page covers.
+	PageDays = 1 << pageBits
+	// PagesMax is the number of pages that a customer can have: event times lie between the years 1970 and 2200.
+	PagesMax = 230*366/PageDays + 2
+)
 
 // outcome is what a change has done to a day.
 type outcome uint8
