@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"lull/state/statetest"
 )
 
 // killRounds is the number of transactions of a killScript; each is flushed.
@@ -89,7 +91,7 @@ func killScript(t *testing.T, fs vfs.FS, at *progress) {
 // and its index, and a partition must be dropped or not.
 func TestKill(t *testing.T) {
 	type killed struct {
-		disk                                    crashFS
+		disk                                    *statetest.Disk
 		op                                      string
 		least, most, dropStarted, dropCompleted int64
 	}
@@ -98,7 +100,7 @@ func TestKill(t *testing.T) {
 		mu    sync.Mutex
 		kills []killed
 	)
-	disk := newCrashFS()
+	disk := statetest.NewDisk()
 	rng := rand.New(rand.NewPCG(1, 1))
 	killScript(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
@@ -108,7 +110,7 @@ func TestKill(t *testing.T) {
 		defer mu.Unlock()
 		for _, percent := range []int{0, 50, 100} {
 			k := killed{op: fmt.Sprintf("operation %d on %s", op.Kind, op.Path), least: at.ended.Load(), dropCompleted: at.dropEnded.Load()}
-			k.disk = disk.crash(percent, rng)
+			k.disk = disk.Crash(percent, rng)
 			k.most, k.dropStarted = at.started.Load(), at.dropStarted.Load()
 			kills = append(kills, k)
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"lull/state/statetest"
 )
 
 func openStore(t *testing.T, fs vfs.FS) *DB {
@@ -31,7 +33,7 @@ func partition(t *testing.T, d *DB, n int32) *Partition {
 // The store tells what it has of which partition; a partition that comes back within its time goes on where it was, one that was dropped is new,
 // and its neighbours have lost nothing.
 func TestReleaseAndDrop(t *testing.T) {
-	fs := newCrashFS()
+	fs := statetest.NewDisk()
 	d := openStore(t, fs)
 	for _, n := range []int32{7, 0, 1<<31 - 1, 6} {
 		p := partition(t, d, n)
@@ -54,7 +56,7 @@ func TestReleaseAndDrop(t *testing.T) {
 
 	// Taken back: released no more, even if the process is killed before the partition's first flush.
 	p := partition(t, d, 7)
-	fs = fs.crash(0, nil)
+	fs = fs.Crash(0, nil)
 	expect(t, "records of 7", records(t, p, nil, nil), []string{"key=7"})
 	expect(t, "end of 7", p.AtEnd(), 1_000_007)
 	must(t, d.Close())
@@ -65,7 +67,7 @@ func TestReleaseAndDrop(t *testing.T) {
 	must(t, d.Drop(6))
 	must(t, d.Drop(6)) // what is not there can be dropped
 	expect(t, "partitions after dropping", list(), []PartitionInfo{{0, 100, 1_000_000, 0}, {7, 107, 1_000_007, 0}})
-	fs = fs.crash(0, nil)
+	fs = fs.Crash(0, nil)
 	must(t, d.Close())
 	d = openStore(t, fs)
 	expect(t, "partitions after dropping and a kill", list(), []PartitionInfo{{0, 100, 1_000_000, 0}, {7, 107, 1_000_007, 0}})

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"lull/state/statetest"
 )
 
 // The records of the tests: a value that begins with a deadline of two bytes, 0 for none; its index entry is the deadline and the key.
@@ -59,7 +61,7 @@ func newModelPartition() *modelPartition {
 
 // machine runs a store and the model of its partitions side by side.
 type machine struct {
-	fs    crashFS
+	fs    *statetest.Disk
 	db    *DB
 	parts []*Partition
 	model []*modelPartition
@@ -235,7 +237,7 @@ func (m *machine) reopen(t *rapid.T) {
 func (m *machine) crash(t *rapid.T) {
 	seed := rapid.Uint64().Draw(t, "seed")
 	unsynced := rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "unsynced")
-	clone := m.fs.crash(unsynced, rand.New(rand.NewPCG(seed, seed)))
+	clone := m.fs.Crash(unsynced, rand.New(rand.NewPCG(seed, seed)))
 	must(t, m.db.Close())
 	m.fs = clone
 	m.open(t)
@@ -381,7 +383,7 @@ func (m *machine) check(t *rapid.T) {
 // the store holds exactly a flushed state with its position, from which the changelog leads to the committed state.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &machine{fs: newCrashFS()}
+		m := &machine{fs: statetest.NewDisk()}
 		for range modelPartitions {
 			m.model = append(m.model, newModelPartition())
 		}
