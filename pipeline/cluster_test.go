@@ -179,20 +179,7 @@ func (c *cluster) await(s *Settings, p *process) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		ends, err := c.adm.ListEndOffsets(ctx, s.Input.Topic)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		committed, err := c.adm.FetchOffsets(ctx, s.Group)
-		behind := err != nil
-		ends.Each(func(end kadm.ListedOffset) {
-			at, ok := committed.Lookup(end.Topic, end.Partition)
-			behind = behind || (end.Offset > 0 && (!ok || at.At < end.Offset))
-		})
-		if !behind {
-			return
-		}
+	for tick := time.NewTicker(20 * time.Millisecond); c.behind(ctx, s); {
 		select {
 		case err := <-p.done:
 			c.t.Fatalf("the process ended early with %v\n%s", err, p.log)
@@ -201,6 +188,21 @@ func (c *cluster) await(s *Settings, p *process) {
 		case <-tick.C:
 		}
 	}
+}
+
+// behind reports whether the group has not committed the end of every partition of the input, or that is not known.
+func (c *cluster) behind(ctx context.Context, s *Settings) bool {
+	ends, err := c.adm.ListEndOffsets(ctx, s.Input.Topic)
+	if err != nil || ends.Error() != nil {
+		return true
+	}
+	committed, err := c.adm.FetchOffsets(ctx, s.Group)
+	behind := err != nil
+	ends.Each(func(end kadm.ListedOffset) {
+		at, ok := committed.Lookup(end.Topic, end.Partition)
+		behind = behind || (end.Offset > 0 && (!ok || at.At < end.Offset))
+	})
+	return behind
 }
 
 // read returns all committed records of a topic. It reads to the high watermark: right after a commit the markers may still be on their way, and the

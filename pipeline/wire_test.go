@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,7 +20,7 @@ type fate int
 const (
 	delivered     fate = iota
 	refused            // the connection breaks before the broker has seen the request
-	delayed            // it arrives after wire.delay
+	delayed            // it arrives after delay
 	unanswered         // the broker does it, and the connection breaks before the answer
 	doneTwice          // it arrives twice, as after a retry whose first answer was lost; the second is told
 	answeredTwice      // the broker does it once, and its answer comes twice
@@ -32,31 +34,64 @@ func (f fate) String() string {
 // answer.
 type wire struct {
 	dialBroker dialer
-	delay      time.Duration
-	// decide returns the fate of a request. It may be nil. It is called for one request at a time.
-	decide func(key kmsg.Key) fate
+	severed    chan struct{} // closed when the wire is cut for good
 
-	mu    sync.Mutex
-	cut   bool
-	gate  chan struct{}     // closed unless the wire is frozen
-	conns map[net.Conn]bool // all ends that are open
-	seen  map[kmsg.Key]int  // requests that the process has made
-	fates map[fate]int      // and what became of them
+	mu     sync.Mutex
+	decide decider             // nil: all is delivered
+	gate   chan struct{}       // closed unless the wire is frozen
+	conns  map[net.Conn]string // the ends that are open, with the broker's address
+	seen   map[kmsg.Key]int    // requests that the process has made
+	fates  map[fate]int        // and what became of them
 }
 
-var errCut = errors.New("the wire is cut")
+// decider decides the fate of the nth request of its kind on a wire, the first being 1. It is called for one request at a time.
+type decider func(key kmsg.Key, nth int) fate
 
-func newWire(dial dialer) *wire {
+// delay is how long a delayed request takes.
+const delay = time.Second
+
+// broken is the error of a connection as the network of a machine has it: by its kind the client decides what it does.
+func broken(op string, why syscall.Errno) error {
+	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(op, why)}
+}
+
+// end is the process's end of a connection.
+type end struct{ net.Conn }
+
+func (e end) Write(b []byte) (int, error) {
+	n, err := e.Conn.Write(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = broken("write", syscall.EPIPE)
+	}
+	return n, err
+}
+
+func newWire(dial dialer, decide decider) *wire {
 	open := make(chan struct{})
 	close(open)
-	return &wire{dialBroker: dial, delay: time.Second, gate: open, conns: map[net.Conn]bool{}, seen: map[kmsg.Key]int{}, fates: map[fate]int{}}
+	return &wire{
+		dialBroker: dial, severed: make(chan struct{}), decide: decide, gate: open,
+		conns: map[net.Conn]string{}, seen: map[kmsg.Key]int{}, fates: map[fate]int{},
+	}
+}
+
+// heal lets everything pass from now on.
+func (w *wire) heal() {
+	w.thaw()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.decide = nil
 }
 
 // freeze lets nothing pass, either way, until thaw.
 func (w *wire) freeze() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.gate = make(chan struct{})
+	select {
+	case <-w.gate:
+		w.gate = make(chan struct{})
+	default:
+	}
 }
 
 // thaw lets pass what was held up, too late or not.
@@ -74,14 +109,32 @@ func (w *wire) thaw() {
 func (w *wire) sever() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cut = true
+	if w.isSevered() {
+		return
+	}
+	close(w.severed)
 	for c := range w.conns {
 		_ = c.Close() // a pipe's never fails
 	}
+}
+
+// hangUp breaks the connections to a broker.
+func (w *wire) hangUp(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c, to := range w.conns {
+		if to == address {
+			_ = c.Close() // a pipe's never fails
+		}
+	}
+}
+
+func (w *wire) isSevered() bool {
 	select {
-	case <-w.gate:
+	case <-w.severed:
+		return true
 	default:
-		close(w.gate)
+		return false
 	}
 }
 
@@ -91,16 +144,13 @@ func (w *wire) pass(ctx context.Context) error {
 	gate := w.gate
 	w.mu.Unlock()
 	select {
-	case <-gate:
+	case <-w.severed:
+		return broken("dial", syscall.ENETUNREACH)
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-gate:
+		return nil
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cut {
-		return errCut
-	}
-	return nil
 }
 
 // dial is the dialer of the process.
@@ -110,19 +160,19 @@ func (w *wire) dial(ctx context.Context, network, address string) (net.Conn, err
 	}
 	broker, err := w.dialBroker(ctx, network, address)
 	if err != nil {
-		return nil, err
+		return nil, broken("dial", syscall.ECONNREFUSED)
 	}
 	near, far := net.Pipe()
 	l := &line{wire: w, process: far, broker: broker, fates: make(map[int32]fate)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cut {
-		return nil, errors.Join(errCut, near.Close(), broker.Close())
+	if w.isSevered() {
+		return nil, errors.Join(broken("dial", syscall.ENETUNREACH), near.Close(), broker.Close())
 	}
-	w.conns[far], w.conns[broker] = true, true
+	w.conns[far], w.conns[broker] = address, address
 	go l.requests()
 	go l.answers()
-	return near, nil
+	return end{near}, nil
 }
 
 func (w *wire) forget(c net.Conn) {
@@ -139,7 +189,7 @@ func (w *wire) choose(key kmsg.Key) fate {
 	w.seen[key]++
 	f := delivered
 	if w.decide != nil {
-		f = w.decide(key)
+		f = w.decide(key, w.seen[key])
 	}
 	w.fates[f]++
 	return f
@@ -173,7 +223,11 @@ func (l *line) requests() {
 			l.wire.forget(l.process)
 			return
 		case delayed:
-			<-time.After(l.wire.delay)
+			select {
+			case <-time.After(delay):
+			case <-l.wire.severed:
+				return
+			}
 		case doneTwice:
 			copies = 2
 		}
