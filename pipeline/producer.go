@@ -104,10 +104,7 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	if err := p.client.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("flushing a transaction: %w", err)
 	}
-	p.mu.Lock()
-	err = p.err
-	p.mu.Unlock()
-	if err != nil {
+	if err := p.written(positions); err != nil {
 		return nil, err
 	}
 	if err := p.addOffsets(ctx, is, positions, topicID); err != nil {
@@ -118,6 +115,22 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	}
 	p.clean = true
 	return p.ends, nil
+}
+
+// written returns an error unless all records have been written, and a changelog record of every partition is among them. Without any record the client
+// ends a transaction by itself and answers that all is well, whatever has been added to it by hand.
+func (p *producer) written(positions map[int32]kgo.EpochOffset) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	for n := range positions {
+		if _, ok := p.ends[n]; !ok {
+			return fmt.Errorf("no changelog record of partition %d is in the transaction", n)
+		}
+	}
+	return nil
 }
 
 // member is this process in its group.

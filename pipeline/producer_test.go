@@ -1,0 +1,63 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestEndOfNothing proves that a transaction without a changelog record is not taken for committed. The client ends a transaction that no record of which has
+// been written without asking the broker for it, and says so with no error: the positions added to it by hand would count as committed, and
+// the broker would abort them when they time out.
+func TestEndOfNothing(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(2)
+	p, err := newProducer(t.Context(), &s, c.dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	topics, err := c.adm.ListTopics(t.Context(), s.Input.Topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := member{"", -1} // of a group without members anybody may commit
+	commit := func(records ...*kgo.Record) (map[int32]int64, error) {
+		if err := p.begin(); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			p.produce(t.Context(), r)
+		}
+		positions := map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}, 1: {Epoch: -1, Offset: 7}}
+		return p.commit(t.Context(), nobody, positions, topics[s.Input.Topic].ID)
+	}
+	meta := func(partition int32) *kgo.Record {
+		return &kgo.Record{Topic: s.Topic(ChangelogTopic), Partition: partition, Key: []byte("k"), Value: []byte("v")}
+	}
+	for _, records := range [][]*kgo.Record{nil, {meta(0)}} {
+		if ends, err := commit(records...); err == nil || !strings.Contains(err.Error(), "no changelog record of partition") {
+			t.Errorf("a transaction of %d changelog records for two partitions: %v, %v", len(records), ends, err)
+		}
+		p.close()
+		if p, err = newProducer(t.Context(), &s, c.dial); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if committed, err := c.adm.FetchOffsets(t.Context(), s.Group); err != nil && !errors.Is(err, kerr.GroupIDNotFound) || len(committed) > 0 {
+		t.Errorf("committed offsets: %v, %v", committed, err)
+	}
+	if ends, err := commit(meta(0), meta(1)); err != nil || len(ends) != 2 {
+		t.Errorf("a transaction that has them: %v, %v", ends, err)
+	}
+	committed, err := c.adm.FetchOffsets(t.Context(), s.Group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, ok := committed.Lookup(s.Input.Topic, 1); !ok || at.At != 7 {
+		t.Errorf("committed offsets: %v", committed)
+	}
+}
