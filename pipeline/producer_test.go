@@ -24,7 +24,7 @@ func TestEndOfNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := member{"", -1} // of a group without members anybody may commit
+	nobody := func() (member, error) { return member{"", -1}, nil } // of a group without members anybody may commit
 	commit := func(records ...*kgo.Record) (map[int32]int64, error) {
 		if err := p.begin(); err != nil {
 			t.Fatal(err)

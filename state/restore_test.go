@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
+
+	"lull/state/statetest"
 )
 
 // TestRun proves that a run holds the last record of each key, in key order, against a plain map.
@@ -210,8 +212,8 @@ func TestKillRestore(t *testing.T) {
 		must(t, p.EndRestore(count))
 	}
 	var mu sync.Mutex
-	var disks []crashFS
-	disk := newCrashFS()
+	var disks []*statetest.Disk
+	disk := statetest.NewDisk()
 	rng := rand.New(rand.NewPCG(1, 1))
 	d, p := open(errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
@@ -220,7 +222,7 @@ func TestKillRestore(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, percent := range []int{0, 50, 100} {
-			disks = append(disks, disk.crash(percent, rng))
+			disks = append(disks, disk.Crash(percent, rng))
 		}
 		return nil
 	})))
