@@ -260,6 +260,12 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 	return time.Duration(max(0, now-deadline)) * time.Millisecond
 }
 
+// forgetTask forgets all that was made of a store which is no more.
+func (p *partition) forgetTask() {
+	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
+	p.task, p.why, p.doubted = nil, "", false
+}
+
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
 	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset

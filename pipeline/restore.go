@@ -108,7 +108,7 @@ func (e finalError) Unwrap() error { return e.error }
 
 func transient(err error) bool {
 	var final finalError
-	return !errors.As(err, &final)
+	return !errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt)
 }
 
 // askCommitted asks the group for p's committed offset.

@@ -99,21 +99,13 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 }
 
 func (r *Runner) run() error {
-	db, err := r.machine.openStore(state.Options{Dir: r.s.State.Dir, CacheBytes: r.s.State.CacheBytes, DirtyBytesMax: r.s.State.FlushBytes, Index: task.IndexEntry})
+	r.mu.Lock()
+	err := r.openStore()
+	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.db = db
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		r.db = nil
-		r.mu.Unlock()
-		if err := db.Close(); err != nil {
-			r.log.Error().Err(err).Msg("closing the store")
-		}
-	}()
+	defer r.closeStore()
 	r.restorer, err = kgo.NewClient(
 		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance+"-restore"), kgo.MetadataMinAge(100*time.Millisecond),
 	)
@@ -142,6 +134,61 @@ func (r *Runner) run() error {
 	r.health.clear("startup")
 	err = r.loop()
 	return errors.Join(err, r.shutDown())
+}
+
+// openStore opens the store. mu is held.
+func (r *Runner) openStore() (err error) {
+	r.db, err = r.machine.openStore(state.Options{Dir: r.s.State.Dir, CacheBytes: r.s.State.CacheBytes, DirtyBytesMax: r.s.State.FlushBytes, Index: task.IndexEntry})
+	if err != nil {
+		return err
+	}
+	if aside := r.db.SetAside(); aside != nil {
+		r.log.Warn().AnErr("why", aside.Why).Str("state_dir", r.s.State.Dir).Str("moved_to", aside.Dir).Msg(movedAside)
+	}
+	return nil
+}
+
+// movedAside says what became of a store that could not be used.
+const movedAside = "the state store cannot be used: it is moved aside, to be looked at or removed, and the state is rebuilt from the changelog"
+
+func (r *Runner) closeStore() {
+	r.mu.Lock()
+	db := r.db
+	r.db = nil
+	r.mu.Unlock()
+	if db == nil {
+		return // it could not be opened anew
+	}
+	if err := db.Close(); err != nil {
+		r.log.Error().Err(err).Msg("closing the store")
+	}
+}
+
+// replaceStore moves a store aside in which damage was found, and gives every partition a new one, to be restored.
+func (r *Runner) replaceStore(damage error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.partitions {
+		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		r.endRestore(p)
+	}
+	to, err := r.db.Abandon()
+	r.db = nil
+	if err != nil {
+		return errors.Join(damage, err)
+	}
+	r.log.Warn().AnErr("why", damage).Str("state_dir", r.s.State.Dir).Str("moved_to", to).Msg(movedAside)
+	if err := r.openStore(); err != nil {
+		return err
+	}
+	for _, p := range r.partitions {
+		if p.store, err = r.db.Partition(p.n); err != nil {
+			return err
+		}
+		p.forgetTask()
+		r.startRestore(p, false)
+	}
+	return nil
 }
 
 // connect waits for the brokers and for topics that are as they must be, then joins the group.
@@ -347,7 +394,6 @@ func (r *Runner) endRestore(p *partition) {
 // takeAssigned begins to restore the partitions that the group has given.
 func (r *Runner) takeAssigned() error {
 	for n, committed := range r.assigned {
-		delete(r.assigned, n)
 		if old := r.partitions[n]; old != nil {
 			// Assigned anew without a revocation between: what was known of it stands, and is checked again.
 			r.endRestore(old)
@@ -356,6 +402,7 @@ func (r *Runner) takeAssigned() error {
 				return err
 			}
 			r.startRestore(old, true)
+			delete(r.assigned, n)
 			continue
 		}
 		store, err := r.db.Partition(n)
@@ -371,6 +418,7 @@ func (r *Runner) takeAssigned() error {
 		}
 		r.partitions[n] = p
 		r.startRestore(p, true)
+		delete(r.assigned, n)
 		r.log.Info().Int32("partition", n).Int64("offset", committed.Offset).Msg("partition assigned")
 	}
 	return nil
@@ -391,7 +439,7 @@ func (r *Runner) takeRestored() error {
 		p.restore = nil
 		if err != nil {
 			var final finalError
-			if errors.As(err, &final) {
+			if errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt) {
 				r.stop(p, err.Error())
 				continue
 			}
@@ -459,6 +507,17 @@ func (r *Runner) loop() error {
 		if errors.Is(err, kerr.FencedInstanceID) {
 			return &FencedError{r.s.Instance}
 		}
+		if errors.Is(err, state.ErrCorrupt) {
+			// A transaction may have begun; what it wrote is decided before the changelog's end is asked for.
+			r.producer.close()
+			if err := r.takeEpoch(); err != nil {
+				return nil // told to stop meanwhile
+			}
+			if err := r.replaceStore(err); err != nil {
+				return err
+			}
+			continue
+		}
 		var lost *uncommittedError
 		if !errors.As(err, &lost) {
 			return err
@@ -497,6 +556,9 @@ func (r *Runner) cycle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, err := r.member(); err != nil {
+		return err
+	}
+	if err := r.db.Damage(); err != nil {
 		return err
 	}
 	if err := r.takeFetches(fetches); err != nil {

@@ -11,13 +11,21 @@ import (
 
 // Kinds of errors of a store that cannot be used as it is. The errors that wrap them name the directory.
 var (
-	// ErrForeign is the error of a directory that holds something else than a store of ours.
+	// ErrOccupied is the error of a directory that holds other files and no store. It is somebody else's, and left as it is.
+	ErrOccupied = errors.New("the directory holds other files")
+	// ErrForeign is the error of a Pebble store that is not ours.
 	ErrForeign = errors.New("not a state store")
 	// ErrFormat is the error of a store in a format version that this program does not read.
 	ErrFormat = errors.New("state store of another format version")
-	// ErrCorrupt is the error of a store whose bytes are not what was written. The state is safe in the changelog: the store may be removed.
+	// ErrCorrupt is the error of a store whose bytes are not what was written. The state is safe in the changelog: see DB.Abandon.
 	ErrCorrupt = errors.New("corrupt state store")
 )
+
+// Aside is a store that could not be used and was moved aside: nothing of it was used or lost.
+type Aside struct {
+	Why error  // ErrForeign, ErrFormat or ErrCorrupt
+	Dir string // where it is now
+}
 
 // Defaults of Options.
 const (
@@ -89,8 +97,9 @@ type DB struct {
 	open map[int32]*Partition
 }
 
-// Open opens the store in o.Dir, or makes a new one. Besides what the file system answers its error may be ErrForeign, ErrFormat or
-// ErrCorrupt. A store is open in one process at a time.
+// Open opens the store in o.Dir, or makes a new one. A store that is not ours, of another format version or damaged is moved aside, within o.Dir,
+// and a new one made; SetAside tells of it. Besides what the file system answers the error may be ErrOccupied. A store is open in one process at a
+// time.
 func Open(o Options) (*DB, error) {
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
@@ -225,21 +234,50 @@ func (d *DB) Metrics() Metrics {
 	return m
 }
 
+// SetAside returns what Open found in the store's place and has moved aside; nil if that was nothing.
+func (d *DB) SetAside() *Aside { return d.store.setAside }
+
+// Damage returns the damage of a table that was noticed while the store is open, by a compaction perhaps; nil if there is none. It is an ErrCorrupt.
+func (d *DB) Damage() error {
+	if err := d.store.damage.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Abandon closes the store and its partitions, as Close does, and moves it aside: the next Open makes a new one. It returns where the old one is.
+func (d *DB) Abandon() (to string, err error) {
+	d.closePartitions()
+	closeErr := d.store.closeDB() // a damaged store need not close well
+	if to, err = d.store.moveAside(); err != nil {
+		err = errors.Join(err, closeErr)
+	}
+	if err = errors.Join(err, d.store.lock.Close()); err != nil {
+		return "", fmt.Errorf("abandoning the state store: %w", err)
+	}
+	return to, nil
+}
+
 // Close closes the store, and its partitions with it: flushes that run are waited for, what is not flushed is lost to the store, as in a crash.
 // The partitions' goroutines have ended before. Closing twice is lawful.
 func (d *DB) Close() error {
-	d.mu.Lock()
-	open := d.open
-	d.open = nil // closed; and closing a partition takes d.mu, which this goroutine must not hold
-	d.mu.Unlock()
-	if open == nil {
+	if !d.closePartitions() {
 		return nil
-	}
-	for _, p := range open {
-		p.Close()
 	}
 	if err := d.store.close(); err != nil {
 		return fmt.Errorf("closing the state store: %w", err)
 	}
 	return nil
+}
+
+// closePartitions closes the partitions, for ever. It returns false if that has been done before.
+func (d *DB) closePartitions() bool {
+	d.mu.Lock()
+	open := d.open
+	d.open = nil // closed; and closing a partition takes d.mu, which this goroutine must not hold
+	d.mu.Unlock()
+	for _, p := range open {
+		p.Close()
+	}
+	return open != nil
 }

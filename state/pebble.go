@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,6 +28,8 @@ const (
 	lockFile  = "state.lock" // held by the process that has the store open
 	pebbleDir = "pebble"     // Pebble's own
 	tablesDir = "tables"     // where a flush builds its table before Pebble takes it over; what a crash leaves there is removed
+
+	asidePrefix = "pebble.aside-" // and a number: what was found under pebbleDir and could not be used
 )
 
 // l0SublevelsMax is the number of overlapping generations of tables at which a flush waits for compactions: reads look into each. Pebble's
@@ -53,8 +56,11 @@ type pebbleStore struct {
 	cache   *pebble.Cache
 	writing sync.Mutex // one table is built at a time: flushes share the disk, and the file's name
 
+	setAside *Aside // what was found in the folder instead of a store that can be used; nil: nothing
+
 	backgroundErrors atomic.Int64
 	corruptTables    atomic.Int64
+	damage           atomic.Pointer[error] // what was noticed last
 }
 
 // openPebble opens or makes the store in o.Dir.
@@ -63,32 +69,86 @@ func openPebble(o *Options) (_ *pebbleStore, err error) {
 	if err := s.lockDir(); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.fs.RemoveAll(s.path(tablesDir)), s.makeDir(s.path(tablesDir)), s.makeDir(s.path(pebbleDir))); err != nil {
+	if err := errors.Join(s.fs.RemoveAll(s.path(tablesDir)), s.makeDir(s.path(tablesDir))); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
+	}
+	err = s.openDB(o)
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign) || errors.Is(err, ErrFormat) {
+		s.setAside = &Aside{Why: err}
+		if s.setAside.Dir, err = s.moveAside(); err == nil {
+			err = s.openDB(o)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.lock.Close())
+	}
+	return s, nil
+}
+
+// openDB opens or makes Pebble's part of the store. After an error nothing of it is open.
+func (s *pebbleStore) openDB(o *Options) error {
+	if err := s.makeDir(s.path(pebbleDir)); err != nil {
+		return err
+	}
+	if err := s.checkMarker(); err != nil {
+		return err
 	}
 	s.cache = pebble.NewCache(o.CacheBytes)
 	options := s.options(o)
 	options.EnsureDefaults()
+	var err error
 	if s.db, err = pebble.Open(s.path(pebbleDir), options); err != nil {
 		s.cache.Unref()
-		return nil, errors.Join(openError(err), s.lock.Close())
+		return openError(err)
 	}
 	s.tables = options.MakeWriterOptions(0, s.db.TableFormat())
 	if err := s.checkFormat(); err != nil {
-		return nil, errors.Join(err, s.close())
+		return errors.Join(err, s.closeDB())
 	}
-	return s, nil
+	return nil
+}
+
+// checkMarker looks for the file that names Pebble's manifest. Without it Pebble would make a new store among the tables of the old.
+func (s *pebbleStore) checkMarker() error {
+	names, err := s.fs.List(s.path(pebbleDir))
+	if err != nil {
+		return err
+	}
+	has := func(match func(name string) bool) bool { return slices.ContainsFunc(names, match) }
+	if has(func(name string) bool { return strings.HasSuffix(name, ".sst") }) &&
+		!has(func(name string) bool { return strings.HasPrefix(name, "marker.manifest.") }) {
+		return fmt.Errorf("%w: there are tables, but no marker of a manifest", ErrCorrupt)
+	}
+	return nil
+}
+
+// moveAside renames Pebble's folder to a name that is free beside it, so that nothing in it is lost or used, and returns its new path.
+func (s *pebbleStore) moveAside() (to string, err error) {
+	for n := 1; ; n++ {
+		to = s.path(fmt.Sprint(asidePrefix, n))
+		if _, err := s.fs.Stat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+	}
+	if err := errors.Join(s.fs.Rename(s.path(pebbleDir), to), syncDir(s.fs, s.dir)); err != nil {
+		return "", fmt.Errorf("moving %s aside: %w", s.path(pebbleDir), err)
+	}
+	return to, nil
 }
 
 // path returns the path of a name in the store's directory.
 func (s *pebbleStore) path(name string) string { return s.fs.PathJoin(s.dir, name) }
 
-// openError gives Pebble's error on opening its kind.
+// openError gives Pebble's error on opening its kind. What the system refuses is the system's; a file that is missing although others name it, and
+// all that Pebble cannot make sense of, is damage.
 func openError(err error) error {
-	if errors.Is(err, fs.ErrNotExist) { // of a file that the store's own list of files names
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	var refused syscall.Errno
+	if errors.As(err, &refused) && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return storeError(err)
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // storeError gives an error of Pebble's its kind.
@@ -111,7 +171,7 @@ func (s *pebbleStore) lockDir() error {
 	ours := func(name string) bool { return slices.Contains([]string{lockFile, pebbleDir, tablesDir}, name) }
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" }) // of a freshly mounted volume
 	if len(names) > 0 && !slices.ContainsFunc(names, ours) {
-		return fmt.Errorf("%w: the directory holds %q", ErrForeign, names[0])
+		return fmt.Errorf("%w: %q", ErrOccupied, names[0])
 	}
 	if s.lock, err = s.fs.Lock(s.path(lockFile)); err != nil {
 		return fmt.Errorf("locking it (does another process use it?): %w", err)
@@ -187,7 +247,11 @@ func (s *pebbleStore) options(o *Options) *pebble.Options {
 		Logger:                     silence{dir: s.dir},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(error) { s.backgroundErrors.Add(1) },
-			DataCorruption:  func(pebble.DataCorruptionInfo) { s.corruptTables.Add(1) }, // the reader has the error
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.corruptTables.Add(1)
+				err := fmt.Errorf("%w: table %s in %s: %w", ErrCorrupt, info.Path, s.dir, info.Details)
+				s.damage.Store(&err)
+			},
 		},
 	}
 	p.Experimental.DisableIngestAsFlushable = func() bool { return true } // it would need the log
@@ -381,8 +445,10 @@ func (s *pebbleStore) metrics(m *Metrics) {
 	m.CorruptTablesNoticed = s.corruptTables.Load()
 }
 
-func (s *pebbleStore) close() error {
+func (s *pebbleStore) close() error { return errors.Join(s.closeDB(), s.lock.Close()) }
+
+func (s *pebbleStore) closeDB() error {
 	err := s.db.Close()
 	s.cache.Unref()
-	return errors.Join(err, s.lock.Close())
+	return err
 }
