@@ -134,7 +134,7 @@ func (r *Runner) changelogLeader(ctx context.Context, partition int32) (*kgo.Bro
 	if err != nil {
 		return nil, fmt.Errorf("asking for its leader: %w", err)
 	}
-	return r.restorer.Broker(int(topics[topic].Partitions[partition].Leader)), nil
+	return r.client.Broker(int(topics[topic].Partitions[partition].Leader)), nil
 }
 
 func (r *Runner) fetchBatch(ctx context.Context, leader *kgo.Broker, partition int32, from int64) batch {

@@ -25,6 +25,9 @@ type metrics struct {
 	watermarkLag  *prometheus.GaugeVec
 	deadlines     *prometheus.GaugeVec
 	restoreLeft   *prometheus.GaugeVec
+	restoreWait   *prometheus.GaugeVec
+	restoreSpeed  *prometheus.GaugeVec
+	restoreBytes  *prometheus.GaugeVec
 	state         *prometheus.GaugeVec
 	sourceStalled prometheus.Gauge
 	clockHeld     prometheus.Gauge
@@ -54,8 +57,11 @@ func newMetrics() *metrics {
 		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "partition"),
 		deadlines:     gauge("deadlines_loaded", "Deadlines in memory; those beyond the horizon lie in the store.", "partition"),
 		restoreLeft:   gauge("restore_remaining_records", "Changelog offsets still to be restored.", "partition"),
+		restoreWait:   gauge("restore_remaining_seconds", "Time until the partition is restored, at the speed until now.", "partition"),
+		restoreSpeed:  gauge("restore_records_per_second", "Changelog offsets restored a second, since the restore began.", "partition"),
+		restoreBytes:  gauge("restore_bytes_per_second", "Bytes of changelog keys and values restored a second, since the restore began.", "partition"),
 		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, stopped.", "partition", "phase"),
-		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), cache, flushed, compacted.", "what"),
+		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores), cache, flushed, compacted.", "what"),
 		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
 		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),
 		clockHeld:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "clock_held", Help: "1 while the wall clock moves no watermark."}),
@@ -98,7 +104,7 @@ func (m *metrics) committed(p *partition) {
 // scrape sets the gauges of what is now. The runner's mu is held.
 func (r *Runner) scrape(now time.Time) {
 	m := r.metrics
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.state} {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state} {
 		g.Reset() // partitions that are gone are not told of
 	}
 	for n, p := range r.partitions {
@@ -107,6 +113,12 @@ func (r *Runner) scrape(now time.Time) {
 		if rs := p.restore; rs != nil {
 			pr := rs.progress()
 			m.restoreLeft.WithLabelValues(partition).Set(float64(pr.end - pr.next))
+			if left, ok := pr.left(now); ok {
+				offsets, bytes := pr.perSecond(now)
+				m.restoreWait.WithLabelValues(partition).Set(left.Seconds())
+				m.restoreSpeed.WithLabelValues(partition).Set(offsets)
+				m.restoreBytes.WithLabelValues(partition).Set(bytes)
+			}
 		}
 		if p.phase != running {
 			continue
@@ -126,7 +138,7 @@ func (r *Runner) scrape(now time.Time) {
 	}
 	if r.db != nil {
 		s := r.db.Metrics()
-		for what, n := range map[string]int64{"disk": s.DiskBytes, "dirty": s.DirtyBytes, "cache": s.CacheBytes, "flushed": s.FlushedBytes, "compacted": s.CompactedBytes} {
+		for what, n := range map[string]int64{"disk": s.DiskBytes, "dirty": s.DirtyBytes, "restoring": s.RestoringBytes, "cache": s.CacheBytes, "flushed": s.FlushedBytes, "compacted": s.CompactedBytes} {
 			m.storeBytes.WithLabelValues(what).Set(float64(n))
 		}
 	}

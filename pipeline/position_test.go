@@ -30,9 +30,14 @@ func (c *cluster) purchases(s *Settings, first, n int) {
 // orders returns how many orders ann's last score row counts, -1 if there is none.
 func (c *cluster) orders(s *Settings) int64 {
 	c.t.Helper()
+	return c.ordersOf(s, "ann")
+}
+
+func (c *cluster) ordersOf(s *Settings, customer string) int64 {
+	c.t.Helper()
 	orders := int64(-1)
 	for _, row := range c.read(s.Topic(ScoresTopic)) {
-		if string(row.Key) != "ann" {
+		if string(row.Key) != customer {
 			continue
 		}
 		if orders = -1; row.Value == nil {

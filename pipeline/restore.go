@@ -111,7 +111,7 @@ func transient(err error) bool {
 	return !errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt)
 }
 
-// askCommitted asks the group for p's committed offset.
+// askCommitted asks the group for p's committed offset, which no transaction under way can change.
 func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
 	offsets, err := r.adm.FetchOffsetsForTopics(kadm.RequireStable(ctx), r.s.Group, r.s.Input.Topic)
 	if err == nil {

@@ -46,7 +46,7 @@ type Runner struct {
 	chain   *operators.Chain
 
 	consumer       *kgo.Client
-	restorer       *kgo.Client // reads changelogs, on connections of its own
+	client         *kgo.Client // for requests, the reading of changelogs among them, that the group's polls must not hold up
 	adm            *kadm.Client
 	producer       *producer
 	db             *state.DB
@@ -106,17 +106,10 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.closeStore()
-	r.restorer, err = kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance+"-restore"), kgo.MetadataMinAge(100*time.Millisecond),
-	)
-	if err != nil {
-		return fmt.Errorf("configuring the reader of changelogs: %w", err)
-	}
-	defer r.restorer.Close()
 	if err := r.connect(); err != nil {
 		return err
 	}
-	defer func() { r.consumer.Close() }() // the one of then
+	defer r.client.Close()
 	following, stopFollowing := context.WithCancel(r.ctx)
 	defer stopFollowing()
 	stopped, err := r.startModels(following)
@@ -131,6 +124,10 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer func() { r.producer.close() }()
+	if err := r.join(); err != nil {
+		return err
+	}
+	defer func() { r.consumer.Close() }() // the one of then
 	r.health.clear("startup")
 	err = r.loop()
 	return errors.Join(err, r.shutDown())
@@ -191,8 +188,51 @@ func (r *Runner) replaceStore(damage error) error {
 	return nil
 }
 
-// connect waits for the brokers and for topics that are as they must be, then joins the group.
+// connect waits for the brokers and for topics that are as they must be.
 func (r *Runner) connect() error {
+	var err error
+	r.client, err = kgo.NewClient(
+		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance), kgo.MetadataMinAge(100*time.Millisecond),
+	)
+	if err != nil {
+		return fmt.Errorf("configuring the Kafka client: %w", err)
+	}
+	r.adm = kadm.NewClient(r.client)
+	said := ""
+	for {
+		var ids topicIDs
+		if ids, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
+			r.mu.Lock()
+			r.ids = ids
+			r.mu.Unlock()
+			r.health.clear("topics")
+			r.health.clear("brokers")
+			break
+		}
+		if r.ctx.Err() != nil {
+			r.client.Close()
+			return r.ctx.Err()
+		}
+		var problems *TopicError
+		if errors.As(err, &problems) {
+			r.health.clear("brokers")
+			r.health.set("topics", err.Error())
+		} else {
+			err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
+			r.health.set("brokers", err.Error())
+		}
+		if said != err.Error() {
+			said = err.Error()
+			r.log.Warn().Msg(said + "; waiting")
+		}
+		r.pause(time.Second)
+	}
+	r.tombstonesKept = r.changelogKeeps()
+	return nil
+}
+
+// join joins the group. What the process left open when it was killed has been decided by its new epoch: nobody waits for its offsets.
+func (r *Runner) join() error {
 	var err error
 	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
 	r.consumer, err = kgo.NewClient(
@@ -228,34 +268,6 @@ func (r *Runner) connect() error {
 	if err != nil {
 		return fmt.Errorf("configuring the consumer: %w", err)
 	}
-	r.adm = kadm.NewClient(r.consumer)
-	said := ""
-	for {
-		r.ids, err = checkTopics(r.ctx, r.adm, r.s)
-		if err == nil {
-			r.health.clear("topics")
-			r.health.clear("brokers")
-			break
-		}
-		if r.ctx.Err() != nil {
-			r.consumer.Close()
-			return r.ctx.Err()
-		}
-		var problems *TopicError
-		if errors.As(err, &problems) {
-			r.health.clear("brokers")
-			r.health.set("topics", err.Error())
-		} else {
-			err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
-			r.health.set("brokers", err.Error())
-		}
-		if said != err.Error() {
-			said = err.Error()
-			r.log.Warn().Msg(said + "; waiting")
-		}
-		r.pause(time.Second)
-	}
-	r.tombstonesKept = r.changelogKeeps()
 	return nil
 }
 
@@ -497,9 +509,12 @@ func (r *Runner) loop() error {
 		if err == nil {
 			continue
 		}
+		if r.ctx.Err() != nil && errors.Is(err, r.ctx.Err()) {
+			return nil // told to stop while something was waited for
+		}
 		if errors.Is(err, errExpelled) {
 			r.log.Warn().Err(err).Msg("giving up all partitions and joining the group anew")
-			if err := r.rejoin(); err != nil {
+			if err := r.rejoin(); err != nil && r.ctx.Err() == nil {
 				return err
 			}
 			continue
@@ -902,10 +917,10 @@ func (r *Runner) rejoin() error {
 	clear(r.assigned)
 	r.mu.Unlock()
 	r.consumer.CloseAllowingRebalance()
-	if err := r.connect(); err != nil {
+	if err := r.takeEpoch(); err != nil {
 		return err
 	}
-	return r.takeEpoch()
+	return r.join()
 }
 
 // flushIfDue starts to flush a partition that a restart would have to read too much of.

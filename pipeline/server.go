@@ -87,8 +87,13 @@ type readiness struct {
 type readyIn struct {
 	Phase    phase  `json:"phase"`
 	Position int64  `json:"position,omitempty"` // running: next input offset
-	Left     int64  `json:"left,omitempty"`     // restoring: changelog offsets still to be read
 	Why      string `json:"why,omitempty"`      // stopped
+
+	// Restoring: the share of the changelog that has been read, from 0 to 1; the offsets that are still to be read, and in how many seconds at the
+	// speed until now. Without seconds the partition waits for its turn.
+	Done        float64 `json:"done,omitempty"`
+	Left        int64   `json:"left,omitempty"`
+	LeftSeconds float64 `json:"left_seconds,omitempty"`
 }
 
 // ready answers /readyz: 200 once all that is assigned runs and nothing stands in the way, else 503 with what does.
@@ -104,7 +109,10 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 			in.Position = p.task.Meta().Position
 		case p.restore != nil:
 			pr := p.restore.progress()
-			in.Left = pr.end - pr.next
+			in.Done, in.Left = pr.share(), pr.end-pr.next
+			if left, ok := pr.left(time.Now()); ok {
+				in.LeftSeconds = left.Seconds()
+			}
 		}
 		running_ = running_ && p.phase == running
 		body.Partitions[n] = in
