@@ -61,6 +61,8 @@ type partition struct {
 	records       []*kgo.Record
 	clock         operators.EventTime // how far the wall clock proves the watermark; Unset: no further
 	done          bool                // all that is queued and due has been done
+	busyFor       int                 // transactions in a row that were not
+	held          bool                // it is not read until it is done
 	err           error               // of the transaction under way
 	stats         txnStats
 
@@ -262,12 +264,14 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 
 // forgetTask forgets all that was made of a store which is no more.
 func (p *partition) forgetTask() {
+	p.busyFor, p.held, p.gap = 0, false, 0
 	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
 	p.task, p.why, p.doubted = nil, "", false
 }
 
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
+	p.busyFor, p.held, p.gap = 0, false, 0
 	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
 	p.store.Abort()
 	if p.task == nil {

@@ -171,6 +171,9 @@ func (r *Runner) trustStore(ctx context.Context, p *partition, start, end int64)
 	if position < 0 {
 		return nil
 	}
+	if err := r.checkOwnChangelog(p); err != nil {
+		return err
+	}
 	why := ""
 	switch {
 	case position < start:
@@ -188,6 +191,22 @@ func (r *Runner) trustStore(ctx context.Context, p *partition, start, end int64)
 	r.log.Warn().Int32("partition", p.n).Str("why", why).Msg("rebuilding the state from the changelog")
 	if err := r.emptyStore(p); err != nil {
 		return finalError{err}
+	}
+	return nil
+}
+
+// checkOwnChangelog refuses a store that mirrors another changelog: what it has in common with this one is offsets, which mean other records.
+func (r *Runner) checkOwnChangelog(p *partition) error {
+	value, ok, err := p.store.Get(task.MetaKey)
+	if err != nil || !ok {
+		return err
+	}
+	meta, err := task.DecodeMeta(value)
+	if err != nil {
+		return finalError{fmt.Errorf("partition %d: reading the meta record in the state folder %q: %w", p.n, r.s.State.Dir, err)}
+	}
+	if refusal := r.checkChangelog(p, &meta); refusal != "" {
+		return finalError{errors.New(refusal)}
 	}
 	return nil
 }
@@ -284,12 +303,21 @@ func (r *Runner) checkBeginning(p *partition) (refusal string) {
 		"start, outputs are made again", p.n, r.s.Group, p.group.Offset, p.group.Offset)
 }
 
+// checkChangelog returns why a state is not that of the changelog.
+func (r *Runner) checkChangelog(p *partition, meta *task.Meta) (refusal string) {
+	if meta.ChangelogID == r.ids.changelog {
+		return ""
+	}
+	return fmt.Sprintf("partition %d: the state belongs to a changelog of id %x, and topic %q has the id %x: it was re-created, or the state folder is another application's. "+
+		"Remove the state folder %q to follow the topic, or name another by --state-dir", p.n, meta.ChangelogID, r.s.Topic(ChangelogTopic), r.ids.changelog, r.s.State.Dir)
+}
+
 // checkState returns why a task must not go on from its state.
 func (r *Runner) checkState(p *partition, meta *task.Meta) (refusal string) {
+	if refusal := r.checkChangelog(p, meta); refusal != "" {
+		return refusal
+	}
 	switch {
-	case meta.ChangelogID != r.ids.changelog:
-		return fmt.Sprintf("partition %d: the state belongs to a changelog of id %x, which is now %x: it was re-created. Remove the state folder %q to follow the new one",
-			p.n, meta.ChangelogID, r.ids.changelog, r.s.State.Dir)
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
 			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input)

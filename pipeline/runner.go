@@ -56,13 +56,15 @@ type Runner struct {
 	source         *source
 	wall           wall
 	toldTime       time.Time
-	droppedAt      time.Time // when released partitions were last looked for
+	droppedAt      time.Time           // when released partitions were last looked for
+	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
 	turns          chan struct{} // restores of more than a tail that may run at once
 	uncommitted    int           // transactions, one after the other, that did not commit
 
 	mu         lock
-	unfinished bool // the last budget ended before all that was queued or due
+	unfinished bool // the last budget ended before all that was queued or due, in partitions that are not held
+	busy       bool // the same, in any partition
 	partitions map[int32]*partition
 	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
 	memberID   string                    // of the member of the group that all these were assigned to
@@ -129,8 +131,24 @@ func (r *Runner) run() error {
 	}
 	defer func() { r.consumer.Close() }() // the one of then
 	r.health.clear("startup")
-	err = r.loop()
-	return errors.Join(err, r.shutDown())
+	err = errors.Join(r.loop(), r.shutDown())
+	r.consumer.Close()
+	if r.s.OnStop == "leave" && r.ctx.Err() != nil {
+		err = errors.Join(err, r.leave())
+	}
+	return err
+}
+
+// leave takes this process out of the group. A static member does not leave by closing its client, so that it can come back.
+func (r *Runner) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.s.Commit.Timeout)
+	defer cancel()
+	_, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(r.s.Group).InstanceIDs(r.s.Instance).Reason("told to stop"))
+	if err != nil {
+		return fmt.Errorf("leaving group %q: %w; it waits for %q until %s have passed", r.s.Group, err, r.s.Instance, r.s.Commit.SessionTimeout)
+	}
+	r.log.Info().Msg("left the group")
+	return nil
 }
 
 // openStore opens the store. mu is held.
@@ -564,8 +582,11 @@ func (e *uncommittedError) Unwrap() error { return e.error }
 func (r *Runner) cycle() error {
 	defer r.consumer.AllowRebalance()
 	wait := r.s.Commit.Interval
-	if r.unfinished {
+	switch {
+	case r.unfinished:
 		wait = 0
+	case r.busy:
+		wait = time.Millisecond // of the held partitions enough is left to do
 	}
 	fetches := r.poll(wait)
 	r.mu.Lock()
@@ -595,7 +616,7 @@ func (r *Runner) cycle() error {
 			return err
 		}
 		left := time.Until(until)
-		if !collecting || r.unfinished || left <= 0 || r.ctx.Err() != nil {
+		if !collecting || r.unfinished || r.busy || left <= 0 || r.ctx.Err() != nil {
 			break
 		}
 		// What has come meanwhile goes into the same transaction.
@@ -605,10 +626,12 @@ func (r *Runner) cycle() error {
 			return err
 		}
 	}
-	if !r.changed() {
-		return nil
+	if r.changed() {
+		if err := r.commit(); err != nil {
+			return err
+		}
 	}
-	return r.commit()
+	return r.flushDue()
 }
 
 // unlocked waits for brokers, in a cycle, without mu: probes and readers do not wait for Kafka. No partition comes or goes meanwhile, and no task works.
@@ -618,7 +641,7 @@ func (r *Runner) unlocked(wait func()) {
 	wait()
 }
 
-// dropReleased removes the state of partitions that were given up longer than state.keep ago. It looks once a minute. mu is held.
+// dropReleased removes the state of partitions that have not been in use for longer than state.keep. It looks once a minute. mu is held.
 func (r *Runner) dropReleased(now time.Time) error {
 	if now.Sub(r.droppedAt) < time.Minute {
 		return nil
@@ -628,15 +651,29 @@ func (r *Runner) dropReleased(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	idle := make(map[int32]time.Time)
 	for _, info := range onDisk {
-		if info.ReleasedMs == 0 || r.partitions[info.Partition] != nil || now.Sub(time.UnixMilli(info.ReleasedMs)) < r.s.State.Keep {
+		if r.partitions[info.Partition] != nil {
+			continue
+		}
+		since := time.UnixMilli(info.ReleasedMs)
+		if info.ReleasedMs == 0 { // lost, or in use when an earlier process ended
+			since = now
+			if known, ok := r.idle[info.Partition]; ok {
+				since = known
+			}
+			idle[info.Partition] = since
+		}
+		if now.Sub(since) < r.s.State.Keep {
 			continue
 		}
 		if err := r.db.Drop(info.Partition); err != nil {
 			return fmt.Errorf("dropping the state of partition %d: %w", info.Partition, err)
 		}
-		r.log.Info().Int32("partition", info.Partition).Msg("state of a revoked partition dropped")
+		delete(idle, info.Partition)
+		r.log.Info().Int32("partition", info.Partition).Msg("state of a partition dropped that another process has by now")
 	}
+	r.idle = idle
 	return nil
 }
 
@@ -698,7 +735,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 			}
 			r.fetchFailed(p, f.Err)
 		}
-		if p.phase != running || len(f.Records) == 0 {
+		if p.phase != running || p.held || len(f.Records) == 0 {
 			return
 		}
 		r.health.clear("brokers")
@@ -817,7 +854,7 @@ func (r *Runner) apply(until time.Time) error {
 	}
 	group.Wait()
 	var errs []error
-	r.unfinished = false
+	r.unfinished, r.busy = false, false
 	done := time.Now()
 	r.metrics.phases.WithLabelValues("apply").Observe(done.Sub(began).Seconds())
 	for _, p := range r.active() {
@@ -828,9 +865,33 @@ func (r *Runner) apply(until time.Time) error {
 		if p.err != nil {
 			errs = append(errs, fmt.Errorf("partition %d: %w", p.n, p.err))
 		}
-		r.unfinished = r.unfinished || !p.done
+		r.hold(p)
+		r.busy = r.busy || !p.done
+		r.unfinished = r.unfinished || !p.done && !p.held
 	}
 	return errors.Join(errs...)
+}
+
+// heldAfter is how many transactions in a row may leave a partition with work before the others go on without it. A backlog leaves a few at a time.
+const heldAfter = 10
+
+// hold lets the others be read while one partition is at work for long, on a mark that has released very many deadlines: it is not read meanwhile, and
+// read on from where it stands when it is done.
+func (r *Runner) hold(p *partition) {
+	input := map[string][]int32{r.s.Input.Topic: {p.n}}
+	switch {
+	case p.done && p.held:
+		p.held, p.busyFor = false, 0
+		r.readFrom(p, p.fetched) // what came while it was held may be gone
+		r.consumer.ResumeFetchPartitions(input)
+	case p.done:
+		p.busyFor = 0
+	default:
+		if p.busyFor++; p.busyFor == heldAfter {
+			p.held = true
+			r.consumer.PauseFetchPartitions(input)
+		}
+	}
 }
 
 // commit makes the transaction of what has been applied.
@@ -879,9 +940,7 @@ func (r *Runner) commit() error {
 				"one customer may be in several partitions. Key the topic by customer id with one partitioner", r.s.Input.Topic))
 		}
 		p.stats = txnStats{}
-		if err := r.flushIfDue(p); err != nil {
-			return err
-		}
+		p.store.MarkAtEnd(time.Now().UnixMilli())
 	}
 	r.uncommitted = 0
 	r.health.clear("transactions")
@@ -923,15 +982,18 @@ func (r *Runner) rejoin() error {
 	return r.join()
 }
 
-// flushIfDue starts to flush a partition that a restart would have to read too much of.
-func (r *Runner) flushIfDue(p *partition) error {
-	p.store.MarkAtEnd(time.Now().UnixMilli())
-	if !p.store.Full() && p.behindBytes < r.s.State.FlushBehind/int64(len(r.partitions)) && time.Since(p.flushedAt) < r.s.State.FlushEvery {
-		return nil
-	}
-	p.flushedAt, p.behindBytes = time.Now(), 0
-	if err := p.store.StartFlush(); err != nil {
-		return fmt.Errorf("flushing partition %d: %w", p.n, err)
+// flushDue starts to flush the partitions that a restart would have to read too much of. mu is held.
+func (r *Runner) flushDue() error {
+	for _, p := range r.active() {
+		behind := p.behindBytes >= r.s.State.FlushBehind/int64(len(r.partitions))
+		old := p.behindBytes > 0 && time.Since(p.flushedAt) >= r.s.State.FlushEvery
+		if !behind && !old && !p.store.Full() {
+			continue
+		}
+		p.flushedAt, p.behindBytes = time.Now(), 0
+		if err := p.store.StartFlush(); err != nil {
+			return fmt.Errorf("flushing partition %d: %w", p.n, err)
+		}
 	}
 	return nil
 }

@@ -41,6 +41,10 @@ type Settings struct {
 	// OnDataLoss says what a task does whose input has lost records: "stop" (the default) waits for an operator; "continue" goes on at the
 	// log's start if they had not been read, and where the log was cut off if they had: what was applied stays counted.
 	OnDataLoss string `koanf:"on_data_loss"`
+	// OnStop says what becomes of the process's membership when it is told to stop: "stay" (the default): the group waits for it for
+	// commit.session_timeout, and a restart has its partitions back at once; or "leave": the others have them at once, for a process that does not
+	// come back.
+	OnStop string `koanf:"on_stop"`
 	// OnOffsetMismatch says which to follow if the state and the group disagree about the position: "refuse" (the default) neither,
 	// "state" the state, "group" the group's offset. "rebuild" follows none: it forgets the state, and reads all of the input again. It does so
 	// too if the input was re-created or settings that shape the state have changed.
@@ -255,6 +259,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Limits.Orders, 100_000)
 	defaultTo(&s.Limits.Refunds, 32)
 	defaultTo(&s.Topics.Partitions, 8)
+	defaultTo(&s.OnStop, "stay")
 	defaultTo(&s.OnDataLoss, "stop")
 	defaultTo(&s.OnOffsetMismatch, "refuse")
 	defaultTo(&s.LogLevel, "info")
@@ -287,6 +292,7 @@ func (s *Settings) Validate() error {
 	oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	oneOf("input.late", s.Input.Late, "dead-letter", "drop")
 	oneOf("clock.mode", s.Clock.Mode, "wall", "event")
+	oneOf("on_stop", s.OnStop, "stay", "leave")
 	oneOf("on_data_loss", s.OnDataLoss, "stop", "continue")
 	oneOf("on_offset_mismatch", s.OnOffsetMismatch, "refuse", "state", "group", "rebuild")
 	oneOf("log_level", s.LogLevel, "debug", "info", "warn", "error")

@@ -15,9 +15,10 @@ func newRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "Run the pipeline: the consumer to deploy",
-		Long: `Run reads the input topic and writes scores, sessions, segments and triggers, until SIGTERM or SIGINT: then it commits, leaves
-its group and exits with 0. Logs are JSON lines on standard error. Probes (/livez, /readyz), /metrics, /version and the
-read API (/v1/customers/ID) are at http.listen.
+		Long: `Run reads the input topic and writes scores, sessions, segments and triggers, until SIGTERM or SIGINT: then it commits, flushes
+its state and exits with 0. Its group keeps its place for commit.session_timeout, so that a restart has its partitions back
+at once; a process that does not come back should run with --on-stop leave, which gives them to the others at once. Logs are
+JSON lines on standard error. Probes (/livez, /readyz), /metrics, /version and the read API (/v1/customers/ID) are at http.listen.
 
 Every setting is a flag, and an environment variable: --clock-mode is LULL_CLOCK_MODE. Exit code 3: another process runs
 under the same instance id, and has taken over.`,
