@@ -22,9 +22,10 @@ const (
 	partitions = 8
 )
 
-// broker is the embedded broker, in this process, with its data on disk.
+// broker is the embedded broker, in this process, with its data on disk; or real ones that run elsewhere.
 type broker struct {
-	cluster *kfake.Cluster
+	cluster *kfake.Cluster // nil: real ones
+	brokers []string
 	client  *kgo.Client
 	adm     *kadm.Client
 }
@@ -34,28 +35,41 @@ func startBroker(dir string) (*broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the broker: %w", err)
 	}
+	b, err := connect(cluster.ListenAddrs())
+	if err != nil {
+		cluster.Close()
+		return nil, err
+	}
+	b.cluster = cluster
+	return b, nil
+}
+
+// connect returns brokers that run already.
+func connect(brokers []string) (*broker, error) {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(cluster.ListenAddrs()...),
+		kgo.SeedBrokers(brokers...),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.ProducerLinger(5*time.Millisecond),
 		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.UnknownTopicRetries(-1), // a topic that has just been created is not known everywhere at once
 	)
 	if err != nil {
-		cluster.Close()
 		return nil, fmt.Errorf("configuring the Kafka client: %w", err)
 	}
-	return &broker{cluster: cluster, client: client, adm: kadm.NewClient(client)}, nil
+	return &broker{brokers: brokers, client: client, adm: kadm.NewClient(client)}, nil
 }
 
 func (b *broker) close() {
 	b.client.Close()
-	b.cluster.Close()
+	if b.cluster != nil {
+		b.cluster.Close()
+	}
 }
 
 // settings returns those of an application of its own. All but what stands here are the defaults.
 func (b *broker) settings(name, stateDir string) pipeline.Settings {
 	s := pipeline.Settings{
-		Brokers: b.cluster.ListenAddrs(), Prefix: name + ".", Instance: "bench",
+		Brokers: b.brokers, Prefix: name + ".", Instance: "bench",
 		Input: pipeline.InputSettings{Topic: inputTopic}, State: pipeline.StateSettings{Dir: stateDir},
 		HTTP: pipeline.HTTPSettings{Listen: "127.0.0.1:0"},
 		// The events are of the past: time moves with them.
@@ -75,17 +89,22 @@ type input struct {
 	took        time.Duration
 }
 
-// produce writes the generator's events into the input topic.
-func (b *broker) produce(ctx context.Context, g *Generator) (*input, error) {
-	if _, err := b.adm.CreateTopic(ctx, partitions, 1, nil, inputTopic); err != nil {
-		return nil, fmt.Errorf("creating topic %q: %w", inputTopic, err)
+// createInput creates the input topic.
+func (b *broker) createInput(ctx context.Context, topic string) error {
+	if _, err := b.adm.CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
+		return fmt.Errorf("creating topic %q: %w", topic, err)
 	}
+	return nil
+}
+
+// produce writes the generator's next events into an input topic, at most n of them.
+func (b *broker) produce(ctx context.Context, topic string, g *Generator, n int) (*input, error) {
 	in := &input{first: operators.Never, last: operators.Unset}
 	seen := make(map[string]struct{})
 	began := time.Now()
 	var e operators.Event
 	first := kgo.AbortingFirstErrPromise(b.client)
-	for g.Next(&e) {
+	for in.events < n && g.Next(&e) {
 		value, err := schemas.EncodeEvent(nil, &e, "USD")
 		if err != nil {
 			return nil, err
@@ -95,7 +114,7 @@ func (b *broker) produce(ctx context.Context, g *Generator) (*input, error) {
 		in.kinds[e.Kind]++
 		in.first, in.last = min(in.first, e.Time), max(in.last, e.Time)
 		seen[e.Customer] = struct{}{}
-		b.client.Produce(ctx, &kgo.Record{Topic: inputTopic, Key: []byte(e.Customer), Value: value}, first.Promise())
+		b.client.Produce(ctx, &kgo.Record{Topic: topic, Key: []byte(e.Customer), Value: value}, first.Promise())
 	}
 	if err := b.client.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("producing the events: %w", err)
@@ -191,7 +210,7 @@ func (b *broker) read(ctx context.Context, topic string, yield func(*kgo.Record)
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the last record may be the end of a transaction
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
 	if err != nil {

@@ -26,8 +26,11 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == childArgument {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == childArgument:
 		exit(runChild())
+	case len(os.Args) > 1 && os.Args[1] == restoreArgument:
+		exit(runRestore(os.Args[2:]))
 	}
 	o := options{generator: GeneratorConfig{Start: shopOpens}}
 	flag.Uint64Var(&o.generator.Seed, "seed", 1, "seed of the generator")
@@ -78,7 +81,10 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "producing %d events\n", o.generator.Events)
-	in, err := b.produce(ctx, g)
+	if err := b.createInput(ctx, inputTopic); err != nil {
+		return err
+	}
+	in, err := b.produce(ctx, inputTopic, g, o.generator.Events)
 	if err != nil {
 		return err
 	}

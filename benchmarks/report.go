@@ -97,8 +97,8 @@ func (r *report) print(w io.Writer) error {
 	p.line("")
 	r.printOutputs(&p)
 	r.printInput(&p)
-	r.printSettings(&p)
-	r.printMachine(&p)
+	printSettings(&p, &r.settings)
+	printMachine(&p, r.loadBefore, r.options.profileDir != "")
 	p.line("Not measured: latency; fixed rates (catching up flatters: more events per commit, each state written less often); more customers than")
 	p.line("the cache of decoded ones; a real broker and a real network; restore; memory over a long run; clock: wall; other programs on this job.")
 	return p.err
@@ -139,15 +139,14 @@ func (r *report) printInput(p *printer) {
 
 func date(t operators.EventTime) string { return t.String()[:len("2006-01-02")] }
 
-func (r *report) printSettings(p *printer) {
-	s := &r.settings
+func printSettings(p *printer, s *pipeline.Settings) {
 	p.line("Settings: the defaults but clock: event; commit %s, polls of %s records, cache of %s customers a partition, flush at %d MiB or %s; model %s (%s).",
 		s.Commit.Interval, thousands(s.Commit.Records), thousands(s.State.CachedCustomers), s.State.FlushBytes>>20, s.State.FlushEvery, model.Version, model.Family)
 }
 
-func (r *report) printMachine(p *printer) {
+func printMachine(p *printer, loadBefore string, profiled bool) {
 	p.line("Machine: %s, %d processors, %s/%s; load average %s before, %s after; GOMAXPROCS %d, GOGC default.",
-		processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, r.loadBefore, loadAverage(), runtime.GOMAXPROCS(0))
+		processor(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, loadBefore, loadAverage(), runtime.GOMAXPROCS(0))
 	versions := []string{runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		versions = append(versions, "lull "+pipeline.Version())
@@ -158,7 +157,7 @@ func (r *report) printMachine(p *printer) {
 		}
 	}
 	p.line("Versions: %s.", strings.Join(versions, ", "))
-	if r.options.profileDir != "" {
+	if profiled {
 		p.line("The pipeline ran under the profiler.")
 	}
 }

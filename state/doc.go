@@ -5,9 +5,12 @@
 // is therefore only the replay of the changelog from that position. Reads see four layers, newest first:
 //
 //	overlay    writes of the transaction that runs     Set, Delete      -> Commit or Abort
-//	dirty      committed, not yet on its way to disk   Commit, Restore  -> StartFlush or Discard
+//	dirty      committed, not yet on its way to disk   Commit           -> StartFlush or Discard
 //	flushing   committed, being written by a flush     StartFlush       -> gone when the flush has succeeded, dirty again when it failed
 //	[Backing]  what the last flush left                                 (Pebble; the simulator brings another)
+//
+// A restore goes past them: [Partition.Restore] gathers the changelog's records, of each key the last, and writes them as tables of their own; only a
+// short tail becomes dirty. It is seen when [Partition.EndRestore] has returned.
 //
 // Rules that hold at every instant, crashes included:
 //

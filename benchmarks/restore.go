@@ -1,0 +1,457 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"lull/pipeline"
+)
+
+// restoreArgument makes this program measure restores and hand-overs.
+const restoreArgument = "restore"
+
+// restoreRun is a scenario: a process that has a state loses its folder, is killed, or leaves its partitions to another.
+type restoreRun struct {
+	generator  GeneratorConfig // Events fill the state; what comes later is load
+	runs       int
+	tail       int // events that a killed process has applied since it last had a rest
+	rate       int // events a second while processes are killed
+	session    time.Duration
+	dir        string
+	brokers    string
+	profileDir string
+
+	ctx      context.Context
+	b        *broker
+	events   *Generator
+	topic    string // the input
+	work     string // folder of the states
+	settings pipeline.Settings
+
+	filled    time.Duration // what making the state took
+	changelog int64         // offsets that the state took
+	results   map[string][]handOver
+}
+
+// handOver is what one start came to.
+type handOver struct {
+	first, all time.Duration // to the first new commit; until every partition has one
+	offsets    int64         // of the changelog, that were restored
+	used       usage         // by the process until all was committed
+}
+
+// The starts that are measured.
+const (
+	coldStart = "cold start, state folder gone"
+	inPlace   = "restart in place after SIGKILL"
+	takeOver  = "take-over of a killed process's partitions"
+)
+
+// loadEvents is how many events the generator has ready beyond those that fill the state.
+const loadEvents = 100_000_000
+
+// runRestore runs the scenario and prints the report.
+func runRestore(arguments []string) error {
+	r := restoreRun{generator: GeneratorConfig{Start: shopOpens}, results: make(map[string][]handOver)}
+	flags := flag.NewFlagSet("benchmarks restore", flag.ExitOnError)
+	flags.Uint64Var(&r.generator.Seed, "seed", 1, "seed of the generator")
+	flags.IntVar(&r.generator.Customers, "customers", 200_000, "number of customers")
+	flags.IntVar(&r.generator.Events, "events", 0, "number of events that make the state (default 25 for each customer)")
+	flags.IntVar(&r.runs, "runs", 3, "how often each start is measured")
+	flags.IntVar(&r.tail, "tail", 200_000, "number of events that a process has applied without a flush when it is killed")
+	flags.IntVar(&r.rate, "rate", 2000, "events a second while processes are killed")
+	flags.DurationVar(&r.session, "session", 10*time.Second, "session timeout")
+	flags.StringVar(&r.dir, "dir", "", "existing `folder` below which the data of the run are kept meanwhile (default that for temporary files)")
+	flags.StringVar(&r.brokers, "brokers", os.Getenv("LULL_BROKERS"), "brokers, as in lull run (default an embedded one)")
+	flags.StringVar(&r.profileDir, "profile", "", "existing `folder` for a CPU and an allocation profile of the last cold start; profiling costs time itself")
+	_ = flags.Parse(arguments) // it exits
+	if flags.NArg() > 0 || r.runs < 1 {
+		return errors.New("restore: no arguments but flags, and -runs of at least 1")
+	}
+	if r.generator.Events == 0 {
+		r.generator.Events = 25 * r.generator.Customers
+	}
+	var cancel context.CancelFunc
+	r.ctx, cancel = signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	return r.run()
+}
+
+func (r *restoreRun) run() (err error) {
+	if r.work, err = os.MkdirTemp(r.dir, "lull-bench-"); err != nil {
+		return fmt.Errorf("making a folder for the data: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.work)) }()
+	if r.brokers == "" {
+		r.b, err = startBroker(r.work)
+	} else {
+		r.b, err = connect(strings.Split(r.brokers, ","))
+	}
+	if err != nil {
+		return err
+	}
+	defer r.b.close()
+	defer func() { err = errors.Join(err, r.deleteTopics()) }()
+	load := loadAverage()
+	if err := r.fill(); err != nil {
+		return err
+	}
+	for n := range r.runs {
+		fmt.Fprintf(os.Stderr, "run %d of %d\n", n+1, r.runs)
+		if err := errors.Join(r.coldStart(), r.restartInPlace(), r.takeOver()); err != nil {
+			return err
+		}
+	}
+	return r.print(os.Stdout, load)
+}
+
+// deleteTopics leaves nothing behind on brokers that are not ours.
+func (r *restoreRun) deleteTopics() error {
+	if r.b.cluster != nil || r.topic == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	topics, err := r.b.adm.ListTopics(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the topics to delete: %w", err)
+	}
+	var ours []string
+	for _, name := range topics.Names() {
+		if name == r.topic || strings.HasPrefix(name, r.settings.Prefix) {
+			ours = append(ours, name)
+		}
+	}
+	if _, err := r.b.adm.DeleteTopics(ctx, ours...); err != nil {
+		return fmt.Errorf("deleting the topics: %w", err)
+	}
+	return nil
+}
+
+// fill makes the state, by running the pipeline over events.
+func (r *restoreRun) fill() error {
+	name := fmt.Sprintf("lull-bench-%d", time.Now().UnixNano())
+	r.topic = name + "-events"
+	r.settings = r.b.settings(name, filepath.Join(r.work, "state"))
+	r.settings.Input.Topic = r.topic
+	r.settings.Commit.SessionTimeout = r.session
+	config := r.generator
+	config.Events += loadEvents
+	config.Events = min(config.Events, eventsEachMax*config.Customers)
+	var err error
+	if r.events, err = NewGenerator(config); err != nil {
+		return err
+	}
+	if err := errors.Join(r.b.createInput(r.ctx, r.topic), r.b.prepare(r.ctx, &r.settings)); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "producing %d events\n", r.generator.Events)
+	if _, err := r.b.produce(r.ctx, r.topic, r.events, r.generator.Events); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, "making the state")
+	c, err := startChild(&job{Settings: r.settings})
+	if err != nil {
+		return err
+	}
+	defer c.kill()
+	began := time.Now()
+	if err := r.awaitEnd(c); err != nil {
+		return err
+	}
+	r.filled = time.Since(began)
+	if _, err := c.stop(); err != nil {
+		return err
+	}
+	ends, err := r.b.adm.ListEndOffsets(r.ctx, r.settings.Topic(pipeline.ChangelogTopic))
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the end of the changelog: %w", err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { r.changelog += o.Offset })
+	return nil
+}
+
+// offsets are those of the input's partitions.
+type offsets [partitions]int64
+
+func (r *restoreRun) committed() (at offsets, err error) {
+	committed, err := r.b.adm.FetchOffsetsForTopics(r.ctx, r.settings.Group, r.topic)
+	if err == nil {
+		err = committed.Error()
+	}
+	for _, none := range []error{kerr.GroupIDNotFound, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress} {
+		if errors.Is(err, none) {
+			return at, nil // no process has joined it yet, on brokers that have seen no group yet
+		}
+	}
+	if err != nil {
+		return at, fmt.Errorf("asking for the offsets of group %q: %w", r.settings.Group, err)
+	}
+	committed.Each(func(o kadm.OffsetResponse) { at[o.Partition] = max(0, o.At) })
+	return at, nil
+}
+
+// settled returns the committed offsets once a transaction that a killed process had ended is in them.
+func (r *restoreRun) settled() (at offsets, err error) {
+	for last := (offsets{-1}); err == nil && at != last; {
+		last = at
+		at, err = r.committed()
+		time.Sleep(50 * time.Millisecond)
+	}
+	return at, err
+}
+
+// poll calls done with the committed offsets every few milliseconds until it returns true, or one of the children has ended.
+func (r *restoreRun) poll(c *child, done func(at offsets) bool) error {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		at, err := r.committed()
+		if err != nil || done(at) {
+			return err
+		}
+		select {
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		case <-c.ended:
+			return fmt.Errorf("a process has ended by itself: %w", c.err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// awaitEnd waits until the input's end is committed.
+func (r *restoreRun) awaitEnd(c *child) error {
+	var ends offsets
+	listed, err := r.b.adm.ListEndOffsets(r.ctx, r.topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the end of the input: %w", err)
+	}
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return r.poll(c, func(at offsets) bool { return at == ends })
+}
+
+// awaitNew waits until the partitions have commits beyond those given.
+func (r *restoreRun) awaitNew(c *child, began time.Time, before offsets, of []int32) (h handOver, err error) {
+	err = r.poll(c, func(at offsets) bool {
+		fresh := 0
+		for _, n := range of {
+			if at[n] > before[n] {
+				fresh++
+			}
+		}
+		if fresh > 0 && h.first == 0 {
+			h.first = time.Since(began)
+		}
+		h.all = time.Since(began)
+		return fresh == len(of)
+	})
+	return h, err
+}
+
+var allPartitions = []int32{0, 1, 2, 3, 4, 5, 6, 7}
+
+// load produces events at the rate until stop is called.
+func (r *restoreRun) load() (stop func() error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan error, 1)
+	go func() {
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				done <- nil
+				return
+			case <-ticker.C:
+			}
+			if _, err := r.b.produce(r.ctx, r.topic, r.events, max(1, r.rate/50)); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+// coldStart starts a process without a state folder.
+func (r *restoreRun) coldStart() error {
+	if err := os.RemoveAll(r.settings.State.Dir); err != nil {
+		return err
+	}
+	before, err := r.settled()
+	if err != nil {
+		return err
+	}
+	if _, err := r.b.produce(r.ctx, r.topic, r.events, 2000); err != nil {
+		return err
+	}
+	began := time.Now()
+	c, err := startChild(&job{Settings: r.settings, ProfileDir: r.profileDir})
+	if err != nil {
+		return err
+	}
+	defer c.kill()
+	h, err := r.awaitNew(c, began, before, allPartitions)
+	if err != nil {
+		return err
+	}
+	if err := r.awaitEnd(c); err != nil {
+		return err
+	}
+	return r.took(coldStart, c, h)
+}
+
+// took stops the process and keeps the result.
+func (r *restoreRun) took(what string, c *child, h handOver) error {
+	m, err := c.stop()
+	if err != nil {
+		return err
+	}
+	h.used = m.CaughtUp
+	for line := range bytes.Lines(c.log.Bytes()) {
+		var entry struct {
+			Message   string
+			From, End int64
+		}
+		if err := json.Unmarshal(line, &entry); err != nil {
+			return fmt.Errorf("reading the log of the child: %w", err)
+		}
+		if entry.Message == "restored from the changelog" {
+			h.offsets += entry.End - entry.From
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%s: %.2f s, all partitions %.2f s, %d changelog offsets\n", what, h.first.Seconds(), h.all.Seconds(), h.offsets)
+	r.results[what] = append(r.results[what], h)
+	return nil
+}
+
+// restartInPlace kills a process at work and starts it again.
+func (r *restoreRun) restartInPlace() error {
+	victim, err := startChild(&job{Settings: r.settings})
+	if err != nil {
+		return err
+	}
+	defer victim.kill()
+	if _, err := r.b.produce(r.ctx, r.topic, r.events, r.tail); err != nil {
+		return err
+	}
+	if err := r.awaitEnd(victim); err != nil {
+		return err
+	}
+	stop := r.load()
+	time.Sleep(time.Second)
+	victim.kill()
+	before, err := r.settled()
+	if err != nil {
+		return errors.Join(err, stop())
+	}
+	began := time.Now()
+	c, err := startChild(&job{Settings: r.settings})
+	if err != nil {
+		return errors.Join(err, stop())
+	}
+	defer c.kill()
+	h, err := r.awaitNew(c, began, before, allPartitions)
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if err := r.awaitEnd(c); err != nil {
+		return err
+	}
+	return r.took(inPlace, c, h)
+}
+
+// takeOver lets two processes share the partitions and kills one.
+func (r *restoreRun) takeOver() (err error) {
+	first, err := startChild(&job{Settings: r.settings})
+	if err != nil {
+		return err
+	}
+	defer first.kill()
+	stop := r.load()
+	defer func() { err = errors.Join(err, stop()) }()
+	other := r.settings
+	other.Instance, other.State.Dir = "other", filepath.Join(r.work, "other")
+	defer func() { err = errors.Join(err, os.RemoveAll(other.State.Dir)) }()
+	second, err := startChild(&job{Settings: other})
+	if err != nil {
+		return err
+	}
+	defer second.kill()
+	owned, err := r.awaitShared(first, other.Instance)
+	if err != nil {
+		return err
+	}
+	before, err := r.committed()
+	if err != nil {
+		return err
+	}
+	if _, err := r.awaitNew(second, time.Now(), before, allPartitions); err != nil {
+		return err
+	}
+	began := time.Now()
+	second.kill()
+	if before, err = r.settled(); err != nil {
+		return err
+	}
+	h, err := r.awaitNew(first, began, before, owned)
+	if err != nil {
+		return err
+	}
+	return r.took(takeOver, first, h)
+}
+
+// awaitShared waits until an instance owns half of the partitions, and returns them.
+func (r *restoreRun) awaitShared(c *child, instance string) (owned []int32, err error) {
+	for {
+		groups, err := r.b.adm.DescribeGroups(r.ctx, r.settings.Group)
+		if err == nil {
+			err = groups.Error()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking for the members of group %q: %w", r.settings.Group, err)
+		}
+		group := groups[r.settings.Group]
+		for _, m := range group.Members {
+			assigned, ok := m.Assigned.AsConsumer()
+			if !ok || m.InstanceID == nil || *m.InstanceID != instance || group.State != "Stable" {
+				continue
+			}
+			for _, t := range assigned.Topics {
+				if len(t.Partitions) == partitions/2 {
+					return slices.Clone(t.Partitions), nil
+				}
+			}
+		}
+		select {
+		case <-r.ctx.Done():
+			return nil, r.ctx.Err()
+		case <-c.ended:
+			return nil, fmt.Errorf("a process has ended by itself: %w", c.err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
