@@ -128,7 +128,7 @@ func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
 }
 
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {
-	topic := r.s.Topic(ChangelogTopic)
+	topic, asked := r.s.Topic(ChangelogTopic), time.Now()
 	// The high watermark, not the last stable offset: a later owner's commits may lie behind an open transaction.
 	ends, err := r.adm.ListEndOffsets(ctx, topic)
 	if err == nil {
@@ -155,6 +155,11 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 		return err
 	}
 	_, position := p.store.Position()
+	if position == state.NoPosition {
+		// Who begins with nothing has missed no deletion until now: compaction leaves a deletion where it has just taken what was deleted. So if this
+		// restore is broken off, the next may go on from there, for as long as from the end.
+		p.store.MarkAtEnd(asked.UnixMilli())
+	}
 	from := max(position, start.Offset)
 	if from < end.Offset {
 		if err := r.readChangelog(ctx, p, rs, from, end.Offset); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"lull/operators"
 	"lull/pipeline/task"
+	"lull/state"
 )
 
 // lastMeta returns the meta record that stands last in a changelog partition.
@@ -348,6 +349,38 @@ func TestColdStart(t *testing.T) {
 		if log := p.log.String(); !strings.Contains(log, `"message":"restored from the changelog"`) || !strings.Contains(log, `"records_per_second":`) {
 			t.Errorf("the log does not tell of the restore\n%s", log)
 		}
+	}
+}
+
+// TestRestoreBrokenOff proves that a store which is killed in the midst of its first restore, or right after it, is one to go on from: it says since when it
+// can have missed deletions. The disk is looked at while the process runs and has not flushed.
+func TestRestoreBrokenOff(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	s.HTTP.Listen = freeAddress(t)
+	s.State.FlushBytes = 1000
+	c.publish(&s)
+	c.produce(c.crowd(&s, 200)...)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	s.State.Dir = t.TempDir()
+	began := time.Now().UnixMilli()
+	p = c.run(s)
+	awaitPhase(t, &s, p, 0, func(in readyIn) bool { return in.Phase == running })
+	killed := t.TempDir()
+	if err := os.CopyFS(killed, os.DirFS(s.State.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	p.end()
+	db, err := state.Open(state.Options{Dir: killed, Index: task.IndexEntry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	infos, err := db.Partitions()
+	if err != nil || len(infos) != 1 || infos[0].Position < 1 || infos[0].AtEndMs < began {
+		t.Errorf("on disk after a restore that began at %d: %+v, %v\n%s", began, infos, err, p.log)
 	}
 }
 

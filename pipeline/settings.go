@@ -70,7 +70,7 @@ type StateSettings struct {
 	// Keep is how long the state of a revoked partition stays on disk. The default is 1h.
 	Keep time.Duration `koanf:"keep"`
 	// FlushBytes, FlushBehind and FlushEvery bound what a restart must read again: committed writes not yet in the store, changelog bytes not yet in
-	// the store, and the time between flushes. The defaults are 64 MiB, 128 MiB and 30s.
+	// the store, and the time between flushes. Restores gather up to twice FlushBytes in memory. The defaults are 64 MiB, 128 MiB and 30s.
 	FlushBytes  int64         `koanf:"flush_bytes"`
 	FlushBehind int64         `koanf:"flush_behind"`
 	FlushEvery  time.Duration `koanf:"flush_every"`

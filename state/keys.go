@@ -52,7 +52,7 @@ const NoPosition = -1
 // mark says what a partition's records stand for.
 type mark struct {
 	position   int64 // next changelog offset, or NoPosition
-	atEndMs    int64 // wall time, in ms since the Unix epoch, at which the state was last at the changelog's end; 0: never
+	atEndMs    int64 // wall time, in ms since the Unix epoch, until which the state can have missed no deletion; 0: never
 	releasedMs int64 // wall time at which the partition was released; 0: it is in use, or was when the process was killed
 }
 

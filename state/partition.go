@@ -259,7 +259,8 @@ func (p *Partition) Position() (flushed, committed int64) {
 	return p.flushed.position, p.committed.position
 }
 
-// MarkAtEnd records, with the next flush, the wall time in ms since the Unix epoch at which the committed state was at the changelog's end.
+// MarkAtEnd records, with the next flush, the wall time in ms since the Unix epoch until which the committed state can have missed no deletion: at which
+// it was at the changelog's end, or began with nothing.
 func (p *Partition) MarkAtEnd(wallMs int64) { p.committed.atEndMs = wallMs }
 
 // AtEnd returns the last MarkAtEnd that is known, of an earlier process too; 0 if there is none.
