@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 
 	"lull/pipeline"
@@ -45,7 +46,8 @@ type measured struct {
 
 func measureUsage() (usage, error) {
 	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	if err != nil {
 		return usage{}, fmt.Errorf("asking for the resources used: %w", err)
 	}
 	var m runtime.MemStats
@@ -55,9 +57,24 @@ func measureUsage() (usage, error) {
 		RSSBytesMax: r.Maxrss, Allocations: m.Mallocs, AllocBytes: m.TotalAlloc, Collections: m.NumGC,
 	}
 	if runtime.GOOS == "linux" {
-		u.RSSBytesMax *= 1024 // there it is in KiB
+		u.RSSBytesMax, err = residentPeak()
 	}
-	return u, nil
+	return u, err
+}
+
+// residentPeak returns the most memory that this process had resident, on Linux. What getrusage tells there begins with that of the process that started it.
+func residentPeak() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("reading the memory used: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("/proc/self/status has no VmHWM")
 }
 
 // child is a process with a job.
