@@ -147,7 +147,7 @@ func (r *Runner) fetchBatch(ctx context.Context, leader *kgo.Broker, partition i
 	request.MaxWaitMillis, request.MinBytes, request.MaxBytes = int32(changelogFetchWait.Milliseconds()), 1, changelogFetchBytes
 	request.IsolationLevel = 1 // read committed
 	request.Topics = append(request.Topics, topic)
-	answer, err := leader.RetriableRequest(ctx, request)
+	answer, err := leader.Request(ctx, request) // who retries asks for the leader again
 	if err != nil {
 		return batch{err: err}
 	}

@@ -198,6 +198,48 @@ func TestStableOffset(t *testing.T) {
 	p.end()
 }
 
+// TestEpochBeforeGroup proves that a process that was killed between the offsets and the end of a transaction does not wait for itself when it is started
+// again: its new epoch, which ends the transaction, comes before it asks the group for anything. The client would sleep for a second.
+func TestEpochBeforeGroup(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := connect(t, fake.ListenAddrs())
+	s := c.application(1)
+	c.publish(&s)
+	c.purchases(&s, 0, 5)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	killed := c.owner(s, s.Instance, 0)
+	if err := killed.begin(&kgo.Record{Key: task.MetaKey, Value: killed.meta.Append(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.p.addOffsets(t.Context(), member{"", -1}, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}}, killed.meta.InputID); err != nil {
+		t.Fatal(err)
+	}
+	var epoch atomic.Bool
+	fake.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
+		epoch.Store(true)
+		return nil, nil, false
+	})
+	fake.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if !epoch.Load() {
+			t.Error("the group is joined while the transaction stands")
+		}
+		return nil, nil, false
+	})
+	p = c.run(s)
+	c.purchases(&s, 5, 1)
+	c.await(&s, p)
+	p.end()
+	if got := c.orders(&s); got != 6 || !epoch.Load() {
+		t.Errorf("%d orders counted, want 6; epoch taken: %t\n%s", got, epoch.Load(), p.log)
+	}
+}
+
 // TestHighWatermark proves that a changelog is read to its high watermark: what a later owner has committed behind somebody's open transaction is waited
 // for. Up to the last stable offset the state would be behind the committed offset. And the other partition runs meanwhile.
 func TestHighWatermark(t *testing.T) {
