@@ -206,7 +206,7 @@ func TestEpochBeforeGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	c := connect(t, fake.ListenAddrs())
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 5)
