@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/schemas"
 )
@@ -174,15 +176,15 @@ func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, prese
 	return problems, nil
 }
 
-// CreateTopics creates those of lull's own topics that are missing, and, if inputPartitions is not 0, the input topic with so many partitions. It
-// changes none that is there. The changelog gets as many partitions as the input has. created are the names of the new ones, in order, also
-// if there is an error.
+// CreateTopics creates those of lull's own topics that are missing, and, if inputPartitions is not 0, the input topic with so many partitions, and waits
+// until they can be used. It changes none that is there. The changelog gets as many partitions as the input has. created are the names of the
+// new ones, in order, also if there is an error.
 func CreateTopics(ctx context.Context, s Settings, inputPartitions int32) (created []string, err error) {
 	return createTopics(ctx, thisMachine().dial, s, inputPartitions)
 }
 
 func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions int32) (created []string, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.Dialer(dial))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.Dialer(dial), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		return nil, err
 	}
@@ -233,5 +235,67 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 			return created, err
 		}
 	}
-	return created, nil
+	if len(created) == 0 {
+		return nil, nil
+	}
+	patient, cancel := context.WithTimeout(ctx, knownMax)
+	defer cancel()
+	return created, awaitTopics(patient, client, created)
+}
+
+// knownMax is how long every broker may take to know new topics.
+const knownMax = time.Minute
+
+// awaitTopics waits until every broker knows the topics, and the leader of each partition answers as such: Kafka answers a creation before that, and who
+// writes at once may be told that there is no such topic. The error says what was missing when ctx ended.
+func awaitTopics(ctx context.Context, client *kgo.Client, topics []string) error {
+	var missing error
+	for {
+		err := unknownTopics(ctx, client, topics)
+		if err == nil {
+			return nil
+		}
+		if missing == nil || ctx.Err() == nil {
+			missing = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the topics were created, but the brokers are not ready for them: %w", missing)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// unknownTopics says which broker does not know which topic, or does not lead it yet; nil if all do.
+func unknownTopics(ctx context.Context, client *kgo.Client, topics []string) error {
+	adm := kadm.NewClient(client)
+	brokers, err := adm.ListBrokers(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the brokers: %w", err)
+	}
+	for _, id := range brokers.NodeIDs() {
+		request := kmsg.NewPtrMetadataRequest()
+		for _, name := range topics {
+			topic := kmsg.NewMetadataRequestTopic()
+			topic.Topic = kmsg.StringPtr(name)
+			request.Topics = append(request.Topics, topic)
+		}
+		answer, err := request.RequestWith(ctx, client.Broker(int(id)))
+		if err != nil {
+			return fmt.Errorf("asking broker %d: %w", id, err)
+		}
+		for _, t := range answer.Topics {
+			if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+				return fmt.Errorf("broker %d, topic %q: %w", id, *t.Topic, err)
+			}
+		}
+	}
+	ends, err := adm.ListEndOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking the leaders for the ends: %w", err)
+	}
+	return nil
 }
