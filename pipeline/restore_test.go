@@ -217,7 +217,8 @@ func TestEpochBeforeGroup(t *testing.T) {
 	if err := killed.begin(&kgo.Record{Key: task.MetaKey, Value: killed.meta.Append(nil)}); err != nil {
 		t.Fatal(err)
 	}
-	if err := killed.p.addOffsets(t.Context(), member{"", -1}, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}}, killed.meta.InputID); err != nil {
+	nobody := func() (member, error) { return member{"", -1}, nil }
+	if err := killed.p.addOffsets(t.Context(), nobody, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}}, killed.meta.InputID); err != nil {
 		t.Fatal(err)
 	}
 	var epoch atomic.Bool

@@ -3,7 +3,10 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,7 +16,8 @@ import (
 	"lull/schemas"
 )
 
-// Settings configure one application of lull: what a lull.yaml holds. The zero value of a field means its default.
+// Settings configure one application of lull: what a lull.yaml holds. EnsureDefaults takes the zero value of a field for one that has not been set; who
+// can tell the two apart begins with DefaultSettings.
 type Settings struct {
 	// Brokers are the Kafka brokers to begin with, as host:port. The default is localhost:9092.
 	Brokers []string `koanf:"brokers"`
@@ -114,7 +118,7 @@ type ClockSettings struct {
 	MaxStep time.Duration `koanf:"max_step"`
 	// Interval is how often a task asks whether it is at the end of its partition. The default is 1s.
 	Interval time.Duration `koanf:"interval"`
-	// SourceMaxSilence is how long the whole input topic may be silent before the clock holds. The default is the larger of 30 minutes and
+	// SourceMaxSilence is how long the whole input topic may be silent before the clock holds; 0, the default, is the larger of 30 minutes and
 	// three times the longest gap of seven days.
 	SourceMaxSilence time.Duration `koanf:"source_max_silence"`
 	// SourceSettle is how long records must have come in time again before a held clock goes on. The default is 5m.
@@ -139,17 +143,18 @@ type MoneySettings struct {
 	Currency string `koanf:"currency"`
 	// Rates are the other currencies' values in the base currency, as decimal numbers: {EUR: "1.08"}. Others are dead letters.
 	Rates map[string]string `koanf:"rates"`
-	// Margin is the share of an order's value that is kept, between 0 and 1. The default is 1.
+	// Margin is the share of an order's value that is kept, above 0 and at most 1. The default is 1.
 	Margin float64 `koanf:"margin"`
 }
 
 // ScoresSettings say what is predicted.
 type ScoresSettings struct {
-	// Levels are the values of P(alive) at whose crossing a silent customer is scored again. The default is 0.9, 0.8 ... 0.1.
+	// Levels are the values of P(alive) at whose crossing a silent customer is scored again, falling; an empty list is none. The default is
+	// 0.9, 0.8 ... 0.1.
 	Levels []float64 `koanf:"levels"`
 	// HorizonMonths is how far CLV and expected purchases look ahead, in months of 30.4375 days. The default is 12.
 	HorizonMonths int `koanf:"horizon_months"`
-	// Discount is the discount rate a month. The default is 0.01.
+	// Discount is the discount rate a month; 0 is none. The default is 0.01.
 	Discount float64 `koanf:"discount"`
 	// ContactDays is the contact horizon: how far "value about to be lost" looks ahead. The default is 30.
 	ContactDays int `koanf:"contact_days"`
@@ -207,13 +212,24 @@ func defaultTo[T comparable](field *T, value T) {
 	}
 }
 
+// DefaultSettings returns what holds where nothing is set. The group is left out, because it follows from the prefix: see EnsureGroup.
+func DefaultSettings() Settings {
+	var s Settings
+	s.EnsureDefaults()
+	s.Group = ""
+	return s
+}
+
+// EnsureGroup sets the group, if there is none, to what follows from the prefix.
+func (s *Settings) EnsureGroup() { defaultTo(&s.Group, strings.TrimRight(s.Prefix, ".-_")) }
+
 // EnsureDefaults fills the fields that are unset.
 func (s *Settings) EnsureDefaults() {
 	if len(s.Brokers) == 0 {
 		s.Brokers = []string{"localhost:9092"}
 	}
 	defaultTo(&s.Prefix, "lull.")
-	defaultTo(&s.Group, strings.TrimRight(s.Prefix, ".-_"))
+	s.EnsureGroup()
 	defaultTo(&s.Input.FutureDated, "clamp")
 	defaultTo(&s.Input.Late, "dead-letter")
 	defaultTo(&s.State.Dir, "lull-state")
@@ -265,75 +281,45 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.LogLevel, "info")
 }
 
-// Validate reports every setting that is not as it must be: its name, its value and the rule.
+// Validate reports every setting that is not as it must be: its name as in the file, its value and the rule.
 func (s *Settings) Validate() error {
-	var errs []error
-	check := func(ok bool, setting string, value any, rule string) {
-		if !ok {
-			errs = append(errs, fmt.Errorf("%s is %v: it must be %s", setting, value, rule))
-		}
-	}
-	oneOf := func(setting, value string, values ...string) {
-		for _, v := range values {
-			if v == value {
-				return
-			}
-		}
-		check(false, setting, fmt.Sprintf("%q", value), "one of "+strings.Join(values, ", "))
-	}
+	var p problems
 	for _, b := range s.Brokers {
 		_, _, err := net.SplitHostPort(b)
-		check(err == nil, "brokers", fmt.Sprintf("%q", b), "a list of host:port")
+		p.check(err == nil, "brokers", quoted(b), "a list of host:port")
 	}
-	check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
-	check(s.Input.Topic == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", fmt.Sprintf("%q", s.Input.Topic),
+	p.check(len(s.Brokers) > 0, "brokers", "empty", "a list of host:port")
+	p.check(s.Prefix != "", "prefix", `""`, `what the names of lull's own topics begin with, such as "lull."`)
+	p.check(s.Group != "", "group", `""`, "the name of the consumer group")
+	p.check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
+	p.check(s.Input.Topic == "" || s.Prefix == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", quoted(s.Input.Topic),
 		fmt.Sprintf("outside the prefix %q of lull's own topics", s.Prefix))
-	check(s.Instance == "" || !strings.ContainsAny(s.Instance, "/ \t\n"), "instance", fmt.Sprintf("%q", s.Instance), "without spaces and slashes")
-	oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
-	oneOf("input.late", s.Input.Late, "dead-letter", "drop")
-	oneOf("clock.mode", s.Clock.Mode, "wall", "event")
-	oneOf("on_stop", s.OnStop, "stay", "leave")
-	oneOf("on_data_loss", s.OnDataLoss, "stop", "continue")
-	oneOf("on_offset_mismatch", s.OnOffsetMismatch, "refuse", "state", "group", "rebuild")
-	oneOf("log_level", s.LogLevel, "debug", "info", "warn", "error")
+	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
+	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
+	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
+	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
+	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
+	p.oneOf("clock.mode", s.Clock.Mode, "wall", "event")
+	p.oneOf("on_stop", s.OnStop, "stay", "leave")
+	p.oneOf("on_data_loss", s.OnDataLoss, "stop", "continue")
+	p.oneOf("on_offset_mismatch", s.OnOffsetMismatch, "refuse", "state", "group", "rebuild")
+	p.oneOf("log_level", s.LogLevel, "debug", "info", "warn", "error")
 	_, err := time.LoadLocation(s.Calendar.Timezone)
-	check(err == nil, "calendar.timezone", fmt.Sprintf("%q", s.Calendar.Timezone), "an IANA time zone such as Europe/Berlin")
-	for _, d := range []struct {
-		setting string
-		value   time.Duration
-	}{
-		{"state.keep", s.State.Keep}, {"state.flush_every", s.State.FlushEvery}, {"commit.interval", s.Commit.Interval},
-		{"commit.timeout", s.Commit.Timeout}, {"commit.session_timeout", s.Commit.SessionTimeout}, {"clock.lateness", s.Clock.Lateness},
-		{"clock.max_skew", s.Clock.MaxSkew}, {"clock.max_jump", s.Clock.MaxJump}, {"clock.max_step", s.Clock.MaxStep},
-		{"clock.interval", s.Clock.Interval}, {"clock.source_settle", s.Clock.SourceSettle}, {"session.gap", s.Session.Gap}, {"triggers.max_age", s.Triggers.MaxAge},
-	} {
-		check(d.value > 0, d.setting, d.value, "more than 0, such as 10m")
+	p.check(err == nil && s.Calendar.Timezone != "", "calendar.timezone", quoted(s.Calendar.Timezone), "an IANA time zone such as Europe/Berlin")
+	s.checkDurations(&p)
+	s.checkNumbers(&p)
+	s.checkMoney(&p)
+	s.checkScores(&p)
+	if len(p) > 0 {
+		return errors.Join(p...)
 	}
-	check(s.Commit.Interval >= 10*time.Millisecond, "commit.interval", s.Commit.Interval, "at least 10ms")
-	check(s.Commit.Timeout <= s.Commit.SessionTimeout, "commit.timeout", s.Commit.Timeout, fmt.Sprintf("at most commit.session_timeout (%s)", s.Commit.SessionTimeout))
-	for _, n := range []struct {
-		setting string
-		value   int64
-	}{
-		{"state.flush_bytes", s.State.FlushBytes}, {"state.flush_behind", s.State.FlushBehind}, {"state.cache_bytes", s.State.CacheBytes},
-		{"state.cached_customers", int64(s.State.CachedCustomers)}, {"commit.outputs", int64(s.Commit.Outputs)}, {"commit.records", int64(s.Commit.Records)},
-		{"limits.value_bytes", int64(s.Limits.ValueBytes)}, {"limits.header_bytes", int64(s.Limits.HeaderBytes)}, {"limits.id_bytes", int64(s.Limits.IDBytes)},
-		{"limits.name_bytes", int64(s.Limits.NameBytes)}, {"limits.proof_bytes", int64(s.Limits.ProofBytes)}, {"limits.message_ids", int64(s.Limits.MessageIDs)},
-		{"limits.open_sessions", int64(s.Limits.OpenSessions)}, {"limits.orders", int64(s.Limits.Orders)}, {"limits.refunds", int64(s.Limits.Refunds)},
-		{"scores.horizon_months", int64(s.Scores.HorizonMonths)}, {"scores.contact_days", int64(s.Scores.ContactDays)}, {"topics.partitions", int64(s.Topics.Partitions)},
-	} {
-		check(n.value > 0, n.setting, n.value, "more than 0")
-	}
-	check(s.Topics.Replication >= 0, "topics.replication", s.Topics.Replication, "0 (the brokers' own) or more")
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
+	// What follows knows no names of settings: that it finds nothing more is an assertion.
 	if _, err := schemas.NewDecoder(s.decoder()); err != nil {
-		return fmt.Errorf("money, limits: %w", err)
+		return fmt.Errorf("settings that were found valid: %w", err)
 	}
 	chain := s.Chain()
 	if err := chain.Validate(); err != nil {
-		return err
+		return fmt.Errorf("settings that were found valid: %w", err)
 	}
 	if n := chain.RecordBytesMax(s.Limits.IDBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
 		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds and limits.id_bytes together let a customer's record become %d bytes long; "+
@@ -342,9 +328,102 @@ func (s *Settings) Validate() error {
 	return nil
 }
 
+// problems are what is wrong with settings.
+type problems []error
+
+func (p *problems) check(ok bool, setting string, value any, rule string) {
+	if !ok {
+		*p = append(*p, fmt.Errorf("%s is %v: it must be %s", setting, value, rule))
+	}
+}
+
+func (p *problems) oneOf(setting, value string, values ...string) {
+	p.check(slices.Contains(values, value), setting, quoted(value), "one of "+strings.Join(values, ", "))
+}
+
+func quoted(value string) string { return fmt.Sprintf("%q", value) }
+
+func (s *Settings) checkDurations(p *problems) {
+	const least, year = time.Millisecond, 366 * 24 * time.Hour
+	for _, d := range []struct {
+		setting         string
+		value, min, max time.Duration // max 0: none
+	}{
+		{"state.keep", s.State.Keep, least, 0}, {"state.flush_every", s.State.FlushEvery, least, 0},
+		{"commit.interval", s.Commit.Interval, 10 * time.Millisecond, 0}, {"commit.timeout", s.Commit.Timeout, least, 0},
+		{"commit.session_timeout", s.Commit.SessionTimeout, least, 0},
+		{"clock.lateness", s.Clock.Lateness, least, 0}, {"clock.max_skew", s.Clock.MaxSkew, least, year}, {"clock.max_jump", s.Clock.MaxJump, least, 0},
+		{"clock.max_step", s.Clock.MaxStep, least, 0}, {"clock.interval", s.Clock.Interval, least, 0},
+		{"clock.source_max_silence", s.Clock.SourceMaxSilence, 0, 0}, {"clock.source_settle", s.Clock.SourceSettle, least, 0},
+		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
+	} {
+		rule := "at least " + d.min.String()
+		if d.max > 0 {
+			rule += " and at most " + d.max.String()
+		}
+		p.check(d.value >= d.min && (d.max == 0 || d.value <= d.max), d.setting, d.value, rule)
+	}
+	p.check(s.Commit.Timeout <= s.Commit.SessionTimeout, "commit.timeout", s.Commit.Timeout,
+		fmt.Sprintf("at most commit.session_timeout (%s)", s.Commit.SessionTimeout))
+}
+
+func (s *Settings) checkNumbers(p *problems) {
+	for _, n := range []struct {
+		setting         string
+		value, min, max int64
+	}{
+		{"state.flush_bytes", s.State.FlushBytes, 1, math.MaxInt64}, {"state.flush_behind", s.State.FlushBehind, 1, math.MaxInt64},
+		{"state.cache_bytes", s.State.CacheBytes, 1, math.MaxInt64}, {"state.cached_customers", int64(s.State.CachedCustomers), 1, math.MaxInt64},
+		{"commit.outputs", int64(s.Commit.Outputs), 1, math.MaxInt64}, {"commit.records", int64(s.Commit.Records), 1, math.MaxInt64},
+		{"limits.value_bytes", int64(s.Limits.ValueBytes), 1, 64 << 20}, {"limits.header_bytes", int64(s.Limits.HeaderBytes), 1, 1 << 20},
+		{"limits.id_bytes", int64(s.Limits.IDBytes), 1, 1 << 12}, {"limits.name_bytes", int64(s.Limits.NameBytes), 1, 1 << 16},
+		{"limits.proof_bytes", int64(s.Limits.ProofBytes), 1, 1 << 16}, {"limits.message_ids", int64(s.Limits.MessageIDs), 1, 4096},
+		{"limits.open_sessions", int64(s.Limits.OpenSessions), 1, 1024},
+		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
+		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096},
+		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
+		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
+	} {
+		rule := fmt.Sprintf("from %d to %d", n.min, n.max)
+		if n.max == math.MaxInt64 {
+			rule = fmt.Sprintf("at least %d", n.min)
+		}
+		p.check(n.value >= n.min && n.value <= n.max, n.setting, n.value, rule)
+	}
+}
+
+func (s *Settings) checkMoney(p *problems) {
+	_, known := schemas.CurrencyDigits(s.Money.Currency)
+	p.check(known, "money.currency", quoted(s.Money.Currency), "a code of ISO 4217 in capitals, such as USD")
+	for _, code := range slices.Sorted(maps.Keys(s.Money.Rates)) {
+		if err := schemas.CheckRate(s.Money.Currency, code, s.Money.Rates[code]); known && err != nil {
+			*p = append(*p, fmt.Errorf("money.rates: %w", err))
+		}
+	}
+	p.check(s.Money.Margin > 0 && s.Money.Margin <= 1, "money.margin", s.Money.Margin, "above 0 and at most 1, such as 0.4 for 40 %")
+}
+
+// checkScores compares so that NaN breaks every rule.
+func (s *Settings) checkScores(p *problems) {
+	const levelsMax = 99
+	p.check(len(s.Scores.Levels) <= levelsMax, "scores.levels", fmt.Sprintf("a list of %d", len(s.Scores.Levels)), fmt.Sprintf("one of at most %d", levelsMax))
+	above := 1.0
+	for _, level := range s.Scores.Levels {
+		if !(level > 0 && level < above) {
+			p.check(false, "scores.levels", s.Scores.Levels, "a list of numbers above 0 and below 1, each below the one before it")
+			break
+		}
+		above = level
+	}
+	p.check(s.Scores.Discount >= 0 && s.Scores.Discount <= 1, "scores.discount", s.Scores.Discount, "from 0 to 1, such as 0.01 for 1 % a month")
+	p.check(s.Risk.High > 0 && s.Risk.High < 1, "risk.high", s.Risk.High, "above 0 and below 1")
+	p.check(s.Risk.Back > 0 && s.Risk.Back <= s.Risk.High, "risk.back", s.Risk.Back, fmt.Sprintf("above 0 and at most risk.high (%v)", s.Risk.High))
+}
+
 // Chain returns the configuration of the operators.
 func (s *Settings) Chain() clv.Config {
 	var c clv.Config
+	c.EnsureDefaults() // of what is no setting: a setting that is 0 means 0
 	c.Dedup.IDsMax = s.Limits.MessageIDs
 	c.Session.GapMs = s.Session.Gap.Milliseconds()
 	c.Session.SessionsMax = s.Limits.OpenSessions
@@ -359,7 +438,6 @@ func (s *Settings) Chain() clv.Config {
 	c.Score.Currency = s.Money.Currency
 	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
 	c.Trigger.MaxAgeMs = s.Triggers.MaxAge.Milliseconds()
-	c.EnsureDefaults()
 	return c
 }
 

@@ -40,6 +40,29 @@ func CurrencyDigits(code string) (digits int, ok bool) {
 // rate converts minor units of a currency to minor units of the base currency: times num, divided by den.
 type rate struct{ num, den uint64 }
 
+// CheckRate returns what is wrong with the rate of a currency, as DecoderConfig.Rates has it; nil if nothing. The base currency is valid.
+func CheckRate(base, code, decimal string) error {
+	_, err := rateOf(base, code, decimal)
+	return err
+}
+
+// rateOf returns the rate of a currency.
+func rateOf(base, code, decimal string) (rate, error) {
+	baseDigits, _ := CurrencyDigits(base)
+	digits, ok := CurrencyDigits(code)
+	if !ok {
+		return rate{}, fmt.Errorf("%s is no currency: it must be a code of ISO 4217 in capitals, such as EUR", quoted(code))
+	}
+	if code == base {
+		return rate{}, fmt.Errorf("%s is the base currency: leave it out", code)
+	}
+	r, err := newRate(decimal, digits, baseDigits)
+	if err != nil {
+		return rate{}, fmt.Errorf("%s: %w", code, err)
+	}
+	return r, nil
+}
+
 // newRate returns the rate of a currency of which one major unit is worth a decimal number of major units of the base currency.
 func newRate(decimal string, digits, baseDigits int) (rate, error) {
 	whole, fraction, _ := strings.Cut(decimal, ".")

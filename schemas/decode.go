@@ -118,22 +118,14 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 	if config.SkewMaxMs < 1 || config.SkewMaxMs > 366*operators.DayMs {
 		return nil, fmt.Errorf("decoder: SkewMaxMs is %d; it must be 1 to %d (366 days)", config.SkewMaxMs, int64(366*operators.DayMs))
 	}
-	baseDigits, ok := CurrencyDigits(config.Currency)
-	if !ok {
+	if _, ok := CurrencyDigits(config.Currency); !ok {
 		return nil, fmt.Errorf("decoder: Currency is %s; it must be a code of ISO 4217, such as USD", quoted(config.Currency))
 	}
 	d := &Decoder{config: config, calendar: newCalendar(config.Zone), rates: map[string]rate{config.Currency: {num: 1, den: 1}}}
 	for code, decimal := range config.Rates {
-		digits, ok := CurrencyDigits(code)
-		if !ok {
-			return nil, fmt.Errorf("decoder: Rates has %s; it must be a code of ISO 4217, such as EUR", quoted(code))
-		}
-		if code == config.Currency {
-			return nil, fmt.Errorf("decoder: Rates has %s, which is the base currency; leave it out", code)
-		}
-		r, err := newRate(decimal, digits, baseDigits)
+		r, err := rateOf(config.Currency, code, decimal)
 		if err != nil {
-			return nil, fmt.Errorf("decoder: Rates, %s: %w", code, err)
+			return nil, fmt.Errorf("decoder: Rates: %w", err)
 		}
 		d.rates[code] = r
 	}

@@ -1,16 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
@@ -26,8 +25,14 @@ const envPrefix = "LULL_"
 // setting is one of the settings that pipeline.Settings is made of.
 type setting struct {
 	key   string // in the file, with its section: clock.max_skew
+	index []int  // of the field in pipeline.Settings, as reflect has it
 	typ   reflect.Type
 	deflt string
+}
+
+// of returns the setting's field.
+func (s *setting) of(settings *pipeline.Settings) reflect.Value {
+	return reflect.ValueOf(settings).Elem().FieldByIndex(s.index)
 }
 
 // flag is the setting's name on the command line: clock-max-skew.
@@ -42,21 +47,22 @@ func (s *setting) env() string {
 var settingsList = func() []setting {
 	var defaults pipeline.Settings
 	defaults.EnsureDefaults()
-	return appendSettings(nil, "", reflect.ValueOf(defaults))
+	return appendSettings(nil, "", nil, reflect.ValueOf(defaults))
 }()
 
-func appendSettings(list []setting, section string, v reflect.Value) []setting {
+func appendSettings(list []setting, section string, index []int, v reflect.Value) []setting {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		name := field.Tag.Get("koanf")
 		if name == "" {
 			continue
 		}
+		at := append(slices.Clone(index), i)
 		if field.Type.Kind() == reflect.Struct {
-			list = appendSettings(list, section+name+".", v.Field(i))
+			list = appendSettings(list, section+name+".", at, v.Field(i))
 			continue
 		}
-		list = append(list, setting{key: section + name, typ: field.Type, deflt: showSetting(v.Field(i))})
+		list = append(list, setting{key: section + name, index: at, typ: field.Type, deflt: showSetting(v.Field(i))})
 	}
 	return list
 }
@@ -101,7 +107,7 @@ func (f *settingFlag) Type() string {
 // addSettingFlags gives the command the flag --config and those of the settings with these keys, of all settings if none is named.
 func addSettingFlags(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().SortFlags = false
-	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML")
+	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML (default $LULL_CONFIG)")
 	for i := range settingsList {
 		s := &settingsList[i]
 		if len(keys) > 0 && !slices.Contains(keys, s.key) {
@@ -115,44 +121,66 @@ func addSettingFlags(cmd *cobra.Command, keys ...string) {
 	}
 }
 
-// loadSettings returns the settings of the flags, the environment (as os.Environ has it) and the file that --config names, the first of which
-// that has a setting wins, with defaults for the rest. The errors, each a usageError, name the file, variable or flag and the key.
+// configEnv is the environment variable that stands for --config.
+const configEnv = envPrefix + "CONFIG"
+
+// loadSettings returns the settings of the flags, the environment (as os.Environ has it) and the file that --config or LULL_CONFIG names, the first
+// of which that has a setting wins, with defaults for the rest. The errors, each a usageError, name the file, variable or flag and the key.
 func loadSettings(flags *pflag.FlagSet, environ []string) (pipeline.Settings, error) {
-	var s pipeline.Settings
-	k := koanf.New(".")
-	if path, _ := flags.GetString("config"); path != "" {
-		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-			return s, usageError{fmt.Errorf("reading the settings in %s: %w", path, err)}
-		}
-		if err := checkKeys(reflect.TypeOf(s), "", k.Raw()); err != nil {
-			return s, usageError{fmt.Errorf("reading the settings in %s: %w", path, err)}
-		}
-	}
-	if err := loadEnviron(k, environ); err != nil {
+	s := pipeline.DefaultSettings()
+	if err := setSettings(&s, flags, environ); err != nil {
 		return s, usageError{err}
 	}
-	var err error
-	flags.Visit(func(f *pflag.Flag) {
-		if sf, ok := f.Value.(*settingFlag); ok {
-			err = errors.Join(err, k.Set(sf.of.key, sf.value))
-		}
-	})
-	if err != nil {
-		return s, usageError{err}
-	}
-	if err := decodeSettings(k, &s); err != nil {
-		return s, usageError{fmt.Errorf("reading the settings: %w", err)}
-	}
-	s.EnsureDefaults()
+	s.EnsureGroup()
 	return s, nil
 }
 
+// setSettings sets what is set anywhere.
+func setSettings(s *pipeline.Settings, flags *pflag.FlagSet, environ []string) error {
+	k := koanf.New(".")
+	path, _ := flags.GetString("config")
+	for _, variable := range environ {
+		if name, value, _ := strings.Cut(variable, "="); name == configEnv && path == "" {
+			path = value
+		}
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return fmt.Errorf("reading the settings in %s: %w", path, err)
+		}
+		if err := checkKeys(reflect.TypeOf(*s), "", k.Raw()); err != nil {
+			return fmt.Errorf("reading the settings in %s: %w", path, err)
+		}
+	}
+	origin := make(map[string]string) // of settings that are not of the file
+	if err := loadEnviron(k, origin, environ); err != nil {
+		return err
+	}
+	var errs []error
+	flags.Visit(func(f *pflag.Flag) {
+		if sf, ok := f.Value.(*settingFlag); ok {
+			errs = append(errs, k.Set(sf.of.key, sf.value))
+			origin[sf.of.key] = "--" + f.Name
+		}
+	})
+	for _, setting := range settingsList {
+		value := k.Get(setting.key)
+		if value == nil {
+			continue // not set; a section of which all is commented out is nil too
+		}
+		if err := setValue(setting.of(s), value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", cmp.Or(origin[setting.key], path), setting.key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // loadEnviron sets what the environment has. A variable with the prefix that is no setting is an error.
-func loadEnviron(k *koanf.Koanf, environ []string) error {
+func loadEnviron(k *koanf.Koanf, origin map[string]string, environ []string) error {
 	var errs []error
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, envPrefix) {
+		if !strings.HasPrefix(name, envPrefix) || name == configEnv {
 			continue
 		}
 		i := slices.IndexFunc(settingsList, func(s setting) bool { return s.env() == name })
@@ -161,6 +189,7 @@ func loadEnviron(k *koanf.Koanf, environ []string) error {
 			continue
 		}
 		errs = append(errs, k.Set(settingsList[i].key, value))
+		origin[settingsList[i].key] = name
 	}
 	return errors.Join(errs...)
 }
@@ -183,11 +212,17 @@ func checkKeys(section reflect.Type, path string, values map[string]any) error {
 			if path != "" {
 				place = "under " + strings.TrimSuffix(path, ".")
 			}
-			errs = append(errs, fmt.Errorf("unknown key %q; %s can stand: %s", path+key, place, strings.Join(known, ", ")))
+			err := fmt.Errorf("unknown key %q; %s can stand: %s", path+key, place, strings.Join(known, ", "))
+			if section, name, isPath := strings.Cut(key, "."); isPath && isSetting(path+key) {
+				err = fmt.Errorf("unknown key %q: write it as %q under %q, as sections of YAML are", path+key, name, path+section)
+			}
+			errs = append(errs, err)
 		case of.Kind() == reflect.Struct && isMap:
 			errs = append(errs, checkKeys(of, path+key+".", inner))
 		case of.Kind() == reflect.Struct && values[key] != nil:
 			errs = append(errs, fmt.Errorf("%q is %v: it must be a section with keys", path+key, values[key]))
+		case of.Kind() != reflect.Struct && of.Kind() != reflect.Map && values[key] == nil:
+			errs = append(errs, fmt.Errorf("%q has no value: give it one, or leave the key out", path+key))
 		}
 	}
 	return errors.Join(errs...)
@@ -202,43 +237,129 @@ func sortedKeys(m map[string]any) []string {
 	return keys
 }
 
-// decodeSettings puts the values into the settings. Numbers, durations and lists may be texts, as flags and the environment have them.
-func decodeSettings(k *koanf.Koanf, s *pipeline.Settings) error {
-	return k.UnmarshalWithConf("", s, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		TagName:          "koanf",
-		WeaklyTypedInput: true,
-		DecodeHook:       mapstructure.ComposeDecodeHookFunc(decodeText, decodeNumber),
-		Result:           s,
-	}})
+func isSetting(key string) bool {
+	return slices.ContainsFunc(settingsList, func(s setting) bool { return s.key == key })
 }
 
-// decodeText makes durations, lists and maps of texts.
-func decodeText(from, to reflect.Type, value any) (any, error) {
-	text, ok := value.(string)
-	if !ok {
-		return value, nil
-	}
+// setValue sets a field to a value as YAML has it, or to a text, as flags and the environment have it. The error says what the value would have to be.
+func setValue(field reflect.Value, value any) error {
 	switch {
-	case to == reflect.TypeFor[time.Duration]():
+	case field.Kind() == reflect.Slice:
+		texts, err := listOf(value)
+		if err != nil {
+			return err
+		}
+		list := reflect.MakeSlice(field.Type(), len(texts), len(texts))
+		for i, text := range texts {
+			if err := setText(list.Index(i), text); err != nil {
+				return err
+			}
+		}
+		field.Set(list)
+		return nil
+	case field.Kind() == reflect.Map:
+		texts, err := mapOf(value)
+		if err != nil {
+			return err
+		}
+		field.Set(reflect.ValueOf(texts))
+		return nil
+	}
+	text, err := textOf(value)
+	if err != nil {
+		return err
+	}
+	return setText(field, text)
+}
+
+// setText sets a field that holds one thing. What would lose its meaning without a word is refused: a number without a unit as a duration, a fraction as a
+// whole number, yes or no as a number.
+func setText(field reflect.Value, text string) error {
+	switch {
+	case field.Type() == reflect.TypeFor[time.Duration]():
 		d, err := time.ParseDuration(text)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no duration: write it with a unit, such as 90s, 10m or 24h", text)
+			return fmt.Errorf("%q is no duration: write it with a unit, such as 90s, 10m or 24h", text)
 		}
-		return d, nil
-	case to.Kind() == reflect.Slice:
+		field.SetInt(int64(d))
+	case field.CanInt():
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no whole number", text)
+		}
+		field.SetInt(n)
+	case field.CanFloat():
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("%q is no number: write it as 0.4", text)
+		}
+		field.SetFloat(f)
+	default:
+		field.SetString(text)
+	}
+	return nil
+}
+
+// textOf returns a value that is one thing as a text.
+func textOf(value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case float64: // 1e6 is the whole number 1000000
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	case int, int64, uint64, bool:
+		return fmt.Sprint(v), nil
+	case nil:
+		return "", errors.New("it has no value")
+	case map[string]any:
+		return "", errors.New("keys stand where one value must stand")
+	}
+	return "", errors.New("a list stands where one value must stand")
+}
+
+// listOf returns the texts of a list, of texts between commas, or of the one value that stands for a list.
+func listOf(value any) (texts []string, err error) {
+	if text, ok := value.(string); ok {
 		return splitList(text), nil
-	case to.Kind() == reflect.Map:
-		m := make(map[string]string)
-		for _, pair := range splitList(text) {
-			name, v, ok := strings.Cut(pair, "=")
+	}
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	for _, element := range list {
+		text, err := textOf(element)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// mapOf returns the texts of a map, or of KEY=VALUE texts between commas.
+func mapOf(value any) (map[string]string, error) {
+	texts := make(map[string]string)
+	switch v := value.(type) {
+	case map[string]any:
+		for name, element := range v {
+			text, err := textOf(element)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			texts[name] = text
+		}
+		return texts, nil
+	case string:
+		for _, pair := range splitList(v) {
+			name, text, ok := strings.Cut(pair, "=")
 			if !ok {
 				return nil, fmt.Errorf("%q is no KEY=VALUE", pair)
 			}
-			m[name] = v
+			texts[name] = text
 		}
-		return m, nil
+		return texts, nil
 	}
-	return value, nil
+	return nil, errors.New("it must be keys with values")
 }
 
 // splitList returns the parts of a text between commas, without spaces around them.
@@ -251,19 +372,4 @@ func splitList(text string) []string {
 		parts[i] = strings.TrimSpace(parts[i])
 	}
 	return parts
-}
-
-// decodeNumber refuses what would lose its meaning without a word: a number without a unit as a duration, a fraction as a whole number, yes or no
-// as a number.
-func decodeNumber(from, to reflect.Type, value any) (any, error) {
-	v := reflect.ValueOf(value)
-	switch {
-	case to == reflect.TypeFor[time.Duration]() && from != to:
-		return nil, fmt.Errorf("%v is no duration: write it with a unit, such as 90s, 10m or 24h", value)
-	case v.Kind() == reflect.Bool && to.Kind() != reflect.Bool:
-		return nil, fmt.Errorf("%v is no %s", value, to)
-	case v.Kind() == reflect.Float64 && (to.Kind() == reflect.Int || to.Kind() == reflect.Int64) && v.Float() != math.Trunc(v.Float()):
-		return nil, fmt.Errorf("%s is no whole number", strconv.FormatFloat(v.Float(), 'g', -1, 64))
-	}
-	return value, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +90,9 @@ func TestSettingsErrors(t *testing.T) {
 	}{
 		{"unknown key", "clok: {mode: event}", nil, nil, []string{"lull.yaml", `unknown key "clok"`, "clock"}},
 		{"unknown key in a section", "clock: {mod: event}", nil, nil, []string{"lull.yaml", `unknown key "clock.mod"`, "under clock", "mode"}},
-		{"section written flat", "clock.mode: event", nil, nil, []string{`unknown key "clock.mode"`}},
+		{"section written flat", "clock.mode: event", nil, nil, []string{`unknown key "clock.mode"`, `write it as "mode" under "clock"`}},
+		{"key without a value", "clock:\n  mode:", nil, nil, []string{"lull.yaml", `"clock.mode" has no value`}},
+		{"no such file", "", []string{"LULL_CONFIG=/no/such/lull.yaml"}, nil, []string{"/no/such/lull.yaml"}},
 		{"two unknown keys", "a: 1\nb: 2", nil, nil, []string{`"a"`, `"b"`}},
 		{"scalar for a section", "clock: event", nil, nil, []string{`"clock" is event`, "section"}},
 		{"no YAML", "clock: {", nil, nil, []string{"lull.yaml"}},
@@ -98,7 +101,13 @@ func TestSettingsErrors(t *testing.T) {
 		{"duration that is none", "", []string{"LULL_CLOCK_LATENESS=soon"}, nil, []string{"clock.lateness", `"soon"`, "unit"}},
 		{"fraction of a partition", "topics: {partitions: 2.5}", nil, nil, []string{"topics.partitions", "2.5"}},
 		{"yes for a number", "topics: {partitions: true}", nil, nil, []string{"topics.partitions", "true"}},
-		{"text for a number", "", nil, []string{"--topics-partitions", "many"}, []string{"topics.partitions"}},
+		{"text for a number", "", nil, []string{"--topics-partitions", "many"}, []string{"--topics-partitions", "topics.partitions", `"many" is no whole number`}},
+		{"text for a fraction", "money: {margin: abc}", nil, nil, []string{"lull.yaml", "money.margin", `"abc" is no number`}},
+		{"text in a list of numbers", "", []string{"LULL_SCORES_LEVELS=0.5,high"}, nil, []string{"LULL_SCORES_LEVELS", "scores.levels", `"high" is no number`}},
+		{"list for a text", "instance: [a, b]", nil, nil, []string{"lull.yaml", "instance", "one value"}},
+		{"keys for a text", "instance: {a: b}", nil, nil, []string{"lull.yaml", "instance", "one value"}},
+		{"text for keys", "money: {rates: EUR}", nil, nil, []string{"lull.yaml", "money.rates", `"EUR" is no KEY=VALUE`}},
+		{"two wrong values", "money: {margin: abc}\nclock: {lateness: 5}", nil, nil, []string{"money.margin", "clock.lateness"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load(t, c.file, c.environ, c.args...)
@@ -111,7 +120,86 @@ func TestSettingsErrors(t *testing.T) {
 					t.Errorf("error %q does not tell %q", err, want)
 				}
 			}
+			namesOnlySettings(t, err)
 		})
+	}
+}
+
+// goNames are words that only who reads the source knows.
+var goNames = regexp.MustCompile(`\b[A-Z][a-z]{2,}[A-Z]|float64|strconv|\w\[|decod|koanf`)
+
+// namesOnlySettings reports an error text that names things of the source.
+func namesOnlySettings(t *testing.T, err error) {
+	t.Helper()
+	text := regexp.MustCompile(`/\S+/lull\.yaml`).ReplaceAllString(err.Error(), "")
+	if name := goNames.FindString(text); name != "" {
+		t.Errorf("error %q tells %q of the source", err, name)
+	}
+}
+
+// What breaks a rule is told by the setting's own name. No setting takes a value that is not one for a default, and 0 is a value.
+func TestSettingsRules(t *testing.T) {
+	const required = "--input-topic=shop"
+	refused := func(key, value string) bool {
+		i := slices.IndexFunc(settingsList, func(s setting) bool { return s.key == key })
+		s, err := load(t, "", nil, required, "--"+settingsList[i].flag()+"="+value)
+		if err == nil {
+			err = s.Validate()
+		}
+		if err == nil {
+			return false
+		}
+		if !strings.Contains(err.Error(), key) {
+			t.Errorf("%s=%s: error %q does not name the setting", key, value, err)
+		}
+		namesOnlySettings(t, err)
+		return true
+	}
+	for _, s := range settingsList {
+		for _, value := range []string{"", "0", "-1", "nonsense", "NaN", "1e300", "9223372036854775807", "2540000h"} {
+			refused(s.key, value)
+		}
+	}
+	for _, c := range []struct{ key, value string }{
+		{"money.margin", "2"}, {"money.margin", "0"}, {"money.margin", "NaN"}, {"money.currency", "usd"}, {"money.rates", "eur=1"}, {"money.rates", "EUR=1,08"},
+		{"money.rates", "USD=1"}, {"risk.high", "0.5"}, {"risk.high", "1"}, {"risk.back", "0"}, {"scores.levels", "0.1,0.2"}, {"scores.levels", "1"},
+		{"scores.horizon_months", "0"}, {"scores.horizon_months", "121"}, {"scores.discount", "-0.1"}, {"scores.contact_days", "0"},
+		{"commit.interval", "0s"}, {"commit.interval", "5ms"}, {"session.gap", "9000h"}, {"clock.max_skew", "1us"}, {"clock.source_max_silence", "-1s"},
+		{"limits.message_ids", "0"}, {"limits.message_ids", "5000"}, {"limits.orders", "15"}, {"limits.id_bytes", "5000"}, {"topics.partitions", "0"},
+		{"prefix", ""}, {"brokers", ""}, {"state.dir", ""}, {"calendar.timezone", ""}, {"clock.mode", ""}, {"log_level", ""},
+	} {
+		if !refused(c.key, c.value) {
+			t.Errorf("%s=%q is taken", c.key, c.value)
+		}
+	}
+}
+
+// An unset setting has its default, one that is set to nothing has not: no level at which to score anew, no discount. The group follows the prefix.
+func TestSettingsUnset(t *testing.T) {
+	s, err := load(t, "input: {topic: shop}\nprefix: my.app.\nclock:\n# mode: event\nmoney: {rates: }\nscores: {levels: [], discount: 0}", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	chain := s.Chain()
+	if len(chain.Score.Levels) > 0 || chain.Score.DiscountMonthly != 0 {
+		t.Errorf("levels %v, discount %v; want none", chain.Score.Levels, chain.Score.DiscountMonthly)
+	}
+	if s.Clock.Mode != "wall" || s.Group != "my.app" || len(s.Money.Rates) > 0 {
+		t.Errorf("mode %q, group %q, rates %v", s.Clock.Mode, s.Group, s.Money.Rates)
+	}
+}
+
+// The file can be named by the environment; a flag goes before it.
+func TestSettingsFile(t *testing.T) {
+	named := writeFile(t, "named.yaml", "prefix: environment.")
+	if s, err := load(t, "", []string{"LULL_CONFIG=" + named}); err != nil || s.Prefix != "environment." {
+		t.Errorf("prefix %q, error %v", s.Prefix, err)
+	}
+	if s, err := load(t, "prefix: flag.", []string{"LULL_CONFIG=" + named}); err != nil || s.Prefix != "flag." {
+		t.Errorf("prefix %q, error %v", s.Prefix, err)
 	}
 }
 
