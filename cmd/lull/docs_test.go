@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -73,6 +74,28 @@ func TestConfigurationPage(t *testing.T) {
 	for _, s := range settings {
 		if !strings.Contains(string(page), "| `"+s.key+"` |") {
 			t.Errorf("the page lacks %s", s.key)
+		}
+	}
+}
+
+// TestSampleSettings proves that deploy/lull.yaml is read without an error, as it stands and with all that is commented out in it.
+func TestSampleSettings(t *testing.T) {
+	sample, err := os.ReadFile("../../deploy/lull.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commented := regexp.MustCompile(`(?m)^(\s*)# (\s*(?:[a-z_]+:( .*)?))$`)
+	whole := commented.ReplaceAllString(string(sample), "$1$2")
+	if !strings.Contains(whole, "\nclock:\n  mode: wall\n") || !strings.Contains(whole, "\n  rates: {") {
+		t.Fatalf("what is commented out has not been found:\n%s", whole)
+	}
+	for _, text := range []string{string(sample), whole} {
+		s, err := load(t, text, nil)
+		if err == nil {
+			err = s.Validate()
+		}
+		if err != nil {
+			t.Errorf("%v in\n%s", err, text)
 		}
 	}
 }
