@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -222,9 +223,28 @@ func headerSize(h *Header) int { return len(h.Key) + len(h.Value) + 8 }
 func undecodable(r *Source, err error) *operators.Rejection {
 	var short *avro.ShortBufferError
 	if errors.As(err, &short) {
-		return reject(ReasonTruncated, "the value of %d bytes ends within the event (%v)", len(r.Value), err)
+		return reject(ReasonTruncated, "the value of %d bytes ends within the event (%s)", len(r.Value), avroCause(err))
 	}
-	return reject(ReasonMalformed, "the value of %d bytes is no event (%v)", len(r.Value), err)
+	return reject(ReasonMalformed, "the value of %d bytes is no event (%s)", len(r.Value), avroCause(err))
+}
+
+// avroCause returns what is wrong with the bytes, and in which field, without the types that they were to be read into.
+func avroCause(err error) string {
+	field := ""
+	for {
+		var of *avro.SemanticError
+		if !errors.As(err, &of) {
+			break
+		}
+		if of.Field != "" {
+			field = "field " + of.Field + ": "
+		}
+		if of.Err == nil {
+			return field + "it is no " + of.AvroType
+		}
+		err = of.Err
+	}
+	return field + strings.TrimPrefix(err.Error(), "avro: ")
 }
 
 // checkTexts checks the decoded texts, and that those are there which the kind needs.
@@ -260,7 +280,7 @@ func (d *Decoder) checkTexts(r *Source, kind operators.EventKind) *operators.Rej
 		}
 	}
 	if field := missing(kind, w); field != "" {
-		return reject(ReasonMissingField, "a %s event has no %s", kind, field)
+		return reject(ReasonMissingField, "the %s event has no %s", kind, field)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -472,5 +473,35 @@ func TestDecoderConfigErrors(t *testing.T) {
 		if _, err := NewDecoder(config); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("the error of a wrong %s is %v", c.want, err)
 		}
+	}
+}
+
+// TestDetailsOfBytes damages an event byte by byte: what its refusal tells is of the event, and not of the program that reads it.
+func TestDetailsOfBytes(t *testing.T) {
+	d := newDecoder(t, nil)
+	good := order()
+	r := source(t, &good)
+	value := r.Value
+	refused := 0
+	for i := range value {
+		for _, b := range []byte{0x01, 0x03, 0x7f, 0x80, 0xff} {
+			r.Value = slices.Clone(value)
+			r.Value[i] = b
+			var e operators.Event
+			rejection := d.Decode(r, &e)
+			if rejection == nil {
+				continue
+			}
+			refused++
+			if strings.Contains(rejection.Detail, "schemas.") || strings.Contains(rejection.Detail, "avro:") || strings.Contains(rejection.Detail, "wire") {
+				t.Fatalf("byte %d set to %d: %s", i, b, rejection.Detail)
+			}
+			if found := Found(rejection); found == "" || strings.Contains(found, remedies[rejection.Reason]) || !strings.HasPrefix(rejection.Detail, found) {
+				t.Fatalf("found %q of %q", found, rejection.Detail)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
 	}
 }

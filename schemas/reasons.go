@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"strings"
 
 	"lull/operators"
 )
@@ -39,7 +40,7 @@ type Reason struct {
 
 // Reasons are the reasons for which Decoder refuses records, in the order in which it looks.
 var Reasons = []Reason{
-	{ReasonBadTimeMark, "a record without a key has the header lull-time-mark, but no instant from 1970 to 2200 in it", "write the instant by RFC 3339, such as 1998-07-01T00:00:00Z"},
+	{ReasonBadTimeMark, "a record without a key has the header lull-time-mark, but no instant from 1970 to 2200 in it", "write an instant from 1970 up to, not including, 2200 by RFC 3339, such as 1998-07-01T00:00:00Z"},
 	{ReasonRecordTooLarge, "the value is longer than the limit", "raise limits.value_bytes, or make the producer send less; the dead letter keeps the first 65536 bytes, the rest is at the source offset"},
 	{ReasonHeadersTooLarge, "the headers together are longer than the limit", "make the producer send fewer, or raise limits.header_bytes"},
 	{ReasonNoCustomer, "the key or the customer_id is empty", "key records by customer_id; resolve anonymous events first"},
@@ -72,6 +73,11 @@ var remedies = func() map[string]string {
 // reject returns the rejection with this reason: what was found, then what to do.
 func reject(code, format string, args ...any) *operators.Rejection {
 	return &operators.Rejection{Reason: code, Detail: fmt.Sprintf(format, args...) + ": " + remedies[code]}
+}
+
+// Found returns the part of a rejection's detail that says what was found, without what a producer's author should do.
+func Found(r *operators.Rejection) string {
+	return strings.TrimSuffix(r.Detail, ": "+remedies[r.Reason])
 }
 
 // quoted returns a text for a rejection's detail, cut to a readable length.

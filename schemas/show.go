@@ -48,7 +48,7 @@ func DecodeOutput(t Topic, value []byte) (Fields, error) {
 	}
 	var read any
 	if _, err := compiled[t].Decode(value, &read, aliasInput); err != nil {
-		return nil, fmt.Errorf("decoding a record of %s: %w", t, err)
+		return nil, fmt.Errorf("decoding a record of %s: %s", t, avroCause(err))
 	}
 	native, rest, err := goavroCodecs()[t].NativeFromBinary(value)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,6 +15,9 @@ const answerTimeout = 10 * time.Second
 
 // newClient returns a Kafka client of the tools. The error says that no broker answers.
 func newClient(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
+	if len(brokers) == 0 {
+		return nil, usageError{errors.New("brokers is empty: it must be a list of host:port")}
+	}
 	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ClientID("lull")}, opts...)...)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuring the Kafka client: %w", err)}
@@ -22,7 +26,11 @@ func newClient(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Cli
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("no broker of %s answers within %s (%w): start it, or mend --brokers", strings.Join(brokers, ", "), answerTimeout, err)
+		within := ""
+		if ctx.Err() != nil {
+			within = " within " + answerTimeout.String()
+		}
+		return nil, fmt.Errorf("no broker of %s answers%s (%w): start it, or mend --brokers", strings.Join(brokers, ", "), within, err)
 	}
 	return client, nil
 }

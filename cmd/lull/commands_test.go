@@ -3,7 +3,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
+	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,9 +16,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/schemas"
 )
 
 // lull runs a command line in this process.
@@ -160,6 +166,158 @@ func TestProduceRefuses(t *testing.T) {
 	}
 	if n := len(recordsOf(t, broker, "shop")); n != 1 {
 		t.Errorf("%d records, want 1", n)
+	}
+}
+
+// With --refused all refused rows stand in a file, with their numbers, reasons and cells.
+func TestProduceRefusedFile(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n"+strings.Repeat("eve,1998-01-04,-1\n", 5)+"bob,9999-01-01,1\nbob,1998\n")
+	refused := filepath.Join(t.TempDir(), "refused.csv")
+	_, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--refused", refused, "--map", "customer_id=client,time=when,amount=total")
+	if code != exitError || !strings.Contains(errs, "and 2 more, in "+refused) {
+		t.Errorf("exit code %d:\n%s", code, errs)
+	}
+	opened, err := os.Open(refused)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	table := csv.NewReader(opened)
+	table.FieldsPerRecord = -1 // a row of too few cells keeps those it has
+	rows, err := table.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 8 || !slices.Equal(rows[0], []string{"row", "line", "reason", "detail", "client", "when", "total"}) {
+		t.Fatalf("rows %q", rows)
+	}
+	for i, want := range []struct{ number, line, reason, client string }{
+		{"2", "3", "number", "eve"}, {"3", "4", "number", "eve"}, {"4", "5", "number", "eve"}, {"5", "6", "number", "eve"}, {"6", "7", "number", "eve"},
+		{"7", "8", "time_out_of_range", "bob"}, {"8", "9", "csv", ""},
+	} {
+		row := rows[i+1]
+		if row[0] != want.number || row[1] != want.line || row[2] != want.reason || row[3] == "" || want.client != "" && row[4] != want.client {
+			t.Errorf("row %q, want %+v", row, want)
+		}
+	}
+}
+
+// What is told about ids is right: of files without ids of their own that rows must not move and names must differ, of others neither.
+func TestProduceIDs(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total,id\nann,1998-01-04,1,o1\n,1998-01-04,1,o2\n")
+	produce := func(args ...string) string {
+		_, errs, code := lull(t, append([]string{"produce", "--brokers", broker, "--topic", "shop", "--csv", file}, args...)...)
+		if code != exitError {
+			t.Errorf("exit code %d:\n%s", code, errs)
+		}
+		return errs
+	}
+	numbered := produce("--map", "customer_id=client,time=when,amount=total", "--source", "orders-1998-01")
+	for _, want := range []string{`mapped to message_id and order_id`, `"orders-1998-01:"`, "Neither remove nor insert rows", "mend them where they stand"} {
+		if !strings.Contains(numbered, want) {
+			t.Errorf("%q is not told:\n%s", want, numbered)
+		}
+	}
+	own := produce("--map", "customer_id=client,time=when,amount=total,order_id=id,message_id=id")
+	for _, wrong := range []string{"no column is mapped", "Neither remove"} {
+		if strings.Contains(own, wrong) {
+			t.Errorf("%q is told:\n%s", wrong, own)
+		}
+	}
+	if !strings.Contains(own, "mend them and send the file again") {
+		t.Errorf("no remedy:\n%s", own)
+	}
+}
+
+// What was sent is counted also when the rest cannot be: the file ends in the middle, or there is no such topic.
+func TestProduceStops(t *testing.T) {
+	broker := newBroker(t)
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	fmt.Fprintln(zip, "client,when,total")
+	for i := range 20_000 {
+		fmt.Fprintf(zip, "c%d,1998-01-04,%d.50\n", i, i*i%1000)
+	}
+	if err := zip.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := writeFile(t, "orders.csv.gz", zipped.String()[:zipped.Len()/2])
+	_, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--map", "customer_id=client,time=when,amount=total")
+	sent := len(recordsOf(t, broker, "shop"))
+	if code != exitError || sent == 0 || !strings.Contains(errs, fmt.Sprintf("%d rows, %d sent to shop, 0 refused", sent, sent)) || !strings.Contains(errs, "unexpected EOF") ||
+		!strings.Contains(errs, "send the whole file again") {
+		t.Errorf("exit code %d, %d sent:\n%s", code, sent, errs)
+	}
+	file = writeFile(t, "few.csv", "client,when,total\nann,1998-01-04,1\n")
+	_, errs, code = lull(t, "produce", "--brokers", broker, "--topic", "nope", "--csv", file, "--map", "customer_id=client,time=when,amount=total")
+	if code != exitError || !strings.Contains(errs, "1 rows, 0 sent to nope") || !strings.Contains(errs, `topic "nope" does not exist: create it`) {
+		t.Errorf("exit code %d:\n%s", code, errs)
+	}
+}
+
+// Standard input is a file whose name must be given.
+func TestProduceStandardInput(t *testing.T) {
+	broker := newBroker(t)
+	args := []string{"produce", "--brokers", broker, "--topic", "shop", "--csv", "-", "--map", "customer_id=client,time=when,amount=total"}
+	if _, errs, code := lull(t, args...); code != exitUsage || !strings.Contains(errs, "--source") {
+		t.Errorf("without a name: exit code %d, %s", code, errs)
+	}
+	var errs bytes.Buffer
+	root := newRoot()
+	root.SetIn(strings.NewReader("client,when,total\nann,1998-01-04,1\n"))
+	root.SetErr(&errs)
+	if code := execute(t.Context(), root, append(args, "--source", "till")); code != 0 {
+		t.Fatalf("exit code %d, %s", code, errs.String())
+	}
+	records := recordsOf(t, broker, "shop")
+	if len(records) != 1 {
+		t.Fatalf("%d records, want 1", len(records))
+	}
+	event, err := schemas.DecodeOutput(schemas.Events, records[0].Value)
+	if err != nil || event.Get("message_id") != "till:1" {
+		t.Errorf("event %v, error %v; want message_id till:1", event, err)
+	}
+}
+
+// What cannot be meant is refused before anything is sent, and says what could be.
+func TestProduceUsage(t *testing.T) {
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n")
+	for line, want := range map[string]string{
+		"--topic lull.scores --csv " + file + " --map customer_id=client,time=when": `"lull.scores" is one of lull's own`,
+		"--topic shop --time-mark 0001-01-01":                                       "from 1970",
+		"--topic shop --time-mark 9999-01-01T00:00:00Z":                             "from 1970",
+		"--topic shop --time-mark soon":                                             "1998-01-04",
+		"--topic shop --time-mark 1998-07-01 --brokers=":                            "brokers is empty",
+	} {
+		if _, errs, code := lull(t, append([]string{"produce"}, strings.Fields(line)...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, %s; want %q", line, code, errs, want)
+		}
+	}
+}
+
+// A progress bar tells no rate: that of its first frame would be billions.
+func TestProgress(t *testing.T) {
+	var screen bytes.Buffer
+	bar := newProgress(&screen, 1000, "replaying rows", progressbar.OptionShowCount(), progressbar.OptionSetVisibility(true))
+	if err := errors.Join(bar.Set(10), bar.Set(500), bar.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	if text := screen.String(); !strings.Contains(text, "replaying rows") || !strings.Contains(text, "(10/1000)") || strings.Contains(text, "/s") {
+		t.Errorf("%q", text)
+	}
+}
+
+// A broker that is away is told at once, without a time that has not passed.
+func TestNoBroker(t *testing.T) {
+	address, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := lull(t, "tail", "shop", "--brokers", address)
+	if code != exitError || !strings.Contains(errs, "no broker of "+address+" answers (") || strings.Contains(errs, "within") {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
 

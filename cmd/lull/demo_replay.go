@@ -33,7 +33,7 @@ func (d *demo) replay(ctx context.Context, rows int64) (replayed, error) {
 	}
 	w := &watch{
 		d: d, adm: kadm.NewClient(client), rows: rows, total: rows + demoPartitions, random: rand.New(rand.NewPCG(d.seed, 0)),
-		bar: newProgress(d.err, rows+demoPartitions, "replaying", progressbar.OptionShowCount(), progressbar.OptionShowIts()),
+		bar: newProgress(d.err, rows+demoPartitions, "replaying rows", progressbar.OptionShowCount()),
 	}
 	var before func(context.Context) error
 	if d.kills > 0 {
@@ -46,7 +46,7 @@ func (d *demo) replay(ctx context.Context, rows int64) (replayed, error) {
 	began := time.Now()
 	work, workCtx := errgroup.WithContext(ctx)
 	work.Go(func() error {
-		if _, err := sendRows(workCtx, client, d.settings.Input.Topic, reader, before); err != nil {
+		if err := sendRows(workCtx, client, d.settings.Input.Topic, reader, before, &sendResult{}); err != nil {
 			return err
 		}
 		_, err := sendTimeMarks(workCtx, d.settings.Brokers, d.settings.Input.Topic, demoEnd)

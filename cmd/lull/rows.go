@@ -35,6 +35,18 @@ type rowConfig struct {
 	Zone *time.Location
 	// Delimiter stands between columns.
 	Delimiter rune
+	// Limits are those of the pipeline.
+	Limits schemas.Limits
+}
+
+// numbered returns the fields whose ids are made of row numbers in every row.
+func (c *rowConfig) numbered() (fields []string) {
+	for _, field := range []string{"message_id", "order_id"} {
+		if c.Columns[field] == "" && (field != "order_id" || c.Kind == operators.OrderCompleted) {
+			fields = append(fields, field)
+		}
+	}
+	return fields
 }
 
 // parseColumns reads FIELD=COLUMN pairs. The error names what is wrong with them.
@@ -65,8 +77,11 @@ type row struct {
 	// Number counts the rows after the header from 1; Line is where it begins in the file.
 	Number int64
 	Line   int
+	Cells  []string // valid until the next row is read; nil if it could not be taken apart
 	Event  operators.Event
 	Value  []byte // the encoded event
+	// Numbered reports whether an id is made of the row's number.
+	Numbered bool
 	// Refused says why there is no event; nil if there is one.
 	Refused *operators.Rejection
 }
@@ -75,6 +90,7 @@ type row struct {
 type rowReader struct {
 	config   rowConfig
 	csv      *csv.Reader
+	header   []string
 	columns  map[string]int // by field: the index of its column
 	number   int64
 	decoders map[string]*schemas.Decoder // by currency
@@ -96,15 +112,18 @@ func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the header: %w", err)
 	}
-	names := slices.Clone(header)
+	rows.header = slices.Clone(header)
 	for _, field := range rowFields {
 		column, mapped := config.Columns[field]
 		if !mapped {
 			continue
 		}
-		i := slices.Index(names, column)
-		if i < 0 {
-			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(names, ", "))
+		i := slices.Index(rows.header, column)
+		switch {
+		case i < 0:
+			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(rows.header, ", "))
+		case slices.Contains(rows.header[i+1:], column):
+			return nil, fmt.Errorf("there are two columns %q: give them names of their own", column)
 		}
 		rows.columns[field] = i
 	}
@@ -139,12 +158,13 @@ func (rows *rowReader) next(r *row) error {
 	switch {
 	case errors.As(err, &malformed):
 		r.Line = malformed.StartLine
-		r.refuse("csv", "%v", malformed.Err)
+		r.refuse("csv", "it is no row of %d columns (%v)", len(rows.header), malformed.Err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading row %d: %w", rows.number, err)
 	}
 	r.Line, _ = rows.csv.FieldPos(0)
+	r.Cells = record
 	rows.parse(record, r)
 	return nil
 }
@@ -173,16 +193,24 @@ func (rows *rowReader) parse(record []string, r *row) {
 		}
 		e.Kind = kind
 	}
+	if e.Customer == "" {
+		r.refuse(schemas.ReasonNoCustomer, "%q is empty: every row needs a customer_id", rows.config.Columns["customer_id"])
+		return
+	}
 	rowID := rows.config.Source + ":" + strconv.FormatInt(r.Number, 10)
 	if e.ID == "" {
-		e.ID = rowID
+		e.ID, r.Numbered = rowID, true
 	}
 	if e.OrderID == "" && e.Kind == operators.OrderCompleted {
-		e.OrderID = rowID
+		e.OrderID, r.Numbered = rowID, true
 	}
 	var err error
 	if e.Time, err = parseTime(cell("time"), rows.config.Zone); err != nil {
 		r.refuse("time", "%v", err)
+		return
+	}
+	if !inTime(e.Time) {
+		r.refuse(schemas.ReasonTimeOutOfRange, "time is %s: it must be %s", shortened(cell("time")), timeRange)
 		return
 	}
 	currency := rows.config.Currency
@@ -234,7 +262,7 @@ func (rows *rowReader) encode(r *row, currency string) {
 	r.Value = value
 	decoder := rows.decoders[currency]
 	if decoder == nil {
-		if decoder, err = schemas.NewDecoder(schemas.DecoderConfig{Zone: rows.config.Zone, Currency: currency}); err != nil {
+		if decoder, err = schemas.NewDecoder(schemas.DecoderConfig{Zone: rows.config.Zone, Currency: currency, Limits: rows.config.Limits}); err != nil {
 			r.refuse(schemas.ReasonUnknownCurrency, "%v", err)
 			return
 		}
@@ -243,6 +271,24 @@ func (rows *rowReader) encode(r *row, currency string) {
 	var decoded operators.Event
 	// Whether a time lies in the future is judged by the append time, which is the broker's to give.
 	r.Refused = decoder.Decode(&schemas.Source{AppendTime: schemas.TimeEnd - 1, Key: []byte(r.Event.Customer), Value: value}, &decoded)
+	if r.Refused != nil {
+		r.Refused.Detail = schemas.Found(r.Refused) // what to do about it is said to who writes programs
+		if remedy := rowRemedies[r.Refused.Reason]; remedy != "" {
+			r.Refused.Detail += ": " + remedy
+		}
+	}
+}
+
+// rowRemedies say what to do about a row that the pipeline would not take.
+var rowRemedies = map[string]string{
+	schemas.ReasonRecordTooLarge:   "shorten the row's texts, or raise limits.value_bytes",
+	schemas.ReasonIDTooLong:        "shorten it, or raise limits.id_bytes",
+	schemas.ReasonTextTooLong:      "shorten it, or raise limits.name_bytes or limits.proof_bytes",
+	schemas.ReasonInvalidUTF8:      "convert the file to UTF-8",
+	schemas.ReasonMissingField:     "map a column to it, or fill the cell",
+	schemas.ReasonQuantityInvalid:  "leave the cell empty if the quantity is not known",
+	schemas.ReasonQuantityNegative: "what is taken back is an event of kind order_refunded",
+	schemas.ReasonAmountOutOfRange: "it is too large",
 }
 
 // shortened returns a cell's text for a message.
@@ -254,11 +300,19 @@ func shortened(text string) string {
 	return strconv.Quote(text)
 }
 
+// timeRange is where event times lie; inTime reports whether one does.
+const timeRange = "from 1970 up to, not including, 2200"
+
+func inTime(t operators.EventTime) bool { return t >= schemas.TimeMin && t < schemas.TimeEnd }
+
 // parseAmount returns a decimal number as minor units of a currency with so many minor digits, exactly: what would have to be rounded is an error.
 func parseAmount(text string, digits int) (operators.Money, error) {
+	if strings.HasPrefix(text, "-") {
+		return 0, fmt.Errorf("amount is %s: it must be 0 or more; money paid back is an event of kind order_refunded, with the order's order_id", shortened(text))
+	}
 	whole, fraction, hasPoint := strings.Cut(text, ".")
 	if whole == "" || hasPoint && fraction == "" || !isDigits(whole) || !isDigits(fraction) {
-		return 0, fmt.Errorf("amount is %s: it must be a decimal number such as 1234.50, 0 or more, without signs, thousands separators and currency", shortened(text))
+		return 0, fmt.Errorf("amount is %s: it must be a decimal number such as 1234.50, without signs, thousands separators and currency", shortened(text))
 	}
 	if kept := strings.TrimRight(fraction, "0"); len(kept) > digits {
 		return 0, fmt.Errorf("amount is %s: its currency has %d decimals", shortened(text), digits)

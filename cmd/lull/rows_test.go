@@ -178,9 +178,36 @@ func TestRowsHeader(t *testing.T) {
 		"client,date\nx,y":  `no column "when" for time; columns are client, date`,
 		"\x1f\x8bno gzip":   "decompressing",
 		"client,\"when\nx,": "header",
+		"client,when,when":  `two columns "when"`,
 	} {
 		if _, err := newRowReader(strings.NewReader(text), config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+// What a refused row is told is of the file: its columns and cells, not of the records that its event would have been in.
+func TestRowDetails(t *testing.T) {
+	const header = "client,when,total,kind,thing,n\n"
+	columns := []string{"customer_id=client", "time=when", "amount=total", "kind=kind", "name=thing", "quantity=n"}
+	for _, c := range []struct{ line, want string }{
+		{",1998-01-04,1,,,", `"client" is empty: every row needs a customer_id`},
+		{"ann,9999-01-01,1,,,", `time is "9999-01-01": it must be from 1970 up to, not including, 2200`},
+		{"ann,1998-01-04,-1,,,", `money paid back is an event of kind order_refunded`},
+		{"ann,1998-01-04,1,page,,", "the page event has no name: map a column to it, or fill the cell"},
+		{"ann,1998-01-04,1,page," + strings.Repeat("x", 5<<20) + ",", "raise limits.value_bytes"},
+		{"ann,1998-01-04,1,,,NaN", "quantity is NaN: leave the cell empty"},
+		{"ann,1998-01-04", "no row of 6 columns"},
+	} {
+		rows := readRows(t, header+c.line+"\n", testRowConfig(columns...))
+		if len(rows) != 1 || rows[0].Refused == nil || !strings.Contains(rows[0].Refused.Detail, c.want) {
+			t.Errorf("%.40q: refused %+v, want %q", c.line, rows[0].Refused, c.want)
+			continue
+		}
+		for _, wrong := range []string{"the record", "dead letter", "producer", "milliseconds"} {
+			if strings.Contains(rows[0].Refused.Detail, wrong) {
+				t.Errorf("%.40q: %q tells of %q", c.line, rows[0].Refused.Detail, wrong)
+			}
 		}
 	}
 }

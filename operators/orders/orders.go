@@ -90,20 +90,20 @@ func (op *Operator) Step(_ *operators.Env, c *operators.Customer, in *operators.
 	}
 	e := in.Event
 	if statesAmount(e) && (e.Amount < 0 || e.Amount > op.config.AmountMax) {
-		out.Reject("amount_limit", fmt.Sprintf("the amount is %d minor units; it must be 0 to %d", e.Amount, op.config.AmountMax))
+		out.Reject("amount_limit", fmt.Sprintf("the amount is %d minor units; it must be 0 to %d: check the producer's unit, which is minor units (cents)", e.Amount, op.config.AmountMax))
 		return
 	}
 	order, place, at := find(c, e.OrderID)
 	if place == nowhere {
 		if len(c.Ledger.Orders)+int(c.Ledger.Archived) >= op.config.OrdersMax {
-			out.Reject("order_limit", fmt.Sprintf("the customer has %d orders, the limit; raise it, or mend what puts all orders on one customer", op.config.OrdersMax))
+			out.Reject("order_limit", fmt.Sprintf("the customer has %d orders, the limit: raise limits.orders, or mend what puts all orders on one customer", op.config.OrdersMax))
 			return
 		}
 		order = operators.Order{ID: e.OrderID, Time: e.Time, AmountTime: operators.Unset}
 	}
 	if e.Kind == operators.OrderRefunded && !e.Whole && len(order.Refunds) >= op.config.RefundsMax {
 		if _, known := findRefund(&order, e); !known {
-			out.Reject("refund_limit", fmt.Sprintf("the order has %d refunds, the limit; raise it, or state the sum of many under one refund id", op.config.RefundsMax))
+			out.Reject("refund_limit", fmt.Sprintf("the order has %d refunds, the limit: raise limits.refunds, or state the sum of many under one refund id", op.config.RefundsMax))
 			return
 		}
 	}

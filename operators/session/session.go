@@ -110,7 +110,7 @@ func (op *Operator) add(c *operators.Customer, e *operators.Event, out *operator
 	if i == len(c.Sessions) || c.Sessions[i].Start-e.Time >= op.gap {
 		if len(c.Sessions) >= op.config.SessionsMax {
 			if !e.Kind.Fact() {
-				out.Reject("session_limit", fmt.Sprintf("the customer has %d open sessions, the limit; raise it, or mend the times of their events", len(c.Sessions)))
+				out.Reject("session_limit", fmt.Sprintf("the customer has %d open sessions, the limit: raise limits.open_sessions, or mend the times of their events", len(c.Sessions)))
 			}
 			return
 		}
