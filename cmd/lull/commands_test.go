@@ -15,12 +15,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lull/operators"
 	"lull/schemas"
 )
 
@@ -366,8 +368,65 @@ func TestTail(t *testing.T) {
 			t.Errorf("%s: amounts %v, want 125 and 200", lines, amounts)
 		}
 	}
-	if _, errs, code := lull(t, "tail", "scores", "--brokers", broker); code != exitError || !strings.Contains(errs, `"lull.scores" does not exist`) {
-		t.Errorf("a missing topic: exit code %d, %s", code, errs)
+	for topic, want := range map[string]string{"scores": `"lull.scores" does not exist`, "trigger": `"trigger" does not exist; lull's own are sessions, scores`} {
+		if _, errs, code := lull(t, "tail", topic, "--brokers", broker); code != exitError || !strings.Contains(errs, want) || !strings.Contains(errs, "lull topics create") {
+			t.Errorf("a missing topic: exit code %d, %s", code, errs)
+		}
+	}
+	for line, want := range map[string]string{"shop --from-start -n 3": "leave out --lines", "": "TOPIC is empty"} {
+		if _, errs, code := lull(t, append([]string{"tail"}, strings.Split(line, " ")...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("tail %s: exit code %d, %s; want %q", line, code, errs, want)
+		}
+	}
+}
+
+// The newest records are found over all partitions, though those of one time lie in many, and however many offsets hold none: here most of
+// each partition has been aborted.
+func TestTailNewest(t *testing.T) {
+	broker := newBroker(t)
+	client, err := newClient(t.Context(), []string{broker}, append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	written := time.Now().Truncate(time.Millisecond) // the client takes older records for overdue
+	transaction := func(end kgo.TransactionEndTry, records ...*kgo.Record) {
+		t.Helper()
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.EndTransaction(t.Context(), end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Of 80 records with one timestamp, ten to a partition, the event times go from partition to partition: the newest ten lie in all of them.
+	var kept, aborted []*kgo.Record
+	for i := range 80 {
+		at := operators.EventTime(1_000_000_000_000 + i*60_000).String()
+		kept = append(kept, &kgo.Record{
+			Topic: "shop", Partition: int32(i % 8), Timestamp: written, Key: []byte(at), Headers: []kgo.RecordHeader{{Key: "ce_time", Value: []byte(at)}},
+		})
+	}
+	for i := range 4000 {
+		aborted = append(aborted, &kgo.Record{Topic: "shop", Partition: int32(i % 8), Timestamp: written, Key: []byte("aborted")})
+	}
+	transaction(kgo.TryCommit, kept...)
+	transaction(kgo.TryAbort, aborted...)
+	out, errs, code := lull(t, "tail", "shop", "--brokers", broker)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 10 {
+		t.Fatalf("%d lines, want 10:\n%s", len(lines), out)
+	}
+	for i, line := range lines {
+		if want := kept[70+i]; !strings.Contains(line, fmt.Sprintf(`"partition":%d,`, want.Partition)) || !strings.Contains(line, string(want.Key)) {
+			t.Errorf("line %d: %s, want partition %d, %s", i, line, want.Partition, want.Key)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,14 +27,12 @@ func readOptions() []kgo.Opt {
 }
 
 // topicSpans returns, by partition, the offsets of all that is in the topic. The end is the high watermark: right after a commit the ends of
-// transactions may still be on their way, and the last stable offset below what is committed.
+// transactions may still be on their way, and the last stable offset below what is committed. The error of a topic that does not exist wraps
+// kerr.UnknownTopicOrPartition.
 func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err == nil {
 		err = starts.Error()
-	}
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return nil, fmt.Errorf("topic %q does not exist", topic)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking for the start of topic %q: %w", topic, err)

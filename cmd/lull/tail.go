@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline"
@@ -26,19 +27,23 @@ func newTailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail TOPIC",
 		Short: "Print the records of a topic as JSON lines",
-		Long: `Tail prints the newest records of a topic, decoded, one JSON object a line. TOPIC is sessions, scores, segments, triggers,
-dead-letters or models, with or without the prefix; any other name is that of a topic with events. Only what has been
-committed is read.`,
+		Long: `Tail prints the newest records of a topic over all its partitions, by their Kafka timestamps, then by the times of what they tell:
+decoded, one JSON object a line. TOPIC is one of lull's own, ` + strings.Join(ownTopics(), ", ") + `,
+with or without the prefix; any other name is that of a topic with events. Only what has been committed is read.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow`,
 		Args: oneArgument("the TOPIC"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if lines < 0 {
+			case args[0] == "":
+				return usageError{fmt.Errorf("TOPIC is empty: it must be one of %s, or a topic with events", strings.Join(ownTopics(), ", "))}
+			case lines < 0:
 				return usageError{fmt.Errorf("--lines is %d: it must be 0 or more", lines)}
+			case fromStart && cmd.Flags().Changed("lines"):
+				return usageError{errors.New("--from-start prints all records: leave out --lines")}
 			}
 			t := newTail(s, args[0])
 			out := bufio.NewWriter(cmd.OutOrStdout())
@@ -49,65 +54,145 @@ committed is read.`,
 			return cmp.Or(err, out.Flush())
 		}),
 	}
-	cmd.Flags().BoolVar(&fromStart, "from-start", false, "print all records")
+	cmd.Flags().BoolVar(&fromStart, "from-start", false, "print all records, in the order of each partition")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until interrupted")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "print this many of the newest records at most")
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
 }
 
+// ownTopics are the names of lull's own topics, without the prefix.
+func ownTopics() []string {
+	return []string{
+		pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic, pipeline.ModelsTopic,
+		pipeline.ChangelogTopic,
+	}
+}
+
 // tail prints the records of a topic.
 type tail struct {
-	settings pipeline.Settings
-	name     string
-	of       schemas.Topic
+	settings  pipeline.Settings
+	name      string
+	of        schemas.Topic
+	changelog bool // it is the changelog, which of does not have
 }
 
 func newTail(s pipeline.Settings, topic string) *tail {
 	short := strings.TrimPrefix(topic, s.Prefix)
-	if of, ok := schemas.TopicNamed(short); ok && topic != s.Input.Topic {
-		return &tail{settings: s, name: s.Topic(short), of: of}
+	if topic == s.Input.Topic || !slices.Contains(ownTopics(), short) {
+		return &tail{settings: s, name: topic, of: schemas.Events}
 	}
-	return &tail{settings: s, name: topic, of: schemas.Events}
+	of, ok := schemas.TopicNamed(short)
+	return &tail{settings: s, name: s.Topic(short), of: of, changelog: !ok}
 }
 
 // run prints what is there, and what comes if follow is set.
 func (t *tail) run(ctx context.Context, out *bufio.Writer, fromStart, follow bool, lines int) error {
-	client, err := newClient(ctx, t.settings.Brokers, readOptions()...)
+	client, spans, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	spans, err := topicSpans(ctx, kadm.NewClient(client), t.name)
-	if err != nil {
-		return err
+	defer func() { client.Close() }()
+	if fromStart {
+		err = readSpans(ctx, client, t.name, spans, func(r *kgo.Record) error { return t.print(out, r) })
+		if err != nil && !errors.Is(err, errNothingMore) {
+			return err
+		}
+		return t.follow(ctx, client, out, follow)
 	}
-	if !fromStart {
-		for p, span := range spans {
-			// A transaction's end takes an offset too: this finds as many records unless many have been aborted or compacted away.
-			span.start = max(span.start, span.end-2*int64(lines)-100)
-			spans[p] = span
+	newest := &newestRecords{topic: t.name, lines: lines}
+	// A transaction's end takes an offset too, and so does what has been aborted or compacted away: twice as many offsets mostly hold as many records.
+	for window := int64(2*lines + 100); ; window *= 8 {
+		complete, err := newest.read(ctx, client, spans, window)
+		if err != nil {
+			return err
+		}
+		if complete {
+			break
+		}
+		client.Close()
+		if client, _, err = t.open(ctx); err != nil {
+			return err
 		}
 	}
-	var newest []*kgo.Record
-	err = readSpans(ctx, client, t.name, spans, func(r *kgo.Record) error {
-		if fromStart {
-			return t.print(out, r)
-		}
-		newest = append(newest, r)
-		return nil
-	})
-	if err != nil && !errors.Is(err, errNothingMore) {
-		return err
-	}
-	slices.SortStableFunc(newest, func(a, b *kgo.Record) int {
-		return cmp.Or(a.Timestamp.Compare(b.Timestamp), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
-	})
-	for _, r := range newest[max(0, len(newest)-lines):] {
+	for _, r := range newest.take() {
 		if err := t.print(out, r); err != nil {
 			return err
 		}
 	}
+	return t.follow(ctx, client, out, follow)
+}
+
+// open returns a client that has read nothing, and what is in the topic.
+func (t *tail) open(ctx context.Context) (*kgo.Client, map[int32]span, error) {
+	client, err := newClient(ctx, t.settings.Brokers, readOptions()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	spans, err := topicSpans(ctx, kadm.NewClient(client), t.name)
+	if err == nil {
+		return client, spans, nil
+	}
+	client.Close()
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = fmt.Errorf("topic %q does not exist; lull's own are %s under the prefix %q, and `lull topics create` makes them",
+			t.name, strings.Join(ownTopics(), ", "), t.settings.Prefix)
+	}
+	return nil, nil, err
+}
+
+// newestRecords finds the newest records of a topic: the last lines of them over all partitions.
+type newestRecords struct {
+	topic   string
+	lines   int
+	records []*kgo.Record
+}
+
+// read reads that many offsets before the end of each span, and what comes with them, with a client that has read nothing. complete is false if there may be newer
+// records before them than some of these.
+func (n *newestRecords) read(ctx context.Context, client *kgo.Client, spans map[int32]span, window int64) (complete bool, err error) {
+	n.records = n.records[:0]
+	windows, found := make(map[int32]span, len(spans)), make(map[int32]int, len(spans))
+	for p, s := range spans {
+		windows[p] = span{start: max(s.start, s.end-window), end: s.end}
+	}
+	err = readSpans(ctx, client, n.topic, windows, func(r *kgo.Record) error {
+		n.records = append(n.records, r)
+		found[r.Partition]++
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothingMore) {
+		return false, err
+	}
+	for p, s := range windows {
+		if s.start > spans[p].start && found[p] < n.lines {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// take returns the newest of the records that were read, the newest last. Records that are written together, as those of one transaction, have one timestamp, or
+// nearly: among equal ones the time of what they tell decides.
+func (n *newestRecords) take() []*kgo.Record {
+	slices.SortStableFunc(n.records, func(a, b *kgo.Record) int {
+		return cmp.Or(a.Timestamp.Compare(b.Timestamp), strings.Compare(headerOf(a, "ce_time"), headerOf(b, "ce_time")),
+			cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
+	return n.records[max(0, len(n.records)-n.lines):]
+}
+
+func headerOf(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// follow prints what comes, if asked to, until ctx ends.
+func (t *tail) follow(ctx context.Context, client *kgo.Client, out *bufio.Writer, follow bool) error {
 	for follow {
 		if err := out.Flush(); err != nil {
 			return err
@@ -130,28 +215,41 @@ func (t *tail) run(ctx context.Context, out *bufio.Writer, fromStart, follow boo
 
 // print prints one record as a line.
 func (t *tail) print(out io.Writer, r *kgo.Record) error {
-	line := schemas.Fields{
-		{Name: "partition", Value: int64(r.Partition)}, {Name: "offset", Value: r.Offset}, {Name: "key", Value: textOrBytes(r.Key)},
-	}
+	line := schemas.Fields{{Name: "partition", Value: int64(r.Partition)}, {Name: "offset", Value: r.Offset}}
+	key, value, err := t.decode(r)
+	line = append(line, schemas.Field{Name: "key", Value: key})
 	for _, h := range r.Headers {
 		if strings.HasPrefix(h.Key, "ce_") || h.Key == schemas.TimeMarkHeader {
 			line = append(line, schemas.Field{Name: h.Key, Value: textOrBytes(h.Value)})
 		}
 	}
-	switch value, err := schemas.DecodeOutput(t.of, r.Value); {
-	case r.Value == nil:
-		line = append(line, schemas.Field{Name: "value"})
-	case err != nil:
-		line = append(line, schemas.Field{Name: "error", Value: err.Error()}, schemas.Field{Name: "value", Value: r.Value})
-	default:
-		line = append(line, schemas.Field{Name: "value", Value: value})
+	if err != nil {
+		line = append(line, schemas.Field{Name: "error", Value: err.Error()})
+		value = r.Value
 	}
-	text, err := line.MarshalJSON()
+	text, err := append(line, schemas.Field{Name: "value", Value: value}).MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("printing offset %d of partition %d: %w", r.Offset, r.Partition, err)
 	}
 	_, err = fmt.Fprintf(out, "%s\n", text)
 	return err
+}
+
+// decode returns key and value as they are shown.
+func (t *tail) decode(r *kgo.Record) (key, value any, err error) {
+	if t.changelog {
+		of, shown, err := showChange(r.Key, r.Value)
+		if of == nil {
+			return textOrBytes(r.Key), nil, err
+		}
+		return of, shown, err
+	}
+	key = textOrBytes(r.Key)
+	if r.Value == nil {
+		return key, nil, nil
+	}
+	value, err = schemas.DecodeOutput(t.of, r.Value)
+	return key, value, err
 }
 
 // textOrBytes returns bytes as a text if they are one, nil for null.
