@@ -177,7 +177,7 @@ func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, prese
 }
 
 // CreateTopics creates those of lull's own topics that are missing, and, if inputPartitions is not 0, the input topic with so many partitions, and waits
-// until they can be used. It changes none that is there. The changelog gets as many partitions as the input has. created are the names of the
+// until they can be used. It changes none that is there: the error, a *TopicError, says which of them do not fit. The changelog gets as many partitions as the input has. created are the names of the
 // new ones, in order, also if there is an error.
 func CreateTopics(ctx context.Context, s Settings, inputPartitions int32) (created []string, err error) {
 	return createTopics(ctx, thisMachine().dial, s, inputPartitions)
@@ -207,17 +207,23 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 	}
 	topics, err := adm.ListTopics(ctx, s.Input.Topic)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the input topic: %w", err)
+		return nil, fmt.Errorf("no broker of %s answers (%w): start it, or mend brokers", strings.Join(s.Brokers, ", "), err)
 	}
 	input := topics[s.Input.Topic]
 	changelogPartitions := int32(len(input.Partitions))
-	if errors.Is(input.Err, kerr.UnknownTopicOrPartition) && inputPartitions > 0 {
+	switch {
+	case errors.Is(input.Err, kerr.UnknownTopicOrPartition) && inputPartitions > 0:
 		if err := create(s.Input.Topic, inputPartitions, nil); err != nil {
 			return created, err
 		}
 		changelogPartitions = inputPartitions
-	} else if input.Err != nil {
-		return nil, fmt.Errorf("the input topic %q: %w; create it first, or let --input-partitions N create it", s.Input.Topic, input.Err)
+	case errors.Is(input.Err, kerr.UnknownTopicOrPartition):
+		return nil, fmt.Errorf("the input topic %q does not exist: create it first, or let --input-partitions N create it", s.Input.Topic)
+	case input.Err != nil:
+		return nil, fmt.Errorf("asking for the input topic %q: %w", s.Input.Topic, input.Err)
+	case inputPartitions > 0 && inputPartitions != changelogPartitions:
+		return nil, fmt.Errorf("the input topic %q has %d partitions, not %d: leave --input-partitions out, or create another topic",
+			s.Input.Topic, changelogPartitions, inputPartitions)
 	}
 	for _, t := range s.ownTopics() {
 		partitions := int32(t.partitions)
@@ -235,12 +241,15 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 			return created, err
 		}
 	}
-	if len(created) == 0 {
-		return nil, nil
+	if len(created) > 0 {
+		patient, cancel := context.WithTimeout(ctx, knownMax)
+		defer cancel()
+		if err := awaitTopics(patient, client, created); err != nil {
+			return created, err
+		}
 	}
-	patient, cancel := context.WithTimeout(ctx, knownMax)
-	defer cancel()
-	return created, awaitTopics(patient, client, created)
+	_, err = checkTopics(ctx, adm, &s) // those that were there may be none that lull can run with
+	return created, err
 }
 
 // knownMax is how long every broker may take to know new topics.

@@ -447,8 +447,47 @@ func TestTopicsAndModels(t *testing.T) {
 	if out, errs, code := lull(t, "models", "put", good, "--config", config); code != 0 || !strings.Contains(out, "cdnow-published into my.models") {
 		t.Errorf("a good model: exit code %d, %s%s", code, out, errs)
 	}
+	if out, errs, code := lull(t, "models", "put", good, "--config", config); code != 0 || !strings.Contains(out, "already") {
+		t.Errorf("the same model again: exit code %d, %s%s", code, out, errs)
+	}
+	other := writeFile(t, "other.yaml", strings.NewReplacer("alpha: 6.183", "alpha: 7", "high_value: 29.54", "high_value: 30").Replace(string(cdnowModel)))
+	if out, errs, code := lull(t, "models", "put", other, "--config", config); code != exitError || !strings.Contains(errs, "alpha (in days) is 43.281, not 49; high_value is 29.54, not 30") {
+		t.Errorf("other parameters under the same version: exit code %d, %s%s", code, out, errs)
+	}
 	if out, errs, code := lull(t, "tail", "models", "--config", config); code != 0 || !strings.Contains(out, `"alpha_days":43.281,`) || strings.Count(out, "\n") != 1 {
 		t.Errorf("tail models: exit code %d, %s%s", code, out, errs)
+	}
+}
+
+// topics create says so if what is there does not fit, or is not what was asked for.
+func TestTopicsCreateRefuses(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"), kfake.SeedTopics(2, "few.changelog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	away, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker := cluster.ListenAddrs()[0]
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"--prefix few. --input-topic shop", exitError, `"few.changelog" has 2 partitions and the input topic "shop" has 8: they must be equal`},
+		{"--input-topic shop --input-partitions 4", exitError, `"shop" has 8 partitions, not 4`},
+		{"--input-topic shop --input-partitions 8", 0, ""},
+		{"--input-topic none --input-partitions 0", exitUsage, "--input-partitions is 0: it must be 1 or more"},
+		{"--input-topic none --input-partitions -3", exitUsage, "--input-partitions is -3: it must be 1 or more"},
+		{"--input-topic none", exitError, `"none" does not exist: create it first, or let --input-partitions N create it`},
+		{"--input-topic shop --brokers " + away, exitError, "no broker of " + away + " answers"},
+	} {
+		_, errs, code := lull(t, append([]string{"topics", "create", "--brokers", broker}, strings.Fields(c.args)...)...)
+		if code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%s: exit code %d, want %d; %s, want %q", c.args, code, c.code, errs, c.want)
+		}
 	}
 }
 

@@ -205,7 +205,8 @@ topics:
 	if err != nil {
 		return err
 	}
-	return putModel(ctx, d.settings, &model)
+	_, err = putModel(ctx, d.settings, &model)
+	return err
 }
 
 // freeAddress returns an address on loopback that nothing listens at.

@@ -15,8 +15,8 @@ func newTopicsCommand() *cobra.Command {
 		Use:   "create --config FILE",
 		Short: "Create those of lull's own topics that are missing",
 		Long: `Create makes the topics that lull writes: sessions, scores, segments, triggers, dead-letters, models and the changelog, under the
-prefix, and with --input-partitions the input topic. Topics that are there stay as they are. The changelog has as many partitions as
-the input topic.`,
+prefix, and with --input-partitions the input topic. Topics that are there stay as they are; those that do not fit are named, with
+what mends them. The changelog has as many partitions as the input topic.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -26,6 +26,9 @@ the input topic.`,
 			if err := s.Validate(); err != nil {
 				return usageError{err}
 			}
+			if cmd.Flags().Changed("input-partitions") && inputPartitions < 1 {
+				return usageError{fmt.Errorf("--input-partitions is %d: it must be 1 or more", inputPartitions)}
+			}
 			created, err := pipeline.CreateTopics(cmd.Context(), s, inputPartitions)
 			for _, topic := range created {
 				fmt.Fprintln(cmd.OutOrStdout(), "created", topic)
@@ -34,7 +37,7 @@ the input topic.`,
 				return err
 			}
 			if len(created) == 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "all topics are there")
+				fmt.Fprintln(cmd.OutOrStdout(), "all topics are there, as they must be")
 			}
 			return nil
 		}),
