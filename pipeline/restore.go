@@ -88,6 +88,9 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 			if rs.err == nil {
 				rs.err = r.restorePartition(ctx, p, rs)
 			}
+			if ctx.Err() != nil {
+				rs.err = ctx.Err() // whatever else was in the way, it is not wanted any more
+			}
 			if rs.err == nil || ctx.Err() != nil || !transient(rs.err) {
 				return
 			}

@@ -129,10 +129,11 @@ func (r *Runner) run() error {
 	if err := r.join(); err != nil {
 		return err
 	}
-	defer func() { r.consumer.Close() }() // the one of then
 	r.health.clear("startup")
 	err = errors.Join(r.loop(), r.shutDown())
-	r.consumer.Close()
+	if r.consumer != nil { // told to stop while it was to join anew
+		r.consumer.Close()
+	}
 	if r.s.OnStop == "leave" && r.ctx.Err() != nil {
 		err = errors.Join(err, r.leave())
 	}
@@ -976,6 +977,7 @@ func (r *Runner) rejoin() error {
 	clear(r.assigned)
 	r.mu.Unlock()
 	r.consumer.CloseAllowingRebalance()
+	r.consumer = nil // a client that is closed twice waits for ever
 	if err := r.takeEpoch(); err != nil {
 		return err
 	}
