@@ -151,7 +151,7 @@ func (b *broker) produce(id string, epoch int, t topic, n int, e entry) (offset 
 }
 
 // commitOffsets makes the group's offsets part of the transaction.
-func (b *broker) commitOffsets(id string, epoch int, member string, generation int, offsets map[int]int64, notes map[int]note) error {
+func (b *broker) commitOffsets(id string, epoch int, member member, generation int, offsets map[int]int64, notes map[int]note) error {
 	if !slices.Contains(b.group.members, member) || generation != b.group.generation {
 		return errGeneration
 	}
@@ -223,29 +223,45 @@ func (b *broker) offset(n int) int64 {
 	return -1
 }
 
+// member is a process in the group. One that was expelled and joins again is another member.
+type member struct {
+	name string
+	id   int // from 1
+}
+
 // group is the coordinator's view of the consumer group. Who holds a partition gives it up before another gets it, unless they are expelled.
 type group struct {
 	generation int
-	members    []string
+	joined     int // members that there have been
+	members    []member
 	owner      []string // who holds each partition, "" nobody
 	target     []string // who is to hold it
 }
 
+// member returns a process's, the zero one if it is none.
+func (g *group) member(name string) member {
+	if i := slices.IndexFunc(g.members, func(m member) bool { return m.name == name }); i >= 0 {
+		return g.members[i]
+	}
+	return member{}
+}
+
 // join makes a process a member; a static member that restarts in place changes nothing.
 func (g *group) join(name string) {
-	if !slices.Contains(g.members, name) {
-		g.members = append(g.members, name)
+	if g.member(name) == (member{}) {
+		g.joined++
+		g.members = append(g.members, member{name, g.joined})
 		g.rebalance()
 	}
 }
 
 // expel removes a member whose session has timed out. What they held is free at once.
 func (g *group) expel(name string) {
-	i := slices.Index(g.members, name)
-	if i < 0 {
+	m := g.member(name)
+	if m == (member{}) {
 		return
 	}
-	g.members = slices.Delete(g.members, i, i+1)
+	g.members = slices.DeleteFunc(g.members, func(o member) bool { return o == m })
 	for n, owner := range g.owner {
 		if owner == name {
 			g.owner[n] = ""
@@ -265,16 +281,16 @@ func (g *group) rebalance() {
 	count := map[string]int{}
 	for n, owner := range g.owner {
 		g.target[n] = ""
-		if slices.Contains(g.members, owner) && count[owner] < share {
+		if g.member(owner) != (member{}) && count[owner] < share {
 			g.target[n] = owner
 			count[owner]++
 		}
 	}
 	for n := range g.target {
 		for _, m := range g.members {
-			if g.target[n] == "" && count[m] < share {
-				g.target[n] = m
-				count[m]++
+			if g.target[n] == "" && count[m.name] < share {
+				g.target[n] = m.name
+				count[m.name]++
 			}
 		}
 	}

@@ -39,7 +39,9 @@ type node struct {
 	up         bool
 	inCycle    bool
 	epoch      int
-	generation int
+	client     member // who the client is in the group
+	generation int    // that the client knows of
+	member     member // who the partitions were assigned to
 	parts      map[int]*part
 }
 
@@ -59,8 +61,20 @@ type part struct {
 	note       note
 }
 
-// at is between two steps.
-func (n *node) at() { n.w.between(n) }
+// at is between two steps. Behind the cycle's back the client hears of the group's generation, and joins again if it has been expelled.
+func (n *node) at() {
+	n.w.between(n)
+	if n.w.rarely("client joins", 4) {
+		n.join()
+	}
+}
+
+// join makes the client a member, or tells it which generation it is in.
+func (n *node) join() {
+	g := &n.w.b.group
+	g.join(n.name)
+	n.client, n.generation = g.member(n.name), g.generation
+}
 
 // cycle runs one cycle. A crash ends it.
 func (n *node) cycle() {
@@ -122,16 +136,15 @@ func (n *node) takeEpoch() {
 // rebalance gives up what is to go, loses what is gone, and takes what is free.
 func (n *node) rebalance() {
 	g := &n.w.b.group
-	if !slices.Contains(g.members, n.name) {
+	if n.join(); n.client != n.member {
 		for _, p := range n.sorted() { // lost
 			p.store.Discard()
 			p.store.Close()
 		}
-		n.parts = map[int]*part{}
-		g.join(n.name)
+		n.parts, n.member = map[int]*part{}, n.client
 	}
 	n.at()
-	if !slices.Contains(g.members, n.name) {
+	if g.member(n.name) != n.member {
 		return
 	}
 	n.generation = g.generation
@@ -156,7 +169,7 @@ func (n *node) rebalance() {
 		}
 	}
 	n.at()
-	if !slices.Contains(g.members, n.name) || n.generation != g.generation {
+	if g.member(n.name) != n.member || n.generation != g.generation {
 		return
 	}
 	for k := range g.target {
@@ -382,7 +395,7 @@ func (n *node) commit() {
 		offsets[p.n], notes[p.n] = p.task.Meta().Position, p.note
 	}
 	n.at()
-	if n.w.request(func() error { return n.w.b.commitOffsets(n.name, n.epoch, n.name, n.generation, offsets, notes) }) != nil {
+	if n.commitOffsets(offsets, notes) != nil {
 		n.recover()
 		return
 	}
@@ -399,6 +412,21 @@ func (n *node) commit() {
 		if n.w.choose("flush", 3) == 1 {
 			n.flush(p)
 		}
+	}
+}
+
+// commitOffsets makes the positions part of the transaction, as the member that the partitions were assigned to and no other. A generation that the
+// client has not heard of it hears of, and tries again.
+func (n *node) commitOffsets(offsets map[int]int64, notes map[int]note) error {
+	for {
+		if n.client != n.member {
+			return errGeneration
+		}
+		err := n.w.request(func() error { return n.w.b.commitOffsets(n.name, n.epoch, n.client, n.generation, offsets, notes) })
+		if !errors.Is(err, errGeneration) || n.w.b.group.member(n.name) != n.client {
+			return err
+		}
+		n.generation = n.w.b.group.generation
 	}
 }
 
