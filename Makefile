@@ -12,7 +12,7 @@ export CGO_ENABLED := 0
 ARGS ?=
 # How long each benchmark runs.
 BENCHTIME ?= 3s
-# Faults of chaos, and what they are decided by.
+# Faults of chaos, and what its input and faults are decided by.
 FAULTS ?= 100
 SEED ?= 1
 # Worlds of each clock, and what they are decided by.
@@ -73,9 +73,16 @@ sim-long: ## the simulator for about an hour: a million faults
 	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
 
 .PHONY: chaos
-chaos: build ## attack pipelines on three real brokers for half an hour; FAULTS=20 takes some eight minutes (needs Java 17 and Maven)
-	go build -o bin/chaos ./benchmarks/chaos
+chaos: bin/chaos ## attack pipelines on three real brokers for half an hour; FAULTS=20 takes some five (needs Java 17 and Maven)
 	bin/chaos -faults $(FAULTS) -seed $(SEED)
+
+.PHONY: chaos-long
+chaos-long: bin/chaos ## the same for about an hour: pipelines killed 1,000 times, brokers 50 times
+	bin/chaos -kills 1000 -broker-kills 50 -rate 150 -seed $(SEED)
+
+.PHONY: bin/chaos
+bin/chaos: build
+	go build -o $@ ./benchmarks/chaos
 
 .PHONY: mutants
 mutants: ## plant bugs, one at a time, and run the check that is to catch each; about half an hour

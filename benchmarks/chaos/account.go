@@ -157,7 +157,7 @@ func (a *account) check(s *story, produced int64) (problems []string) {
 		l := a.customers[customer]
 		activity := int64(0)
 		for _, t := range s.told[schemas.Sessions][customer] {
-			activity += t.fields.Get("events").(int64)
+			activity += t.fields(schemas.Sessions).Get("events").(int64)
 		}
 		if activity != l.activity {
 			note("customer %s has %d events in sessions, and sent %d", customer, activity, l.activity)
@@ -166,8 +166,10 @@ func (a *account) check(s *story, produced int64) (problems []string) {
 		switch cents, any := l.value(); {
 		case any != (len(rows) > 0):
 			note("customer %s has %d rows of scores, and has an order is %v", customer, len(rows), any)
-		case any && rows[0].fields.Get("realized_value").(int64) != cents:
-			note("customer %s has a value of %v cents, and the orders are worth %d", customer, rows[0].fields.Get("realized_value"), cents)
+		case any:
+			if told := rows[0].fields(schemas.Scores).Get("realized_value").(int64); told != cents {
+				note("customer %s has a value of %d cents, and the orders are worth %d", customer, told, cents)
+			}
 		}
 	}
 	return problems

@@ -85,14 +85,16 @@ func (r *run) summarize() {
 	var kinds []string
 	sum := 0
 	for kind, n := range r.counts {
-		sum += n
-		kinds = append(kinds, fmt.Sprintf("%s %d", faultKind(kind), n))
+		if n > 0 {
+			sum += n
+			kinds = append(kinds, fmt.Sprintf("%s %d", faultKind(kind), n))
+		}
 	}
 	slices.Sort(r.recoveries)
 	slowest, median := time.Duration(0), time.Duration(0)
 	if n := len(r.recoveries); n > 0 {
 		slowest, median = r.recoveries[n-1], r.recoveries[n/2]
 	}
-	r.print("chaos: seed %d: %d faults (%s); all committed %.1f s after a fault (median; the slowest %.1f s); %d violations",
-		r.seed, sum, strings.Join(kinds, ", "), median.Seconds(), slowest.Seconds(), r.violations)
+	r.print("chaos: seed %d: %d faults (%s); %d times others had committed before a process went on; all committed %.1f s after a fault (median; the slowest %.1f s); %d violations",
+		r.seed, sum, strings.Join(kinds, ", "), r.overtaken, median.Seconds(), slowest.Seconds(), r.violations)
 }

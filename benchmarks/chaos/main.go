@@ -18,19 +18,23 @@ import (
 
 // options are the flags.
 type options struct {
-	seed      uint64
-	faults    int
-	processes int
-	rate      int
-	port      int
-	dir       string
-	lull      string
+	seed        uint64
+	faults      int
+	kills       int
+	brokerKills int
+	processes   int
+	rate        int
+	port        int
+	dir         string
+	lull        string
 }
 
 func main() {
 	var o options
 	flag.Uint64Var(&o.seed, "seed", 1, "the same `seed` makes the same input and the same faults")
-	flag.IntVar(&o.faults, "faults", 100, "`number` of faults")
+	flag.IntVar(&o.faults, "faults", 100, "`number` of faults, of all kinds")
+	flag.IntVar(&o.kills, "kills", 0, "instead of -faults: `number` of times that pipelines are killed, close upon each other")
+	flag.IntVar(&o.brokerKills, "broker-kills", 0, "instead of -faults: `number` of times that brokers are killed, besides -kills")
 	flag.IntVar(&o.processes, "processes", 3, "`number` of pipelines, 2 to 5, besides the one that joins and leaves")
 	flag.IntVar(&o.rate, "rate", 300, "`records` a second")
 	flag.IntVar(&o.port, "port", 31000, "the first of the `ports` used, some 50")
@@ -56,8 +60,8 @@ func chaos(ctx context.Context, o *options) (violations int, err error) {
 		return 0, fmt.Errorf("unknown argument %q", flag.Arg(0))
 	case o.processes < 2 || o.processes > 5:
 		return 0, fmt.Errorf("--processes %d: 2 to 5", o.processes)
-	case o.faults < 0 || o.rate < 50:
-		return 0, fmt.Errorf("--faults %d, --rate %d: at least 0 and 50", o.faults, o.rate)
+	case min(o.faults, o.kills, o.brokerKills) < 0 || o.rate < 50:
+		return 0, fmt.Errorf("--faults %d, --kills %d, --broker-kills %d, --rate %d: at least 0, and the rate 50", o.faults, o.kills, o.brokerKills, o.rate)
 	}
 	if o.lull, err = filepath.Abs(o.lull); err != nil {
 		return 0, err

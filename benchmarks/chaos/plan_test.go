@@ -5,34 +5,67 @@ import (
 	"testing"
 )
 
+// TestPlan: the seed decides, and as many faults as a CI run has are of all kinds, whatever the seed.
 func TestPlan(t *testing.T) {
-	faults := plan(7, len(deck), 3, deck)
-	if !reflect.DeepEqual(faults, plan(7, len(deck), 3, deck)) {
+	if !reflect.DeepEqual(newPlanner(7, 3).all(100, deck), newPlanner(7, 3).all(100, deck)) {
 		t.Error("the same seed makes two plans")
 	}
-	if reflect.DeepEqual(faults, plan(8, len(deck), 3, deck)) {
+	if reflect.DeepEqual(newPlanner(7, 3).all(100, deck), newPlanner(8, 3).all(100, deck)) {
 		t.Error("two seeds make the same plan")
 	}
-	var seen [faultKinds]int
-	overlaps := 0
+	for seed := range uint64(20) {
+		faults := newPlanner(seed, 3).all(20, deck)
+		var seen [faultKinds]int
+		overlaps := 0
+		for _, f := range faults {
+			seen[f.kind]++
+			if f.overlap > 0 {
+				overlaps++
+			}
+			if f.kind == frozen && f.hold <= sessionTimeout {
+				t.Errorf("a pipeline frozen for %s keeps its membership: it is no zombie", f.hold)
+			}
+			if f.kind == fullDisk && f.process != diskProcess {
+				t.Errorf("process %d has no small disk", f.process)
+			}
+		}
+		for kind, n := range seen {
+			if n == 0 {
+				t.Errorf("seed %d: %d faults, and none is %q", seed, len(faults), faultKind(kind))
+			}
+		}
+		if overlaps == 0 || overlaps == len(faults) {
+			t.Errorf("seed %d: %d of %d faults overlap with the next", seed, overlaps, len(faults))
+		}
+	}
+}
+
+// TestPlanOfKills: as many kills as asked for, of pipelines and of brokers, in volleys and close upon each other.
+func TestPlanOfKills(t *testing.T) {
+	const pipelines, brokers = 1000, 50
+	faults := newPlanner(1, 3).kills(pipelines, brokers)
+	killedPipelines, killedBrokers, hasty, longest := 0, 0, 0, 0
 	for _, f := range faults {
-		seen[f.kind]++
+		switch f.kind {
+		case killed:
+			killedPipelines += len(f.kills)
+			longest = max(longest, len(f.kills))
+		case groupBroker, txnBroker:
+			killedBrokers++
+		default:
+			t.Errorf("a fault of kind %q", f.kind)
+		}
 		if f.overlap > 0 {
-			overlaps++
-		}
-		if f.kind == frozen && f.hold <= sessionTimeout {
-			t.Errorf("a pipeline frozen for %s keeps its membership: it is no zombie", f.hold)
-		}
-		if f.kind == fullDisk && f.process != diskProcess {
-			t.Errorf("process %d has no small disk", f.process)
+			hasty++
 		}
 	}
-	for kind, n := range seen {
-		if n == 0 {
-			t.Errorf("%d faults, and none is %q", len(deck), faultKind(kind))
-		}
+	if killedPipelines != pipelines || killedBrokers != brokers {
+		t.Errorf("%d kills of pipelines and %d of brokers, want %d and %d", killedPipelines, killedBrokers, pipelines, brokers)
 	}
-	if overlaps == 0 || overlaps == len(faults) {
-		t.Errorf("%d of %d faults overlap with the next", overlaps, len(faults))
+	if longest != volleyMax {
+		t.Errorf("at most %d kills in a row, want %d", longest, volleyMax)
+	}
+	if hasty < len(faults)*3/4 || hasty == len(faults) {
+		t.Errorf("%d of %d faults begin while another lasts", hasty, len(faults))
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"sync"
@@ -21,6 +22,7 @@ type proxy struct {
 	refused bool
 	silent  chan struct{} // while no byte passes: closed when they do again; nil otherwise
 	open    map[net.Conn]struct{}
+	watch   func(apiKey int16) // told of every request before any of its bytes passes; nil: nobody
 }
 
 // newProxy listens on an address for connections to the target.
@@ -84,6 +86,26 @@ func (p *proxy) delay(d time.Duration) {
 	p.latency = d
 }
 
+// onRequest makes watch be told of every request, by its API key, before any of its bytes passes on; nil ends it. Several connections call it at once.
+func (p *proxy) onRequest(watch func(apiKey int16)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = watch
+}
+
+// told tells the watch of requests.
+func (p *proxy) told(apiKeys []int16) {
+	p.mu.Lock()
+	watch := p.watch
+	p.mu.Unlock()
+	if watch == nil {
+		return
+	}
+	for _, key := range apiKeys {
+		watch(key)
+	}
+}
+
 // heal ends all disturbances.
 func (p *proxy) heal() {
 	p.mu.Lock()
@@ -121,8 +143,9 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	defer p.forget(client, broker)
 	var ways sync.WaitGroup
-	ways.Go(func() { p.carry(client, broker) })
-	ways.Go(func() { p.carry(broker, client) })
+	var found requests
+	ways.Go(func() { p.carry(client, broker, func(bytes []byte) { p.told(found.next(bytes)) }) })
+	ways.Go(func() { p.carry(broker, client, func([]byte) {}) })
 	ways.Wait()
 }
 
@@ -170,8 +193,37 @@ type piece struct {
 	due   time.Time // when it may be written
 }
 
-// carry moves the bytes of one direction. Reading goes on while what was read waits, as packets do on a long line.
-func (p *proxy) carry(from, to net.Conn) {
+// requestHead is what a request begins with: its size, of four bytes, and its API key, of two.
+const requestHead = 6
+
+// requests finds where requests begin in the bytes of one connection. Zero is the beginning of a connection.
+type requests struct {
+	head [requestHead]byte
+	read int // of head
+	left int // bytes of the request under way, after its head
+}
+
+// next takes the next bytes, and returns the API keys of the requests whose heads end in them.
+func (r *requests) next(bytes []byte) (apiKeys []int16) {
+	for len(bytes) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(bytes))
+			r.left, bytes = r.left-n, bytes[n:]
+			continue
+		}
+		n := copy(r.head[r.read:], bytes)
+		r.read, bytes = r.read+n, bytes[n:]
+		if r.read == requestHead {
+			apiKeys = append(apiKeys, int16(binary.BigEndian.Uint16(r.head[4:])))
+			r.read, r.left = 0, int(binary.BigEndian.Uint32(r.head[:4]))-2
+		}
+	}
+	return apiKeys
+}
+
+// carry moves the bytes of one direction; read is shown all of them before they pass. Reading goes on while what was read waits, as packets do on a long
+// line.
+func (p *proxy) carry(from, to net.Conn, read func([]byte)) {
 	pieces := make(chan piece, 64)
 	go func() {
 		defer close(pieces)
@@ -179,6 +231,7 @@ func (p *proxy) carry(from, to net.Conn) {
 			buffer := make([]byte, 32<<10)
 			n, err := from.Read(buffer)
 			if n > 0 {
+				read(buffer[:n])
 				p.mu.Lock()
 				latency := p.latency
 				p.mu.Unlock()

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -114,4 +116,50 @@ func TestProxyDelays(t *testing.T) {
 	if took := time.Since(began); took < 2*latency {
 		t.Errorf("there and back took %s with %s each way", took, latency)
 	}
+}
+
+// TestRequests: requests are found wherever the bytes of a connection are cut.
+func TestRequests(t *testing.T) {
+	var bytes []byte
+	want := []int16{18, 0, 22, 0}
+	for i, key := range want {
+		body := make([]byte, 7*i) // after the head; zeros look like the head of a Produce request
+		bytes = binary.BigEndian.AppendUint32(bytes, uint32(2+len(body)))
+		bytes = binary.BigEndian.AppendUint16(bytes, uint16(key))
+		bytes = append(bytes, body...)
+	}
+	for size := 1; size <= len(bytes); size++ {
+		var found requests
+		var got []int16
+		for part := range slices.Chunk(bytes, size) {
+			got = append(got, found.next(part)...)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("in parts of %d bytes: requests %v, want %v", size, got, want)
+		}
+	}
+}
+
+// TestProxyStopsBefore: what is told of a request can silence the line before a byte of it passes.
+func TestProxyStopsBefore(t *testing.T) {
+	p, dial := newLine(t)
+	const before, held = "\x00\x00\x00\x02\x00\x12", "\x00\x00\x00\x03\x00\x00x"
+	p.onRequest(func(key int16) {
+		if key == 0 {
+			p.silence()
+		}
+	})
+	c := dial()
+	send(t, c, before)
+	comesBack(t, c, before)
+	send(t, c, held)
+	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the request passed: %d bytes, %v", n, err)
+	}
+	p.onRequest(nil)
+	p.heal()
+	comesBack(t, c, held)
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -24,8 +26,8 @@ const (
 	// flushEvery is state.flush_every: so often that most faults find a flush under way or half of the state unflushed.
 	flushEvery = 2 * time.Second
 	// recoveryMax is how long it may take from the end of a fault until all is committed that was there then: a transaction of a dead process, its
-	// membership, a restore, and two slow processors.
-	recoveryMax = 2 * time.Minute
+	// membership, a restore, and two slow processors that others use too.
+	recoveryMax = 4 * time.Minute
 	// catchUpMax is how long one process may take for the whole input.
 	catchUpMax = 10 * time.Minute
 )
@@ -45,6 +47,7 @@ type run struct {
 	mu         sync.Mutex // guards what follows, and standard output
 	violations int
 	counts     [faultKinds]int
+	overtaken  int // transactions and rejoining members that others overtook
 	recoveries []time.Duration
 }
 
@@ -109,10 +112,6 @@ func (r *run) createApplication(ctx context.Context, name string) error {
 	settings := []string{"--brokers", strings.Join(r.brokers.addresses(), ","), "--prefix", name + "."}
 	create := []string{"topics", "create", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)}
 	if err := r.runLull(ctx, append(create, settings...)...); err != nil {
-		return err
-	}
-	// Kafka answers before the topic's leader knows it, and the command below is not patient with three brokers that have just started.
-	if _, err := r.brokers.ends(ctx, name+".models"); err != nil {
 		return err
 	}
 	return r.runLull(ctx, append([]string{"models", "put", modelFile}, settings...)...)
@@ -201,9 +200,14 @@ func (r *run) disturb(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var faults sync.WaitGroup
-	defer faults.Wait()
-	for i, f := range plan(r.seed, r.faults, len(r.processes), kinds) {
+	var underWay sync.WaitGroup
+	defer underWay.Wait()
+	faults := newPlanner(r.seed, len(r.processes))
+	plan := faults.all(r.faults, kinds)
+	if r.kills+r.brokerKills > 0 {
+		plan = faults.kills(r.kills, r.brokerKills)
+	}
+	for i, f := range plan {
 		// The order of the plan is kept: what is still busy is waited for.
 		busy := r.target(&f)
 		busy.Lock()
@@ -211,7 +215,7 @@ func (r *run) disturb(ctx context.Context) error {
 			busy.Unlock()
 			break
 		}
-		faults.Go(func() {
+		underWay.Go(func() {
 			defer busy.Unlock()
 			if err := r.make(ctx, i+1, &f); err != nil {
 				cancel(err)
@@ -220,10 +224,10 @@ func (r *run) disturb(ctx context.Context) error {
 		if f.overlap > 0 {
 			pause(ctx, f.overlap)
 		} else {
-			faults.Wait()
+			underWay.Wait()
 		}
 	}
-	faults.Wait()
+	underWay.Wait()
 	return context.Cause(ctx)
 }
 
@@ -242,17 +246,20 @@ func (r *run) target(f *fault) *sync.Mutex {
 func (r *run) make(ctx context.Context, number int, f *fault) error {
 	p := r.processes[f.process]
 	began := time.Now()
-	target, err := p.name, error(nil)
+	target, detail, err := p.name, f.detail(), error(nil)
 	switch f.kind {
 	case killed:
-		p.kill()
-		if pause(ctx, f.hold) {
-			err = p.start()
-		}
+		err = r.killRepeatedly(ctx, p, f.kills)
 	case frozen:
 		p.signal(syscall.SIGSTOP)
 		pause(ctx, f.hold)
 		p.signal(syscall.SIGCONT)
+	case overtaken:
+		p.signal(syscall.SIGSTOP)
+		pause(ctx, backlog)
+		detail = r.overtake(ctx, p, kmsg.Produce, func() { p.signal(syscall.SIGCONT) })
+	case rejoining:
+		detail, err = r.expel(ctx, p)
 	case groupBroker, txnBroker:
 		target, err = r.killBroker(ctx, f)
 	case cut:
@@ -285,12 +292,90 @@ func (r *run) make(ctx context.Context, number int, f *fault) error {
 	}
 	recovery := time.Since(ended)
 	r.mu.Lock()
-	r.counts[f.kind]++
+	r.counts[f.kind] += max(1, len(f.kills))
 	r.recoveries = append(r.recoveries, recovery)
 	r.mu.Unlock()
 	r.print("%4d  began %5.1f s ago  %-30s %-9s %-34s committed all %5.1f s after its end",
-		number, time.Since(began).Seconds(), f.kind, target, f.detail(), recovery.Seconds())
+		number, time.Since(began).Seconds(), f.kind, target, detail, recovery.Seconds())
 	return nil
+}
+
+// killRepeatedly kills a process and starts it again, several times in a row.
+func (r *run) killRepeatedly(ctx context.Context, p *process, kills []kill) error {
+	for _, k := range kills {
+		pause(ctx, k.after)
+		p.kill()
+		if !pause(ctx, k.down) {
+			return nil
+		}
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	// backlog is how long a process stands still before its transaction does, so that there is much in that: less than the session timeout.
+	backlog = 2 * time.Second
+	// requestMax is how long a request is waited for.
+	requestMax = 10 * time.Second
+	// overtakenMax is how long a transaction stands still: less than the three times commit.timeout after which the process gives it up.
+	overtakenMax = 15 * time.Second
+)
+
+// overtake lets all that a process sends and gets stand still from its next request with this API key on, until the others have committed all
+// there is: they have taken its partitions over. Then all goes on, the request first. provoke is called when the request is waited for. detail says
+// what came of it.
+func (r *run) overtake(ctx context.Context, p *process, apiKey kmsg.Key, provoke func()) (detail string) {
+	met := make(chan struct{})
+	var mu sync.Mutex // whoever meets the request second waits until all is silent, so that no byte of either passes
+	armed := true
+	stop := func(key int16) {
+		mu.Lock()
+		defer mu.Unlock()
+		if armed && key == apiKey.Int16() {
+			armed = false
+			p.disturb(0, (*proxy).silence)
+			close(met)
+		}
+	}
+	p.disturb(0, func(link *proxy) { link.onRequest(stop) })
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		armed = false
+		p.disturb(0, func(link *proxy) { link.onRequest(nil) })
+		p.disturb(0, (*proxy).heal)
+	}()
+	provoke()
+	select {
+	case <-met:
+	case <-time.After(requestMax):
+		return "did not send any"
+	case <-ctx.Done():
+		return ""
+	}
+	patient, cancel := context.WithTimeout(ctx, overtakenMax)
+	defer cancel()
+	if err := r.brokers.awaitCommitted(patient, application, inputTopic); err != nil {
+		return "nobody else had committed"
+	}
+	r.mu.Lock()
+	r.overtaken++
+	r.mu.Unlock()
+	return "others had committed"
+}
+
+// expel makes the group rebalance, and lets a process stand still when it is to join again, until it has been expelled.
+func (r *run) expel(ctx context.Context, p *process) (detail string, err error) {
+	r.spare.busy.Lock()
+	defer r.spare.busy.Unlock()
+	detail = r.overtake(ctx, p, kmsg.JoinGroup, func() { err = r.spare.start() })
+	if err != nil {
+		return detail, err
+	}
+	return detail, r.spare.stop()
 }
 
 // killBroker kills a coordinator and starts it again. It ends when all replicas are in sync, so that the next may be killed.
