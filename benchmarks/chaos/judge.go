@@ -82,6 +82,10 @@ func (r *run) runOracle(ctx context.Context) error {
 
 // summarize prints the last line.
 func (r *run) summarize() {
+	if r.rolling {
+		r.print("rolling: seed %d: %d violations", r.seed, r.violations)
+		return
+	}
 	var kinds []string
 	sum := 0
 	for kind, n := range r.counts {

@@ -22,6 +22,7 @@ type options struct {
 	faults      int
 	kills       int
 	brokerKills int
+	rolling     bool
 	processes   int
 	rate        int
 	port        int
@@ -35,6 +36,7 @@ func main() {
 	flag.IntVar(&o.faults, "faults", 100, "`number` of faults, of all kinds")
 	flag.IntVar(&o.kills, "kills", 0, "instead of -faults: `number` of times that pipelines are killed, close upon each other")
 	flag.IntVar(&o.brokerKills, "broker-kills", 0, "instead of -faults: `number` of times that brokers are killed, besides -kills")
+	flag.BoolVar(&o.rolling, "rolling", false, "instead of faults: restart each pipeline in turn, with static membership and without, and print what that costs")
 	flag.IntVar(&o.processes, "processes", 3, "`number` of pipelines, 2 to 5, besides the one that joins and leaves")
 	flag.IntVar(&o.rate, "rate", 300, "`records` a second")
 	flag.IntVar(&o.port, "port", 31000, "the first of the `ports` used, some 50")
@@ -97,7 +99,11 @@ func chaos(ctx context.Context, o *options) (violations int, err error) {
 	if err := r.prepare(ctx); err != nil {
 		return 0, err
 	}
-	if err := r.disturb(ctx); err != nil {
+	attack := r.disturb
+	if o.rolling {
+		attack = r.roll
+	}
+	if err := attack(ctx); err != nil {
 		return 0, err
 	}
 	if err := r.judge(ctx); err != nil {
