@@ -126,6 +126,26 @@ func TestRestoreTail(t *testing.T) {
 	expect(t, "records on disk", records(t, openOver(t, b, 0), nil, nil), []string{"a=3", "b=2", "c=1"})
 }
 
+// TestTailsAreBounded proves that the tails of many partitions, each of which stays in memory, are flushed when they are too much together.
+func TestTailsAreBounded(t *testing.T) {
+	const bound = 2000
+	shared := &budget{max: bound}
+	b := newMapBacking()
+	for n := range int32(6) {
+		p, err := openPartition(n, b, nil, shared, func() {})
+		must(t, err)
+		for i := range int64(10) {
+			must(t, p.Restore([]byte{byte(i)}, bytes.Repeat([]byte{1}, 30), i+1))
+		}
+		must(t, p.EndRestore(11))
+		p.awaitFlush()
+		if shared.dirty.Load() > bound {
+			t.Errorf("partition %d: %d dirty bytes", n, shared.dirty.Load())
+		}
+	}
+	expect(t, "tables", len(b.history) > 1, true)
+}
+
 // TestRestoreOverDirty proves that a restore that must write goes on top of what is committed in memory, as after a transaction of unknown outcome.
 func TestRestoreOverDirty(t *testing.T) {
 	b := newMapBacking()

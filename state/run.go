@@ -32,7 +32,7 @@ const (
 	tombstone = math.MaxUint32
 
 	refBytes      = 32
-	slabBytesMin  = 1 << 10 // the next is twice as large, up to slabBytesMax
+	slabBytesMin  = 256 // the next is twice as large, up to slabBytesMax
 	slabBytesMax  = 1 << 20
 	valueRounding = 16 // values grow slowly: most find room where they are
 	tableMin      = 16
