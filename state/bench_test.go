@@ -130,6 +130,30 @@ func BenchmarkFlush(b *testing.B) {
 	b.ReportMetric(float64(records), "records/op")
 }
 
+// BenchmarkRestore restores 300,000 records with scattered keys, each of which comes once or, as most do in a changelog that is not compacted, eight
+// times.
+func BenchmarkRestore(b *testing.B) {
+	for _, times := range []int{1, 8} {
+		b.Run(fmt.Sprintf("times=%d", times), func(b *testing.B) {
+			const records = 300_000
+			keys, values := make([][]byte, records), make([][]byte, records)
+			for i := range records {
+				keys[i], values[i] = benchKey(i%(records/times)), benchValue(i)
+			}
+			for range b.N {
+				b.StopTimer()
+				p := benchPartition(b, 0, 0)
+				b.StartTimer()
+				for i := range records {
+					must(b, p.Restore(keys[i], values[i], int64(i+1)))
+				}
+				must(b, p.EndRestore(records))
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+		})
+	}
+}
+
 // BenchmarkScan finds ten records, and a thousand of the soonest index entries, among dirty records in memory.
 func BenchmarkScan(b *testing.B) {
 	for _, dirty := range []int{30_000, 200_000} {

@@ -48,6 +48,14 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// A nil key is the empty one.
+func TestRunNilKey(t *testing.T) {
+	var r run
+	r.put(nil, []byte("1"))
+	r.put([]byte{}, []byte("2"))
+	expect(t, "records", len(r.refs), 1)
+}
+
 // TestRunBytesMatchHeap proves that a run counts what it takes of the heap, within a quarter, above what is set aside for writing it.
 func TestRunBytesMatchHeap(t *testing.T) {
 	for _, n := range []int{20_000, 300_000} {

@@ -16,8 +16,8 @@ type run struct {
 	seed  maphash.Seed
 	slabs [][]byte
 	refs  []ref
-	table []uint32 // hash table with open addressing over refs: an index plus one, 0 where it is free; its length is a power of two
-	bytes int64    // of memory, with what becomes of the records when they are written
+	table []slot // hash table with open addressing over refs; its length is a power of two
+	bytes int64  // of memory, with what becomes of the records when they are written
 }
 
 // ref is a record of a run: its key begins at slabs[slab][at], and its value follows.
@@ -28,10 +28,15 @@ type ref struct {
 	valueBytes, extent uint32 // length of the value, tombstone for none; bytes that it may take where it is
 }
 
+// slot is a place in the table of a run: above, 32 bits of the key's hash, so that few keys are looked at that are not the one looked for; below, an index
+// in refs plus one, 0 where the place is free.
+type slot uint64
+
 const (
 	tombstone = math.MaxUint32
 
 	refBytes      = 32
+	slotBytes     = 8
 	slabBytesMin  = 256 // the next is twice as large, up to slabBytesMax
 	slabBytesMax  = 1 << 20
 	valueRounding = 16 // values grow slowly: most find room where they are
@@ -46,14 +51,15 @@ func (r *run) put(key, value []byte) {
 	if 2*len(r.refs) >= len(r.table) {
 		r.grow()
 	}
-	slot := r.find(key)
-	if i := r.table[slot]; i == 0 {
+	hash := uint32(maphash.Bytes(r.seed, key))
+	at := r.find(hash, key)
+	if *at == 0 {
 		r.refs = append(r.refs, r.place(key, value))
-		r.table[slot] = uint32(len(r.refs))
+		*at = slot(hash)<<32 | slot(len(r.refs))
 		r.bytes += refBytes + int64(len(key)) + runEntryBytes
 		return
 	}
-	old := &r.refs[r.table[slot]-1]
+	old := &r.refs[uint32(*at)-1]
 	if len(value) > int(old.extent) {
 		*old = r.place(key, value)
 		return
@@ -69,13 +75,13 @@ func lengthOf(value []byte) uint32 {
 	return uint32(len(value))
 }
 
-// find returns the slot of a key in the table: the one that has it, or the free one where it belongs.
-func (r *run) find(key []byte) (slot uint64) {
-	mask := uint64(len(r.table) - 1)
-	for slot = maphash.Bytes(r.seed, key) & mask; ; slot = (slot + 1) & mask {
-		i := r.table[slot]
-		if i == 0 || bytes.Equal(r.key(&r.refs[i-1]), key) {
-			return slot
+// find returns the slot of a key: the one that has it, or the free one where it belongs.
+func (r *run) find(hash uint32, key []byte) *slot {
+	mask := uint32(len(r.table) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		at := &r.table[i]
+		if *at == 0 || uint32(*at>>32) == hash && bytes.Equal(r.key(&r.refs[uint32(*at)-1]), key) {
+			return at
 		}
 	}
 }
@@ -85,11 +91,19 @@ func (r *run) grow() {
 	if r.table == nil {
 		r.seed = maphash.MakeSeed()
 	}
-	r.bytes -= 4 * int64(len(r.table))
-	r.table = make([]uint32, max(tableMin, 2*len(r.table)))
-	r.bytes += 4 * int64(len(r.table))
-	for i := range r.refs {
-		r.table[r.find(r.key(&r.refs[i]))] = uint32(i + 1)
+	old := r.table
+	r.table = make([]slot, max(tableMin, 2*len(old)))
+	r.bytes += slotBytes * int64(len(r.table)-len(old))
+	mask := uint32(len(r.table) - 1)
+	for _, taken := range old {
+		if taken == 0 {
+			continue
+		}
+		i := uint32(taken>>32) & mask
+		for r.table[i] != 0 {
+			i = (i + 1) & mask
+		}
+		r.table[i] = taken
 	}
 }
 
