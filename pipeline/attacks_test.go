@@ -111,7 +111,7 @@ func (a *attack) seldom() decider {
 		if random.IntN(15) > 0 {
 			return delivered
 		}
-		return refused + fate(random.IntN(int(answeredTwice)))
+		return refused + fate(random.IntN(int(fates-refused)))
 	}
 }
 
@@ -120,11 +120,11 @@ func (a *attack) strike(h *host) {
 	what := []string{"kills", "freezes", "moves of leaders", "moves of coordinators", "brokers gone", "errors of brokers", "full disks", ""}[a.random.IntN(8)]
 	switch what {
 	case "kills":
-		h.kill(a.random.IntN(101))
-		h.start()
+		h.restart()
 	case "freezes": // half of them for longer than the session
-		h.wire.freeze()
-		time.AfterFunc(a.upTo(2*a.s.Commit.SessionTimeout), h.wire.thaw)
+		w := h.now()
+		w.freeze()
+		time.AfterFunc(a.upTo(2*a.s.Commit.SessionTimeout), w.thaw)
 	case "moves of leaders":
 		a.fake.ShufflePartitionLeaders()
 	case "moves of coordinators":
@@ -157,9 +157,7 @@ func (a *attack) strike(h *host) {
 // heal ends all that goes wrong.
 func (a *attack) heal() {
 	for _, h := range a.hosts {
-		h.wire.heal()
-		h.decider = nil
-		h.disk.Accept()
+		h.heal()
 	}
 	if a.gone >= 0 {
 		a.returnNode(a.gone)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,10 +28,12 @@ type bubble struct {
 	*cluster
 	fake    *kfake.Cluster
 	network kfake.VirtualNetwork
-	own     *wire   // the test's
-	wires   []*wire // of all processes that there have been
+	own     *wire // the test's
 	faults  []*kfake.FaultHandle
 	random  *rand.Rand // of the test's seed. It makes choices; which goroutine comes first it does not choose
+
+	mu    sync.Mutex
+	wires []*wire // of all processes that there have been
 }
 
 // bubbleStart is the time at which bubbles begin, after all that history tells.
@@ -51,7 +54,7 @@ func inBubble(t *testing.T, seed uint64, test func(t *testing.T, b *bubble)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(b.fake.Close)
-		b.own = newWire(b.network.DialContext, nil)
+		b.own = newWire(b.network.DialContext, nil, nil)
 		b.cluster = connect(t, b.own.dial, b.fake.ListenAddrs())
 		test(t, b)
 	})
@@ -59,12 +62,18 @@ func inBubble(t *testing.T, seed uint64, test func(t *testing.T, b *bubble)) {
 
 // requests returns how many requests of each kind the processes have made.
 func (b *bubble) requests() map[kmsg.Key]int {
-	return sum(b.wires, func(w *wire) map[kmsg.Key]int { return w.seen })
+	return sum(b.allWires(), func(w *wire) map[kmsg.Key]int { return w.seen })
 }
 
 // fates returns what became of them.
 func (b *bubble) fates() map[fate]int {
-	return sum(b.wires, func(w *wire) map[fate]int { return w.fates })
+	return sum(b.allWires(), func(w *wire) map[fate]int { return w.became })
+}
+
+func (b *bubble) allWires() []*wire {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.wires)
 }
 
 func sum[K comparable](wires []*wire, counts func(*wire) map[K]int) map[K]int {
@@ -88,7 +97,7 @@ func (b *bubble) removeNode(node int32) {
 	if err := b.fake.RemoveNode(node); err != nil {
 		b.t.Fatal(err)
 	}
-	for _, w := range append(b.wires, b.own) {
+	for _, w := range append(b.allWires(), b.own) {
 		w.hangUp(fmt.Sprint("localhost:", firstPort+node))
 	}
 }
@@ -103,53 +112,89 @@ func (b *bubble) returnNode(node int32) {
 
 // host is a machine: its disk outlives the processes that run on it, one after the other.
 type host struct {
-	b    *bubble
-	s    Settings
-	disk *statetest.Disk
-	wire *wire
+	b *bubble
+	s Settings
 	// decider returns what decides the fates of the next process's requests. It may be nil.
 	decider func() decider
-	web     *kfake.VirtualNetwork // where the process listens
-	p       *process
+
+	mu     sync.Mutex // a request that kills the process starts the next one, beside the test
+	random *rand.Rand
+	disk   *statetest.Disk
+	wire   *wire
+	web    *kfake.VirtualNetwork // where the process listens
+	p      *process
+	ended  bool
 }
 
 // host returns a machine with an empty disk, for processes of the instance id.
 func (b *bubble) host(s Settings, instance string) *host {
 	s.Instance, s.State.Dir, s.HTTP.Listen, s.State.CacheBytes = instance, "lull/state", "localhost:8280", 1<<20
-	return &host{b: b, s: s, disk: statetest.NewDisk()}
+	return &host{b: b, s: s, disk: statetest.NewDisk(), random: rand.New(rand.NewPCG(b.random.Uint64(), 0))}
 }
 
 // start starts a process.
 func (h *host) start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.run()
+}
+
+// run starts a process. h.mu is held.
+func (h *host) run() {
 	var decide decider
 	if h.decider != nil {
 		decide = h.decider()
 	}
-	h.wire = newWire(h.b.network.DialContext, decide)
-	h.b.wires = append(h.b.wires, h.wire)
-	h.web = new(kfake.VirtualNetwork)
-	disk := h.disk
-	m := machine{dial: h.wire.dial, listen: h.web.Listen, openStore: func(o state.Options) (*state.DB, error) {
+	disk, web := h.disk, new(kfake.VirtualNetwork)
+	var w *wire
+	w = newWire(h.b.network.DialContext, decide, func() { h.restartOn(w) })
+	p := h.b.runOn(machine{dial: w.dial, listen: web.Listen, openStore: func(o state.Options) (*state.DB, error) {
 		o.FS = disk
 		return state.Open(o)
-	}}
-	p := h.b.runOn(m, h.s)
-	h.p = p
-	wire := h.wire
+	}}, h.s)
+	h.wire, h.web, h.p = w, web, p
+	h.b.mu.Lock()
+	h.b.wires = append(h.b.wires, w)
+	h.b.mu.Unlock()
 	h.b.t.Cleanup(func() { // time in a bubble goes on for as long as the test does
-		wire.sever()
+		w.sever()
 		p.stop()
 		for range p.done {
 		}
 	})
 }
 
-// kill ends the process as SIGKILL and a loss of power do: from now on nothing of it reaches the brokers, and of what it has not synced, so much of a
-// hundred is on the disk that the next process finds.
-func (h *host) kill(unsyncedPercent int) {
-	h.wire.sever()
-	h.disk = h.disk.Crash(unsyncedPercent, h.b.random)
-	h.p.stop() // what it still does on the way is seen by nobody; it is waited for at the end of the bubble
+// restart kills the process and starts another. It dies as by SIGKILL and a loss of power: from now on nothing of it reaches the brokers, and of what it
+// has not synced a random part is on the disk that the next process finds. What it still does on the way is seen by nobody.
+func (h *host) restart() { h.restartOn(h.now()) }
+
+// restartOn is restart, unless the process on the wire is not the last one.
+func (h *host) restartOn(w *wire) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended || h.wire != w {
+		return
+	}
+	w.sever()
+	h.disk = h.disk.Crash(h.random.IntN(101), h.random)
+	h.p.stop()
+	h.run()
+}
+
+// now returns the wire of the process that runs now.
+func (h *host) now() *wire {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.wire
+}
+
+// heal lets everything pass from now on, and be written.
+func (h *host) heal() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.decider = nil
+	h.wire.heal()
+	h.disk.Accept()
 }
 
 // supervise starts a process again that has ended for a reason that lies outside of it, as whoever supervises processes does: its disk was full,
@@ -157,11 +202,13 @@ func (h *host) kill(unsyncedPercent int) {
 // the one that followed it.
 func (h *host) supervise() {
 	h.b.t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	select {
 	case err := <-h.p.done:
 		h.checkEnd(err)
 		h.disk.Accept()
-		h.start()
+		h.run()
 	default:
 	}
 }
@@ -169,6 +216,10 @@ func (h *host) supervise() {
 // end stops the process.
 func (h *host) end() {
 	h.b.t.Helper()
+	h.heal()
+	h.mu.Lock()
+	h.ended = true
+	h.mu.Unlock()
 	h.p.stop()
 	h.checkEnd(<-h.p.done)
 }
@@ -314,34 +365,6 @@ func fold(changelog []*kgo.Record, partition int32, below int64) map[string]stri
 		}
 	}
 	return state
-}
-
-// TestKilled proves that a process which is killed again and again, its disk losing what was not synced, and started again, puts out what an undisturbed
-// one does.
-func TestKilled(t *testing.T) {
-	want := undisturbedDigest(t)
-	for seed := range uint64(20) {
-		inBubble(t, seed, func(t *testing.T, b *bubble) {
-			s := b.application(2)
-			s.State.FlushEvery = time.Second
-			b.publish(&s)
-			h := b.host(s, "one")
-			h.start()
-			records := b.history(&s)[:story]
-			for len(records) > 0 {
-				n := min(len(records), 1+b.random.IntN(40))
-				b.produce(records[:n]...)
-				records = records[n:]
-				<-time.After(time.Duration(b.random.IntN(1000)) * time.Millisecond)
-				h.kill(b.random.IntN(101))
-				h.start()
-			}
-			b.mark(&s, storyEnd)
-			b.await(&s, h)
-			h.end()
-			b.check(&s, want, h)
-		})
-	}
 }
 
 // TestZombie proves that a process which stands still for longer than its session, while another takes its partitions over, changes nothing in what comes

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,8 +76,7 @@ func (b *bubble) play(s *Settings, one, two *host) {
 			b.fake.ShufflePartitionLeaders()
 			b.fake.RehashCoordinators()
 		case 10:
-			one.kill(50)
-			one.start()
+			one.restart()
 		}
 	}
 	b.mark(s, storyEnd)
@@ -86,7 +86,8 @@ func (b *bubble) play(s *Settings, one, two *host) {
 }
 
 // TestRequests proves that nothing which befalls a request, of any kind that the processes make, changes what comes out: it does not arrive, late, or
-// twice; its answer is lost, or comes twice; the brokers refuse it, or say so having done it.
+// twice; its answer is lost, or comes twice; the process dies before it or before its answer, or stands still before it for longer than its
+// session; the brokers refuse it, or say so having done it.
 func TestRequests(t *testing.T) {
 	want := undisturbedDigest(t)
 	var (
@@ -118,10 +119,10 @@ func TestRequests(t *testing.T) {
 	}
 	t.Run("attacks", func(t *testing.T) {
 		for _, key := range slices.Sorted(maps.Keys(requests)) {
-			for f := refused; f <= answeredTwice; f++ {
+			for f := refused; f < fates; f++ {
 				attack(t, fmt.Sprintf("%s %s", key.Name(), f), func(b *bubble, _ *Settings, hosts []*host) func() int {
 					for _, h := range hosts {
-						h.decider = func() decider { return everySecond(key, f) }
+						h.decider = some(key, f)
 					}
 					return func() int { return b.fates()[f] }
 				})
@@ -140,12 +141,24 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// everySecond gives every second request of a kind a fate, ten of them.
-func everySecond(key kmsg.Key, f fate) decider {
-	return func(k kmsg.Key, nth int) fate {
-		if k == key && nth%2 == 1 && nth < 20 {
-			return f
+// some gives every second request of a kind a fate, ten of a host's; but three of those by which its processes die, each later in its life than the one
+// before, or stand still.
+func some(key kmsg.Key, f fate) func() decider {
+	most := int64(10)
+	if f >= frozen {
+		most = 3
+	}
+	var met atomic.Int64
+	return func() decider {
+		first := int(1 + 2*met.Load())
+		if f < frozen {
+			first = 1
 		}
-		return delivered
+		return func(k kmsg.Key, nth int) fate {
+			if k == key && nth >= first && nth%2 == 1 && met.Add(1) <= most {
+				return f
+			}
+			return delivered
+		}
 	}
 }

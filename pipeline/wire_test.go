@@ -24,16 +24,21 @@ const (
 	unanswered         // the broker does it, and the connection breaks before the answer
 	doneTwice          // it arrives twice, as after a retry whose first answer was lost; the second is told
 	answeredTwice      // the broker does it once, and its answer comes twice
+	frozen             // the wire stands still before it for longer than a session
+	killedBefore       // the process dies before it has left
+	killedAfter        // the process dies before it has the answer
+	fates              // how many there are
 )
 
 func (f fate) String() string {
-	return [...]string{"delivered", "refused", "delayed", "unanswered", "done twice", "answered twice"}[f]
+	return [...]string{"delivered", "refused", "delayed", "unanswered", "done twice", "answered twice", "frozen", "killed before", "killed after"}[f]
 }
 
 // wire is the network between one process and the brokers. Between the two ends of every connection it reads request by request and answer by
 // answer.
 type wire struct {
 	dialBroker dialer
+	kill       func()        // kills the process
 	severed    chan struct{} // closed when the wire is cut for good
 
 	mu     sync.Mutex
@@ -41,14 +46,17 @@ type wire struct {
 	gate   chan struct{}       // closed unless the wire is frozen
 	conns  map[net.Conn]string // the ends that are open, with the broker's address
 	seen   map[kmsg.Key]int    // requests that the process has made
-	fates  map[fate]int        // and what became of them
+	became map[fate]int        // and what became of them
 }
 
 // decider decides the fate of the nth request of its kind on a wire, the first being 1. It is called for one request at a time.
 type decider func(key kmsg.Key, nth int) fate
 
-// delay is how long a delayed request takes.
-const delay = time.Second
+// How long a delayed request takes, and a wire stands still.
+const (
+	delay    = time.Second
+	standing = 15 * time.Second
+)
 
 // broken is the error of a connection as the network of a machine has it: by its kind the client decides what it does.
 func broken(op string, why syscall.Errno) error {
@@ -66,12 +74,12 @@ func (e end) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func newWire(dial dialer, decide decider) *wire {
+func newWire(dial dialer, decide decider, kill func()) *wire {
 	open := make(chan struct{})
 	close(open)
 	return &wire{
-		dialBroker: dial, severed: make(chan struct{}), decide: decide, gate: open,
-		conns: map[net.Conn]string{}, seen: map[kmsg.Key]int{}, fates: map[fate]int{},
+		dialBroker: dial, kill: kill, severed: make(chan struct{}), decide: decide, gate: open,
+		conns: map[net.Conn]string{}, seen: map[kmsg.Key]int{}, became: map[fate]int{},
 	}
 }
 
@@ -191,7 +199,7 @@ func (w *wire) choose(key kmsg.Key) fate {
 	if w.decide != nil {
 		f = w.decide(key, w.seen[key])
 	}
-	w.fates[f]++
+	w.became[f]++
 	return f
 }
 
@@ -201,7 +209,7 @@ type line struct {
 	process, broker net.Conn
 
 	mu    sync.Mutex
-	fates map[int32]fate // by correlation id, of requests that are not answered yet and not just delivered
+	fates map[int32]fate // by correlation id, of requests that are not answered yet
 }
 
 // requests carries requests to the broker. What was under way when the process hung up arrives all the same.
@@ -212,34 +220,49 @@ func (l *line) requests() {
 		if err != nil || len(frame) < 12 {
 			return
 		}
-		key, correlation := kmsg.Key(binary.BigEndian.Uint16(frame[4:])), int32(binary.BigEndian.Uint32(frame[8:]))
 		if l.wire.pass(context.Background()) != nil {
 			return
 		}
-		f := l.wire.choose(key)
-		copies := 1
-		switch f {
-		case refused:
-			l.wire.forget(l.process)
+		f := l.wire.choose(kmsg.Key(binary.BigEndian.Uint16(frame[4:])))
+		if !l.befall(f) {
 			return
-		case delayed:
-			select {
-			case <-time.After(delay):
-			case <-l.wire.severed:
-				return
-			}
-		case doneTwice:
-			copies = 2
 		}
 		l.mu.Lock()
-		l.fates[correlation] = f
+		l.fates[int32(binary.BigEndian.Uint32(frame[8:]))] = f
 		l.mu.Unlock()
+		copies := 1
+		if f == doneTwice {
+			copies = 2
+		}
 		for range copies {
 			if _, err := l.broker.Write(frame); err != nil {
 				return
 			}
 		}
 	}
+}
+
+// befall lets happen what happens to a request on its way. It reports whether it goes on.
+func (l *line) befall(f fate) bool {
+	switch f {
+	case refused:
+		l.wire.forget(l.process)
+		return false
+	case killedBefore:
+		l.wire.kill()
+		return false
+	case delayed:
+		select {
+		case <-time.After(delay):
+		case <-l.wire.severed:
+			return false
+		}
+	case frozen:
+		l.wire.freeze()
+		time.AfterFunc(standing, l.wire.thaw)
+		return l.wire.pass(context.Background()) == nil
+	}
+	return true
 }
 
 // answers carries answers to the process. It goes on reading when that has hung up, or the broker could not go on answering.
@@ -250,15 +273,7 @@ func (l *line) answers() {
 		if err != nil || len(frame) < 8 {
 			return
 		}
-		correlation := int32(binary.BigEndian.Uint32(frame[4:]))
-		l.mu.Lock()
-		f := l.fates[correlation]
-		if f == doneTwice {
-			l.fates[correlation] = delivered
-		} else {
-			delete(l.fates, correlation)
-		}
-		l.mu.Unlock()
+		f := l.answered(int32(binary.BigEndian.Uint32(frame[4:])))
 		if l.wire.pass(context.Background()) != nil {
 			return
 		}
@@ -266,6 +281,8 @@ func (l *line) answers() {
 		switch f {
 		case unanswered:
 			l.wire.forget(l.process)
+		case killedAfter:
+			l.wire.kill()
 		case doneTwice:
 			copies = 0
 		case answeredTwice:
@@ -275,6 +292,18 @@ func (l *line) answers() {
 			_, _ = l.process.Write(frame) // the process may have hung up
 		}
 	}
+}
+
+// answered returns the fate of the request that an answer is for. The first answer to what was done twice is swallowed, the second is like any.
+func (l *line) answered(correlation int32) fate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f := l.fates[correlation]
+	delete(l.fates, correlation)
+	if f == doneTwice {
+		l.fates[correlation] = delivered
+	}
+	return f
 }
 
 // readFrame reads a request or an answer, its length of four bytes included.
