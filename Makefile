@@ -18,6 +18,9 @@ SEED ?= 1
 # Worlds of each clock, and what they are decided by.
 SIM_WORLDS ?= 300
 SIM_SEED ?= 1
+# Runs under a fake clock in which everything goes wrong, and the first one's seed.
+ATTACKS ?= 1000
+ATTACK_SEED ?= 1
 # The first of the two ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
 
@@ -71,6 +74,11 @@ sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS
 .PHONY: sim-long
 sim-long: ## the simulator for about an hour: a million faults
 	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
+
+.PHONY: attacks
+attacks: ## the real clients and store under a fake clock, everything going wrong; ATTACKS runs, the first of seed ATTACK_SEED
+	go test -c -tags invariants -o bin/attacks.test ./pipeline
+	cd pipeline && ../bin/attacks.test -test.run 'TestAttacks|TestRequests|TestZombie|TestMoves' -attacks.seeds=$(ATTACKS) -attacks.first=$(ATTACK_SEED)
 
 .PHONY: chaos
 chaos: bin/chaos ## attack pipelines on three real brokers for half an hour; FAULTS=20 takes some five (needs Java 17 and Maven)

@@ -371,7 +371,7 @@ func fold(changelog []*kgo.Record, partition int32, below int64) map[string]stri
 // out when it wakes up.
 func TestZombie(t *testing.T) {
 	want := undisturbedDigest(t)
-	for seed := range uint64(20) {
+	for seed := range uint64(tenthIfRace(20)) {
 		inBubble(t, seed, func(t *testing.T, b *bubble) {
 			s := b.application(2)
 			b.publish(&s)

@@ -39,7 +39,7 @@ func (h *host) metric(series string) int {
 func TestMoves(t *testing.T) {
 	want := undisturbedDigest(t)
 	repeated, validated := 0, 0
-	for seed := range uint64(30) {
+	for seed := range uint64(tenthIfRace(30)) {
 		inBubble(t, seed, func(t *testing.T, b *bubble) {
 			s := b.application(2)
 			b.publish(&s)
