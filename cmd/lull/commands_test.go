@@ -380,8 +380,8 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// The newest records are found over all partitions, though those of one time lie in many, and however many offsets hold none: here most of
-// each partition has been aborted.
+// The newest records are found over all partitions, whichever partition was written last, and however many offsets hold none: here most of each partition
+// has been aborted.
 func TestTailNewest(t *testing.T) {
 	broker := newBroker(t)
 	client, err := newClient(t.Context(), []string{broker}, append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
@@ -402,12 +402,12 @@ func TestTailNewest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Of 80 records with one timestamp, ten to a partition, the event times go from partition to partition: the newest ten lie in all of them.
+	// Of 80 records, ten to a partition, one partition written after the other, the event times go from partition to partition: the newest ten lie in all of them.
 	var kept, aborted []*kgo.Record
 	for i := range 80 {
 		at := operators.EventTime(1_000_000_000_000 + i*60_000).String()
 		kept = append(kept, &kgo.Record{
-			Topic: "shop", Partition: int32(i % 8), Timestamp: written, Key: []byte(at), Headers: []kgo.RecordHeader{{Key: "ce_time", Value: []byte(at)}},
+			Topic: "shop", Partition: int32(i % 8), Timestamp: written.Add(time.Duration(i%8) * time.Millisecond), Key: []byte(at), Headers: []kgo.RecordHeader{{Key: "ce_time", Value: []byte(at)}},
 		})
 	}
 	for i := range 4000 {

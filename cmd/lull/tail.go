@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,8 @@ func newTailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail TOPIC",
 		Short: "Print the records of a topic as JSON lines",
-		Long: `Tail prints the newest records of a topic over all its partitions, by their Kafka timestamps, then by the times of what they tell:
-decoded, one JSON object a line. TOPIC is one of lull's own, ` + strings.Join(ownTopics(), ", ") + `,
+		Long: `Tail prints the newest records of a topic over all its partitions, decoded, one JSON object a line: by ce_time, the event time of what
+an output tells, and without one by Kafka timestamp. TOPIC is one of lull's own, ` + strings.Join(ownTopics(), ", ") + `,
 with or without the prefix; any other name is that of a topic with events. Only what has been committed is read.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow`,
@@ -172,23 +173,26 @@ func (n *newestRecords) read(ctx context.Context, client *kgo.Client, spans map[
 	return true, nil
 }
 
-// take returns the newest of the records that were read, the newest last. Records that are written together, as those of one transaction, have one timestamp, or
-// nearly: among equal ones the time of what they tell decides.
+// take returns the newest of the records that were read, the newest last. Outputs are ordered by the event time of what they tell: when they were written says
+// which partition's turn it was, in a transaction and in a replay.
 func (n *newestRecords) take() []*kgo.Record {
 	slices.SortStableFunc(n.records, func(a, b *kgo.Record) int {
-		return cmp.Or(a.Timestamp.Compare(b.Timestamp), strings.Compare(headerOf(a, "ce_time"), headerOf(b, "ce_time")),
-			cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+		return cmp.Or(timeOf(a).Compare(timeOf(b)), a.Timestamp.Compare(b.Timestamp), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
 	return n.records[max(0, len(n.records)-n.lines):]
 }
 
-func headerOf(r *kgo.Record, key string) string {
+// timeOf returns the time of what the record tells if it says so, else that of the record.
+func timeOf(r *kgo.Record) time.Time {
 	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
+		if h.Key != "ce_time" {
+			continue
+		}
+		if t, err := time.Parse(time.RFC3339, string(h.Value)); err == nil {
+			return t
 		}
 	}
-	return ""
+	return r.Timestamp
 }
 
 // follow prints what comes, if asked to, until ctx ends.
