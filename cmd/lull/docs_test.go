@@ -5,10 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"lull/pipeline/query"
 	"lull/schemas"
 )
 
@@ -56,6 +59,85 @@ func TestTopicsPage(t *testing.T) {
 		for _, f := range schema.Fields {
 			if !strings.Contains(string(page), "| `"+f.Name+"` |") || !strings.Contains(string(page), f.Doc) {
 				t.Errorf("%s: the page lacks field %s: %s", name, f.Name, f.Doc)
+			}
+		}
+	}
+}
+
+// TestExamples proves that every topic of docs/topics.md has an example, of the fields that the topic has.
+func TestExamples(t *testing.T) {
+	page, err := os.ReadFile("../../docs/topics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := strings.Split(string(page), "\n## ")
+	for _, name := range append(ownTopics(), "events") {
+		i := slices.IndexFunc(sections, func(s string) bool {
+			return strings.HasPrefix(s, "lull."+name+"\n") || strings.HasPrefix(s, "Input: "+name+"\n")
+		})
+		if i < 0 {
+			t.Errorf("%s: no section", name)
+			continue
+		}
+		_, example, _ := strings.Cut(sections[i], "```json\n")
+		example, _, _ = strings.Cut(example, "```")
+		var record struct{ Value map[string]any }
+		if err := json.Unmarshal([]byte(example), &record); err != nil {
+			t.Errorf("%s: %v in the example %q", name, err, example)
+			continue
+		}
+		if topic, ok := schemas.TopicNamed(name); ok {
+			var schema struct{ Fields []struct{ Name string } }
+			if err := json.Unmarshal([]byte(topic.Schema()), &schema); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range schema.Fields {
+				if _, has := record.Value[f.Name]; !has {
+					t.Errorf("%s: the example lacks %s", name, f.Name)
+				}
+			}
+			if len(record.Value) != len(schema.Fields) {
+				t.Errorf("%s: the example has %d fields, the schema %d", name, len(record.Value), len(schema.Fields))
+			}
+		}
+	}
+}
+
+// TestAPIPage proves that docs/api.md has an example with every field of a card and explains each, and that a number of the scores topic has the same name
+// in both.
+func TestAPIPage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	_, example, _ := strings.Cut(page, "```json\n")
+	example, _, _ = strings.Cut(example, "```")
+	d := json.NewDecoder(strings.NewReader(example))
+	d.DisallowUnknownFields()
+	var card query.Card
+	if err := d.Decode(&card); err != nil {
+		t.Fatalf("the example: %v", err)
+	}
+	again, err := json.MarshalIndent(card, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(again)+"\n" != example {
+		t.Errorf("the example is not what the API writes:\n%s\nwant\n%s", example, again)
+	}
+	inCardOnly := []string{"open_sessions", "horizon_months"}
+	for _, section := range []struct {
+		path string
+		of   reflect.Type
+	}{{"", reflect.TypeFor[query.Card]()}, {"facts.", reflect.TypeFor[query.CardFacts]()}, {"score.", reflect.TypeFor[query.CardScore]()}} {
+		for i := range section.of.NumField() {
+			name, _, _ := strings.Cut(section.of.Field(i).Tag.Get("json"), ",")
+			if !strings.Contains(page, "`"+section.path+name+"`") && !strings.Contains(page, "`"+name+"`") {
+				t.Errorf("the page does not explain %s%s", section.path, name)
+			}
+			if section.path != "" && !slices.Contains(inCardOnly, name) && !strings.Contains(schemas.Scores.Schema(), `"`+name+`"`) {
+				t.Errorf("the scores topic knows no %s", name)
 			}
 		}
 	}
