@@ -111,7 +111,7 @@ func newRoot() *cobra.Command {
 		Long: `lull reads customer events from Kafka and writes scores, segments and triggers back: a customer's position changes the moment
 they act, and the moment they have been silent too long.
 
-Settings come from flags, then environment variables, then the file of --config, then defaults: --clock-mode,
+Settings come from flags, then environment variables, then the file of --config or LULL_CONFIG, then defaults: --clock-mode,
 LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit codes: 0 done, 1 it could not be done,
 2 a flag, argument or setting is wrong, 3 another process runs under the same instance id.`,
 		SilenceUsage:  true,

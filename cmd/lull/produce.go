@@ -41,8 +41,8 @@ func newProduceCommand() *cobra.Command {
 		Use:   "produce --csv FILE --map FIELD=COLUMN,... --topic TOPIC",
 		Short: "Write the rows of a CSV file, or a time mark, into the input topic",
 		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. Event time
-should not go back in the file by more than the pipeline's lateness. FIELD is one of ` + strings.Join(rowFields, ", ") + `;
-customer_id and time are required.
+should not go back in the file by more than the pipeline's lateness. customer_id and time are required; all FIELDs are
+` + strings.Join(rowFields, ", ") + `.
 
 Events are known by their message_id, orders by their order_id. Where the file has none, the ids are made of the file's name
 and the row's number, "orders.csv:17": a file that is sent again changes nothing, and another file of the same name is taken
@@ -88,7 +88,7 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	}
 	switch {
 	case f.topic == "":
-		return usageError{errors.New("--topic is empty: it must name the topic to write to")}
+		return usageError{errors.New("--topic and input.topic are empty: one must name the topic to write to")}
 	case strings.HasPrefix(f.topic, s.Prefix):
 		return usageError{fmt.Errorf("--topic %q is one of lull's own, which all begin with %q: it must name the topic with your events", f.topic, s.Prefix)}
 	case f.csv == "" && f.timeMark == "":

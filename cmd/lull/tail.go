@@ -28,9 +28,12 @@ func newTailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail TOPIC",
 		Short: "Print the records of a topic as JSON lines",
-		Long: `Tail prints the newest records of a topic over all its partitions, decoded, one JSON object a line: by ce_time, the event time of what
-an output tells, and without one by Kafka timestamp. TOPIC is one of lull's own, ` + strings.Join(ownTopics(), ", ") + `,
-with or without the prefix; any other name is that of a topic with events. Only what has been committed is read.`,
+		Long: `Tail prints the newest records of a topic over all its partitions, decoded, one JSON object a line: the newest by ce_time, the
+event time of what an output tells, or by Kafka timestamp where there is none. Only what has been committed is read.
+
+TOPIC is one of lull's own, with or without the prefix:
+` + strings.Join(ownTopics(), ", ") + `;
+any other name is that of a topic with events.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow`,
 		Args: oneArgument("the TOPIC"),
