@@ -11,6 +11,9 @@ type Terms struct {
 	ContactDays       float64 // the contact horizon
 	Currency          string  // ISO 4217 code of the base currency
 	MinorDigits       int     // decimals of an amount in its major units
+	// ExactRisk has a risk under the threshold shown with as many decimals as tell the two apart, "0.698", not with two, "0.70": what happens at this instant is
+	// exact, and a card is of any instant. Outputs keep two.
+	ExactRisk bool
 }
 
 // The words of the reasons that people read. Numbers have a fixed precision, so that the same facts give the same words everywhere.
@@ -46,6 +49,18 @@ func FormatDays(days float64) string {
 
 // FormatRisk returns a risk that was found to two decimals: "0.70".
 func FormatRisk(risk float64) string { return strconv.FormatFloat(risk, 'f', 2, 64) }
+
+// FormatRiskUnder returns a risk that was found under a threshold with two decimals, or as many more as keep it from being rounded up to the threshold: "0.699".
+func FormatRiskUnder(risk, threshold float64) string {
+	const decimalsMax = 12
+	for decimals := 2; decimals < decimalsMax; decimals++ {
+		text := strconv.FormatFloat(risk, 'f', decimals, 64)
+		if shown, err := strconv.ParseFloat(text, 64); err == nil && shown < threshold {
+			return text
+		}
+	}
+	return FormatRisk(risk)
+}
 
 // FormatThreshold returns a risk that was set, with all its decimals but at least two: "0.70", "0.725".
 func FormatThreshold(risk float64) string {

@@ -26,6 +26,10 @@ func TestWords(t *testing.T) {
 		{operators.FormatDays(1), "1 day"},
 		{operators.FormatDays(30.5), "30.5 days"},
 		{operators.FormatRisk(0.704), "0.70"},
+		{operators.FormatRiskUnder(0.694, 0.7), "0.69"},
+		{operators.FormatRiskUnder(0.696, 0.7), "0.696"},
+		{operators.FormatRiskUnder(0.69997, 0.7), "0.69997"},
+		{operators.FormatRiskUnder(0.7-1e-16, 0.7), "0.70"}, // rounding: nobody can tell the two apart
 		{operators.FormatThreshold(0.7), "0.70"},
 		{operators.FormatThreshold(0.75), "0.75"},
 		{operators.FormatThreshold(0.725), "0.725"},

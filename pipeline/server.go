@@ -145,8 +145,11 @@ func (r *Runner) View(customer string) (query.View, error) {
 	for _, n := range where.all([]byte(customer)) {
 		p := r.partitions[n]
 		switch {
+		case p == nil && (len(r.partitions) == 0 || len(r.assigned) > 0):
+			elsewhere = cmp.Or(elsewhere, fmt.Errorf("partition %d has not been assigned to this process yet: /readyz says more", n))
+			continue
 		case p == nil:
-			elsewhere = cmp.Or[error](elsewhere, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: ask the others of its group"})
+			elsewhere = cmp.Or[error](elsewhere, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: if its group has others, ask them; else try again, it is about to be"})
 			continue
 		case p.phase != running:
 			elsewhere = cmp.Or(elsewhere, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase))

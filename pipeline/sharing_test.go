@@ -142,10 +142,10 @@ func TestIdleState(t *testing.T) {
 		b.produce(b.history(&s)[:story]...)
 		b.await(&s, one)
 		<-time.After(time.Minute) // all of it has been flushed
-		one.kill(0)
+		one.now().sever()
 		two.start()
 		<-time.After(2 * s.Commit.SessionTimeout)
-		one.start()
+		one.restart()
 		<-time.After(s.State.Keep / 2)
 		if log := one.p.log.String(); strings.Contains(log, "dropped") {
 			t.Errorf("dropped before state.keep has passed:\n%s", log)

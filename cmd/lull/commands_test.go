@@ -501,20 +501,25 @@ func TestCustomer(t *testing.T) {
 		}
 		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 1205},
 			"score": {"p_alive": 0.25, "clv": 12.5, "horizon_months": 12}, "segment": "save", "reasons": ["orders every 19 days"],
-			"next_deadline": {"at": "1998-07-05T11:59:34.583Z", "what": "churn risk reaches 0.80"}}`)
+			"next_deadline": {"at": "1998-07-05T11:59:34.583Z", "what": "churn risk reaches 0.60"},
+			"next_change": {"at": "1998-08-01T00:00:00.000Z", "what": "churn risk reaches 0.70: segment save (was advocate), trigger churn_risk"}}`)
 	}))
 	defer api.Close()
 	out, errs, code := lull(t, "customer", "a/b ?", "--api", api.URL)
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, errs)
 	}
-	for _, want := range []string{"a/b ?", "12.05 USD", "0.250", "12.50 USD in 12 months", "save", "orders every 19 days", "churn risk reaches 0.80 at 1998-07-05"} {
+	for _, want := range []string{"a/b ?", "12.05 USD", "0.250", "12.50 USD in 12 months", "save", "orders every 19 days", "churn risk reaches 0.60 at 1998-07-05",
+		"segment save (was advocate), trigger churn_risk at 1998-08-01"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not told:\n%s", want, out)
 		}
 	}
 	if out, _, code = lull(t, "customer", "a/b ?", "--api", api.URL, "--json"); code != 0 || !json.Valid([]byte(out)) {
 		t.Errorf("--json: exit code %d, %s", code, out)
+	}
+	if _, errs, code = lull(t, "customer", "ann", "--api", "nonsense"); code != exitUsage || !strings.Contains(errs, "http://127.0.0.1:8280") {
+		t.Errorf("an API that is no URL: exit code %d, %s", code, errs)
 	}
 	if _, errs, code = lull(t, "customer", "nobody", "--api", api.URL); code != exitError || !strings.Contains(errs, `customer "nobody" is not known`) {
 		t.Errorf("an unknown customer: exit code %d, %s", code, errs)

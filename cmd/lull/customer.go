@@ -35,6 +35,9 @@ is the answer of GET /v1/customers/ID as it is.`,
 			if api == "" {
 				api = "http://" + s.HTTP.Listen
 			}
+			if u, err := url.Parse(api); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				return usageError{fmt.Errorf("--api %q: it must be a URL such as http://127.0.0.1:8280", api)}
+			}
 			body, err := fetchCard(cmd.Context(), api, args[0])
 			if err != nil {
 				return err
@@ -115,10 +118,13 @@ func printCard(w io.Writer, card *query.Card) error {
 	for i, reason := range card.Reasons {
 		line([]string{"reasons", ""}[min(i, 1)], "%s", reason)
 	}
-	if d := card.Deadline; d != nil {
+	if d := card.Change; d != nil {
 		line("if silent", "%s at %s", d.What, d.At)
 	} else {
-		line("if silent", "nothing changes any more")
+		line("if silent", "neither segment nor triggers change any more")
+	}
+	if d := card.Deadline; d != nil {
+		line("scored again", "%s at %s", d.What, d.At)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -83,7 +83,7 @@ at random moments of the replay, and ends in the same digest.`,
 	cmd.Flags().BoolVar(&d.json, "json", false, "end standard output with one line of JSON: the digest and all figures")
 	cmd.Flags().BoolVar(&d.serve, "serve", false, "keep everything running afterwards, until interrupted")
 	cmd.Flags().StringVar(&d.dir, "dir", "", "empty `folder` for the data, which are kept (default a temporary one)")
-	cmd.Flags().Uint64Var(&d.seed, "seed", 0, "seed of the moments of the kills (default a random one)")
+	cmd.Flags().Uint64Var(&d.seed, "seed", 0, "seed of when to kill: after which records, and how much later within a transaction (default a random one).\nWhat has been committed by then is up to the machine")
 	return cmd
 }
 

@@ -72,11 +72,12 @@ type story struct {
 	Text       string `json:"text"`
 }
 
-// deadlineFigure is a deadline that has not come yet.
+// deadlineFigure is a deadline that has not come yet, at which the segment changes or a trigger fires.
 type deadlineFigure struct {
-	CustomerID string `json:"customer_id"`
-	At         string `json:"at"`
-	What       string `json:"what"`
+	CustomerID string  `json:"customer_id"`
+	At         string  `json:"at"`
+	What       string  `json:"what"`
+	CLV        float64 `json:"clv"` // now
 }
 
 // outcome is what the output topics hold, as far as the figures need it.
@@ -356,14 +357,15 @@ func minute(t operators.EventTime) string {
 	return text[:10] + " " + text[11:16]
 }
 
-// deadlines returns the soonest deadlines to come, with what the running pipeline says will happen then.
+// deadlines returns the soonest deadlines to come at which more than numbers change, with what the running pipeline says will happen then.
 func (d *demo) deadlines(ctx context.Context, o *outcome) ([]deadlineFigure, error) {
 	const shown = 5
 	scores := o.sortedScores()
 	slices.SortStableFunc(scores, func(a, b scoreOf) int { return cmp.Compare(a.nextDeadline, b.nextDeadline) })
 	var list []deadlineFigure
-	for _, s := range scores[:min(shown, len(scores))] {
-		if s.nextDeadline == operators.Never {
+	for _, s := range scores {
+		// A customer's first change is no earlier than their next deadline: whoever comes now comes later than the last that is shown.
+		if s.nextDeadline == operators.Never || len(list) == shown && s.nextDeadline.String() > list[shown-1].At {
 			break
 		}
 		body, err := fetchCard(ctx, "http://"+d.settings.HTTP.Listen, s.customer)
@@ -374,9 +376,12 @@ func (d *demo) deadlines(ctx context.Context, o *outcome) ([]deadlineFigure, err
 		if err := json.Unmarshal(body, &card); err != nil {
 			return nil, fmt.Errorf("reading the card of customer %s: %w", s.customer, err)
 		}
-		if card.Deadline != nil {
-			list = append(list, deadlineFigure{s.customer, card.Deadline.At, card.Deadline.What})
+		if card.Change == nil {
+			continue
 		}
+		list = append(list, deadlineFigure{CustomerID: s.customer, At: card.Change.At, What: card.Change.What, CLV: card.Score.CLV})
+		slices.SortStableFunc(list, func(a, b deadlineFigure) int { return strings.Compare(a.At, b.At) })
+		list = list[:min(shown, len(list))]
 	}
 	return list, nil
 }

@@ -46,9 +46,9 @@ func (f *figures) print(w io.Writer) error {
 	for _, s := range f.Customers {
 		p.WriteString("  " + s.CustomerID + ": " + s.Text + "\n")
 	}
-	p.WriteString("\nThe soonest deadlines to come, if they stay silent\n")
+	p.WriteString("\nThe soonest changes to come, if they stay silent\n")
 	for _, d := range f.Deadlines {
-		p.WriteString("  " + d.At + "  " + d.CustomerID + ": " + d.What + "\n")
+		p.printf("  %s  %s, CLV %.2f %s: %s\n", d.At, d.CustomerID, d.CLV, f.Currency, d.What)
 	}
 	p.WriteString("\ndigest  " + f.Digest + "\n")
 	if f.Kills > 0 {

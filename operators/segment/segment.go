@@ -87,9 +87,12 @@ func (op *Operator) valueReason(m *operators.Model, f *operators.Facts) string {
 }
 
 func (op *Operator) riskReason(f *operators.Facts, highRisk bool) string {
-	risk, high := "churn risk "+operators.FormatRisk(f.Risk()), operators.FormatThreshold(op.terms.HighRisk)
+	risk, high := operators.FormatRisk(f.Risk()), operators.FormatThreshold(op.terms.HighRisk)
 	if highRisk {
-		return risk + ": high from " + high + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
+		return "churn risk " + risk + ": high from " + high + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
 	}
-	return risk + ": low until it reaches " + high
+	if op.terms.ExactRisk {
+		risk = operators.FormatRiskUnder(f.Risk(), op.terms.HighRisk)
+	}
+	return "churn risk " + risk + ": low until it reaches " + high
 }

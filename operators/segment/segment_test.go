@@ -98,6 +98,17 @@ func TestReasons(t *testing.T) {
 	if want := "CLV 34.90 USD, at least the cut of 34.88 USD; churn risk 0.25: low until it reaches 0.70"; got != want {
 		t.Errorf("%q", got)
 	}
+	f.PAlive = 0.302
+	exact := terms
+	exact.ExactRisk = true
+	for _, c := range []struct {
+		terms operators.Terms
+		want  string
+	}{{terms, "churn risk 0.70: low until it reaches 0.70"}, {exact, "churn risk 0.698: low until it reaches 0.70"}} {
+		if got := segment.New(c.terms).Reasons(&p, m, &f, false)[2]; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
 	f.HighValue, f.CLV = false, 34.88
 	if got, want := op.Reasons(&p, m, &f, false)[1], "CLV has fallen under the cut of 34.88 USD"; got != want {
 		t.Errorf("%q", got)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -40,7 +41,7 @@ type NotOwnedError struct {
 
 func (e *NotOwnedError) Error() string { return fmt.Sprintf("partition %d %s", e.Partition, e.Why) }
 
-// Card is what the API tells of a customer. Money facts are in minor units of Currency, model values in major units.
+// Card is what the API tells of a customer; docs/api.md shows one. What the scores topic says too has the same name there. Money facts are in minor units of Currency, model values in major units.
 type Card struct {
 	CustomerID string `json:"customer_id"`
 	AsOf       string `json:"as_of"`
@@ -55,6 +56,8 @@ type Card struct {
 	Since    string        `json:"segment_since,omitempty"`
 	Reasons  []string      `json:"reasons"`
 	Deadline *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
+	// Change is the first deadline at which silence changes more than the numbers: the segment, or a trigger fires. Null if it never does.
+	Change *CardDeadline `json:"next_change"`
 }
 
 // CardFacts are what has happened.
@@ -63,10 +66,11 @@ type CardFacts struct {
 	Orders        uint32  `json:"orders"`         // that count
 	FirstPurchase string  `json:"first_purchase"` // calendar day, "" if none
 	LastPurchase  string  `json:"last_purchase"`
-	Frequency     int     `json:"x"`              // repeat purchases
-	LastAge       float64 `json:"t_x_days"`       // first to last purchase
-	Age           float64 `json:"T_days"`         // first purchase to as_of
-	RealizedValue int64   `json:"realized_value"` // minor units
+	Repeats       int     `json:"repeat_purchases"`         // x
+	LastAge       float64 `json:"last_purchase_age_days"`   // t_x: first to last purchase
+	Age           float64 `json:"age_days"`                 // T: first purchase to as_of
+	Silence       float64 `json:"since_last_purchase_days"` // T - t_x
+	RealizedValue int64   `json:"realized_value"`           // minor units
 	OpenSessions  int     `json:"open_sessions"`
 }
 
@@ -77,7 +81,7 @@ type CardScore struct {
 	ChurnRisk         float64 `json:"churn_risk"`
 	ExpectedPurchases float64 `json:"expected_purchases"`
 	ExpectedSpend     float64 `json:"expected_spend"`
-	BuysAgain         float64 `json:"p_buy"`
+	BuysAgain         float64 `json:"buys_again"`
 	CLV               float64 `json:"clv"`
 	HorizonMonths     int     `json:"horizon_months"`
 	HorizonDays       float64 `json:"horizon_days"`
@@ -95,7 +99,9 @@ type CardDeadline struct {
 
 // Handler returns the handler of /v1/.
 func Handler(states States, config clv.Config) http.Handler {
-	api := &api{states: states, score: score.New(config.Score), segment: segment.New(config.Score.Terms()), config: config}
+	terms := config.Score.Terms()
+	terms.ExactRisk = true
+	api := &api{states: states, chain: clv.NewChain(config), score: score.New(config.Score), segment: segment.New(terms), config: config}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/customers/{id}", api.customer)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -106,6 +112,7 @@ func Handler(states States, config clv.Config) http.Handler {
 
 type api struct {
 	states  States
+	chain   *operators.Chain
 	score   *score.Operator
 	segment *segment.Operator
 	config  clv.Config
@@ -157,10 +164,11 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	if p.Count == 0 {
 		return card, nil
 	}
+	// Age is not below t_x, as in scores: after clocks have gone forward the last day starts before that many whole days have passed.
+	age := max(p.Age(at), p.LastAge())
 	card.Facts = CardFacts{
-		// Age is not below t_x, as in scores: after clocks have gone forward the last day starts before that many whole days have passed.
-		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(),
-		Frequency: p.Repeats(), LastAge: p.LastAge(), Age: max(p.Age(at), p.LastAge()), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
+		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(), Repeats: p.Repeats(), LastAge: p.LastAge(),
+		Age: age, Silence: age - p.LastAge(), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
 	}
 	if view.Model == nil {
 		return card, nil
@@ -176,7 +184,35 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	if next, what := a.score.Next(p, view.Model, at); next != operators.Never {
 		card.Deadline = &CardDeadline{At: next.String(), What: what}
 	}
+	card.Change = a.change(c, view.Model, at)
 	return card, nil
+}
+
+// change lets the customer be silent from an instant on, as the pipeline would, until more than numbers change. It leaves c as it is.
+func (a *api) change(c *operators.Customer, model *operators.Model, at operators.EventTime) *CardDeadline {
+	ahead := operators.NewCustomer(c.ID)
+	ahead.CopyFrom(c)
+	for {
+		next, what := a.score.Next(&ahead.Purchases, model, at)
+		if next == operators.Never {
+			return nil
+		}
+		at = next
+		var out operators.Outbox
+		a.chain.Step(&operators.Env{Watermark: at, Now: at, Model: model}, ahead, &operators.Input{Kind: operators.DeadlineInput, At: at}, &out)
+		var then []string
+		for i := range out.Outputs {
+			switch o := &out.Outputs[i]; o.Kind {
+			case operators.SegmentOutput:
+				then = append(then, fmt.Sprintf("segment %s (was %s)", o.Segment.To, o.Segment.From))
+			case operators.TriggerOutput:
+				then = append(then, "trigger "+o.Trigger.Rule)
+			}
+		}
+		if len(then) > 0 {
+			return &CardDeadline{At: at.String(), What: what + ": " + strings.Join(then, ", ")}
+		}
+	}
 }
 
 // answer writes the body as JSON. What JSON cannot hold, infinite values of a model of absurd amounts, is an error and not half an answer.

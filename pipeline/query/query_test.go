@@ -117,7 +117,8 @@ func TestCard(t *testing.T) {
 		t.Errorf("whose card, of when and from where: %s", body)
 	}
 	if want := (CardFacts{
-		Purchases: 3, Orders: 4, FirstPurchase: "1998-01-04", LastPurchase: "1998-02-11", Frequency: x, LastAge: lastAge, Age: age,
+		Purchases: 3, Orders: 4, FirstPurchase: "1998-01-04", LastPurchase: "1998-02-11", Repeats: x, LastAge: lastAge, Age: age,
+		Silence:       age - lastAge,
 		RealizedValue: 20_00 + 5_00 + 30_00 + 10_00, OpenSessions: 1,
 	}); card.Facts != want {
 		t.Errorf("facts %+v, want %+v", card.Facts, want)
@@ -148,7 +149,7 @@ func TestCard(t *testing.T) {
 	}{
 		{"p_alive", s.PAlive, alive},
 		{"churn_risk", s.ChurnRisk, 1 - alive},
-		{"p_buy", s.BuysAgain, alive * (1 - math.Pow((model.Alpha+age)/(model.Alpha+age+contactDays), model.R+x))},
+		{"buys_again", s.BuysAgain, alive * (1 - math.Pow((model.Alpha+age)/(model.Alpha+age+contactDays), model.R+x))},
 		{"expected_purchases", s.ExpectedPurchases, params.Expected(bgnbd.History{X: x, TX: lastAge, T: age}, horizonDays)},
 		{"expected_spend", s.ExpectedSpend, spend},
 		{"clv", s.CLV, alive * ifAlive},
@@ -171,6 +172,51 @@ func TestCard(t *testing.T) {
 	view.Watermark = at
 	if then, _ := getCard(t, view); math.Abs(then.Score.PAlive-level) > 1e-9 || then.Deadline.At <= card.Deadline.At {
 		t.Errorf("at the deadline P(alive) is %v, want %v; the next is at %s", then.Score.PAlive, level, then.Deadline.At)
+	}
+}
+
+// TestNextChange: the first deadline that matters is where the operators say so, after others that only move numbers, and what happens there is what they put
+// out. A customer whom silence can change no more has none.
+func TestNextChange(t *testing.T) {
+	falls := model
+	falls.HighValue = 40 // over CLV long before risk is high
+	for _, c := range []struct {
+		name, what string
+		model      *operators.Model
+		segment    string // then
+	}{
+		{"risk", "churn risk reaches 0.70: segment save (was advocate), trigger churn_risk", &model, "save"},
+		{"value", "CLV falls under the cut of 40.00 USD: segment nurture (was advocate)", &falls, "nurture"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			state := stateOf(t, c.model, buyer)
+			card, _ := getCard(t, View{State: state, Model: c.model, Watermark: instant(t, "1998-02-21")})
+			if card.Change == nil || card.Change.What != c.what || card.Deadline.At >= card.Change.At {
+				t.Fatalf("change %+v after %+v, want %q", card.Change, card.Deadline, c.what)
+			}
+			// What the pipeline does in that silence.
+			r := optest.NewRunner()
+			r.Chain = clv.NewChain(config())
+			r.Env.Model = c.model
+			if _, err := r.Script(buyer); err != nil {
+				t.Fatal(err)
+			}
+			until, told := instant(t, card.Change.At), len(r.Outputs)
+			r.Advance(until - 1)
+			for _, o := range r.Outputs[told:] {
+				if o.Kind == operators.SegmentOutput || o.Kind == operators.TriggerOutput {
+					t.Errorf("%s at %s, before the change that the card tells", o.Kind, o.Time)
+				}
+			}
+			r.Advance(until)
+			if got := r.Customer.Segment; got.Quadrant.String() != c.segment || got.Since != until {
+				t.Errorf("segment %s since %s, want %s since %s", got.Quadrant, got.Since, c.segment, until)
+			}
+		})
+	}
+	card, body := getCard(t, View{State: stateOf(t, &model, buyer), Model: &model, Watermark: instant(t, "2150-01-01")})
+	if card.Change != nil || !strings.Contains(body, `"next_change": null`) {
+		t.Errorf("nothing is to come: %s", body)
 	}
 }
 
