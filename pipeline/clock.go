@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -12,143 +13,43 @@ import (
 	"lull/pipeline/task"
 )
 
-// source judges, under clock: wall, whether the silence of customers is theirs or the feed's. It follows the append times of the whole input
-// topic, asked of the broker, and how late its records come.
-type source struct {
-	maxSilence time.Duration // configured; 0: three times the longest gap that has been seen, at least silenceMin
-	settle     time.Duration
-	lateness   time.Duration
-
-	gaps      []task.Gap
-	lastSeen  time.Time // append time of the newest record of the topic
-	watchedAt time.Time // since when the topic has been watched
-	stalled   bool
-	onTime    time.Time // since when every record has come in time; zero while stalled and nothing has come
-	held      string    // why the wall clock does not count, "" if it does
-}
-
-const (
-	silenceMin    = 30 * time.Minute
-	clockJumpsMax = time.Minute
-	gapDays       = 7
-)
-
-func newSource(s *Settings) *source {
-	return &source{maxSilence: s.Clock.SourceMaxSilence, settle: s.Clock.SourceSettle, lateness: s.Clock.Lateness}
-}
-
-// learn takes over what a task has seen of the topic's gaps.
-func (so *source) learn(gaps []task.Gap) {
-	for _, g := range gaps {
-		so.noteGap(g.Day, g.Ms)
+// clock returns the configuration of the process's clock.
+func (s *Settings) clock() task.ClockConfig {
+	return task.ClockConfig{
+		LatenessMs: s.Clock.Lateness.Milliseconds(), StepMaxMs: s.Clock.MaxStep.Milliseconds(),
+		SilenceMaxMs: s.Clock.SourceMaxSilence.Milliseconds(), SettleMs: s.Clock.SourceSettle.Milliseconds(),
+		ActionMaxMs: s.Triggers.MaxAge.Milliseconds(),
 	}
 }
 
-func (so *source) noteGap(day operators.Day, ms int64) {
-	for i := range so.gaps {
-		if so.gaps[i].Day == day {
-			so.gaps[i].Ms = max(so.gaps[i].Ms, ms)
-			return
-		}
-	}
-	so.gaps = append(so.gaps, task.Gap{Day: day, Ms: ms})
-	if len(so.gaps) > gapDays {
-		so.gaps = so.gaps[1:]
-	}
-}
-
-// silenceMax returns how long the topic may be silent; known is false while it has not been watched for long enough to tell.
-func (so *source) silenceMax(now time.Time) (limit time.Duration, known bool) {
-	if so.maxSilence > 0 {
-		return so.maxSilence, true
-	}
-	longest := int64(0)
-	for _, g := range so.gaps {
-		longest = max(longest, g.Ms)
-	}
-	known = len(so.gaps) > 0 || now.Sub(so.watchedAt) >= silenceMin
-	return max(silenceMin, 3*time.Duration(longest)*time.Millisecond), known
-}
-
-// observe takes in the append time of the topic's newest record.
-func (so *source) observe(now, newest time.Time) {
-	if so.watchedAt.IsZero() {
-		so.watchedAt = now
-	}
-	if newest.After(now) {
-		newest = now
-	}
-	if newest.After(so.lastSeen) {
-		if !so.lastSeen.IsZero() && !so.stalled {
-			so.noteGap(operators.Day(newest.Unix()/86400), newest.Sub(so.lastSeen).Milliseconds())
-		}
-		so.lastSeen = newest
-	}
-	limit, known := so.silenceMax(now)
-	switch {
-	case !known:
-		so.held = fmt.Sprintf("the normal gap of the input is not known yet: the clock holds until it has been watched for %s, or set clock.source_max_silence", silenceMin)
-		return
-	case so.lastSeen.IsZero() || now.Sub(so.lastSeen) > limit:
-		so.stalled, so.onTime = true, time.Time{}
-	case so.stalled && !so.onTime.IsZero() && now.Sub(so.onTime) >= so.settle:
-		so.stalled = false
-	}
-	so.held = ""
-	if so.stalled {
-		so.held = fmt.Sprintf("the whole input topic has been silent since %s, longer than %s, or has not settled since: nobody is held to be silent meanwhile",
-			so.lastSeen.UTC().Format(time.RFC3339), limit)
-	}
-}
-
-// came takes in one record: how long after its event it was appended. While the feed delivers what an outage held back, it has not settled.
-func (so *source) came(now time.Time, delay time.Duration) {
-	if delay > so.lateness || so.onTime.IsZero() {
-		so.onTime = now
-	}
-}
-
-// wall compares the wall clock with the monotonic clock and with what the input confirms.
-type wall struct {
-	start   time.Time // with its monotonic reading
-	checked bool      // the clock at the start has been confirmed
-}
-
-// check returns why the wall clock cannot be believed, "" if it can.
-func (w *wall) check(now time.Time, watermark operators.EventTime, newest time.Time, maxStep, lateness time.Duration) string {
-	if w.start.IsZero() {
-		w.start = now
-	}
-	// Sub uses the monotonic clock, Round(0) takes it away.
-	if jump := now.Round(0).Sub(w.start.Round(0)) - now.Sub(w.start); jump > clockJumpsMax || jump < -clockJumpsMax {
-		return fmt.Sprintf("the wall clock has jumped by %s since the process started: set it right, then restart the process", jump.Round(time.Second))
-	}
-	if w.checked {
-		return ""
-	}
-	confirmed := newest
-	if watermark != operators.Unset {
-		if at := time.UnixMilli(int64(watermark)).Add(lateness); at.After(confirmed) {
-			confirmed = at
-		}
-	}
-	if now.Sub(confirmed) > maxStep {
-		return fmt.Sprintf("the wall clock says %s and nothing in the input is newer than %s: the clock holds until a record confirms it (clock.max_step is %s)",
-			now.UTC().Format(time.RFC3339), confirmed.UTC().Format(time.RFC3339), maxStep)
-	}
-	w.checked = true
-	return ""
-}
-
-// tellTime lets the watermark of every task that is at the end of its partition follow the wall clock, under clock: wall. It is asked for at most
+// tellTime lets the watermark of every task follow the wall clock, under clock: wall, as far as it has read its partition. The brokers are asked at most
 // once in clock.interval. mu is held.
 func (r *Runner) tellTime() {
-	now := time.Now()
-	if r.s.Clock.Mode != "wall" || now.Sub(r.toldTime) < r.s.Clock.Interval {
+	active := r.active()
+	if r.s.Clock.Mode != "wall" || len(active) == 0 {
 		return
 	}
-	r.toldTime = now
-	// The wall time first, then the ends: what was appended after the ends were asked for is younger than now.
+	if now := time.Now(); now.Sub(r.toldTime) >= r.s.Clock.Interval {
+		r.toldTime = now
+		hold, err := r.readClock(now, active)
+		if err != nil {
+			r.log.Debug().Err(err).Msg("no answer, so the clock stands still")
+			r.metrics.clockHeld.Set(1)
+			return
+		}
+		r.hold = hold
+		r.reportHold()
+	}
+	for _, p := range active {
+		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && r.hold == task.Free {
+			p.clock = read - operators.EventTime(r.s.Clock.Lateness.Milliseconds())
+			r.clock.Teach(p.task.Meta())
+		}
+	}
+}
+
+// readClock asks the brokers how the input stands. The wall time was taken before: what they do not know of yet is younger.
+func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
 	var ends, newest kadm.ListedOffsets
@@ -159,36 +60,71 @@ func (r *Runner) tellTime() {
 		}
 	})
 	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
-		return // no answer, no movement
+		return r.hold, fmt.Errorf("asking for the input's end and its newest record: %w", err)
 	}
-	last := time.Time{}
-	newest.Each(func(o kadm.ListedOffset) {
-		if o.Timestamp > 0 && time.UnixMilli(o.Timestamp).After(last) {
-			last = time.UnixMilli(o.Timestamp)
+	wall := operators.EventTime(now.UnixMilli())
+	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
+	for _, end := range sortedOffsets(ends) {
+		log := task.Log{End: end.Offset, Newest: operators.Unset}
+		if o, ok := newest.Lookup(end.Topic, end.Partition); ok && o.Timestamp > 0 {
+			log.Newest = operators.EventTime(o.Timestamp)
 		}
-	})
-	r.source.observe(now, last)
-	r.metrics.sourceStalled.Set(oneIf(r.source.stalled))
-	r.health.warnIf("source", r.source.held)
-	held := ""
-	for _, p := range r.active() {
-		if why := r.wall.check(now, p.task.Meta().Watermark, last, r.s.Clock.MaxStep, r.s.Clock.Lateness); why != "" {
-			held = why
+		reading.Logs = append(reading.Logs, log)
+	}
+	for _, p := range active {
+		if end, ok := ends.Lookup(r.s.Input.Topic, p.n); ok {
+			p.reach.Ask(wall, end.Offset)
+		}
+		reading.Watermark = max(reading.Watermark, p.task.Meta().Watermark)
+	}
+	if r.watcher != nil {
+		reading.Read, reading.Late = r.watcher.look(wall, ends)
+	}
+	hold := r.clock.Read(&reading)
+	switch stalled := r.clock.Stalled(); {
+	case stalled && r.watcher == nil:
+		r.watcher, err = r.watch(ctx, r.clock.WatchFrom())
+	case !stalled:
+		r.stopWatching()
+	}
+	return hold, err
+}
+
+func (r *Runner) stopWatching() {
+	if r.watcher != nil {
+		r.watcher.close()
+		r.watcher = nil
+	}
+}
+
+func sortedOffsets(offsets kadm.ListedOffsets) (list []kadm.ListedOffset) {
+	offsets.Each(func(o kadm.ListedOffset) { list = append(list, o) })
+	slices.SortFunc(list, func(a, b kadm.ListedOffset) int { return int(a.Partition - b.Partition) })
+	return list
+}
+
+// reportHold says what holds the clock: what an operator must mend, as a problem; what passes, as a warning.
+func (r *Runner) reportHold() {
+	problem, warning := "", ""
+	switch limit := time.Duration(r.clock.SilenceMaxMs()) * time.Millisecond; r.hold {
+	case task.Free:
+	case task.Jumped:
+		problem = "the wall clock has jumped since the process started: set it right, then restart the process"
+	case task.Unconfirmed:
+		problem = fmt.Sprintf("nothing in the input is as new as the wall clock says it is: the clock holds until a record confirms it (clock.max_step is %s)", r.s.Clock.MaxStep)
+	case task.Unknown:
+		warning = "the normal gap of the input is not known yet: the clock holds until it has been watched for half an hour, or set clock.source_max_silence"
+	case task.Stalled:
+		warning = fmt.Sprintf("the whole input topic has been silent, or nobody has watched it, for longer than %s, and it has not settled since: nobody is held to be "+
+			"silent meanwhile", limit)
+		if seen := r.clock.Seen(); seen != operators.Unset {
+			warning += fmt.Sprintf("; its newest record is of %s", seen)
 		}
 	}
-	r.health.setIf("clock", held)
-	r.metrics.clockHeld.Set(oneIf(held != "" || r.source.held != ""))
-	if held != "" || r.source.held != "" {
-		return
-	}
-	reached := operators.EventTime(now.Add(-r.s.Clock.Lateness).UnixMilli())
-	for _, p := range r.active() {
-		end, ok := ends.Lookup(r.s.Input.Topic, p.n)
-		if ok && len(p.queue) == 0 && p.task.Meta().Position >= end.Offset {
-			p.clock = reached
-			p.task.Meta().Gaps = r.source.gaps
-		}
-	}
+	r.health.setIf("clock", problem)
+	r.health.warnIf("source", warning)
+	r.metrics.sourceStalled.Set(oneIf(r.clock.Stalled()))
+	r.metrics.clockHeld.Set(oneIf(r.hold != task.Free))
 }
 
 func oneIf(b bool) float64 {

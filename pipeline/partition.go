@@ -59,10 +59,11 @@ type partition struct {
 	epoch         int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
 	gap           int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
 	records       []*kgo.Record
+	reach         task.Reach
 	clock         operators.EventTime // how far the wall clock proves the watermark; Unset: no further
 	done          bool                // all that is queued and due has been done
 	busyFor       int                 // transactions in a row that were not
-	held          bool                // it is not read until it is done
+	parked        bool                // it is not read until it is done
 	err           error               // of the transaction under way
 	stats         txnStats
 
@@ -78,9 +79,6 @@ type txnStats struct {
 	fireDelay                          []time.Duration
 	bytesIn                            int64
 	misplaced                          int // records that no known partitioner puts into this partition
-	// records is the number of events since the clock was told of them, delayMax how long after their events the latest of them were appended.
-	records  int
-	delayMax time.Duration
 }
 
 // apply fires what was left due, lets new models come into force and the clock advance, and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
@@ -145,11 +143,10 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		p.task.Skip(record.Offset)
 		return true, p.deadLetter(r, *refusal)
 	}
-	p.stats.records++
 	if !p.placement.holds(record.Key, p.n) {
 		p.stats.misplaced++
 	}
-	p.stats.delayMax = max(p.stats.delayMax, time.Duration(p.source.AppendTime-p.event.Time)*time.Millisecond)
+	p.task.HoldTime(p.source.AppendTime > r.clock.HeldFrom())
 	outcome, err := p.task.Apply(record.Offset, &p.event, b)
 	if err != nil {
 		return false, fmt.Errorf("applying offset %d: %w", record.Offset, err)
@@ -264,15 +261,15 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 
 // forgetTask forgets all that was made of a store which is no more.
 func (p *partition) forgetTask() {
-	p.busyFor, p.held, p.gap = 0, false, 0
-	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
+	p.busyFor, p.parked, p.gap = 0, false, 0
+	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
 	p.task, p.why, p.doubted = nil, "", false
 }
 
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
-	p.busyFor, p.held, p.gap = 0, false, 0
-	p.queue, p.records, p.stats, p.clock = nil, p.records[:0], txnStats{}, operators.Unset
+	p.busyFor, p.parked, p.gap = 0, false, 0
+	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
 	p.store.Abort()
 	if p.task == nil {
 		return nil

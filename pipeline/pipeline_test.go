@@ -22,7 +22,11 @@ func instant(t *testing.T, s string) operators.EventTime {
 // publish puts a model in force from the beginning.
 func (c *cluster) publish(s *Settings) {
 	c.t.Helper()
-	m := operators.Model{Version: "test-1", Family: "mbgnbd", R: 0.525, Alpha: 6.183 * 7, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 40}
+	c.publishModel(s, operators.Model{Version: "test-1", Family: "mbgnbd", R: 0.525, Alpha: 6.183 * 7, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 40})
+}
+
+func (c *cluster) publishModel(s *Settings, m operators.Model) {
+	c.t.Helper()
 	key, value, err := schemas.EncodeModel(&m)
 	if err != nil {
 		c.t.Fatal(err)

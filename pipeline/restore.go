@@ -273,7 +273,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if p.group.Offset == meta.Position {
 		p.epoch = p.group.Epoch
 	}
-	r.source.learn(meta.Gaps)
+	r.clock.Learn(meta)
 	return "", nil
 }
 

@@ -43,6 +43,7 @@ type Runner struct {
 	machine machine
 	log     zerolog.Logger
 	ctx     context.Context // ends when the process is told to
+	began   time.Time       // by the wall clock and the monotonic one
 	chain   *operators.Chain
 
 	consumer       *kgo.Client
@@ -53,9 +54,10 @@ type Runner struct {
 	models         *models
 	ids            topicIDs
 	tombstonesKept time.Duration
-	source         *source
-	wall           wall
-	toldTime       time.Time
+	clock          *task.Clock
+	hold           task.Hold           // of the clock's last reading
+	watcher        *watcher            // while the input has not settled
+	toldTime       time.Time           // when the brokers were last asked for the input's end
 	droppedAt      time.Time           // when released partitions were last looked for
 	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
@@ -63,7 +65,7 @@ type Runner struct {
 	uncommitted    int           // transactions, one after the other, that did not commit
 
 	mu         lock
-	unfinished bool // the last budget ended before all that was queued or due, in partitions that are not held
+	unfinished bool // the last budget ended before all that was queued or due, in partitions that are not parked
 	busy       bool // the same, in any partition
 	partitions map[int32]*partition
 	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
@@ -81,11 +83,12 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	if s.Instance == "" {
 		return errors.New(`instance is "": it must be a name of this process, stable over restarts and unique in the group`)
 	}
+	began := time.Now()
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
-		source: newSource(&s),
-		turns:  make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
+		began: began, clock: task.NewClock(s.clock(), operators.EventTime(began.UnixMilli())),
+		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
 	server, err := r.serve()
@@ -130,7 +133,9 @@ func (r *Runner) run() error {
 		return err
 	}
 	r.health.clear("startup")
-	err = errors.Join(r.loop(), r.shutDown())
+	err = r.loop()
+	r.stopWatching()
+	err = errors.Join(err, r.shutDown())
 	if r.consumer != nil { // told to stop while it was to join anew
 		r.consumer.Close()
 	}
@@ -587,7 +592,7 @@ func (r *Runner) cycle() error {
 	case r.unfinished:
 		wait = 0
 	case r.busy:
-		wait = time.Millisecond // of the held partitions enough is left to do
+		wait = time.Millisecond // of the parked partitions enough is left to do
 	}
 	fetches := r.poll(wait)
 	r.mu.Lock()
@@ -736,7 +741,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 			}
 			r.fetchFailed(p, f.Err)
 		}
-		if p.phase != running || p.held || len(f.Records) == 0 {
+		if p.phase != running || p.parked || len(f.Records) == 0 {
 			return
 		}
 		r.health.clear("brokers")
@@ -856,40 +861,35 @@ func (r *Runner) apply(until time.Time) error {
 	group.Wait()
 	var errs []error
 	r.unfinished, r.busy = false, false
-	done := time.Now()
-	r.metrics.phases.WithLabelValues("apply").Observe(done.Sub(began).Seconds())
+	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
 	for _, p := range r.active() {
-		if p.stats.records > 0 {
-			r.source.came(done, p.stats.delayMax)
-			p.stats.records, p.stats.delayMax = 0, 0
-		}
 		if p.err != nil {
 			errs = append(errs, fmt.Errorf("partition %d: %w", p.n, p.err))
 		}
-		r.hold(p)
+		r.park(p)
 		r.busy = r.busy || !p.done
-		r.unfinished = r.unfinished || !p.done && !p.held
+		r.unfinished = r.unfinished || !p.done && !p.parked
 	}
 	return errors.Join(errs...)
 }
 
-// heldAfter is how many transactions in a row may leave a partition with work before the others go on without it. A backlog leaves a few at a time.
-const heldAfter = 10
+// parkedAfter is how many transactions in a row may leave a partition with work before the others go on without it. A backlog leaves a few at a time.
+const parkedAfter = 10
 
-// hold lets the others be read while one partition is at work for long, on a mark that has released very many deadlines: it is not read meanwhile, and
+// park lets the others be read while one partition is at work for long, on a mark that has released very many deadlines: it is not read meanwhile, and
 // read on from where it stands when it is done.
-func (r *Runner) hold(p *partition) {
+func (r *Runner) park(p *partition) {
 	input := map[string][]int32{r.s.Input.Topic: {p.n}}
 	switch {
-	case p.done && p.held:
-		p.held, p.busyFor = false, 0
-		r.readFrom(p, p.fetched) // what came while it was held may be gone
+	case p.done && p.parked:
+		p.parked, p.busyFor = false, 0
+		r.readFrom(p, p.fetched) // what came while it was parked may be gone
 		r.consumer.ResumeFetchPartitions(input)
 	case p.done:
 		p.busyFor = 0
 	default:
-		if p.busyFor++; p.busyFor == heldAfter {
-			p.held = true
+		if p.busyFor++; p.busyFor == parkedAfter {
+			p.parked = true
 			r.consumer.PauseFetchPartitions(input)
 		}
 	}

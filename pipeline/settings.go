@@ -112,7 +112,7 @@ type ClockSettings struct {
 	Lateness time.Duration `koanf:"lateness"`
 	// MaxSkew is how far ahead of its append time an event may be dated. The default is 5m.
 	MaxSkew time.Duration `koanf:"max_skew"`
-	// MaxJump is how far fewer than three customers can move time forward under mode event. The default is 168h.
+	// MaxJump is how far fewer than three customers can move time forward by their events. The default is 168h.
 	MaxJump time.Duration `koanf:"max_jump"`
 	// MaxStep is how far the wall clock may be ahead of all that the input confirms at start, before it is held. The default is 24h.
 	MaxStep time.Duration `koanf:"max_step"`
@@ -480,14 +480,10 @@ func (s *Settings) encoder() schemas.EncoderConfig {
 
 // task returns the configuration of tasks.
 func (s *Settings) task() task.Config {
-	cfg := task.Config{
-		LatenessMs: s.Clock.Lateness.Milliseconds(), EventClock: s.Clock.Mode == "event",
+	return task.Config{
+		LatenessMs: s.Clock.Lateness.Milliseconds(), JumpMaxMs: s.Clock.MaxJump.Milliseconds(), EventClock: s.Clock.Mode == "event",
 		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded,
 	}
-	if cfg.EventClock {
-		cfg.JumpMaxMs = s.Clock.MaxJump.Milliseconds()
-	}
-	return cfg
 }
 
 // timersLoaded is how many deadlines a partition keeps in memory at least: some 5 MB.

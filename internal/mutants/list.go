@@ -82,7 +82,7 @@ var mutants = []mutant{
 	{"begin at offset 0 where the log does not", "pipeline/restore.go", "r.s.fingerprint(r.ids.partitions), p.inputStart\n", "r.s.fingerprint(r.ids.partitions), 0\n", check{"pipeline", "TestFirstStart"}},
 	{"wait for ever when another process has the name", "pipeline/runner.go", "	defer func() {\n		stopFollowing()\n		<-stopped", "	defer func() {\n		<-stopped", check{"pipeline", "TestSameInstance"}},
 	{"mix a state with another changelog", "pipeline/restore.go", "	if err := r.checkOwnChangelog(p); err != nil {", "	if err := r.checkOwnChangelog(p); err == r.ctx.Err() && err != nil {", check{"pipeline", "TestForeignChangelog"}},
-	{"let one partition's deadlines keep the others waiting", "pipeline/runner.go", "		if p.busyFor++; p.busyFor == heldAfter {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
+	{"let one partition's deadlines keep the others waiting", "pipeline/runner.go", "		if p.busyFor++; p.busyFor == parkedAfter {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
 	{"leave a state on the disk that nobody released", "pipeline/runner.go", "			if known, ok := r.idle[info.Partition]; ok {", "			if known, ok := r.idle[info.Partition]; ok && false {", check{"pipeline", "TestIdleState"}},
 	{"send batches that the topic refuses", "pipeline/producer.go", "kgo.ProducerBatchMaxBytesFn(s.batchBytes)", "kgo.ProducerBatchMaxBytes(int32(s.deadLetterBytes()+batchOverhead))", check{"pipeline", "TestBatchesFit"}},
 	{"hold the lock while brokers are waited for", "pipeline/runner.go", "	r.mu.Unlock()\n	defer r.mu.Lock()\n	wait()\n", "	wait()\n", check{"pipeline", "TestAnswersWhileCommitting"}},

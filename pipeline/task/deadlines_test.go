@@ -221,6 +221,36 @@ func TestReturnedByWatermark(t *testing.T) {
 	}
 }
 
+// TestClockInTheMidstOfARecord: while a record's deadlines are half fired, because a transaction ended, the wall clock moves nothing: the same is told as if
+// the transaction had not ended.
+func TestClockInTheMidstOfARecord(t *testing.T) {
+	cfg := settings()
+	cfg.LatenessMs = 0
+	p := newProcess(t, cfg, operators.NewChain(bell{}))
+	p.budget = bounded(1)
+	p.mark("01T00:00")
+	p.send("a", "01T00:00 page quantity=2")
+	p.send("b", "01T00:00 page quantity=2")
+	p.send("c", "01T00:00 page quantity=4")
+	p.heard()
+	back := step{offset: p.position(), event: parse(t, "b", "01T03:00 page")}
+	for interrupted := 0; ; interrupted++ {
+		_, done := p.try(back)
+		p.commit()
+		if done {
+			if interrupted == 0 {
+				t.Error("the record was not interrupted: this tests nothing")
+			}
+			break
+		}
+		if _, err := p.task.AdvanceClock(january(t, "01T05:00"), p.b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.do(step{advance: january(t, "01T05:00")})
+	p.expect("01T02:00 a silent", "01T02:00 b silent returned", "01T03:00 b 01T03:00", "01T04:00 c silent")
+}
+
 // TestDeadlineMoves: one that moves later is armed again when it would have fired, and nothing is told; one that moves earlier fires in time.
 func TestDeadlineMoves(t *testing.T) {
 	p := ringing(t)

@@ -11,7 +11,8 @@ import (
 // MetaVersion is the version byte that a meta record begins with. docs/formats/changelog.md describes it.
 //
 //	1: the first.
-const MetaVersion = 1
+//	2: InputAlive, so that a restart does not forget that the input was silent.
+const MetaVersion = 2
 
 // Meta is what a task remembers of itself. It is written with every transaction, so that it always stands for what its changelog stands for.
 type Meta struct {
@@ -33,6 +34,9 @@ type Meta struct {
 	Adoptions []Adoption
 	// Gaps are the longest silences of the input topic by day, the newest days last.
 	Gaps []Gap
+	// InputAlive is the append time of the newest record of the input topic when the wall clock last moved the watermark (clock: wall); Unset if it
+	// never has.
+	InputAlive operators.EventTime
 }
 
 // Witness is a customer who was heard of at a time.
@@ -56,11 +60,12 @@ type Gap struct {
 const (
 	jumpWitnesses = 3  // customers who must agree on a jump in time
 	adoptionsMax  = 16 // older ones concern only states that have not been touched since
-	gapDays       = 7
 )
 
 // NewMeta returns the meta record of a task that has seen nothing.
-func NewMeta() Meta { return Meta{Observed: -1, Watermark: operators.Unset} }
+func NewMeta() Meta {
+	return Meta{Observed: -1, Watermark: operators.Unset, InputAlive: operators.Unset}
+}
 
 // Append appends the record's encoding to dst.
 func (m *Meta) Append(dst []byte) []byte {
@@ -86,17 +91,18 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(g.Day))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(g.Ms))
 	}
-	return dst
+	return binary.BigEndian.AppendUint64(dst, uint64(m.InputAlive))
 }
 
 const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8
 
 // DecodeMeta returns the meta record of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeMeta(src []byte) (Meta, error) {
-	if len(src) < metaFixedBytes || src[0] != MetaVersion {
+	if len(src) < metaFixedBytes || src[0] < 1 || src[0] > MetaVersion {
 		return Meta{}, fmt.Errorf("%w: a meta record of %d bytes", operators.ErrCorrupt, len(src))
 	}
-	var m Meta
+	version := src[0]
+	m := Meta{InputAlive: operators.Unset}
 	m.Position = int64(binary.BigEndian.Uint64(src[1:]))
 	m.Observed = int64(binary.BigEndian.Uint64(src[9:]))
 	copy(m.InputID[:], src[17:])
@@ -126,6 +132,12 @@ func DecodeMeta(src []byte) (Meta, error) {
 	list(12, func(b []byte) {
 		m.Gaps = append(m.Gaps, Gap{operators.Day(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:]))})
 	})
+	if ok && version > 1 {
+		if ok = len(src) >= 8; ok {
+			m.InputAlive = operators.EventTime(binary.BigEndian.Uint64(src))
+			src = src[8:]
+		}
+	}
 	if !ok || len(src) > 0 {
 		return Meta{}, fmt.Errorf("%w: a malformed meta record", operators.ErrCorrupt)
 	}

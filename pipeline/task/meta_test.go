@@ -25,7 +25,7 @@ func metas() *rapid.Generator[task.Meta] {
 		m := task.Meta{
 			Position: rapid.Int64().Draw(t, "position"), Observed: rapid.Int64().Draw(t, "observed"),
 			InputID: id.Draw(t, "input"), ChangelogID: id.Draw(t, "changelog"), Settings: rapid.Uint64().Draw(t, "settings"),
-			Watermark: instants.Draw(t, "watermark"),
+			Watermark: instants.Draw(t, "watermark"), InputAlive: instants.Draw(t, "input alive"),
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "ahead") {
 			m.Ahead = append(m.Ahead, task.Witness{Customer: rapid.Uint64().Draw(t, "customer"), Time: instants.Draw(t, "time")})
@@ -59,6 +59,22 @@ func TestMetaCodec(t *testing.T) {
 	m := task.NewMeta()
 	if got, err := task.DecodeMeta(m.Append(nil)); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestMetaVersion1: a record of version 1 ends before InputAlive, which is not known then.
+func TestMetaVersion1(t *testing.T) {
+	m := task.NewMeta()
+	m.Position, m.Watermark, m.Gaps = 7, start, []task.Gap{{Day: 9862, Ms: 5}}
+	encoded := m.Append(nil)
+	first := append([]byte{1}, encoded[1:len(encoded)-8]...)
+	if got, err := task.DecodeMeta(first); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("%+v, %v, not %+v", got, err, m)
+	}
+	for _, bad := range [][]byte{append([]byte{1}, encoded[1:]...), encoded[:len(encoded)-8]} {
+		if got, err := task.DecodeMeta(bad); !errors.Is(err, operators.ErrCorrupt) {
+			t.Errorf("%x is read as %+v, %v", bad, got, err)
+		}
 	}
 }
 

@@ -90,6 +90,7 @@ type Task struct {
 	parts     parts
 	env       operators.Env
 	now       operators.EventTime
+	held      bool // events move no time
 
 	// returning is the customer whose record is being applied: who is silent no more.
 	returning string
@@ -136,6 +137,9 @@ func (t *Task) Meta() *Meta { return &t.meta }
 
 // Begin begins a transaction at the wall instant now, which is used only if the clock is not the events'.
 func (t *Task) Begin(now operators.EventTime) { t.now = now }
+
+// HoldTime says whether events that are applied from now on move no time, as a Clock tells under clock: wall. Their customers are computed all the same.
+func (t *Task) HoldTime(held bool) { t.held = held }
 
 // Now returns what outputs made now are judged by: the watermark under clock: event, else the instant at which the transaction began.
 func (t *Task) Now() operators.EventTime {
@@ -209,9 +213,12 @@ func (t *Task) Mark(offset int64, at operators.EventTime, b *Budget) (Outcome, e
 }
 
 // AdvanceClock moves the watermark to an instant that the wall clock proves, and fires the deadlines that this releases. done is false if the
-// budget ended first; then FireDue goes on.
+// budget ended first; then FireDue goes on. In the midst of a record, whose turn a transaction's end has interrupted, it does nothing.
 func (t *Task) AdvanceClock(to operators.EventTime, b *Budget) (done bool, err error) {
-	if done, err := t.FireDue(b); !done || err != nil {
+	if t.meta.Observed == t.meta.Position {
+		return true, nil
+	}
+	if done, err := t.fireDue(b); !done || err != nil {
 		return done, err
 	}
 	t.advance(to)
@@ -239,7 +246,7 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 		if done, err := t.fireDue(b); !done || err != nil {
 			return Unfinished, err
 		}
-		if !event.Clamped {
+		if !event.Clamped && !t.held {
 			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
 		}
 		// Nothing comes between the position and this record: offsets have gaps.

@@ -1,0 +1,291 @@
+package task
+
+import (
+	"cmp"
+	"slices"
+
+	"lull/operators"
+)
+
+// ClockConfig says when a process believes the wall clock, under clock: wall.
+type ClockConfig struct {
+	// LatenessMs is the lateness of the tasks, in milliseconds.
+	LatenessMs int64
+	// StepMaxMs is how far ahead of all that the input confirms the wall clock may be when the process starts, in milliseconds.
+	StepMaxMs int64
+	// SilenceMaxMs is how long the whole input topic may be silent, in milliseconds; 0: three times the longest gap that has been seen, at least 30
+	// minutes.
+	SilenceMaxMs int64
+	// SettleMs is for how long records must have come in time again after a longer silence, in milliseconds.
+	SettleMs int64
+	// ActionMaxMs is how old a trigger may be to be acted on, in milliseconds: what was appended longer ago calls nobody to act.
+	ActionMaxMs int64
+}
+
+// Late reports whether an event was late when it was appended.
+func (c *ClockConfig) Late(appended, happened operators.EventTime) bool {
+	return appended-happened > operators.EventTime(c.LatenessMs)
+}
+
+const (
+	silenceMinMs = 30 * 60_000
+	jumpMaxMs    = 60_000 // of the wall clock against the monotonic clock
+	gapDays      = 7
+)
+
+// Reading is one look at the clocks and, after it, at the input topic: what is appended later is younger than Wall.
+type Reading struct {
+	// Wall is what the wall clock shows.
+	Wall operators.EventTime
+	// Monotonic is what a clock shows that nobody sets, in milliseconds since the process began.
+	Monotonic int64
+	// Logs are all partitions of the topic, in the same order each time.
+	Logs []Log
+	// Read is the instant up to which all that was appended to any partition has been looked at, from WatchFrom on; Unset if that is not known. It is
+	// wanted while the input is Stalled.
+	Read operators.EventTime
+	// Late is when the last event among that was appended that was late by then; Unset if none was.
+	Late operators.EventTime
+	// Watermark is the highest of the process's tasks.
+	Watermark operators.EventTime
+}
+
+// Log is a partition of the input topic.
+type Log struct {
+	End int64
+	// Newest is the newest append time of its records, Unset if there is none. Unless the topic has the brokers' time (LogAppendTime) it is what a
+	// producer claims.
+	Newest operators.EventTime
+}
+
+// Hold says why the wall clock moves no watermark.
+type Hold uint8
+
+// The reasons to hold the clock.
+const (
+	// Free: it moves them.
+	Free Hold = iota
+	// Jumped: the wall clock and the monotonic clock have parted since the process began.
+	Jumped
+	// Unconfirmed: nothing in the input comes near the wall clock of the process's start.
+	Unconfirmed
+	// Unknown: the input has not been watched for long enough to tell how long it may be silent.
+	Unknown
+	// Stalled: the whole input is silent, or was, and has not settled since.
+	Stalled
+)
+
+// Clock judges whether the silence of customers is theirs, or that of the feed or of the clock itself. One serves all tasks of a process. It is used by one
+// goroutine at a time.
+//
+// The input is alive as long as every append to any partition of the topic follows the one before within the limit. After a longer gap, or if nobody
+// has watched, the events that were held back may come in any order, so the feed has to settle: records have come for SettleMs, and none that this
+// process has read up to the last of them was late when it was appended. What is known of the input is in the tasks' meta records, so a restart or another owner goes on from it.
+//
+// Until then no time may be taken from what has come since either: see HeldFrom.
+type Clock struct {
+	Config ClockConfig
+
+	start     operators.EventTime // what the wall clock showed when the process began
+	begun     bool                // it has been read
+	watched   operators.EventTime // since when
+	confirmed bool                // the wall clock of the start
+
+	logs     []Log               // at the last reading
+	looked   operators.EventTime // when that was
+	seen     operators.EventTime // the newest append
+	dated    operators.EventTime // the newest that is known by its own time and not by the wall clock
+	alive    operators.EventTime // the newest append up to which the input has been alive
+	awaited  operators.EventTime // an append that was the newest, and is yet to be looked at
+	heard    operators.EventTime // the newest append up to which all have been looked at
+	settling operators.EventTime // since when the feed has been in time, Unset if it is not
+	stalled  bool
+	heldFrom operators.EventTime
+	gaps     []Gap
+	known    bool // an earlier process has watched for long enough
+}
+
+// NewClock returns a clock that has seen nothing, of a process that began at start by its wall clock.
+func NewClock(config ClockConfig, start operators.EventTime) *Clock {
+	return &Clock{
+		Config: config, start: start, seen: operators.Unset, dated: operators.Unset, alive: operators.Unset, awaited: operators.Unset, heard: operators.Unset, settling: operators.Unset,
+		heldFrom: operators.Never,
+	}
+}
+
+// Learn takes over what a task's meta record knows of the input. It is called before the task's clock is moved.
+func (c *Clock) Learn(m *Meta) {
+	c.alive = max(c.alive, m.InputAlive)
+	for _, g := range m.Gaps {
+		c.noteGap(g)
+		c.known = true
+	}
+}
+
+// Teach writes what is known of the input into a task's meta record.
+func (c *Clock) Teach(m *Meta) {
+	m.InputAlive = max(m.InputAlive, c.alive)
+	m.Gaps = slices.Clone(c.gaps)
+}
+
+// Stalled reports whether the input is silent, or has not settled since, by the last reading.
+func (c *Clock) Stalled() bool { return c.stalled }
+
+// WatchFrom returns the instant after which what is appended tells whether a stalled input has settled.
+func (c *Clock) WatchFrom() operators.EventTime {
+	return max(c.alive, c.looked-operators.EventTime(c.SilenceMaxMs()))
+}
+
+// HeldFrom returns since when events move no time: those that were appended after this instant say that time has come so far, while others of
+// that time are still to come, from where an outage has held them back or in a backlog. Never if all do.
+//
+// A feed that nobody has watched yet holds none: what it has is history. And what was appended so long ago that nobody is called to act by it moves time as
+// ever, so that a long backlog does not pile sessions up.
+func (c *Clock) HeldFrom() operators.EventTime {
+	switch {
+	case c.begun:
+		return c.heldFrom
+	case c.alive == operators.Unset:
+		return operators.Never
+	}
+	return c.alive
+}
+
+// Seen returns the append time of the newest record of the topic, Unset if none is known.
+func (c *Clock) Seen() operators.EventTime { return c.seen }
+
+// SilenceMaxMs returns how long the input may be silent.
+func (c *Clock) SilenceMaxMs() int64 {
+	if c.Config.SilenceMaxMs > 0 {
+		return c.Config.SilenceMaxMs
+	}
+	longest := int64(0)
+	for _, g := range c.gaps {
+		longest = max(longest, g.Ms)
+	}
+	return max(silenceMinMs, 3*longest)
+}
+
+// Read takes in a reading, and returns whether the wall clock may be believed by it.
+func (c *Clock) Read(r *Reading) Hold {
+	first := !c.begun
+	if first {
+		c.begun, c.watched = true, r.Wall
+	}
+	if jump := r.Wall - operators.EventTime(r.Monotonic) - c.start; jump > jumpMaxMs || jump < -jumpMaxMs {
+		return Jumped // and nothing is judged by it
+	}
+	c.look(r)
+	c.confirmed = c.confirmed || c.confirms(r)
+	c.stalled = !c.confirmed || !c.judge(r) // by a clock that is not believed nothing settles
+	switch {
+	case !c.stalled:
+		c.heldFrom = operators.Never
+	case c.alive != operators.Unset && c.heldFrom == operators.Never:
+		if c.heldFrom = c.alive; first && c.seen != operators.Unset {
+			c.heldFrom = max(c.heldFrom, c.seen-operators.EventTime(c.Config.ActionMaxMs)) // not by the wall clock: it may be wrong
+		}
+	}
+	switch {
+	case !c.confirmed:
+		return Unconfirmed
+	case c.Config.SilenceMaxMs == 0 && !c.known && r.Wall-c.watched < silenceMinMs:
+		return Unknown
+	case c.stalled:
+		return Stalled
+	}
+	return Free
+}
+
+// look finds the newest append, and how far all have been looked at. What is dated later than now, as producers may claim, tells of its partition only whether something was appended since
+// the last look.
+func (c *Clock) look(r *Reading) {
+	for i, l := range r.Logs {
+		switch {
+		case l.Newest <= r.Wall:
+			c.dated, c.seen = max(c.dated, l.Newest), max(c.seen, l.Newest)
+		case i < len(c.logs) && l.End > c.logs[i].End:
+			c.seen = max(c.seen, c.looked)
+		}
+	}
+	c.logs, c.looked = append(c.logs[:0], r.Logs...), r.Wall
+	if c.seen <= r.Read {
+		c.awaited = c.seen
+	}
+	if c.awaited <= r.Read {
+		c.heard, c.awaited = c.awaited, c.seen
+	}
+}
+
+// judge reports whether the input is alive, and has settled if it was not.
+func (c *Clock) judge(r *Reading) bool {
+	limit := operators.EventTime(c.SilenceMaxMs())
+	if c.seen == operators.Unset || r.Wall-c.seen > limit {
+		c.settling = operators.Unset
+		return false
+	}
+	if c.alive == operators.Unset || c.seen-c.alive > limit {
+		if c.settling = max(c.settling, min(r.Late, r.Wall)); c.settling == operators.Unset {
+			c.settling = c.seen
+		}
+		if c.heard < c.settling+operators.EventTime(c.Config.SettleMs) {
+			return false
+		}
+	} else if gap := c.seen - c.alive; gap > 0 {
+		c.noteGap(Gap{Day: operators.Day(c.seen / operators.DayMs), Ms: int64(gap)})
+	}
+	c.alive, c.settling = max(c.alive, c.seen), operators.Unset
+	return true
+}
+
+// confirms reports whether the input comes near the wall clock.
+func (c *Clock) confirms(r *Reading) bool {
+	step := operators.EventTime(c.Config.StepMaxMs)
+	if c.dated != operators.Unset && r.Wall-c.dated <= step {
+		return true
+	}
+	return r.Watermark != operators.Unset && r.Wall-(r.Watermark+operators.EventTime(c.Config.LatenessMs)) <= step
+}
+
+// noteGap remembers the longest gap of each of the last days.
+func (c *Clock) noteGap(g Gap) {
+	i, found := slices.BinarySearchFunc(c.gaps, g.Day, func(g Gap, day operators.Day) int { return cmp.Compare(g.Day, day) })
+	if found {
+		c.gaps[i].Ms = max(c.gaps[i].Ms, g.Ms)
+		return
+	}
+	if c.gaps = slices.Insert(c.gaps, i, g); len(c.gaps) > gapDays {
+		c.gaps = slices.Delete(c.gaps, 0, 1)
+	}
+}
+
+// Reach follows how far a partition has been read, as a wall instant. The zero value has asked nothing.
+type Reach struct {
+	asked operators.EventTime // when the end was asked for; 0: not
+	end   int64
+	read  operators.EventTime // 0: not known
+}
+
+// Ask takes in a partition's end that was asked for after a wall instant, unless the position has yet to pass an earlier one.
+func (r *Reach) Ask(wall operators.EventTime, end int64) {
+	if r.asked == 0 {
+		r.asked, r.end = wall, end
+	}
+}
+
+// Pass returns the wall instant up to which all that was appended has been applied, now that the position is this; ok is set if it is news.
+func (r *Reach) Pass(position int64) (read operators.EventTime, ok bool) {
+	if r.asked == 0 || position < r.end {
+		return operators.Unset, false
+	}
+	r.read, r.asked = r.asked, 0
+	return r.read, true
+}
+
+// Read returns the instant of the last Pass, Unset if there was none.
+func (r *Reach) Read() operators.EventTime {
+	if r.read == 0 {
+		return operators.Unset
+	}
+	return r.read
+}

@@ -1,0 +1,336 @@
+package task_test
+
+import (
+	"testing"
+
+	"lull/operators"
+	"lull/pipeline/task"
+)
+
+// watch is a clock that is read every minute, in a world with a topic of two partitions of which the second is idle by nature.
+type watch struct {
+	*testing.T
+	*task.Clock
+	r    task.Reading
+	meta task.Meta // what the tasks know
+	last task.Hold
+}
+
+// newWatch returns a watch that begins at noon.
+func newWatch(t *testing.T, c task.ClockConfig) *watch {
+	c.LatenessMs, c.StepMaxMs, c.SettleMs = int64(10*minute), int64(day), int64(5*minute)
+	w := &watch{T: t, Clock: task.NewClock(c, start+12*hour), meta: task.NewMeta()}
+	w.r = task.Reading{
+		Wall: start + 12*hour, Logs: []task.Log{{End: 10, Newest: start + 12*hour - minute}, {End: 5, Newest: start - day}},
+		Watermark: operators.Unset, Late: operators.Unset,
+	}
+	return w
+}
+
+// minutes lets minutes pass. In each of them something happens before the clock is read.
+func (w *watch) minutes(n int, each func()) {
+	for range n {
+		w.r.Wall += minute
+		w.r.Monotonic += int64(minute)
+		each()
+		w.read()
+	}
+}
+
+func (w *watch) read() {
+	w.r.Read = w.r.Wall
+	if w.last = w.Clock.Read(&w.r); w.last == task.Free {
+		w.Teach(&w.meta)
+	}
+}
+
+func (w *watch) append() { w.r.Logs[0].End++; w.r.Logs[0].Newest = w.r.Wall }
+func (w *watch) quiet()  {}
+
+// late appends what an outage has held back.
+func (w *watch) late() {
+	w.append()
+	w.r.Late = w.r.Wall
+}
+
+func (w *watch) is(want task.Hold) {
+	w.Helper()
+	if w.last != want {
+		w.Errorf("at %s the clock is held by %d, not by %d", w.r.Wall, w.last, want)
+	}
+}
+
+// restart makes it another process, whose tasks know what their meta records say.
+func (w *watch) restart() {
+	meta, err := task.DecodeMeta(w.meta.Append(nil))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Clock = task.NewClock(w.Config, w.r.Wall)
+	w.Learn(&meta)
+	w.r.Monotonic = 0
+	w.r.Late = operators.Unset // it has looked at nothing
+}
+
+var hourly = task.ClockConfig{SilenceMaxMs: int64(hour)}
+
+// settled returns a watch whose feed has settled.
+func settled(t *testing.T, c task.ClockConfig) *watch {
+	w := newWatch(t, c)
+	w.minutes(40, w.append)
+	w.is(task.Free)
+	return w
+}
+
+// TestSourceSilence: the clock holds from the moment at which the whole topic has been silent for longer than the limit; an idle partition does not
+// matter. It goes on when records have come for as long as it takes to settle, and none was late: a first record is not enough, nor are two with silence
+// between.
+func TestSourceSilence(t *testing.T) {
+	w := settled(t, hourly)
+	w.minutes(60, w.quiet)
+	w.is(task.Free)
+	w.minutes(1, w.quiet)
+	w.is(task.Stalled)
+	w.minutes(6*60, w.quiet)
+	w.is(task.Stalled)
+	w.minutes(20, w.late)
+	w.is(task.Stalled)
+	w.minutes(4, w.append)
+	w.is(task.Stalled)
+	w.minutes(1, w.late)
+	w.minutes(4, w.append)
+	w.is(task.Stalled)
+	w.minutes(30, w.quiet) // nothing came for the fifth minute
+	w.is(task.Stalled)
+	w.minutes(1, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceReturnsToSilence: a feed that comes back for a moment only has not come back.
+func TestSourceReturnsToSilence(t *testing.T) {
+	w := settled(t, hourly)
+	w.minutes(120, w.quiet)
+	w.minutes(1, w.append)
+	w.minutes(62, w.quiet)
+	w.minutes(1, w.late)
+	w.minutes(4, w.append)
+	w.is(task.Stalled)
+	w.minutes(1, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceUnread: what the process has not read yet may be late.
+func TestSourceUnread(t *testing.T) {
+	w := settled(t, hourly)
+	w.minutes(120, w.quiet)
+	behind := w.r.Wall
+	for range 30 {
+		w.r.Wall += minute
+		w.r.Monotonic += int64(minute)
+		w.append()
+		w.r.Read = behind
+		w.last = w.Clock.Read(&w.r)
+		w.is(task.Stalled)
+	}
+	w.minutes(1, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceLateAfterBreak: after a break in which nothing came, the next record is looked at before it is taken for the feed's return.
+func TestSourceLateAfterBreak(t *testing.T) {
+	w := settled(t, hourly)
+	w.minutes(120, w.quiet)
+	w.minutes(5, w.late)
+	w.minutes(20, w.quiet)
+	w.r.Wall += minute
+	w.r.Monotonic += int64(minute)
+	w.append()
+	w.last = w.Clock.Read(&w.r) // it has read up to a minute ago
+	w.is(task.Stalled)
+	w.minutes(1, func() { w.r.Late = w.r.Wall - minute })
+	w.is(task.Stalled)
+	w.minutes(6, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceRestart: a process that starts in the midst of an outage, or while the outage's events are coming, holds as the one before did; so does one
+// that starts after a downtime in which nobody watched. A restart in the ordinary course holds nothing.
+func TestSourceRestart(t *testing.T) {
+	w := settled(t, hourly)
+	w.restart()
+	w.minutes(1, w.append)
+	w.is(task.Free)
+	w.minutes(90, w.quiet)
+	w.is(task.Stalled)
+	w.restart()
+	w.minutes(1, w.quiet)
+	w.is(task.Stalled)
+	w.minutes(2, w.late)
+	w.restart()
+	w.minutes(3, w.late)
+	w.is(task.Stalled)
+	w.minutes(5, w.append)
+	w.is(task.Free)
+	w.r.Wall += 6 * hour // and events come all the time
+	w.restart()
+	w.minutes(5, w.append)
+	w.is(task.Stalled)
+	w.minutes(1, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceAfterFreeze: a process that stood still for longer than the limit does not know whether the input was alive meanwhile.
+func TestSourceAfterFreeze(t *testing.T) {
+	w := settled(t, hourly)
+	w.r.Wall += 3 * hour
+	w.r.Monotonic += int64(3 * hour)
+	w.minutes(1, w.append)
+	w.is(task.Stalled)
+	w.minutes(5, w.append)
+	w.is(task.Free)
+}
+
+// TestSourceLearns: how long the input may be silent is not known for half an hour, whatever comes in it; then it is three times the longest gap of the
+// last seven days with records, at least half an hour. A silence that was none of the feed's normal gaps is not learned, and a restart forgets nothing.
+func TestSourceLearns(t *testing.T) {
+	w := newWatch(t, task.ClockConfig{})
+	w.minutes(1, w.append)
+	w.is(task.Unknown)
+	w.minutes(29, w.append)
+	w.is(task.Unknown)
+	w.minutes(1, w.append)
+	w.is(task.Free)
+	limit := func(want operators.EventTime) {
+		t.Helper()
+		if got := w.SilenceMaxMs(); got != int64(want) {
+			t.Errorf("the limit is %d minutes, not %d", got/int64(minute), want/minute)
+		}
+	}
+	limit(30 * minute)
+	w.minutes(19, w.quiet)
+	w.minutes(1, w.append)
+	limit(60 * minute)
+	w.minutes(24, w.quiet)
+	w.minutes(1, w.append)
+	limit(75 * minute)
+	w.minutes(90, w.quiet)
+	w.minutes(6, w.append)
+	w.is(task.Free)
+	limit(75 * minute)
+	w.restart()
+	w.minutes(1, w.append)
+	w.is(task.Free)
+	limit(75 * minute)
+	for range 8 * 24 * 4 {
+		w.minutes(14, w.quiet)
+		w.minutes(1, w.append)
+	}
+	w.is(task.Free)
+	limit(45 * minute) // the gap of 25 minutes is eight days old
+}
+
+// TestSourceReturnsToANewProcess: a process that knows nothing yet, and sees a silence of hours end, takes it for no normal gap and lets the feed settle.
+func TestSourceReturnsToANewProcess(t *testing.T) {
+	w := newWatch(t, task.ClockConfig{})
+	w.r.Logs[0].Newest -= 6 * hour
+	w.minutes(5, w.quiet)
+	w.minutes(10, w.late)
+	w.is(task.Unknown)
+	w.minutes(20, w.late)
+	w.is(task.Stalled)
+	w.minutes(5, w.append)
+	w.is(task.Free)
+	if got := w.SilenceMaxMs(); got != int64(30*minute) {
+		t.Errorf("the limit is %d minutes", got/int64(minute))
+	}
+}
+
+// TestSourceClaims: where append times are what producers claim, one from the future does not make a silent topic look alive, nor confirm a wrong wall
+// clock, and what comes after it is noticed by the log's end.
+func TestSourceClaims(t *testing.T) {
+	w := settled(t, hourly)
+	w.r.Logs[0].Newest, w.r.Logs[1].Newest = start+100*365*day, start+100*365*day
+	w.r.Logs[0].End++
+	w.minutes(60, w.quiet)
+	w.is(task.Free)
+	w.minutes(1, w.quiet)
+	w.is(task.Stalled)
+	w.minutes(7, func() { w.r.Logs[1].End++ })
+	w.is(task.Free)
+	w.r.Late = start + 100*365*day
+	w.minutes(1, func() { w.r.Logs[1].End++ })
+	w.is(task.Free)
+
+	w = newWatch(t, hourly)
+	w.r.Logs[0].Newest = start + 100*365*day
+	w.r.Wall += 50 * 365 * day
+	w.restart()
+	w.minutes(10, w.quiet)
+	w.is(task.Unconfirmed)
+}
+
+// TestWallClock: a step of the wall clock of more than a minute against the monotonic one holds the clock until it is taken back, or the process begins
+// anew; and a wall clock at the start that is far ahead of all in the input holds until a record, or what the state knows, confirms it.
+func TestWallClock(t *testing.T) {
+	for _, step := range []operators.EventTime{minute + 1, -minute - 1, 365 * day, -365 * day} {
+		w := settled(t, hourly)
+		before := w.meta
+		w.r.Wall += step
+		w.minutes(3, w.append)
+		w.is(task.Jumped)
+		if w.meta.InputAlive != before.InputAlive {
+			t.Error("something was learned of a wrong clock")
+		}
+		w.r.Wall -= step
+		w.minutes(1, w.append)
+		w.is(task.Free)
+		w.r.Wall += step / 100
+		w.minutes(1, w.append)
+		if step == minute+1 || step == -minute-1 {
+			w.is(task.Free)
+		}
+	}
+	w := newWatch(t, hourly)
+	w.r.Wall += 2 * day
+	w.minutes(3, w.quiet)
+	w.is(task.Jumped) // before it was read for the first time
+	w.restart()
+	w.minutes(3, w.quiet)
+	w.is(task.Unconfirmed)
+	w.r.Wall -= 2 * day
+	w.minutes(10, w.append)
+	w.is(task.Jumped)
+	w.restart()
+	w.minutes(10, w.append)
+	w.is(task.Free)
+
+	w = newWatch(t, hourly)
+	w.r.Watermark = w.r.Wall + 2*day
+	w.r.Wall += 2*day + hour
+	w.restart()
+	w.minutes(1, w.quiet)
+	w.is(task.Stalled)
+}
+
+// TestReach: what a partition has read is known as of when its end was asked for, once the position has passed that end, however much has come since.
+func TestReach(t *testing.T) {
+	var r task.Reach
+	if _, ok := r.Pass(100); ok || r.Read() != operators.Unset {
+		t.Error("nothing was asked")
+	}
+	r.Ask(start, 10)
+	r.Ask(start+minute, 20) // the first is still to be passed
+	if _, ok := r.Pass(9); ok {
+		t.Error("position 9 has passed the end 10")
+	}
+	if read, ok := r.Pass(10); !ok || read != start || r.Read() != start {
+		t.Errorf("read up to %s, %v", read, ok)
+	}
+	if _, ok := r.Pass(30); ok {
+		t.Error("told twice")
+	}
+	r.Ask(start+hour, 30)
+	if read, ok := r.Pass(31); !ok || read != start+hour {
+		t.Errorf("read up to %s, %v", read, ok)
+	}
+}
