@@ -15,6 +15,7 @@ type metrics struct {
 	registry      *prometheus.Registry
 	records       *prometheus.CounterVec
 	outputs       *prometheus.CounterVec
+	triggers      *prometheus.CounterVec
 	deadLetters   *prometheus.CounterVec
 	misplaced     prometheus.Counter
 	transactions  *prometheus.CounterVec
@@ -50,6 +51,7 @@ func newMetrics() *metrics {
 		registry:      registry,
 		records:       counter("input_records_total", "Records read, by what became of them: applied, duplicate, late, dead_letter, repeated (below the position).", "outcome"),
 		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
+		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned.", "withheld"),
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
 		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
 		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, at the last fetch.", "partition"),
@@ -95,6 +97,9 @@ func (m *metrics) committed(p *partition) {
 		if n > 0 {
 			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))
 		}
+	}
+	for withheld, n := range s.triggers {
+		m.triggers.WithLabelValues(withheld).Add(float64(n))
 	}
 	for _, d := range s.fireDelay {
 		m.fireDelay.Observe(d.Seconds())

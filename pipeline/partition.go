@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -76,6 +77,7 @@ type txnStats struct {
 	applied, repeated, duplicate, late int
 	deadLetters                        map[string]int
 	outputs                            [operators.RejectOutput + 1]int
+	triggers                           map[string]int // by why they are withheld, "none" if they are not
 	fireDelay                          []time.Duration
 	bytesIn                            int64
 	misplaced                          int // records that no known partitioner puts into this partition
@@ -245,6 +247,10 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 	p.stats.outputs[o.Kind]++
 	if o.Kind == operators.TriggerOutput {
 		p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
+		if p.stats.triggers == nil {
+			p.stats.triggers = make(map[string]int)
+		}
+		p.stats.triggers[cmp.Or(o.Trigger.Withheld, "none")]++
 	}
 	var record schemas.Record
 	if err := p.encoder.EncodeOutput(o, &record); err != nil {

@@ -315,3 +315,34 @@ func TestClaimedTimes(t *testing.T) {
 		st.expect("when it is back", customers, nil)
 	})
 }
+
+// TestFirstStartOnHistory: a first start on a history of months tells all that is in it and calls nobody to act: every trigger is stale, and counted so.
+func TestFirstStartOnHistory(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bubble) {
+		s := b.application(2)
+		s.Clock.Mode, s.Clock.SourceMaxSilence, s.Commit.Interval = "wall", time.Hour, time.Second
+		b.publish(&s)
+		b.produce(b.history(&s)...)
+		h := b.host(s, "one")
+		h.start()
+		st := &street{bubble: b, s: s, hosts: []*host{h}}
+		st.live("2026-01-01T00:30:00Z")
+		stale := 0
+		for c, list := range st.triggers() {
+			for _, tell := range list {
+				if tell.withheld != "stale" || tell.actionable {
+					t.Errorf("%s: %+v", c, tell)
+				}
+				stale++
+			}
+		}
+		if stale == 0 {
+			t.Error("this history tests nothing")
+		}
+		metrics := h.get("/metrics")
+		if line := fmt.Sprintf("\nlull_triggers_total{withheld=\"stale\"} %d\n", stale); !strings.Contains(metrics, line) || strings.Contains(metrics, `withheld="none"`) {
+			t.Errorf("the metrics do not say %q", line)
+		}
+		h.end()
+	})
+}
