@@ -4,6 +4,9 @@ import (
 	"errors"
 	"slices"
 	"sort"
+
+	"lull/operators"
+	"lull/pipeline/task"
 )
 
 // Errors of the broker's answers.
@@ -53,11 +56,15 @@ type entry struct {
 // partitionLog is one partition of one topic.
 type partitionLog struct {
 	entries []entry
-	next    int64 // the high watermark
+	next    int64               // the high watermark
+	newest  operators.EventTime // append time of an input
 	begun   map[*txn]int64
 }
 
 func (l *partitionLog) add(e entry) {
+	if in, ok := e.payload.(input); ok {
+		l.newest = max(l.newest, in.at)
+	}
 	e.offset = l.next
 	l.next++
 	l.entries = append(l.entries, e)
@@ -85,6 +92,14 @@ func (l *partitionLog) read(from int64, n int) []entry {
 	return found
 }
 
+// inputs returns how the partitions of the input stand.
+func (b *broker) inputs() (logs []task.Log) {
+	for _, l := range b.logs[inputTopic] {
+		logs = append(logs, task.Log{End: l.next, Newest: l.newest})
+	}
+	return logs
+}
+
 // producer is what the transaction coordinator knows of a transactional id.
 type producer struct {
 	epoch int
@@ -104,7 +119,7 @@ func newBroker(partitions int) *broker {
 	b := &broker{producers: map[string]*producer{}, committed: map[int]int64{}, history: map[int][]note{}}
 	for t := range b.logs {
 		for range partitions {
-			b.logs[t] = append(b.logs[t], &partitionLog{begun: map[*txn]int64{}})
+			b.logs[t] = append(b.logs[t], &partitionLog{newest: operators.Unset, begun: map[*txn]int64{}})
 		}
 	}
 	b.group = group{owner: make([]string, partitions), target: make([]string, partitions)}

@@ -63,6 +63,10 @@ func (w *world) undisturbed(n int, steps []note) told {
 		return t
 	}
 	all := &task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}
+	timeless := map[int64]bool{}
+	for _, s := range steps {
+		maps.Copy(timeless, s.timeless)
+	}
 	position := int64(0)
 	commit := func() {
 		if err := tk.Finish(); err != nil {
@@ -88,6 +92,7 @@ func (w *world) undisturbed(n int, steps []note) told {
 			case e.marker || in.event == nil && in.mark == 0:
 				outcome = tk.Skip(e.offset)
 			case in.event != nil:
+				tk.HoldTime(timeless[e.offset])
 				outcome, err = tk.Apply(e.offset, in.event, all)
 			default:
 				outcome, err = tk.Mark(e.offset, in.mark, all)
@@ -208,16 +213,23 @@ func (w *world) checkInputs(n int, want told, steps []note) {
 	}
 }
 
-// checkSteps: I4, I10. Positions and watermarks only rise; the clock proves nothing while an event waits that was appended before.
+// checkSteps: I4, I10, I12, I13. Positions and watermarks only rise. The clock proves nothing while an event waits that was appended before, nor what an
+// outage of the source holds back, nor more than the true time.
 func (w *world) checkSteps(n int, steps []note) {
 	position, watermark := int64(0), operators.Unset
 	for _, s := range steps {
 		if s.from < position || s.to < s.from || s.watermark < watermark {
 			w.violate("I4: partition %d: from position %d, watermark %s to %d-%d, %s", n, position, watermark, s.from, s.to, s.watermark)
 		}
+		if s.held != nil && s.watermark > watermark && s.held.Time <= s.watermark {
+			w.violate("I12: partition %d: time went to %s while an outage held back an event of %s of %s", n, s.watermark, s.held.Customer, s.held.Time)
+		}
 		position, watermark = s.to, s.watermark
 		if s.clock == operators.Unset {
 			continue
+		}
+		if late := operators.EventTime(w.opt.Task.LatenessMs); s.clock+late > s.at {
+			w.violate("I13: partition %d: the clock went to %s when it was %s", n, s.clock, s.at)
 		}
 		for _, e := range w.b.logs[inputTopic][n].entries {
 			if in, ok := e.payload.(input); ok && e.offset >= s.from && in.at+0 < s.clock+operators.EventTime(w.opt.Task.LatenessMs) && (e.txn == nil || e.txn.state == committed) {
@@ -254,9 +266,22 @@ func (w *world) checkState(n int, want told, fold map[string]string) {
 			}
 		}
 	}
-	if d := difference(want.state, fold); d != "" {
+	if d := difference(w.ofTask(want.state), w.ofTask(fold)); d != "" {
 		w.violate("I2: partition %d: the state is not that of the undisturbed run: %s", n, d)
 	}
+}
+
+// ofTask returns the state without what the process's clock has written into the meta record.
+func (w *world) ofTask(fold map[string]string) map[string]string {
+	fold = maps.Clone(fold)
+	key := string(task.MetaKey)
+	meta, err := task.DecodeMeta([]byte(fold[key]))
+	if err != nil {
+		w.violate("I2: %v", err)
+	}
+	meta.Gaps, meta.InputAlive = nil, operators.Unset
+	fold[key] = string(meta.Append(nil))
+	return fold
 }
 
 // checkDisks: I3. What is on any disk is the committed changelog up to its position, and nothing else.
@@ -274,30 +299,35 @@ func (w *world) checkDisks(n int) {
 	}
 }
 
-// checkRestore: I8, I9. A restore from nothing is the state, and its index has every timer.
+// checkRestore: I8, I9. A restore from nothing, and one from what is on each disk, is the state, and its index has every timer.
 func (w *world) checkRestore(n int, fold map[string]string) {
-	p, err := state.NewPartition(int32(n), newDisk(), task.IndexEntry, int64(w.opt.DirtyBytes))
-	if err != nil {
-		w.violate("I8: %v", err)
-		return
-	}
-	end := int64(0)
-	for _, e := range w.b.logs[changelogTopic][n].read(0, 1<<30) {
-		end = e.offset + 1
-		if !e.marker {
-			if err := p.Restore([]byte(e.key), e.value, end); err != nil {
-				w.violate("I8: %v", err)
+	stores := w.owners(n)
+	for from, d := range append([]*disk{newDisk()}, w.disks()...) {
+		p, err := state.NewPartition(int32(n), d.clone(), task.IndexEntry, int64(w.opt.DirtyBytes))
+		if err != nil {
+			w.violate("I8: %v", err)
+			return
+		}
+		_, position := p.Position()
+		end := max(position, 0)
+		for _, e := range w.b.logs[changelogTopic][n].read(end, 1<<30) {
+			end = e.offset + 1
+			if !e.marker {
+				if err := p.Restore([]byte(e.key), e.value, end); err != nil {
+					w.violate("I8: %v", err)
+				}
 			}
 		}
+		if err := p.EndRestore(end); err != nil {
+			w.violate("I8: %v", err)
+		}
+		(&part{store: p}).awaitFlush()
+		if d := difference(fold, scan(p)); d != "" {
+			w.violate("I8: partition %d restored from offset %d (disk %d): %s", n, position, from, d)
+		}
+		stores = append(stores, p)
 	}
-	if err := p.EndRestore(end); err != nil {
-		w.violate("I8: %v", err)
-	}
-	(&part{store: p}).awaitFlush()
-	if d := difference(fold, scan(p)); d != "" {
-		w.violate("I8: partition %d restored from nothing: %s", n, d)
-	}
-	for _, store := range append([]*state.Partition{p}, w.owners(n)...) {
+	for _, store := range stores {
 		var entries [][]byte
 		_ = store.ScanIndex(nil, nil, func(entry []byte) bool { entries = append(entries, bytes.Clone(entry)); return true })
 		for key, value := range fold {
@@ -306,6 +336,13 @@ func (w *world) checkRestore(n int, fold map[string]string) {
 			}
 		}
 	}
+}
+
+func (w *world) disks() (list []*disk) {
+	for _, nd := range w.nodes {
+		list = append(list, nd.disk)
+	}
+	return list
 }
 
 func (w *world) owners(n int) []*state.Partition {

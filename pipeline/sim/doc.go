@@ -1,11 +1,11 @@
 // Package sim runs the pipeline's tasks, chain and store against a broker, disks and clocks that exist in memory only, with everything going wrong
 // that can: one sequence of choices is one run, to the bit.
 //
-//	world ── turns ──> produce │ a process's cycle │ restart │ session timeout │ transaction timeout │ wall clock
+//	world ── turns ──> produce │ a process's cycle │ restart │ session timeout │ transaction timeout │ time │ an outage of the source │ a wall clock is set
 //	                                │
 //	                  between every two steps of a cycle: a crash, or other turns (the process wakes up as a zombie)
 //
-// The task ([lull/pipeline/task]), the chain ([lull/operators/clv]) and the layers over the store ([lull/state]) are the product's own. The
+// The task and the process's clock ([lull/pipeline/task]), the chain ([lull/operators/clv]) and the layers over the store ([lull/state]) are the product's own. The
 // broker follows Kafka's rules for transactions, markers, last stable offsets, producer epochs and group generations. A process's cycle here follows
 // the same rules as package pipeline's; that package is tested against real brokers.
 //

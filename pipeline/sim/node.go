@@ -23,9 +23,12 @@ type input struct {
 type note struct {
 	adopted   []*operators.Model
 	clock     operators.EventTime // the instant that the wall clock proved, Unset if none
+	at        operators.EventTime // when that was
+	held      *operators.Event    // the earliest event that an outage held back then, nil if none
 	from, to  int64               // positions
 	watermark operators.EventTime
 	outcomes  map[int64]task.Outcome
+	timeless  map[int64]bool // offsets of events that were begun and moved no time
 }
 
 // crash is the panic by which a process dies between two steps.
@@ -43,6 +46,13 @@ type node struct {
 	generation int    // that the client knows of
 	member     member // who the partitions were assigned to
 	parts      map[int]*part
+
+	off        operators.EventTime // how far its wall clock is ahead
+	began      operators.EventTime
+	offAtStart operators.EventTime
+	clock      *task.Clock
+	hold       task.Hold
+	watcher    *watcher // while the input has not settled
 }
 
 // part is a partition in a node's hands.
@@ -57,6 +67,7 @@ type part struct {
 	fetched    int64
 	gap        int64 // where the log went on when it was last asked, 0 if it has not been
 	queue      []entry
+	reach      task.Reach
 	clock      operators.EventTime
 	note       note
 }
@@ -85,6 +96,7 @@ func (n *node) cycle() {
 			if _, ok := r.(crash); !ok {
 				panic(r)
 			}
+			n.w.Stats.Crashes++
 			n.die()
 		}
 	}()
@@ -108,9 +120,8 @@ func (n *node) die() {
 	for _, p := range n.parts {
 		p.awaitFlush()
 	}
-	n.up, n.epoch, n.parts = false, 0, nil
+	n.up, n.epoch, n.parts, n.watcher = false, 0, nil, nil
 	n.disk.crash(n.w.choose("flushes lost", kept+1))
-	n.w.Stats.Crashes++
 }
 
 func (n *node) sorted() []*part {
@@ -236,6 +247,7 @@ func (n *node) restore(p *part) {
 		}
 		return
 	}
+	n.clock.Learn(t.Meta())
 	p.task, p.fetched, p.queue = t, t.Meta().Position, nil
 }
 
@@ -249,20 +261,46 @@ func (n *node) endRestore(p *part, from, position int64) {
 	p.awaitFlush()
 }
 
-// tellTime lets time follow the wall clock where the end has been reached: the clock first, the end after it.
+// tellTime lets time follow the wall clock as far as the log has been read: the clock first, the end after it.
 func (n *node) tellTime() {
 	if n.w.opt.Task.EventClock {
 		return
 	}
-	reached := n.w.now - operators.EventTime(n.w.opt.Task.LatenessMs)
+	r := task.Reading{Wall: n.w.now + n.off, Monotonic: int64(n.w.now - n.began), Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset}
 	n.at()
+	if n.w.request(func() error { r.Logs = n.w.b.inputs(); return nil }) != nil {
+		return
+	}
+	running := false
 	for _, p := range n.sorted() {
-		if p.task == nil || len(p.queue) > 0 {
+		if p.task == nil {
 			continue
 		}
-		end := int64(0)
-		if n.w.request(func() error { end = n.w.b.logs[inputTopic][p.n].next; return nil }) == nil && p.task.Meta().Position >= end {
-			p.clock = reached
+		running = true
+		p.reach.Ask(r.Wall, r.Logs[p.n].End)
+		r.Watermark = max(r.Watermark, p.task.Meta().Watermark)
+	}
+	if !running {
+		return
+	}
+	if n.watcher != nil {
+		r.Read, r.Late = n.watcher.look(&r)
+	}
+	n.hold = n.clock.Read(&r)
+	n.w.Stats.Held[n.hold]++
+	switch stalled := n.clock.Stalled(); {
+	case stalled && n.watcher == nil:
+		n.watcher = n.w.watch(n.clock.WatchFrom())
+	case !stalled:
+		n.watcher = nil
+	}
+	for _, p := range n.sorted() {
+		if p.task == nil {
+			continue
+		}
+		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && n.hold == task.Free {
+			p.clock = read - operators.EventTime(n.w.opt.Task.LatenessMs)
+			n.clock.Teach(p.task.Meta())
 		}
 	}
 }
@@ -305,12 +343,15 @@ func (n *node) apply() {
 		if p.task == nil {
 			continue
 		}
-		p.note = note{clock: operators.Unset, from: p.task.Meta().Position, outcomes: map[int64]task.Outcome{}}
+		p.note = note{clock: operators.Unset, from: p.task.Meta().Position, outcomes: map[int64]task.Outcome{}, timeless: map[int64]bool{}}
 		p.task.Begin(n.w.now)
 		if err := n.applyPart(p, n.w.budget()); err != nil {
 			n.w.violate("partition %d: %v", p.n, err)
 		}
 		p.note.to, p.note.watermark = p.task.Meta().Position, p.task.Meta().Watermark
+		if p.task.Meta().InputAlive != operators.Unset && n.hold != task.Jumped { // or nobody knows the source
+			p.note.held = n.w.heldBack(p.n, p.note.watermark+operators.EventTime(n.w.opt.Task.LatenessMs))
+		}
 		if outputs := len(p.task.Outputs()); outputs > n.w.opt.OutputsBound {
 			n.w.violate("I7: a transaction of %d outputs", outputs)
 		}
@@ -327,7 +368,9 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 			}
 		}
 		if p.clock != operators.Unset {
-			p.note.clock = p.clock
+			if meta := p.task.Meta(); meta.Observed != meta.Position {
+				p.note.clock, p.note.at = p.clock, n.w.now
+			}
 			if done, err = p.task.AdvanceClock(p.clock, b); done {
 				p.clock = operators.Unset
 			}
@@ -343,7 +386,12 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 		case e.marker || in.event == nil && in.mark == 0:
 			outcome = p.task.Skip(e.offset)
 		case in.event != nil:
+			held, before := !n.w.opt.Task.EventClock && in.at > n.clock.HeldFrom(), p.task.Meta().Observed
+			p.task.HoldTime(held)
 			outcome, err = p.task.Apply(e.offset, in.event, b)
+			if after := p.task.Meta().Observed; held && after == e.offset && before != after {
+				p.note.timeless[e.offset] = true
+			}
 		default:
 			outcome, err = p.task.Mark(e.offset, in.mark, b)
 		}
@@ -384,13 +432,18 @@ func (n *node) commit() {
 				return
 			}
 		}
+		written := 0
 		for key, value := range p.store.Writes {
+			written += len(key) + len(value)
 			end := int64(0)
 			if n.send(changelogTopic, p.n, entry{key: string(key), value: value}, &end) != nil {
 				n.recover()
 				return
 			}
 			ends[p.n] = end + 1
+		}
+		if written > n.w.opt.WritesBound {
+			n.w.violate("I7: a transaction writes %d bytes", written)
 		}
 		offsets[p.n], notes[p.n] = p.task.Meta().Position, p.note
 	}
@@ -408,9 +461,15 @@ func (n *node) commit() {
 	for _, p := range changed {
 		p.store.Commit(ends[p.n])
 		p.task.Committed()
+		if _, loaded := p.task.Soonest(); loaded > 2*n.w.opt.Task.TimersLoaded {
+			n.w.violate("I7: partition %d keeps %d deadlines in memory", p.n, loaded)
+		}
 		n.at()
-		if n.w.choose("flush", 3) == 1 {
+		if p.store.Full() || n.w.choose("flush", 3) == 1 {
 			n.flush(p)
+		}
+		if p.store.Full() && !n.disk.full {
+			n.w.violate("I7: the memory of partition %d is full and goes on", p.n)
 		}
 	}
 }
@@ -480,11 +539,11 @@ func (n *node) recover() {
 		if err := p.task.Aborted(); err != nil {
 			n.w.violate("aborting partition %d: %v", p.n, err)
 		}
-		p.task, p.queue, p.gap, p.clock, p.end = nil, nil, 0, operators.Unset, -1
+		p.task, p.queue, p.gap, p.clock, p.reach, p.end = nil, nil, 0, operators.Unset, task.Reach{}, -1
 	}
 }
 
 // String implements fmt.Stringer.
 func (n *node) String() string {
-	return fmt.Sprintf("%s (up: %v, generation %d)", n.name, n.up, n.generation)
+	return fmt.Sprintf("%s (up: %v, generation %d, clock held by %d)", n.name, n.up, n.generation, n.hold)
 }

@@ -20,8 +20,9 @@ const (
 type Options struct {
 	Partitions, Nodes, Turns, Heals int
 	DirtyBytes                      int // of a partition, before it flushes by itself
-	OutputsBound                    int // what a transaction may hold
+	OutputsBound, WritesBound       int // what a transaction of a partition may hold: outputs, and bytes of the changelog
 	Task                            task.Config
+	Clock                           task.ClockConfig
 	Chain                           clv.Config
 }
 
@@ -35,7 +36,10 @@ type Stats struct {
 	Expelled, TimedOut            int // sessions and transactions
 	Rewinds, Skips                int // of the input's client, by itself
 	DiskFull                      int
-	Heals                         int // each with all checks
+	Outages, HeldBack             int                   // of the source, and the events that they held back
+	Steps                         int                   // of wall clocks
+	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
+	Heals                         int                   // each with all checks
 }
 
 func (s *Stats) add(o Stats) {
@@ -43,13 +47,19 @@ func (s *Stats) add(o Stats) {
 	s.Crashes, s.Zombies, s.Recoveries = s.Crashes+o.Crashes, s.Zombies+o.Zombies, s.Recoveries+o.Recoveries
 	s.LostAnswers, s.Refused, s.Expelled, s.TimedOut = s.LostAnswers+o.LostAnswers, s.Refused+o.Refused, s.Expelled+o.Expelled, s.TimedOut+o.TimedOut
 	s.Rewinds, s.Skips, s.DiskFull, s.Heals = s.Rewinds+o.Rewinds, s.Skips+o.Skips, s.DiskFull+o.DiskFull, s.Heals+o.Heals
+	s.Outages, s.HeldBack, s.Steps = s.Outages+o.Outages, s.HeldBack+o.HeldBack, s.Steps+o.Steps
+	for i := range s.Held {
+		s.Held[i] += o.Held[i]
+	}
 }
 
 // String implements fmt.Stringer.
 func (s Stats) String() string {
 	return fmt.Sprintf("%d inputs, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
-		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
-		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Heals)
+		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of the source that held back %d events, %d steps of wall clocks "+
+		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d); %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Outages, s.HeldBack, s.Steps,
+		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Heals)
 }
 
 // Choose makes every choice that is open: one of 0 to n-1, of which 0 is the most ordinary.
@@ -65,6 +75,7 @@ type world struct {
 	b      *broker
 	nodes  []*node
 	now    operators.EventTime
+	source source
 	events int
 	depth  int  // how many cycles are under way, one within another
 	calm   bool // nothing goes wrong any more
@@ -81,6 +92,7 @@ func Run(opt Options, choose Choose) (Stats, []string) {
 		{Version: "second", EffectiveAt: start, Family: "mbgnbd", R: 0.8, Alpha: 1.1, A: 0.5, B: 0.9, P: 5, Q: 3, V: 20, HighValue: 90},
 	}
 	w.models = w.all[:1]
+	w.source = source{held: make([][]*operators.Event, opt.Partitions), open: make([]*txn, opt.Partitions)}
 	for i := range opt.Nodes {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("node-", i), disk: newDisk()})
 	}
@@ -97,6 +109,9 @@ func Run(opt Options, choose Choose) (Stats, []string) {
 	}
 	return w.Stats, w.violations
 }
+
+// stepMax is how wrong a clock may be when a process starts before that is noticed.
+func (w *world) stepMax() operators.EventTime { return operators.EventTime(w.opt.Clock.StepMaxMs) }
 
 func (w *world) violate(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
@@ -178,13 +193,15 @@ func (w *world) between(n *node) {
 
 // turn lets one thing happen.
 func (w *world) turn() {
-	switch what := w.choose("turn", 40); {
+	switch what := w.choose("turn", 43); {
 	case what < 18:
 		w.runNode(w.choose("node", len(w.nodes)))
 	case what < 32:
 		w.produce(w.choose("partition", w.opt.Partitions))
 	case what < 34:
-		w.now += operators.EventTime(w.choose("time passes", int(2*day)))
+		if d := operators.EventTime(w.choose("time passes", int(2*day))); !w.source.returning() {
+			w.now += d
+		}
 	case what < 36:
 		name := w.nodes[w.choose("expelled", len(w.nodes))].name
 		w.b.group.expel(name)
@@ -199,6 +216,12 @@ func (w *world) turn() {
 		if d.full = !d.full; d.full {
 			w.Stats.DiskFull++
 		}
+	case what == 40 && !w.opt.Task.EventClock, what == 41 && w.source.silent:
+		w.toggleSource()
+	case what >= 41 && !w.opt.Task.EventClock:
+		n := w.nodes[w.choose("clock", len(w.nodes))]
+		n.off = []operators.EventTime{0, -2 * day, -12 * hour, -5 * minute, 5 * minute, 12 * hour, 2 * day, 20 * day}[w.choose("set", 8)]
+		w.Stats.Steps++
 	}
 }
 
@@ -209,65 +232,14 @@ func (w *world) runNode(i int) {
 		return
 	}
 	if !n.up {
-		n.up, n.parts = true, map[int]*part{}
+		if n.off > -w.stepMax() && n.off < w.stepMax() {
+			n.off = 0 // a smaller error is put right when a machine starts
+		}
+		n.up, n.parts, n.began, n.offAtStart, n.clock = true, map[int]*part{}, w.now, n.off, task.NewClock(w.opt.Clock, w.now+n.off)
 	}
 	w.depth++
 	defer func() { w.depth-- }()
 	n.cycle()
-}
-
-// produce appends to the input: events in and out of order, stated twice, late, far ahead; marks; what is none of ours; aborted transactions; gaps as
-// compaction leaves them.
-func (w *world) produce(n int) {
-	log := w.b.logs[inputTopic][n]
-	var records []entry
-	for range 1 + w.choose("records", 8) {
-		w.events++
-		in := input{at: w.now}
-		switch what := w.choose("what", 40); {
-		case what == 39:
-			w.now += operators.EventTime(w.choose("silence", int(10*day)))
-			if w.opt.Task.EventClock {
-				in.mark = w.now
-			}
-			in.at = w.now
-		case what == 38:
-		case what >= 35 && len(log.entries) > 0:
-			again, _ := log.entries[w.choose("again", len(log.entries))].payload.(input)
-			again.at = w.now
-			in = again
-		default:
-			w.now += []operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)]
-			in.event, in.at = w.event(n), w.now
-		}
-		records = append(records, entry{payload: in})
-	}
-	w.Stats.Inputs += len(records)
-	switch w.choose("how", 12) {
-	case 11: // of a transaction that is aborted
-		t := &txn{state: aborted}
-		for _, r := range records {
-			r.txn = t
-			log.add(r)
-		}
-		log.add(entry{marker: true, txn: t})
-	case 10: // of one that is committed
-		t := &txn{state: committed}
-		for _, r := range records {
-			r.txn = t
-			log.add(r)
-		}
-		log.add(entry{marker: true, txn: t})
-	case 9: // some were compacted away
-		for _, r := range records {
-			log.next += int64(w.choose("gap", 3))
-			log.add(r)
-		}
-	default:
-		for _, r := range records {
-			log.add(r)
-		}
-	}
 }
 
 func (w *world) event(n int) *operators.Event {
@@ -314,12 +286,7 @@ func (w *world) heal() {
 			w.b.group.expel(n.name)
 		}
 	}
-	w.now += hour
-	if w.opt.Task.EventClock {
-		for _, log := range w.b.logs[inputTopic] {
-			log.add(entry{payload: input{mark: w.now, at: w.now}})
-		}
-	}
+	w.settleSource()
 	for range 1000 {
 		for i := range w.nodes {
 			w.runNode(i)

@@ -1,0 +1,266 @@
+package sim
+
+import (
+	"slices"
+
+	"lull/operators"
+	"lull/pipeline/task"
+)
+
+// source is what produces the input. In an outage it is silent, and holds its events back; afterwards they come out of order, among others that are new.
+type source struct {
+	silent   bool
+	appended operators.EventTime  // when the last record before an outage was
+	protects bool                 // the outage was longer than the source may be silent: until all is there, the clock must hold
+	held     [][]*operators.Event // by partition
+	open     []*txn               // by partition: a transaction that has not ended
+}
+
+// toggleSource begins an outage, or ends it.
+func (w *world) toggleSource() {
+	s := &w.source
+	if s.silent = !s.silent; s.silent {
+		w.Stats.Outages++
+	}
+}
+
+// returning reports whether events of an outage that is over are still to come.
+func (s *source) returning() bool {
+	return !s.silent && slices.ContainsFunc(s.held, func(list []*operators.Event) bool { return len(list) > 0 })
+}
+
+// pass lets time pass. While an outage's events are coming they come without a longer break.
+func (w *world) pass(d operators.EventTime) {
+	if w.source.returning() {
+		d = min(d, 5*minute)
+	}
+	w.now += d
+}
+
+// heldBack returns the earliest event of a partition that is held back by an outage which the clock must have noticed when it shows so much; nil if
+// there is none.
+func (w *world) heldBack(n int, clock operators.EventTime) *operators.Event {
+	s := &w.source
+	limit := operators.EventTime(w.opt.Clock.SilenceMaxMs)
+	if len(s.held[n]) == 0 || !s.silent && !s.protects || clock <= s.appended+limit {
+		return nil
+	}
+	return s.held[n][w.oldestHeld(n)]
+}
+
+// produce appends to the input: events in and out of order, stated twice, late, far ahead; marks; what is none of ours; transactions that are aborted, or
+// stay open for long; gaps as compaction leaves them.
+func (w *world) produce(n int) {
+	if w.source.silent {
+		for range 1 + w.choose("held back", 4) {
+			w.events++
+			w.now += []operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)]
+			w.source.held[n] = append(w.source.held[n], w.event(n))
+			w.Stats.HeldBack++
+		}
+		return
+	}
+	w.endOpen(n)
+	for k := range w.source.held {
+		w.release(k)
+	}
+	w.append(n, w.records(n))
+}
+
+// release appends some of what an outage has held back, in no order.
+func (w *world) release(n int) {
+	s := &w.source
+	if len(s.held[n]) == 0 {
+		return
+	}
+	if w.now-s.appended > operators.EventTime(w.opt.Clock.SilenceMaxMs) {
+		s.protects = true
+	}
+	for range 1 + w.choose("released", 2) {
+		if len(s.held[n]) == 0 {
+			break
+		}
+		i := w.choose("which", len(s.held[n]))
+		late := w.opt.Clock.Late(w.now, s.held[n][i].Time)
+		w.releaseEvent(n, i)
+		if oldest := w.oldestHeld(n); !late && oldest >= 0 { // as long as late events are to come, some come
+			w.releaseEvent(n, oldest)
+		}
+	}
+	if !s.returning() {
+		s.protects = false
+	}
+}
+
+func (w *world) releaseEvent(n, i int) {
+	s := &w.source
+	w.Stats.Inputs++
+	w.add(n, entry{payload: input{event: s.held[n][i], at: w.now}})
+	s.held[n] = slices.Delete(s.held[n], i, i+1)
+}
+
+// oldestHeld returns the place of the earliest event that is held back, -1 if there is none.
+func (w *world) oldestHeld(n int) int {
+	oldest := -1
+	for i, e := range w.source.held[n] {
+		if oldest < 0 || e.Time < w.source.held[n][oldest].Time {
+			oldest = i
+		}
+	}
+	return oldest
+}
+
+// add appends a record.
+func (w *world) add(n int, e entry) {
+	w.b.logs[inputTopic][n].add(e)
+	if !w.source.returning() {
+		w.source.appended = w.now
+	}
+}
+
+// records returns new records.
+func (w *world) records(n int) []entry {
+	log := w.b.logs[inputTopic][n]
+	var records []entry
+	for range 1 + w.choose("records", 8) {
+		w.events++
+		in := input{at: w.now}
+		switch what := w.choose("what", 40); {
+		case what == 39:
+			w.pass(operators.EventTime(w.choose("silence", int(10*day))))
+			if w.opt.Task.EventClock {
+				in.mark = w.now
+			}
+			in.at = w.now
+		case what == 38: // none of ours. The producer of one partition may claim any time
+			if n == 0 {
+				in.at += operators.EventTime(w.choose("claimed", 2)) * 3650 * day
+			}
+		case what >= 35 && len(log.entries) > 0:
+			again, _ := log.entries[w.choose("again", len(log.entries))].payload.(input)
+			again.at = w.now
+			in = again
+		default:
+			w.pass([]operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)])
+			in.event, in.at = w.event(n), w.now
+		}
+		records = append(records, entry{payload: in})
+	}
+	w.Stats.Inputs += len(records)
+	return records
+}
+
+// append appends records, in a transaction or not.
+func (w *world) append(n int, records []entry) {
+	log := w.b.logs[inputTopic][n]
+	how := w.choose("how", 13)
+	var t *txn
+	if how >= 10 {
+		t = &txn{state: open, logs: map[*partitionLog]bool{log: true}}
+		w.source.open[n] = t
+		log.begun[t] = log.next
+	}
+	for _, r := range records {
+		if how == 9 { // some were compacted away
+			log.next += int64(w.choose("gap", 3))
+		}
+		r.txn = t
+		w.add(n, r)
+	}
+	if how == 10 || how == 11 { // 12: it stays open
+		w.endOpen(n)
+	}
+}
+
+// endOpen ends a transaction of the input that is open.
+func (w *world) endOpen(n int) {
+	t := w.source.open[n]
+	if t == nil {
+		return
+	}
+	log := w.b.logs[inputTopic][n]
+	w.source.open[n] = nil
+	t.state = committed
+	if !w.calm && w.choose("end", 2) == 1 {
+		t.state = aborted
+	}
+	delete(log.begun, t)
+	log.add(entry{marker: true, txn: t})
+}
+
+// settleSource brings the source back, if it was silent, and says that time has come: by a mark, or by a feed that has settled.
+func (w *world) settleSource() {
+	w.source.silent = false
+	for n := range w.source.held {
+		w.endOpen(n)
+		for len(w.source.held[n]) > 0 {
+			w.release(n)
+		}
+	}
+	if w.opt.Task.EventClock {
+		w.now += hour
+		for n := range w.source.held {
+			w.add(n, entry{payload: input{mark: w.now, at: w.now}})
+		}
+		return
+	}
+	for _, n := range w.nodes { // clocks are set right, and that takes a restart
+		if n.up && (n.off != 0 || n.offAtStart != 0) {
+			n.die()
+		}
+		n.off = 0
+	}
+	for range 12 {
+		w.now += operators.EventTime(w.opt.Clock.SettleMs) / 3
+		for n := range w.source.held {
+			w.add(n, entry{payload: input{at: w.now}})
+		}
+		for range 3 {
+			for i := range w.nodes {
+				w.runNode(i)
+			}
+		}
+	}
+}
+
+// watcher reads the whole input while it has not settled.
+type watcher struct {
+	w       *world
+	next    []int64
+	reaches []task.Reach
+	late    operators.EventTime
+}
+
+// watch returns a watcher of what was appended after an instant.
+func (w *world) watch(since operators.EventTime) *watcher {
+	wr := &watcher{w: w, reaches: make([]task.Reach, w.opt.Partitions), late: operators.Unset}
+	for _, log := range w.b.logs[inputTopic] {
+		next := log.next
+		if i := slices.IndexFunc(log.entries, func(e entry) bool { in, ok := e.payload.(input); return ok && in.at > since }); i >= 0 {
+			next = log.entries[i].offset
+		}
+		wr.next = append(wr.next, next)
+	}
+	return wr
+}
+
+// look reads on, as far as it gets, and returns the instant up to which all has been read, and when the last late event was appended.
+func (wr *watcher) look(r *task.Reading) (read, late operators.EventTime) {
+	read = operators.Never
+	for k, log := range wr.w.b.logs[inputTopic] {
+		wr.reaches[k].Ask(r.Wall, r.Logs[k].End)
+		to := log.next
+		if wr.w.rarely("watcher lags", 25) {
+			to = wr.next[k]
+		}
+		for _, e := range log.entries {
+			if in, ok := e.payload.(input); ok && in.event != nil && e.offset >= wr.next[k] && e.offset < to && wr.w.opt.Clock.Late(in.at, in.event.Time) {
+				wr.late = max(wr.late, in.at)
+			}
+		}
+		wr.next[k] = to
+		wr.reaches[k].Pass(to)
+		read = min(read, wr.reaches[k].Read())
+	}
+	return read, wr.late
+}
