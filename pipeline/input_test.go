@@ -163,15 +163,20 @@ func TestBrokerAway(t *testing.T) {
 	c.await(&s, p)
 
 	fake.Close()
-	awaitReadiness(t, &s, p, `"ready":false`)
+	awaitReadiness(t, &s, p, "do not answer")
 	fake, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(dir), kfake.Ports(port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer fake.Close()
+	awaitReadiness(t, &s, p, `"ready":true`) // although no record comes
+	for _, says := range []string{"do not answer", "the brokers answer again"} {
+		if !strings.Contains(p.log.String(), says) {
+			t.Errorf("the log does not say %q\n%s", says, p.log)
+		}
+	}
 	c.produce(c.history(&s)[300:600]...)
 	c.await(&s, p)
-	awaitReadiness(t, &s, p, `"ready":true`)
 	p.end()
 }
 

@@ -54,7 +54,7 @@ func newMetrics() *metrics {
 		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned.", "withheld"),
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
 		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
-		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, at the last fetch.", "partition"),
+		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, asked for every second.", "partition"),
 		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "partition"),
 		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "partition"),
 		deadlines:     gauge("deadlines_loaded", "Deadlines in memory; those beyond the horizon lie in the store.", "partition"),
@@ -129,12 +129,13 @@ func (r *Runner) scrape(now time.Time) {
 			continue
 		}
 		meta := p.task.Meta()
-		m.lag.WithLabelValues(partition).Set(float64(max(0, p.highWatermark-meta.Position)))
-		lag := 0.0
-		if p.highWatermark > meta.Position && !p.appliedAt.IsZero() {
-			lag = now.Sub(p.appliedAt).Seconds()
+		m.lag.WithLabelValues(partition).Set(float64(max(0, p.end-meta.Position)))
+		switch {
+		case p.end <= meta.Position:
+			m.lagSeconds.WithLabelValues(partition).Set(0)
+		case !p.appliedAt.IsZero(): // else the first record is yet to be applied, and its age not known
+			m.lagSeconds.WithLabelValues(partition).Set(now.Sub(p.appliedAt).Seconds())
 		}
-		m.lagSeconds.WithLabelValues(partition).Set(lag)
 		if meta.Watermark != operators.Unset {
 			m.watermarkLag.WithLabelValues(partition).Set(now.Sub(time.UnixMilli(int64(meta.Watermark))).Seconds())
 		}

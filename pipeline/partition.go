@@ -47,26 +47,26 @@ type partition struct {
 	// restore is the restore under way; its result comes through done.
 	restore *restore
 
-	task          *task.Task
-	decoder       *schemas.Decoder
-	encoder       *schemas.Encoder
-	source        schemas.Source
-	placement     placement
-	event         operators.Event
-	queue         []*kgo.Record
-	highWatermark int64           // of the input, at the last fetch
-	appliedAt     time.Time       // append time of the last record applied
-	fetched       kgo.EpochOffset // after the last record in queue, or the position; the epoch is that record's
-	epoch         int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
-	gap           int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
-	records       []*kgo.Record
-	reach         task.Reach
-	clock         operators.EventTime // how far the wall clock proves the watermark; Unset: no further
-	done          bool                // all that is queued and due has been done
-	busyFor       int                 // transactions in a row that were not
-	parked        bool                // it is not read until it is done
-	err           error               // of the transaction under way
-	stats         txnStats
+	task      *task.Task
+	decoder   *schemas.Decoder
+	encoder   *schemas.Encoder
+	source    schemas.Source
+	placement placement
+	event     operators.Event
+	queue     []*kgo.Record
+	end       int64           // of the input's partition, as far as is known
+	appliedAt time.Time       // append time of the last record applied
+	fetched   kgo.EpochOffset // after the last record in queue, or the position; the epoch is that record's
+	epoch     int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
+	gap       int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
+	records   []*kgo.Record
+	reach     task.Reach
+	clock     operators.EventTime // how far the wall clock proves the watermark; Unset: no further
+	done      bool                // all that is queued and due has been done
+	busyFor   int                 // transactions in a row that were not
+	parked    bool                // it is not read until it is done
+	err       error               // of the transaction under way
+	stats     txnStats
 
 	flushedAt   time.Time
 	behindBytes int64 // changelog bytes since the last flush

@@ -63,6 +63,7 @@ type Runner struct {
 	metrics        *metrics
 	turns          chan struct{} // restores of more than a tail that may run at once
 	uncommitted    int           // transactions, one after the other, that did not commit
+	complainedAt   time.Time     // when the client last said why it does not read
 
 	mu         lock
 	unfinished bool // the last budget ended before all that was queued or due, in partitions that are not parked
@@ -121,9 +122,15 @@ func (r *Runner) run() error {
 	if err != nil {
 		return err
 	}
+	probing := make(chan struct{})
+	go func() {
+		defer close(probing)
+		r.probe(following)
+	}()
 	defer func() {
 		stopFollowing()
 		<-stopped
+		<-probing
 	}()
 	if err := r.takeEpoch(); err != nil {
 		return err
@@ -744,7 +751,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 		if p.phase != running || p.parked || len(f.Records) == 0 {
 			return
 		}
-		r.health.clear("brokers")
+		r.health.clear("reading")
 		if first := f.Records[0].Offset; first > p.fetched.Offset && !r.mayGoOnAt(p, first, f.LogStartOffset) {
 			return
 		}
@@ -752,7 +759,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 		p.queue = append(p.queue, f.Records...)
 		last := f.Records[len(f.Records)-1]
 		p.fetched = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
-		p.highWatermark = f.HighWatermark
+		p.end = max(p.end, f.HighWatermark)
 	})
 	return err
 }
@@ -815,7 +822,7 @@ func (r *Runner) fetchFailed(p *partition, err error) {
 	case outside:
 		r.outOfRange(p)
 	default:
-		r.health.set("brokers", "reading: "+err.Error())
+		r.complain("reading the input: " + err.Error())
 		r.log.Debug().Err(err).Msg("reading the input")
 	}
 }
@@ -831,7 +838,7 @@ func (r *Runner) outOfRange(p *partition) {
 		ends, endsErr = r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
 	})
 	if err = errors.Join(err, starts.Error(), endsErr, ends.Error()); err != nil {
-		r.health.set("brokers", "asking for the input's start and end: "+err.Error())
+		r.complain("asking for the input's start and end: " + err.Error())
 		return // the next fetch fails again
 	}
 	start, _ := starts.Lookup(r.s.Input.Topic, p.n)
