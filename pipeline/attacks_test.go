@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	attackSeeds = flag.Int("attacks.seeds", 200, "how many runs TestAttacks makes")
+	attackSeeds = flag.Int("attacks.seeds", 100, "how many runs TestAttacks makes")
 	attackFirst = flag.Uint64("attacks.first", 1, "the seed of the first of them")
 )
 
