@@ -87,7 +87,7 @@ func (a *attack) run(want string) {
 	a.publish(&a.s)
 	for _, instance := range []string{"one", "two"} {
 		h := a.host(a.s, instance)
-		h.decider = a.seldom
+		h.decider = seldom
 		h.start()
 		a.hosts = append(a.hosts, h)
 	}
@@ -114,8 +114,7 @@ func (a *attack) upTo(d time.Duration) time.Duration { return time.Duration(a.ra
 
 // seldom gives a request in fifteen another fate than to be delivered. Wires stand still at requests of transactions only: while the client's consumer
 // waits for an answer about epochs or ends it holds a lock, and if it learns of new metadata meanwhile, the bubble's clock stands still with it.
-func (a *attack) seldom() decider {
-	random := rand.New(rand.NewPCG(a.random.Uint64(), 0)) // of its own: requests are made by many goroutines
+func seldom(random *rand.Rand) decider {
 	return func(key kmsg.Key, _ int) fate {
 		if random.IntN(15) > 0 {
 			return delivered

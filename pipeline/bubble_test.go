@@ -114,8 +114,8 @@ func (b *bubble) returnNode(node int32) {
 type host struct {
 	b *bubble
 	s Settings
-	// decider returns what decides the fates of the next process's requests. It may be nil.
-	decider func() decider
+	// decider returns what decides the fates of the next process's requests, by a source of its own as there is more than one process. It may be nil.
+	decider func(random *rand.Rand) decider
 
 	mu     sync.Mutex // a request that kills the process starts the next one, beside the test
 	random *rand.Rand
@@ -143,7 +143,7 @@ func (h *host) start() {
 func (h *host) run() {
 	var decide decider
 	if h.decider != nil {
-		decide = h.decider()
+		decide = h.decider(rand.New(rand.NewPCG(h.random.Uint64(), 0)))
 	}
 	disk, web := h.disk, new(kfake.VirtualNetwork)
 	var w *wire

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -147,13 +148,13 @@ func TestRequests(t *testing.T) {
 
 // some gives every second request of a kind a fate, ten of a host's; but three of those by which its processes die, each later in its life than the one
 // before, or stand still.
-func some(key kmsg.Key, f fate) func() decider {
+func some(key kmsg.Key, f fate) func(*rand.Rand) decider {
 	most := int64(10)
 	if f >= frozen {
 		most = 3
 	}
 	var met atomic.Int64
-	return func() decider {
+	return func(*rand.Rand) decider {
 		first := int(1 + 2*met.Load())
 		if f < frozen {
 			first = 1
