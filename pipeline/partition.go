@@ -88,9 +88,7 @@ func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
 	if done, err = p.task.FireDue(b); err != nil || !done {
 		return false, err
 	}
-	for _, model := range r.models.published() {
-		p.task.Adopt(model)
-	}
+	p.task.Adopt(r.models.published())
 	if p.clock != operators.Unset {
 		if done, err = p.task.AdvanceClock(p.clock, b); err != nil || !done {
 			return false, err

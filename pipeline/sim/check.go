@@ -106,13 +106,11 @@ func (w *world) undisturbed(n int, steps []note) told {
 	}
 	tk.Begin(w.now)
 	if w.opt.Task.EventClock {
-		tk.Adopt(w.all[0])
+		tk.Adopt(w.models)
 		feed(1 << 62)
 	} else {
 		for _, s := range steps {
-			for _, m := range s.adopted {
-				tk.Adopt(m)
-			}
+			tk.Adopt(s.adopted)
 			if s.clock != operators.Unset {
 				if _, err := tk.AdvanceClock(s.clock, all); err != nil {
 					w.violate("the undisturbed run: %v", err)

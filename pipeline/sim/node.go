@@ -21,7 +21,7 @@ type input struct {
 
 // note is what a transaction did in one partition.
 type note struct {
-	adopted   []*operators.Model
+	adopted   []*operators.Model  // those published, if some of them were taken in
 	clock     operators.EventTime // the instant that the wall clock proved, Unset if none
 	at        operators.EventTime // when that was
 	held      *operators.Event    // the earliest event that an outage held back then, nil if none
@@ -361,11 +361,9 @@ func (n *node) apply() {
 func (n *node) applyPart(p *part, b *task.Budget) error {
 	done, err := p.task.FireDue(b)
 	if done && err == nil {
-		for _, m := range n.w.models {
-			before := len(p.task.Meta().Adoptions)
-			if p.task.Adopt(m); len(p.task.Meta().Adoptions) > before {
-				p.note.adopted = append(p.note.adopted, m)
-			}
+		before := p.task.Meta().LastModel
+		if p.task.Adopt(n.w.models); p.task.Meta().LastModel != before {
+			p.note.adopted = n.w.models
 		}
 		if p.clock != operators.Unset {
 			if meta := p.task.Meta(); meta.Observed != meta.Position {

@@ -11,8 +11,7 @@ import (
 // MetaVersion is the version byte that a meta record begins with. docs/formats/changelog.md describes it.
 //
 //	1: the first.
-//	2: InputAlive, so that a restart does not forget that the input was silent.
-const MetaVersion = 2
+const MetaVersion = 1
 
 // Meta is what a task remembers of itself. It is written with every transaction, so that it always stands for what its changelog stands for.
 type Meta struct {
@@ -30,7 +29,9 @@ type Meta struct {
 	// Ahead are the sources of time that lie too far ahead of the watermark to be believed alone (clock: event): the latest time of each of up
 	// to jumpWitnesses - 1 customers.
 	Ahead []Witness
-	// Adoptions are the models in the order in which they came into force here.
+	// LastModel is the Ref of the last model that was taken in, in the order in which models are published; 0 before the first.
+	LastModel uint32
+	// Adoptions are the models by the instants from which they are in force.
 	Adoptions []Adoption
 	// Gaps are the longest silences of the input topic by day, the newest days last.
 	Gaps []Gap
@@ -45,22 +46,13 @@ type Witness struct {
 	Time     operators.EventTime
 }
 
-// Adoption is a model and the instant from which it is in force in a task.
-type Adoption struct {
-	Ref uint32
-	At  operators.EventTime
-}
-
 // Gap is the longest silence of the input topic on one day, as far as this task has seen it.
 type Gap struct {
 	Day operators.Day // of append time, UTC
 	Ms  int64
 }
 
-const (
-	jumpWitnesses = 3  // customers who must agree on a jump in time
-	adoptionsMax  = 16 // older ones concern only states that have not been touched since
-)
+const jumpWitnesses = 3 // customers who must agree on a jump in time
 
 // NewMeta returns the meta record of a task that has seen nothing.
 func NewMeta() Meta {
@@ -76,6 +68,8 @@ func (m *Meta) Append(dst []byte) []byte {
 	dst = append(dst, m.ChangelogID[:]...)
 	dst = binary.BigEndian.AppendUint64(dst, m.Settings)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.Watermark))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(m.InputAlive))
+	dst = binary.BigEndian.AppendUint32(dst, m.LastModel)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Ahead)))
 	for _, w := range m.Ahead {
 		dst = binary.BigEndian.AppendUint64(dst, w.Customer)
@@ -91,24 +85,25 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(g.Day))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(g.Ms))
 	}
-	return binary.BigEndian.AppendUint64(dst, uint64(m.InputAlive))
+	return dst
 }
 
-const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8
+const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8 + 8 + 4
 
 // DecodeMeta returns the meta record of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeMeta(src []byte) (Meta, error) {
-	if len(src) < metaFixedBytes || src[0] < 1 || src[0] > MetaVersion {
+	if len(src) < metaFixedBytes || src[0] != MetaVersion {
 		return Meta{}, fmt.Errorf("%w: a meta record of %d bytes", operators.ErrCorrupt, len(src))
 	}
-	version := src[0]
-	m := Meta{InputAlive: operators.Unset}
+	var m Meta
 	m.Position = int64(binary.BigEndian.Uint64(src[1:]))
 	m.Observed = int64(binary.BigEndian.Uint64(src[9:]))
 	copy(m.InputID[:], src[17:])
 	copy(m.ChangelogID[:], src[33:])
 	m.Settings = binary.BigEndian.Uint64(src[49:])
 	m.Watermark = operators.EventTime(binary.BigEndian.Uint64(src[57:]))
+	m.InputAlive = operators.EventTime(binary.BigEndian.Uint64(src[65:]))
+	m.LastModel = binary.BigEndian.Uint32(src[73:])
 	src = src[metaFixedBytes:]
 	ok := true
 	list := func(elementBytes int, element func(b []byte)) {
@@ -132,12 +127,6 @@ func DecodeMeta(src []byte) (Meta, error) {
 	list(12, func(b []byte) {
 		m.Gaps = append(m.Gaps, Gap{operators.Day(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:]))})
 	})
-	if ok && version > 1 {
-		if ok = len(src) >= 8; ok {
-			m.InputAlive = operators.EventTime(binary.BigEndian.Uint64(src))
-			src = src[8:]
-		}
-	}
 	if !ok || len(src) > 0 {
 		return Meta{}, fmt.Errorf("%w: a malformed meta record", operators.ErrCorrupt)
 	}
@@ -177,16 +166,4 @@ func (m *Meta) advance(t operators.EventTime) {
 	}
 	m.Watermark = t
 	m.Ahead = slices.DeleteFunc(m.Ahead, func(w Witness) bool { return w.Time <= t })
-}
-
-// adopt records that a model is in force from effectiveAt or the watermark on, whichever is later.
-func (m *Meta) adopt(ref uint32, effectiveAt operators.EventTime) {
-	at := max(effectiveAt, m.Watermark)
-	if n := len(m.Adoptions); n > 0 {
-		at = max(at, m.Adoptions[n-1].At)
-	}
-	m.Adoptions = append(m.Adoptions, Adoption{ref, at})
-	if len(m.Adoptions) > adoptionsMax {
-		m.Adoptions = slices.Delete(m.Adoptions, 0, 1)
-	}
 }

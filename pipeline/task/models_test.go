@@ -138,3 +138,120 @@ func TestModelsFaded(t *testing.T) {
 	p.send("c", "01T01:00 page")
 	p.expect("01T01:00 c 01T01:00 v19")
 }
+
+// versions returns n models that differ in their version only.
+func versions(n int) (list models) {
+	for i := range n {
+		m := *first
+		m.Version = fmt.Sprint("v", i)
+		list = append(list, &m)
+	}
+	return list
+}
+
+// TestModelsAccumulate: however many versions have been published, each is taken in once: a topic that is compacted by version keeps them all.
+func TestModelsAccumulate(t *testing.T) {
+	p := newProcess(t, settings(), chain())
+	p.models = versions(40)
+	p.open()
+	for i := range p.models {
+		published := p.models[:i+1]
+		p.task.Adopt(published)
+		if !p.task.Changed() || p.task.Meta().LastModel != published[i].Ref() {
+			t.Fatalf("%s was not taken in", published[i].Version)
+		}
+		p.commit()
+		if p.task.Adopt(published); p.task.Changed() {
+			t.Fatalf("%d models were taken in again", len(published))
+		}
+		if p.crash(); i%3 == 0 {
+			p.task.Adopt(published)
+		}
+		if p.task.Changed() {
+			t.Fatalf("%d models were taken in again by the next process", len(published))
+		}
+	}
+}
+
+// TestModelsOfATopic: what is taken in is what stands behind the last that was, whatever has become of the topic since.
+func TestModelsOfATopic(t *testing.T) {
+	all := versions(4)
+	a, b, c, d := all[0], all[1], all[2], all[3]
+	for name, v := range map[string]struct {
+		taken, topic, want models
+	}{
+		"the same":                              {models{a, b}, models{a, b}, nil},
+		"new ones":                              {models{a}, models{a, b, c}, models{b, c}},
+		"the last deleted":                      {models{a, b}, models{a, c}, models{c}},
+		"a process that has not read the last":  {models{a, b, c}, models{a, b}, nil},
+		"an old one published again, compacted": {models{a, b}, models{b, c, a, d}, models{c, d}},
+		"another topic":                         {models{a, b}, models{c, d}, models{c, d}},
+	} {
+		p := newProcess(t, settings(), chain())
+		p.models = all
+		p.open()
+		p.mark("01T00:00")
+		p.task.Adopt(v.taken)
+		was := len(p.task.Meta().Adoptions)
+		for range 3 {
+			p.task.Adopt(v.topic)
+		}
+		var got []uint32
+		for _, adopted := range p.task.Meta().Adoptions[was:] {
+			got = append(got, adopted.Ref)
+		}
+		var want []uint32
+		for _, m := range v.want {
+			want = append(want, m.Ref())
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%s: took in %x, want %x", name, got, want)
+		}
+	}
+}
+
+// TestModelFarAhead: a model that is to come into force in a hundred years keeps no other out, and comes into force then.
+func TestModelFarAhead(t *testing.T) {
+	typo, later, last := *second, *second, *second
+	typo.Version, typo.EffectiveAt = "typo", start+36_500*day
+	later.Version, later.EffectiveAt = "later", 0
+	last.Version, last.EffectiveAt = "last", start+40_000*day
+	p := ringing(t)
+	p.models = models{first, &typo, &later, &last}
+	p.open()
+	p.mark("01T00:00")
+	for _, m := range p.models {
+		p.do(step{adopt: m})
+	}
+	p.heard()
+	p.send("a", "01T01:00 page")
+	p.expect("01T01:00 a 01T01:00 later")
+	p.do(step{offset: p.position(), mark: typo.EffectiveAt})
+	p.send("b", "01T02:00 order_completed order=o")
+	if got := p.heard(); got != fmt.Sprintf("%s b 01T02:00 typo", typo.EffectiveAt.String()[8:16]) {
+		t.Error(got)
+	}
+}
+
+// TestModelsFarAhead: where too many are to come, the one furthest ahead is given up, and never the one in force.
+func TestModelsFarAhead(t *testing.T) {
+	all := versions(20)
+	for i, m := range all[1:] {
+		m.EffectiveAt = start + day*operators.EventTime(100-i)
+	}
+	p := ringing(t)
+	p.models = all
+	p.open()
+	p.mark("01T00:00")
+	p.do(step{adopt: all[0]})
+	p.heard()
+	p.do(step{adopt: all[1]})
+	for _, m := range all[2:] {
+		p.do(step{adopt: m})
+	}
+	if a := p.task.Meta().Adoptions; len(a) != 16 || a[0].Ref != all[0].Ref() || a[15].Ref != all[5].Ref() {
+		t.Errorf("%+v", a)
+	}
+	p.send("a", "01T01:00 page")
+	p.expect("01T01:00 a 01T01:00 v0")
+}

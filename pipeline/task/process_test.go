@@ -97,6 +97,7 @@ type process struct {
 	chain   *operators.Chain
 	store   *memory
 	models  models
+	topic   models // those that have been published, in the order of their topic
 	task    *task.Task
 	budget  func() *task.Budget
 	b       *task.Budget
@@ -192,7 +193,7 @@ func (p *process) try(s step) (outcome task.Outcome, done bool) {
 	case s.adopt != nil:
 		// In the order of the log, what is due comes before the model.
 		if done, err = p.task.FireDue(p.b); done {
-			p.task.Adopt(s.adopt)
+			p.task.Adopt(p.published(s.adopt))
 		}
 	default:
 		outcome, done = p.task.Skip(s.offset), true
@@ -201,6 +202,17 @@ func (p *process) try(s step) (outcome task.Outcome, done bool) {
 		p.tb.Fatalf("%s: %v", s, err)
 	}
 	return outcome, done
+}
+
+// published publishes a model, unless it has been, and returns the topic up to it.
+func (p *process) published(m *operators.Model) models {
+	for i := range p.topic {
+		if p.topic[i] == m {
+			return p.topic[:i+1]
+		}
+	}
+	p.topic = append(p.topic, m)
+	return p.topic
 }
 
 // do does one step, in as many transactions as that takes.

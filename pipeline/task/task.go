@@ -20,12 +20,6 @@ type Store interface {
 	DropIndexBelow(bound []byte)
 }
 
-// Models gives a task the bodies of the models that it has adopted.
-type Models interface {
-	// Model returns the model with this Ref, nil if there is none.
-	Model(ref uint32) *operators.Model
-}
-
 // Config is the configuration of tasks. It has no defaults of its own: package pipeline derives it from the settings.
 type Config struct {
 	// LatenessMs is how far the watermark stays behind the highest event time, in milliseconds.
@@ -165,22 +159,6 @@ func (t *Task) Soonest() (at operators.EventTime, loaded int) {
 
 // Changed reports whether the transaction has something to write.
 func (t *Task) Changed() bool { return t.changed }
-
-// Adopt records that a model is in force from here on, or from its EffectiveAt if that is later. A model adopted before is left alone. Models come into
-// force between records and after what was due before them: call it when FireDue has said that it is done. In the midst of a record, whose turn a
-// transaction's end has interrupted, Adopt does nothing.
-func (t *Task) Adopt(m *operators.Model) {
-	if t.meta.Observed == t.meta.Position {
-		return
-	}
-	for _, a := range t.meta.Adoptions {
-		if a.Ref == m.Ref() {
-			return
-		}
-	}
-	t.meta.adopt(m.Ref(), m.EffectiveAt)
-	t.changed = true
-}
 
 // Skip passes over a record that is none of the task's: a transaction marker, or one that is a dead letter already.
 func (t *Task) Skip(offset int64) Outcome {
@@ -417,40 +395,13 @@ func (t *Task) release(c *customer, until operators.EventTime, next func() opera
 	}
 }
 
-// nextAdoption returns the first model that came into force after the one that the customer was last computed with.
-func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
-	list := t.meta.Adoptions
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Ref == c.Model {
-			list = list[i+1:]
-			break
-		}
-	}
-	if len(list) == 0 {
-		return Adoption{}, false
-	}
-	return list[0], true
-}
-
-func (t *Task) applyModel(c *customer, a Adoption) error {
-	c.Model = a.Ref
-	c.At = max(c.At, a.At)
-	t.touch(c)
-	if c.Purchases.Count == 0 {
-		return nil // there is nothing that a model could say
-	}
-	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At})
-}
-
 // step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
 // same, and the error is a *panicError.
 func (t *Task) step(c *customer, in *operators.Input) (err error) {
 	t.touch(c)
 	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now()}
-	if c.Model != 0 {
-		if t.env.Model = t.models.Model(c.Model); t.env.Model == nil {
-			return fmt.Errorf("model %08x, which customers were scored with, is not among the models: was the models topic re-created?", c.Model)
-		}
+	if t.env.Model, err = t.modelOf(c); err != nil {
+		return err
 	}
 	t.pre.CopyFrom(&c.Customer)
 	t.parts.begin(c.ID)

@@ -1,0 +1,118 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+
+	"lull/operators"
+)
+
+// Models gives a task the bodies of the models that it has adopted.
+type Models interface {
+	// Model returns the model with this Ref, nil if there is none.
+	Model(ref uint32) *operators.Model
+}
+
+// Adoption is a model and the instant from which it is in force in a task, until that of the next.
+type Adoption struct {
+	Ref uint32
+	At  operators.EventTime
+}
+
+const adoptionsMax = 16 // older ones concern only states that have not been touched since
+
+// Adopt takes in what has been published since it was last told: each new model is in force from here on, or from its EffectiveAt if that is later.
+// published are all models, in the order of their topic; a version is never taken in twice. Models come into force between records and after
+// what was due before them: call it when FireDue has said that it is done. In the midst of a record, whose turn a transaction's end has interrupted,
+// Adopt does nothing.
+func (t *Task) Adopt(published []*operators.Model) {
+	if t.meta.Observed == t.meta.Position {
+		return
+	}
+	for _, m := range published[t.meta.takenIn(published):] {
+		t.meta.adopt(m)
+		t.changed = true
+	}
+}
+
+// takenIn returns how many of the published models have been taken in: all up to the last that was. If that is not among them, as this process has
+// yet to read it or it was deleted, all up to the last that is remembered.
+func (m *Meta) takenIn(published []*operators.Model) int {
+	for i := len(published) - 1; i >= 0; i-- {
+		if published[i].Ref() == m.LastModel {
+			return i + 1
+		}
+	}
+	for i := len(published) - 1; i >= 0; i-- {
+		if m.remembers(published[i].Ref()) {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (m *Meta) remembers(ref uint32) bool {
+	return slices.ContainsFunc(m.Adoptions, func(a Adoption) bool { return a.Ref == ref })
+}
+
+// adopt records that a model is in force from its EffectiveAt or the watermark on, whichever is later. Of models with the same instant the later
+// published is in force. One that is remembered, which a topic that was compacted can hold in another place, stays as it is.
+func (m *Meta) adopt(model *operators.Model) {
+	m.LastModel = model.Ref()
+	if !m.remembers(m.LastModel) {
+		m.insert(Adoption{m.LastModel, max(model.EffectiveAt, m.Watermark)})
+	}
+}
+
+// insert puts an adoption in its place by At. One too many forgets the one that has been superseded the longest; if none has been, the one furthest ahead.
+func (m *Meta) insert(a Adoption) {
+	i := len(m.Adoptions)
+	for i > 0 && m.Adoptions[i-1].At > a.At {
+		i--
+	}
+	m.Adoptions = slices.Insert(m.Adoptions, i, a)
+	switch {
+	case len(m.Adoptions) <= adoptionsMax:
+	case m.Adoptions[1].At <= m.Watermark:
+		m.Adoptions = slices.Delete(m.Adoptions, 0, 1)
+	default:
+		m.Adoptions = m.Adoptions[:adoptionsMax]
+	}
+}
+
+// nextAdoption returns the first model that came into force after the one that the customer was last computed with.
+func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
+	list := t.meta.Adoptions
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Ref == c.Model {
+			list = list[i+1:]
+			break
+		}
+	}
+	if len(list) == 0 {
+		return Adoption{}, false
+	}
+	return list[0], true
+}
+
+func (t *Task) applyModel(c *customer, a Adoption) error {
+	c.Model = a.Ref
+	c.At = max(c.At, a.At)
+	t.touch(c)
+	if c.Purchases.Count == 0 {
+		return nil // there is nothing that a model could say
+	}
+	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At})
+}
+
+// modelOf returns the model that a customer is computed with, nil before the first.
+func (t *Task) modelOf(c *customer) (*operators.Model, error) {
+	if c.Model == 0 {
+		return nil, nil
+	}
+	m := t.models.Model(c.Model)
+	if m == nil {
+		return nil, fmt.Errorf("model %08x, which customers were scored with, is not among the models: was the models topic re-created?", c.Model)
+	}
+	return m, nil
+}
