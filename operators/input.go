@@ -17,7 +17,7 @@ type Input struct {
 	// computed at; the deadline; or the model's instant.
 	At    EventTime
 	Event *Event // EventInput only; not kept by operators
-	// Returned is set for a deadline that a later event of the same customer released: what silence did is recorded, but nobody need act.
+	// Returned is set for a deadline or model that a later event of the same customer released: what silence did is recorded, but nobody need act.
 	Returned bool
 }
 

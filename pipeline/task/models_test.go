@@ -25,9 +25,9 @@ func TestModelAtItsTime(t *testing.T) {
 	p.do(step{adopt: &later}) // at its own time
 	p.do(step{adopt: first})  // it is in force already
 	p.send("a", "01T05:59:59.999 page quantity=9")
-	p.expect("01T02:00 a model first", "01T05:59 a 01T05:59 first")
+	p.expect("01T02:00 a model first returned", "01T05:59 a 01T05:59 first")
 	p.send("b", "01T06:00 page quantity=9")
-	p.expect("01T02:00 b model first", "01T06:00 b model second", "01T06:00 b 01T06:00 second")
+	p.expect("01T02:00 b model first returned", "01T06:00 b model second returned", "01T06:00 b 01T06:00 second")
 	p.crash()
 	p.mark("01T09:00")
 	// a's timer, which stands where their deadline was, touches them too.
@@ -254,4 +254,41 @@ func TestModelsFarAhead(t *testing.T) {
 	}
 	p.send("a", "01T01:00 page")
 	p.expect("01T01:00 a 01T01:00 v0")
+}
+
+// TestReturnedByModel: a model can find that a silence has long been too long. If it is the customer's own event that brings it to them, they have come back
+// already: the crossing is recorded, and nobody need act; whatever the hour of the crossing.
+func TestReturnedByModel(t *testing.T) {
+	slow := *first
+	slow.Version, slow.Alpha = "slow", 60
+	triggers := 0
+	for h := hour; h < 40*day; h += 7 * hour {
+		p := newProcess(t, settings(), chain())
+		p.models = models{&slow, first}
+		p.open()
+		p.mark("01T00:00")
+		p.do(step{adopt: &slow})
+		p.send("a", "01T10:00 order_completed order=o1 amount=10")
+		at := january(t, "01T10:00") + h
+		p.do(step{offset: 100, mark: at})
+		p.settle()
+		p.outputs = nil
+		p.do(step{adopt: first})
+		back := &operators.Event{Kind: operators.OrderCompleted, Customer: "a", ID: "x", OrderID: "o2", Amount: 10, Time: at + hour}
+		back.Day = operators.Day(back.Time / day)
+		back.DayStart = back.Time / day * day
+		p.do(step{offset: 101, event: back})
+		p.settle()
+		for _, o := range p.outputs {
+			if o.Kind != operators.TriggerOutput {
+				continue
+			}
+			if triggers++; o.Trigger.Actionable || o.Trigger.Withheld != "returned" {
+				t.Errorf("%s after the order, by %v: %+v", h, o.Cause, o.Trigger)
+			}
+		}
+	}
+	if triggers == 0 {
+		t.Error("no trigger")
+	}
 }

@@ -234,12 +234,12 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 		t.returning, t.returnAt = event.Customer, event.Time
 	}
 	done, err := t.fireDue(b)
+	outcome := Unfinished
+	if done && err == nil {
+		outcome, err = t.applyToCustomer(event, proves)
+	}
 	t.returning = ""
 	if !done || err != nil {
-		return Unfinished, err
-	}
-	outcome, err := t.applyToCustomer(event, proves)
-	if err != nil {
 		return Unfinished, err
 	}
 	t.passed(offset)
@@ -350,9 +350,7 @@ func (t *Task) fire(c *customer, at operators.EventTime) error {
 
 // releaseSilence fires the customer's silence deadlines up to the time of their own event. Sessions wait for the watermark.
 func (t *Task) releaseSilence(c *customer, until operators.EventTime) error {
-	t.returning, t.returnAt = c.ID, until
 	err := t.release(c, until, func() operators.EventTime { _, next := t.chain.Deadlines(&c.Customer); return next })
-	t.returning = ""
 	return t.rejectPanic(c, until, err)
 }
 
@@ -385,7 +383,7 @@ func (t *Task) release(c *customer, until operators.EventTime, next func() opera
 		if deadline > until {
 			return nil
 		}
-		in := operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returning == c.ID && deadline <= t.returnAt}
+		in := operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returned(c, deadline)}
 		if err := t.step(c, &in); err != nil {
 			return err
 		}
@@ -394,6 +392,9 @@ func (t *Task) release(c *customer, until operators.EventTime, next func() opera
 		}
 	}
 }
+
+// returned reports whether the customer is known to be active after an instant: the record that is being applied is theirs, and later.
+func (t *Task) returned(c *customer, at operators.EventTime) bool { return t.returning == c.ID && at <= t.returnAt }
 
 // step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
 // same, and the error is a *panicError.
