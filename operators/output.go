@@ -73,6 +73,8 @@ type Trigger struct {
 type Rejection struct {
 	Reason string // a stable code, such as "order_limit"
 	Detail string // for a person: what was wrong, and what to do
+	// Operator refused the input or failed on it; "" if it never reached one.
+	Operator string
 }
 
 // Outbox collects the outputs of steps.
@@ -115,7 +117,7 @@ func (o *Outbox) Trigger(t Trigger) { o.add(TriggerOutput, t.Rule).Trigger = t }
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {
-	o.add(RejectOutput, reason).Reject = Rejection{Reason: reason, Detail: detail}
+	o.add(RejectOutput, reason).Reject = Rejection{Reason: reason, Detail: detail, Operator: o.operator}
 	o.ended = true
 }
 

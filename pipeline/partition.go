@@ -131,17 +131,14 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	}
 	p.stats.bytesIn += int64(len(record.Value))
 	setSource(&p.source, record)
-	mark, isMark, refusal := schemas.TimeMark(&p.source)
-	if isMark && refusal == nil {
-		outcome, err := p.task.Mark(record.Offset, mark, b)
-		return outcome != task.Unfinished, err
-	}
-	if refusal == nil {
-		refusal = p.decoder.Decode(&p.source, &p.event)
-	}
+	mark, refusal := p.decode()
 	if refusal != nil {
 		p.task.Skip(record.Offset)
 		return true, p.deadLetter(r, *refusal)
+	}
+	if mark != operators.Unset {
+		outcome, err := p.task.Mark(record.Offset, mark, b)
+		return outcome != task.Unfinished, err
 	}
 	if !p.placement.holds(record.Key, p.n) {
 		p.stats.misplaced++
@@ -172,6 +169,21 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		p.stats.repeated++
 	}
 	return true, nil
+}
+
+// decode decodes the record at hand, p.source: a time mark, or an event into p.event, and then mark is Unset. A record that makes the decoder panic
+// would do so for ever, and is refused.
+func (p *partition) decode() (mark operators.EventTime, refusal *operators.Rejection) {
+	defer func() {
+		if r := recover(); r != nil {
+			refusal = &operators.Rejection{Reason: task.ReasonPanic, Detail: fmt.Sprintf("decoding the record panicked: %v. Report it, and re-drive the record once it is mended", r)}
+		}
+	}()
+	mark, isMark, refusal := schemas.TimeMark(&p.source)
+	if isMark || refusal != nil {
+		return mark, refusal
+	}
+	return operators.Unset, p.decoder.Decode(&p.source, &p.event)
 }
 
 // ReasonLate is the reason code of an event older than the watermark that is no fact.
@@ -242,6 +254,14 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 	if o.Kind == operators.RejectOutput {
 		return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: o.Reject, Customer: o.Customer, Deadline: o.Cause.Deadline, Partition: p.n})
 	}
+	var record schemas.Record
+	if err := p.encode(o, &record); err != nil {
+		// It would not be encoded the next time either. The state holds what it was to tell.
+		return p.addDeadLetter(r, &schemas.DeadLetter{
+			Rejection: operators.Rejection{Reason: task.ReasonPanic, Detail: fmt.Sprintf("encoding a %s: %v: it is missing among the outputs. Report it", o.Kind, err)},
+			Customer:  o.Customer, Deadline: o.Time, Partition: p.n,
+		})
+	}
 	p.stats.outputs[o.Kind]++
 	if o.Kind == operators.TriggerOutput {
 		p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
@@ -250,12 +270,18 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 		}
 		p.stats.triggers[cmp.Or(o.Trigger.Withheld, "none")]++
 	}
-	var record schemas.Record
-	if err := p.encoder.EncodeOutput(o, &record); err != nil {
-		return fmt.Errorf("encoding a %s: %w", o.Kind, err)
-	}
 	p.records = append(p.records, kafkaRecord(r.s, &record))
 	return nil
+}
+
+// encode encodes an output; a panic of the encoder is an error.
+func (p *partition) encode(o *operators.Output, into *schemas.Record) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panicked: %v", r)
+		}
+	}()
+	return p.encoder.EncodeOutput(o, into)
 }
 
 // fireDelay returns how long after its deadline a trigger was noticed.

@@ -25,8 +25,6 @@ const (
 // DeadLetter is a record that was refused, or a deadline that failed.
 type DeadLetter struct {
 	operators.Rejection
-	// Operator refused the record or failed on it; "" if it was refused before it reached one.
-	Operator string
 	// Customer is the customer concerned, "" if not known.
 	Customer string
 	// Source is the refused record; nil for a deadline.

@@ -51,7 +51,7 @@ func TestDigestByItsDefinition(t *testing.T) {
 	ceHeaders := []Header{{"ce_time", []byte("then")}, {"content-type", []byte("x")}, {"ce_id", []byte("7")}}
 	row := sampleRecord(t, Scores)
 	dead, _ := encodeDeadLetter(t, sampleDeadLetter())
-	deadline, _ := encodeDeadLetter(t, &DeadLetter{Rejection: operators.Rejection{Reason: "panic"}, Operator: "score", Customer: "ann", Deadline: 1000})
+	deadline, _ := encodeDeadLetter(t, &DeadLetter{Rejection: operators.Rejection{Reason: "panic", Operator: "score"}, Customer: "ann", Deadline: 1000})
 
 	var d Digest
 	for _, rec := range []*Record{

@@ -212,7 +212,7 @@ func TestDeadLetterHeaders(t *testing.T) {
 }
 
 func TestDeadLettersOfDeadlines(t *testing.T) {
-	d := &DeadLetter{Rejection: operators.Rejection{Reason: "panic", Detail: "index out of range"}, Operator: "score", Customer: "00042",
+	d := &DeadLetter{Rejection: operators.Rejection{Reason: "panic", Detail: "index out of range", Operator: "score"}, Customer: "00042",
 		Deadline: at(t, "1998-04-02T13:07:00.250Z"), Partition: 3}
 	rec, shown := encodeDeadLetter(t, d)
 	for field, want := range map[string]any{"operator": "score", "customer_id": "00042", "deadline": d.Deadline, "topic": nil, "partition": int64(3), "offset": int64(-1)} {
@@ -238,7 +238,7 @@ func TestDeadLettersKeepWithinTheirLimit(t *testing.T) {
 		}
 		bad := func(n int) string { return strings.Repeat("a\xff", n/2) } // grows most when it is made UTF-8
 		d := &DeadLetter{
-			Rejection: operators.Rejection{Reason: ReasonMalformed, Detail: bad(length("detail"))}, Operator: "session", Customer: strings.Repeat("c", 4096),
+			Rejection: operators.Rejection{Reason: ReasonMalformed, Detail: bad(length("detail")), Operator: "session"}, Customer: strings.Repeat("c", 4096),
 			Source: &Source{Topic: strings.Repeat("t", 249), Key: make([]byte, length("key")), Value: make([]byte, length("value"))},
 		}
 		for range rapid.IntRange(0, 5).Draw(t, "headers") {

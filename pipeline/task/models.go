@@ -102,7 +102,7 @@ func (t *Task) applyModel(c *customer, a Adoption) error {
 	if c.Purchases.Count == 0 {
 		return nil // there is nothing that a model could say
 	}
-	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, Returned: t.returned(c, c.At)})
+	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, Returned: t.returned(c, c.At)}, nil)
 }
 
 // modelOf returns the model that a customer is computed with, nil before the first.

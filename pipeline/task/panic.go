@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 
 	"lull/operators"
@@ -13,18 +14,36 @@ const ReasonPanic = "panic"
 type panicError struct {
 	operator string
 	cause    string
+	at       operators.EventTime // Input.At of the step
+}
+
+func (p *panicError) rejection() operators.Rejection {
+	return operators.Rejection{Reason: ReasonPanic, Detail: p.Error(), Operator: p.operator}
+}
+
+// stillDue is the panic of a step after which the deadline is due that has fired in it: it would fire for ever.
+type stillDue struct{ deadline, next operators.EventTime }
+
+func (d stillDue) String() string {
+	return fmt.Sprintf("the deadline %s is still due after it fired (%s)", d.deadline, d.next)
 }
 
 func (p *panicError) Error() string {
 	return fmt.Sprintf("operator %s panicked: %s; the customer is as before. Report it, and re-drive the record once it is mended", p.operator, p.cause)
 }
 
-// reject records a deadline that made an operator panic: there is no record to blame, so the dead letter names the customer and the operator.
-func (t *Task) reject(c *customer, at operators.EventTime, p *panicError) {
+// rejectPanic makes a dead letter of an error that is an operator's panic at a deadline or a model, and returns any other. There is no record to
+// blame, so the dead letter names the customer, the operator and the instant.
+func (t *Task) rejectPanic(c *customer, err error) error {
+	var p *panicError
+	if !errors.As(err, &p) {
+		return err
+	}
 	t.out.Outputs = append(t.out.Outputs, operators.Output{
-		Kind: operators.RejectOutput, Customer: c.ID, Time: at,
-		Cause:  operators.Cause{Kind: operators.DeadlineInput, Deadline: at},
-		ID:     operators.NewID(c.ID, operators.RejectOutput.String(), ReasonPanic, at.String()),
-		Reject: operators.Rejection{Reason: ReasonPanic, Detail: p.Error()},
+		Kind: operators.RejectOutput, Customer: c.ID, Time: p.at,
+		Cause:  operators.Cause{Kind: operators.DeadlineInput, Deadline: p.at},
+		ID:     operators.NewID(c.ID, operators.RejectOutput.String(), ReasonPanic, p.at.String()),
+		Reject: p.rejection(),
 	})
+	return nil
 }

@@ -41,6 +41,9 @@ func (m *mine) Step(_ *operators.Env, c *operators.Customer, in *operators.Input
 	}
 }
 
+// tick is what is told of a mine's deadline or model.
+const tick = "panic: operator mine panicked: tick; the customer is as before. Report it, and re-drive the record once it is mended"
+
 // TestPanickingEvent: a record that makes an operator panic, or that it refuses, is rejected; the customer is as before, lists and message ids
 // included, so that it can be sent again.
 func TestPanickingEvent(t *testing.T) {
@@ -57,7 +60,7 @@ func TestPanickingEvent(t *testing.T) {
 		if got := p.do(step{offset: p.position(), event: bad}); got != task.Rejected {
 			t.Fatalf("outcome %d", got)
 		}
-		if r := p.task.Refusal(); r.Reason != reason || reason == task.ReasonPanic && !strings.Contains(r.Detail, "mine panicked: boom") {
+		if r := p.task.Refusal(); r.Reason != reason || r.Operator != "mine" || reason == task.ReasonPanic && !strings.Contains(r.Detail, "mine panicked: boom") {
 			t.Errorf("refused for %+v", r)
 		}
 		p.settle()
@@ -96,9 +99,8 @@ func TestPanickingDeadline(t *testing.T) {
 	p.send("a", "01T00:00 page quantity=1")
 	p.send("b", "01T00:00 page quantity=9")
 	p.heard()
-	const detail = "panic: operator mine panicked: tick; the customer is as before. Report it, and re-drive the record once it is mended"
 	p.mark("01T01:00")
-	p.expect("01T01:00 a " + detail)
+	p.expect("01T01:00 a " + tick)
 	a := p.customer("a")
 	if a.Armed != operators.Never || a.Score.Next != january(t, "01T01:00") {
 		t.Errorf("armed at %s, for %s", a.Armed, a.Score.Next)
@@ -120,8 +122,47 @@ func TestPanickingReturn(t *testing.T) {
 	if got := p.send("a", "01T02:00 page quantity=1"); got != task.Applied {
 		t.Errorf("outcome %d", got)
 	}
-	if got := p.heard(); strings.Count(got, "mine panicked") != 1 || !strings.HasSuffix(got, "01T02:00 a 01T02:00") {
-		t.Errorf("got %s", got)
+	p.expect("01T01:00 a "+tick, "01T02:00 a 01T02:00")
+}
+
+// stuck is an operator whose deadline stays where it is when it fires, though it writes and tells something each time.
+type stuck struct{}
+
+func (stuck) Name() string { return "stuck" }
+
+func (stuck) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
+	if c.Ledger.Archived == 0 {
+		return operators.Never, operators.BySilence
+	}
+	return operators.EventTime(c.Ledger.Archived) * hour, operators.BySilence
+}
+
+func (stuck) Step(_ *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	if in.Kind == operators.EventInput {
+		c.Ledger.Archived = uint32((start + hour) / hour)
+		return
+	}
+	c.Risk = operators.RiskHolding
+	c.Parts.Set("list", []byte("x"))
+	out.Trigger(operators.Trigger{Rule: "stuck"})
+}
+
+// TestStuckDeadline: a deadline that is still due after it has fired would fire for ever. It is a panic of the chain: the customer is as before, nothing was
+// told, and it does not fire again.
+func TestStuckDeadline(t *testing.T) {
+	p := newProcess(t, settings(), operators.NewChain(stuck{}))
+	p.send("a", "01T00:00 page")
+	p.mark("02T00:00")
+	p.settle()
+	if len(p.outputs) != 1 || p.outputs[0].Kind != operators.RejectOutput || p.outputs[0].Time != start+hour || p.outputs[0].Reject.Operator != "chain" ||
+		!strings.Contains(p.outputs[0].Reject.Detail, "still due after it fired") {
+		t.Errorf("%+v", p.outputs)
+	}
+	if c := p.customer("a"); c.Risk != operators.RiskArmed || c.Revision != 0 || c.Armed != operators.Never {
+		t.Errorf("%+v", c)
+	}
+	if len(p.store.committed) != 2 {
+		t.Errorf("the store holds %q", p.store.committed)
 	}
 }
 
@@ -138,7 +179,7 @@ func TestPanickingModel(t *testing.T) {
 		if got := p.send("a", line); got != task.Applied {
 			t.Errorf("%s: outcome %d", line, got)
 		}
-		if got := p.heard(); strings.Count(got, "mine panicked") != 1 || !strings.HasSuffix(got, " first") {
+		if got := p.heard(); !strings.HasPrefix(got, "01T01:00 a "+tick) || strings.Count(got, "panicked") != 1 || !strings.HasSuffix(got, " first") {
 			t.Errorf("%s: got %s", line, got)
 		}
 	}

@@ -276,12 +276,12 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 	}
 	in := operators.Input{Kind: operators.EventInput, At: at, Event: event}
 	t.refusal = operators.Rejection{}
-	if err := t.step(c, &in); err != nil {
+	if err := t.step(c, &in, nil); err != nil {
 		var p *panicError
 		if !errors.As(err, &p) {
 			return Unfinished, err
 		}
-		t.refusal = operators.Rejection{Reason: ReasonPanic, Detail: p.Error()}
+		t.refusal = p.rejection()
 		return Rejected, t.arm(c, t.meta.Watermark)
 	}
 	outcome := Applied
@@ -336,14 +336,9 @@ func (t *Task) fire(c *customer, at operators.EventTime) error {
 	c.Armed = operators.Never
 	t.touch(c)
 	err := t.release(c, at, func() operators.EventTime { next, _ := t.chain.Deadlines(&c.Customer); return next })
-	var p *panicError
-	if errors.As(err, &p) {
-		// The customer stays as they were, without a timer until their next event.
-		t.reject(c, at, p)
-		return nil
-	}
 	if err != nil {
-		return err
+		// After a panic the customer stays as they were, without a timer until their next event.
+		return t.rejectPanic(c, err)
 	}
 	return t.arm(c, at)
 }
@@ -351,31 +346,21 @@ func (t *Task) fire(c *customer, at operators.EventTime) error {
 // releaseSilence fires the customer's silence deadlines up to the time of their own event. Sessions wait for the watermark.
 func (t *Task) releaseSilence(c *customer, until operators.EventTime) error {
 	err := t.release(c, until, func() operators.EventTime { _, next := t.chain.Deadlines(&c.Customer); return next })
-	return t.rejectPanic(c, until, err)
+	return t.rejectPanic(c, err)
 }
 
 // releaseModels lets the models up to an instant come into force for the customer.
 func (t *Task) releaseModels(c *customer, until operators.EventTime) error {
-	err := t.release(c, until, func() operators.EventTime { return operators.Never })
-	return t.rejectPanic(c, until, err)
+	return t.release(c, until, func() operators.EventTime { return operators.Never })
 }
 
-// rejectPanic makes a dead letter of an error that is an operator's panic, so that the customer's event is applied all the same.
-func (t *Task) rejectPanic(c *customer, at operators.EventTime, err error) error {
-	var p *panicError
-	if errors.As(err, &p) {
-		t.reject(c, at, p)
-		return nil
-	}
-	return err
-}
-
-// release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time.
+// release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time. The first
+// deadline that makes an operator panic ends it; a model that does is in force all the same.
 func (t *Task) release(c *customer, until operators.EventTime, next func() operators.EventTime) error {
 	for {
 		deadline := next()
 		if a, ok := t.nextAdoption(c); ok && a.At <= min(until, deadline) {
-			if err := t.applyModel(c, a); err != nil {
+			if err := t.rejectPanic(c, t.applyModel(c, a)); err != nil {
 				return err
 			}
 			continue
@@ -384,21 +369,20 @@ func (t *Task) release(c *customer, until operators.EventTime, next func() opera
 			return nil
 		}
 		in := operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returned(c, deadline)}
-		if err := t.step(c, &in); err != nil {
+		if err := t.step(c, &in, next); err != nil {
 			return err
-		}
-		if again := next(); again <= deadline {
-			return &panicError{operator: "chain", cause: fmt.Sprintf("the deadline %s is still due after it fired (%s)", deadline, again)}
 		}
 	}
 }
 
 // returned reports whether the customer is known to be active after an instant: the record that is being applied is theirs, and later.
-func (t *Task) returned(c *customer, at operators.EventTime) bool { return t.returning == c.ID && at <= t.returnAt }
+func (t *Task) returned(c *customer, at operators.EventTime) bool {
+	return t.returning == c.ID && at <= t.returnAt
+}
 
 // step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
-// same, and the error is a *panicError.
-func (t *Task) step(c *customer, in *operators.Input) (err error) {
+// same, and the error is a *panicError. A deadline comes with the function that gave it, which must give a later one when it has fired.
+func (t *Task) step(c *customer, in *operators.Input, next func() operators.EventTime) (err error) {
 	t.touch(c)
 	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now()}
 	if t.env.Model, err = t.modelOf(c); err != nil {
@@ -416,10 +400,19 @@ func (t *Task) step(c *customer, in *operators.Input) (err error) {
 				err = t.parts.err // the store failed, not the operator
 				return
 			}
-			err = &panicError{operator: t.out.Operator(), cause: fmt.Sprint(r)}
+			p := &panicError{operator: t.out.Operator(), cause: fmt.Sprint(r), at: in.At}
+			if _, ok := r.(stillDue); ok {
+				p.operator = "chain"
+			}
+			err = p
 		}
 	}()
 	t.chain.Step(&t.env, &c.Customer, in, &t.out)
+	if next != nil {
+		if again := next(); again <= in.At {
+			panic(stillDue{in.At, again})
+		}
+	}
 	if n := len(t.out.Outputs); n > outputs && t.out.Outputs[n-1].Kind == operators.RejectOutput {
 		t.refusal = t.out.Outputs[n-1].Reject
 		t.out.Outputs = t.out.Outputs[:outputs]
