@@ -80,7 +80,9 @@ func newStepBench(b *testing.B) *stepBench {
 	config.EnsureDefaults()
 	s := &stepBench{chain: clv.NewChain(config), store: memory{values: map[string][]byte{}}, budget: task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}}
 	s.open(b)
-	s.task.Adopt([]*operators.Model{&model})
+	if err := s.task.Adopt([]*operators.Model{&model}); err != nil {
+		b.Fatal(err)
+	}
 	s.commit(b)
 	return s
 }

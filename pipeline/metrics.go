@@ -62,7 +62,7 @@ func newMetrics() *metrics {
 		restoreWait:   gauge("restore_remaining_seconds", "Time until the partition is restored, at the speed until now.", "partition"),
 		restoreSpeed:  gauge("restore_records_per_second", "Changelog offsets restored a second, since the restore began.", "partition"),
 		restoreBytes:  gauge("restore_bytes_per_second", "Bytes of changelog keys and values restored a second, since the restore began.", "partition"),
-		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, stopped.", "partition", "phase"),
+		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, waiting, stopped.", "partition", "phase"),
 		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores), cache, flushed, compacted.", "what"),
 		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
 		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),

@@ -17,14 +17,16 @@ import (
 // phase is where a partition stands.
 //
 //	assigned ─> restoring ─> running ─> (revoked, lost)
-//	               ^  │          │
-//	               │  └─> stopped: an operator must decide
-//	               └──── a transaction that did not commit
+//	             ^ ^  │        │  │
+//	             │ │  └─> stopped: an operator must decide
+//	             │ └───────────┘ a transaction that did not commit
+//	             └── waiting <────┘ for a model that its state was computed with
 type phase string
 
 const (
 	restoring phase = "restoring"
 	running   phase = "running"
+	waiting   phase = "waiting"
 	stopped   phase = "stopped"
 )
 
@@ -36,7 +38,8 @@ type partition struct {
 	n     int32
 	store *state.Partition
 	phase phase
-	why   string // stopped: what an operator must decide
+	why   string // stopped: what an operator must decide; waiting: for what
+	needs uint32 // waiting: the Ref of the model
 
 	// group is the group's committed offset when the restore began, noOffset if there was none.
 	group kgo.EpochOffset
@@ -88,7 +91,9 @@ func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
 	if done, err = p.task.FireDue(b); err != nil || !done {
 		return false, err
 	}
-	p.task.Adopt(r.models.published())
+	if err := p.task.Adopt(r.models.published()); err != nil {
+		return false, err
+	}
 	if p.clock != operators.Unset {
 		if done, err = p.task.AdvanceClock(p.clock, b); err != nil || !done {
 			return false, err

@@ -616,6 +616,7 @@ func (r *Runner) cycle() error {
 	if err := r.takeAssigned(); err != nil {
 		return err
 	}
+	r.takeWaiting()
 	if err := r.takeRestored(); err != nil {
 		return err
 	}
@@ -870,8 +871,15 @@ func (r *Runner) apply(until time.Time) error {
 	r.unfinished, r.busy = false, false
 	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
 	for _, p := range r.active() {
+		var unknown *task.UnknownModelError
+		if errors.As(p.err, &unknown) {
+			p.err = r.wait(p, unknown.Ref)
+		}
 		if p.err != nil {
 			errs = append(errs, fmt.Errorf("partition %d: %w", p.n, p.err))
+		}
+		if p.phase != running {
+			continue
 		}
 		r.park(p)
 		r.busy = r.busy || !p.done
@@ -900,6 +908,32 @@ func (r *Runner) park(p *partition) {
 			r.consumer.PauseFetchPartitions(input)
 		}
 	}
+}
+
+// wait takes a partition out of work until a model has been read. What it has done in the transaction under way is forgotten.
+func (r *Runner) wait(p *partition, ref uint32) error {
+	r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+	p.phase, p.needs = waiting, ref
+	p.why = fmt.Sprintf("partition %d waits for the model with the short name %08x, which its state was computed with: this process has not read it from topic %q yet, or "+
+		"it was deleted there. If it was, publish it again under the same version", p.n, ref, r.s.Topic(ModelsTopic))
+	r.log.Warn().Int32("partition", p.n).Msg(p.why)
+	return p.abort()
+}
+
+// takeWaiting lets the partitions go on whose models have been read.
+func (r *Runner) takeWaiting() {
+	why := ""
+	for _, p := range r.partitions {
+		switch {
+		case p.phase != waiting:
+		case r.models.Model(p.needs) == nil:
+			why = p.why
+		default:
+			p.why = ""
+			r.startRestore(p, false)
+		}
+	}
+	r.health.setIf("models", why)
 }
 
 // commit makes the transaction of what has been applied.

@@ -87,7 +87,7 @@ type readiness struct {
 type readyIn struct {
 	Phase    phase  `json:"phase"`
 	Position int64  `json:"position,omitempty"` // running: next input offset
-	Why      string `json:"why,omitempty"`      // stopped
+	Why      string `json:"why,omitempty"`      // stopped, waiting
 
 	// Restoring: the share of the changelog that has been read, from 0 to 1; the offsets that are still to be read, and in how many seconds at the
 	// speed until now. Without seconds the partition waits for its turn.

@@ -70,7 +70,7 @@ var mutants = []mutant{
 	},
 	{"forget the timers beyond the horizon", "pipeline/task/timers.go", "	ts.pending = append(ts.pending, t)\n", "", sim},
 	{"arm a timer below the watermark", "pipeline/task/task.go", "	next = max(next, floor)\n", "", schedules},
-	{"let a model come into force in the midst of a record", "pipeline/task/models.go", "	if t.meta.Observed == t.meta.Position {\n		return\n	}\n	for _, m", "	for _, m", sim},
+	{"let a model come into force in the midst of a record", "pipeline/task/models.go", "	if t.meta.Observed == t.meta.Position {\n		return nil\n	}\n	for _, a", "	for _, a", sim},
 	{"ask for the end before the wall clock", "pipeline/sim/node.go", "&& p.task.Meta().Position >= end {\n			p.clock = reached", "&& p.task.Meta().Position >= end {\n			n.at()\n			p.clock = n.w.now - operators.EventTime(n.w.opt.Task.LatenessMs) + 0*reached", sim},
 	{"advance the clock without an answer", "pipeline/sim/node.go", "end = n.w.b.logs[inputTopic][p.n].next; return nil }) == nil && p", "end = n.w.b.logs[inputTopic][p.n].next; return nil }) != nil || p", sim},
 	{"advance the clock before the end is reached", "pipeline/sim/node.go", "p.task.Meta().Position >= end {", "p.task.Meta().Position >= end-1 {", sim},

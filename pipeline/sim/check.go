@@ -104,13 +104,18 @@ func (w *world) undisturbed(n int, steps []note) told {
 			commit()
 		}
 	}
+	adopt := func(published []*operators.Model) {
+		if err := tk.Adopt(published); err != nil {
+			w.violate("the undisturbed run: %v", err)
+		}
+	}
 	tk.Begin(w.now)
 	if w.opt.Task.EventClock {
-		tk.Adopt(w.models)
+		adopt(w.models)
 		feed(1 << 62)
 	} else {
 		for _, s := range steps {
-			tk.Adopt(s.adopted)
+			adopt(s.adopted)
 			if s.clock != operators.Unset {
 				if _, err := tk.AdvanceClock(s.clock, all); err != nil {
 					w.violate("the undisturbed run: %v", err)

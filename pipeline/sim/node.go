@@ -362,7 +362,10 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 	done, err := p.task.FireDue(b)
 	if done && err == nil {
 		before := p.task.Meta().LastModel
-		if p.task.Adopt(n.w.models); p.task.Meta().LastModel != before {
+		if err := p.task.Adopt(n.w.models); err != nil {
+			return err
+		}
+		if p.task.Meta().LastModel != before {
 			p.note.adopted = n.w.models
 		}
 		if p.clock != operators.Unset {

@@ -24,15 +24,38 @@ const adoptionsMax = 16 // older ones concern only states that have not been tou
 // Adopt takes in what has been published since it was last told: each new model is in force from here on, or from its EffectiveAt if that is later.
 // published are all models, in the order of their topic; a version is never taken in twice. Models come into force between records and after
 // what was due before them: call it when FireDue has said that it is done. In the midst of a record, whose turn a transaction's end has interrupted,
-// Adopt does nothing.
-func (t *Task) Adopt(published []*operators.Model) {
+// Adopt does nothing. The error is an *UnknownModelError if a model that is in force, or is to be, cannot be had: what stands behind it is not known then.
+func (t *Task) Adopt(published []*operators.Model) error {
 	if t.meta.Observed == t.meta.Position {
-		return
+		return nil
+	}
+	for _, a := range t.meta.Adoptions[t.meta.inForce():] {
+		if t.models.Model(a.Ref) == nil {
+			return &UnknownModelError{a.Ref}
+		}
 	}
 	for _, m := range published[t.meta.takenIn(published):] {
 		t.meta.adopt(m)
 		t.changed = true
 	}
+	return nil
+}
+
+// inForce returns the place of the adoption that is in force at the watermark, 0 if there is none yet.
+func (m *Meta) inForce() int {
+	i := len(m.Adoptions) - 1
+	for i > 0 && m.Adoptions[i].At > m.Watermark {
+		i--
+	}
+	return max(i, 0)
+}
+
+// UnknownModelError says that a task's state was computed with a model whose body cannot be had: this process has yet to read it, or it was deleted. The
+// transaction under way must be aborted.
+type UnknownModelError struct{ Ref uint32 }
+
+func (e *UnknownModelError) Error() string {
+	return fmt.Sprintf("the model with the short name %08x is not among those that have been read", e.Ref)
 }
 
 // takenIn returns how many of the published models have been taken in: all up to the last that was. If that is not among them, as this process has
@@ -112,7 +135,7 @@ func (t *Task) modelOf(c *customer) (*operators.Model, error) {
 	}
 	m := t.models.Model(c.Model)
 	if m == nil {
-		return nil, fmt.Errorf("model %08x, which customers were scored with, is not among the models: was the models topic re-created?", c.Model)
+		return nil, &UnknownModelError{c.Model}
 	}
 	return m, nil
 }

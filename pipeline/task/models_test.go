@@ -149,6 +149,13 @@ func versions(n int) (list models) {
 	return list
 }
 
+func (p *process) adopt(published models) {
+	p.tb.Helper()
+	if err := p.task.Adopt(published); err != nil {
+		p.tb.Fatal(err)
+	}
+}
+
 // TestModelsAccumulate: however many versions have been published, each is taken in once: a topic that is compacted by version keeps them all.
 func TestModelsAccumulate(t *testing.T) {
 	p := newProcess(t, settings(), chain())
@@ -156,16 +163,16 @@ func TestModelsAccumulate(t *testing.T) {
 	p.open()
 	for i := range p.models {
 		published := p.models[:i+1]
-		p.task.Adopt(published)
+		p.adopt(published)
 		if !p.task.Changed() || p.task.Meta().LastModel != published[i].Ref() {
 			t.Fatalf("%s was not taken in", published[i].Version)
 		}
 		p.commit()
-		if p.task.Adopt(published); p.task.Changed() {
+		if p.adopt(published); p.task.Changed() {
 			t.Fatalf("%d models were taken in again", len(published))
 		}
 		if p.crash(); i%3 == 0 {
-			p.task.Adopt(published)
+			p.adopt(published)
 		}
 		if p.task.Changed() {
 			t.Fatalf("%d models were taken in again by the next process", len(published))
@@ -191,10 +198,10 @@ func TestModelsOfATopic(t *testing.T) {
 		p.models = all
 		p.open()
 		p.mark("01T00:00")
-		p.task.Adopt(v.taken)
+		p.adopt(v.taken)
 		was := len(p.task.Meta().Adoptions)
 		for range 3 {
-			p.task.Adopt(v.topic)
+			p.adopt(v.topic)
 		}
 		var got []uint32
 		for _, adopted := range p.task.Meta().Adoptions[was:] {

@@ -193,7 +193,7 @@ func (p *process) try(s step) (outcome task.Outcome, done bool) {
 	case s.adopt != nil:
 		// In the order of the log, what is due comes before the model.
 		if done, err = p.task.FireDue(p.b); done {
-			p.task.Adopt(p.published(s.adopt))
+			err = p.task.Adopt(p.published(s.adopt))
 		}
 	default:
 		outcome, done = p.task.Skip(s.offset), true

@@ -1,0 +1,87 @@
+package pipeline
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline/task"
+	"lull/schemas"
+)
+
+// put publishes a model.
+func (c *cluster) put(s *Settings, m *operators.Model) {
+	c.t.Helper()
+	key, value, err := schemas.EncodeModel(m)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.produce(&kgo.Record{Topic: s.Topic(ModelsTopic), Key: key, Value: value})
+}
+
+// TestUnknownModel proves that a partition whose last owner has adopted a model that this process has not read waits for it, and says so by name, while the
+// others go on; and that it goes on without a restart once the model is there.
+func TestUnknownModel(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(2)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	order := func(customer, id string) *kgo.Record {
+		return c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: customer, ID: id, OrderID: id, Time: instant(t, "2024-03-01T10:00:00Z"), Amount: 1000})
+	}
+	where := newPlacement(2)
+	in := map[int32]string{} // a customer of each partition
+	for _, customer := range []string{"ann", "bob", "cy", "dee", "eve", "flo"} {
+		in[where.of([]byte(customer))] = customer
+	}
+	c.produce(order(in[0], "1"), order(in[1], "2"))
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+
+	// Another process has owned partition 1 meanwhile, and has adopted a model in it.
+	next := operators.Model{Version: "test-2", Family: "mbgnbd", R: 0.6, Alpha: 40, A: 0.8, B: 1.5, P: 6.25, Q: 3.74, V: 15.44, HighValue: 50}
+	var tampered *kgo.Record
+	for _, r := range c.read(s.Topic(ChangelogTopic)) {
+		if r.Partition != 1 || string(r.Key) != string(task.MetaKey) {
+			continue
+		}
+		meta, err := task.DecodeMeta(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta.LastModel = next.Ref()
+		meta.Adoptions = append(meta.Adoptions, task.Adoption{Ref: next.Ref(), At: meta.Watermark})
+		tampered = &kgo.Record{Topic: r.Topic, Partition: 1, Key: r.Key, Value: meta.Append(nil)}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(t.Context(), tampered).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+
+	p = c.run(s)
+	awaitReadiness(t, &s, p, fmt.Sprintf("partition 1 waits for the model with the short name %08x", next.Ref()))
+	c.produce(order(in[0], "3"), order(in[1], "4"))
+	awaitReadiness(t, &s, p, `"partitions":{"0":{"phase":"running","position":2},"1":{"phase":"waiting","why":`)
+	c.put(&s, &next)
+	c.await(&s, p)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	p.end()
+	var row schemas.Fields
+	for _, r := range c.read(s.Topic(ScoresTopic)) {
+		if string(r.Key) == in[1] {
+			if row, err = schemas.DecodeOutput(schemas.Scores, r.Value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if row.Get("orders") != int64(2) || row.Get("model") != "test-2" {
+		t.Errorf("the last row is %v", row)
+	}
+}
