@@ -104,6 +104,17 @@ func StateArmed(state []byte) (armed EventTime, ok bool) {
 	return EventTime(binary.BigEndian.Uint64(state[1:])), true
 }
 
+// StateModel returns the Model field of a customer's encoded state without decoding the rest.
+func StateModel(state []byte) (ref uint32, ok bool) {
+	if len(state) < 17 || state[0] != StateVersion {
+		return 0, false
+	}
+	d := decoder{src: state[17:]} // behind Armed and At
+	d.uint()                      // Revision
+	ref = uint32(d.uint())
+	return ref, !d.failed
+}
+
 // AppendOrder appends an order as it lies in Parts.
 func AppendOrder(dst []byte, o *Order) []byte {
 	e := encoder{dst: append(dst, StateVersion)}

@@ -133,6 +133,9 @@ func TestStateRoundTrip(t *testing.T) {
 		if used.Changed != (operators.Changed{}) || used.Facts != (operators.Facts{}) {
 			t.Fatal("what the last step changed has stayed")
 		}
+		if ref, ok := operators.StateModel(state); !ok || ref != c.Model {
+			t.Fatalf("model %x, %v, want %x", ref, ok, c.Model)
+		}
 		if armed, ok := operators.StateArmed(state); !ok || armed != c.Armed {
 			t.Fatalf("the timer is read as %s, %v; want %s", armed, ok, c.Armed)
 		}

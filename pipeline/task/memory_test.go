@@ -72,6 +72,16 @@ func (m *memory) ScanIndex(from, to []byte, yield func(entry []byte) bool) error
 	return m.broken
 }
 
+func (m *memory) Scan(lo, hi []byte, yield func(key, value []byte) bool) error {
+	all := m.all()
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if key >= string(lo) && key < string(hi) && !yield([]byte(key), []byte(all[key])) {
+			break
+		}
+	}
+	return m.broken
+}
+
 func (m *memory) DropIndexBelow(bound []byte) { m.drop = bytes.Clone(bound) }
 
 // all returns what the transaction under way sees.

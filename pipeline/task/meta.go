@@ -33,6 +33,8 @@ type Meta struct {
 	LastModel uint32
 	// Adoptions are the models by the instants from which they are in force.
 	Adoptions []Adoption
+	// Sweep is the walk through all customers that brings them to the model in force.
+	Sweep Sweep
 	// Gaps are the longest silences of the input topic by day, the newest days last.
 	Gaps []Gap
 	// InputAlive is the append time of the newest record of the input topic when the wall clock last moved the watermark (clock: wall); Unset if it
@@ -80,6 +82,7 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint32(dst, a.Ref)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(a.At))
 	}
+	dst = m.Sweep.append(dst)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Gaps)))
 	for _, g := range m.Gaps {
 		dst = binary.BigEndian.AppendUint32(dst, uint32(g.Day))
@@ -124,6 +127,7 @@ func DecodeMeta(src []byte) (Meta, error) {
 	list(12, func(b []byte) {
 		m.Adoptions = append(m.Adoptions, Adoption{binary.BigEndian.Uint32(b), operators.EventTime(binary.BigEndian.Uint64(b[4:]))})
 	})
+	ok = ok && m.Sweep.decode(&src)
 	list(12, func(b []byte) {
 		m.Gaps = append(m.Gaps, Gap{operators.Day(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:]))})
 	})

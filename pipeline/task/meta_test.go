@@ -33,6 +33,7 @@ func metas() *rapid.Generator[task.Meta] {
 		for range rapid.IntRange(0, 200).Draw(t, "adoptions") {
 			m.Adoptions = append(m.Adoptions, task.Adoption{Ref: rapid.Uint32().Draw(t, "ref"), At: instants.Draw(t, "at")})
 		}
+		m.Sweep = task.Sweep{Ref: rapid.Uint32().Draw(t, "sweep"), Done: rapid.Bool().Draw(t, "done"), After: rapid.String().Draw(t, "after")}
 		for range rapid.IntRange(0, 8).Draw(t, "gaps") {
 			m.Gaps = append(m.Gaps, task.Gap{Day: operators.Day(rapid.Int32().Draw(t, "day")), Ms: rapid.Int64().Draw(t, "ms")})
 		}
@@ -68,6 +69,7 @@ func FuzzMeta(f *testing.F) {
 	f.Add(m.Append(nil))
 	m.Ahead = []task.Witness{{Customer: 1, Time: 2}}
 	m.Adoptions = []task.Adoption{{Ref: 3, At: 4}}
+	m.Sweep = task.Sweep{Ref: 3, After: "a"}
 	m.Gaps = []task.Gap{{Day: 5, Ms: 6}}
 	f.Add(m.Append(nil))
 	f.Add(append(m.Append(nil)[:69], bytes.Repeat([]byte{0xff}, 9)...))

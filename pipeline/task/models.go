@@ -29,7 +29,7 @@ func (t *Task) Adopt(published []*operators.Model) error {
 	if t.meta.Observed == t.meta.Position {
 		return nil
 	}
-	for _, a := range t.meta.Adoptions[t.meta.inForce():] {
+	for _, a := range t.meta.Adoptions[max(0, t.meta.inForce()):] {
 		if t.models.Model(a.Ref) == nil {
 			return &UnknownModelError{a.Ref}
 		}
@@ -41,13 +41,13 @@ func (t *Task) Adopt(published []*operators.Model) error {
 	return nil
 }
 
-// inForce returns the place of the adoption that is in force at the watermark, 0 if there is none yet.
+// inForce returns the place of the adoption that is in force at the watermark, -1 if there is none yet.
 func (m *Meta) inForce() int {
 	i := len(m.Adoptions) - 1
-	for i > 0 && m.Adoptions[i].At > m.Watermark {
+	for i >= 0 && m.Adoptions[i].At > m.Watermark {
 		i--
 	}
-	return max(i, 0)
+	return i
 }
 
 // UnknownModelError says that a task's state was computed with a model whose body cannot be had: this process has yet to read it, or it was deleted. The
@@ -126,6 +126,26 @@ func (t *Task) applyModel(c *customer, a Adoption) error {
 		return nil // there is nothing that a model could say
 	}
 	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, Returned: t.returned(c, c.At)}, nil)
+}
+
+// catchUp brings a customer to the model that is in force in the task: the models come into force for them, and the deadlines fire that these have put into
+// the past, each as of its own instant, as if that had been done when the watermark reached it. So it makes no difference when, and by what, a customer is
+// first touched. Nothing else is due when it is called.
+//
+// Who stands without a timer since a deadline made an operator panic is left for their next event.
+func (t *Task) catchUp(c *customer) error {
+	if a, ok := t.nextAdoption(c); !ok || a.At > t.meta.Watermark {
+		return nil
+	}
+	next := func() operators.EventTime { at, _ := t.chain.Deadlines(&c.Customer); return at }
+	if next() <= t.meta.Watermark {
+		return nil
+	}
+	if err := t.release(c, t.meta.Watermark, next); err != nil {
+		c.Armed = operators.Never
+		return t.rejectPanic(c, err)
+	}
+	return t.arm(c, t.meta.Watermark)
 }
 
 // modelOf returns the model that a customer is computed with, nil before the first.

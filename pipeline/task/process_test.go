@@ -68,6 +68,13 @@ var (
 	second = &operators.Model{
 		Version: "second", EffectiveAt: start, Family: "mbgnbd", R: 0.8, Alpha: 1.1, A: 0.5, B: 0.9, P: 5, Q: 3, V: 20, HighValue: 90,
 	}
+	// third is in force from the 11th day on.
+	third = &operators.Model{
+		Version: "third", EffectiveAt: start + 10*day, Family: "mbgnbd", R: 0.4, Alpha: 1.5, A: 1.2, B: 1.1, P: 6, Q: 3.5, V: 15, HighValue: 30,
+	}
+	fourth = &operators.Model{
+		Version: "fourth", EffectiveAt: 0, Family: "bgnbd", R: 0.6, Alpha: 3, A: 0.7, B: 2, P: 6, Q: 3.5, V: 15, HighValue: 100,
+	}
 )
 
 // chain returns the chain of package clv, with small limits so that lists overflow into Parts, and more operators at its end.
@@ -107,7 +114,7 @@ type process struct {
 }
 
 func newProcess(tb testing.TB, cfg task.Config, c *operators.Chain) *process {
-	p := &process{tb: tb, cfg: cfg, chain: c, store: newMemory(tb), models: models{first, second}, budget: unbounded}
+	p := &process{tb: tb, cfg: cfg, chain: c, store: newMemory(tb), models: models{first, second, third, fourth}, budget: unbounded}
 	p.open()
 	return p
 }
@@ -240,6 +247,20 @@ func (p *process) settle() {
 			return
 		}
 	}
+}
+
+// sweep brings everybody to the model in force, in as many transactions as that takes. It returns how many were touched.
+func (p *process) sweep() (touched int) {
+	p.tb.Helper()
+	for p.settle(); p.task.Sweeping(); p.commit() {
+		n, err := p.task.Sweep(p.b)
+		if err != nil {
+			p.tb.Fatal(err)
+		}
+		touched += n
+	}
+	p.settle()
+	return touched
 }
 
 // customer returns a customer as they were committed; new if nothing is known of them.

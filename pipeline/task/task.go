@@ -13,6 +13,9 @@ type Store interface {
 	Get(key []byte) (value []byte, ok bool, err error)
 	Set(key, value []byte) error
 	Delete(key []byte) error
+	// Scan yields the records with lo <= key < hi in key order until yield returns false; what it yields is valid until then. It costs a look at every
+	// record in memory.
+	Scan(lo, hi []byte, yield func(key, value []byte) bool) error
 	// ScanIndex yields the entries of the timer index (IndexEntry) from one up to, not including, another, ascending; nil is no bound. Entries
 	// may be stale: their customer's timer stands elsewhere by now.
 	ScanIndex(from, to []byte, yield func(entry []byte) bool) error
@@ -80,6 +83,7 @@ type Task struct {
 	customers customers
 	touched   []*customer
 	timers    timers
+	walk      walk
 	pre       operators.Customer // the customer before the step under way
 	parts     parts
 	env       operators.Env
@@ -255,6 +259,9 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 	}
 	c, err := t.load(event.Customer)
 	if err != nil {
+		return Unfinished, err
+	}
+	if err := t.catchUp(c); err != nil {
 		return Unfinished, err
 	}
 	reached := event.Time
@@ -465,12 +472,8 @@ func (t *Task) load(id string) (*customer, error) {
 // Finish writes what the transaction changed into the store. The caller then makes the store's writes and the outputs durable, and says
 // Committed or Aborted.
 func (t *Task) Finish() error {
-	for _, c := range t.touched {
-		t.keyBuf = CustomerKey(t.keyBuf[:0], c.ID)
-		t.valueBuf = c.AppendState(t.valueBuf[:0])
-		if err := t.store.Set(t.keyBuf, t.valueBuf); err != nil {
-			return fmt.Errorf("writing a customer: %w", err)
-		}
+	if err := t.saveTouched(); err != nil {
+		return err
 	}
 	t.valueBuf = t.meta.Append(t.valueBuf[:0])
 	if err := t.store.Set(MetaKey, t.valueBuf); err != nil {
@@ -480,6 +483,17 @@ func (t *Task) Finish() error {
 		t.store.DropIndexBelow(bound)
 	}
 	t.latestScoresOnly()
+	return nil
+}
+
+func (t *Task) saveTouched() error {
+	for _, c := range t.touched {
+		t.keyBuf = CustomerKey(t.keyBuf[:0], c.ID)
+		t.valueBuf = c.AppendState(t.valueBuf[:0])
+		if err := t.store.Set(t.keyBuf, t.valueBuf); err != nil {
+			return fmt.Errorf("writing a customer: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -518,6 +532,7 @@ func (t *Task) Aborted() error {
 	t.touched, t.changed = t.touched[:0], false
 	t.out.Reset()
 	t.timers.reset()
+	t.walk = walk{}
 	t.customers.clear()
 	return t.readMeta()
 }
