@@ -407,6 +407,21 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 	if done && err == nil {
 		_, err = p.task.FireDue(b)
 	}
+	if err == nil {
+		err = n.sweep(p)
+	}
+	return err
+}
+
+// sweep brings some customers to the model in force, between a transaction's own work and its end.
+func (n *node) sweep(p *part) error {
+	slice := 1 << 30
+	if !n.w.calm {
+		slice = n.w.choose("sweep", 4)
+	}
+	left := slice
+	touched, err := p.task.Sweep(&task.Budget{Outputs: n.w.opt.OutputsBound / 2, Expired: func() bool { left--; return left < 0 }})
+	n.w.Stats.Swept += touched
 	return err
 }
 

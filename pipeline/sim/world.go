@@ -39,6 +39,7 @@ type Stats struct {
 	Outages, HeldBack             int                   // of the source, and the events that they held back
 	Steps                         int                   // of wall clocks
 	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
+	Swept                         int                   // customers that a sweep has touched
 	Heals                         int                   // each with all checks
 }
 
@@ -51,15 +52,16 @@ func (s *Stats) add(o Stats) {
 	for i := range s.Held {
 		s.Held[i] += o.Held[i]
 	}
+	s.Swept += o.Swept
 }
 
 // String implements fmt.Stringer.
 func (s Stats) String() string {
 	return fmt.Sprintf("%d inputs, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
 		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of the source that held back %d events, %d steps of wall clocks "+
-		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d); %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
 		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Outages, s.HeldBack, s.Steps,
-		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Heals)
+		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Heals)
 }
 
 // Choose makes every choice that is open: one of 0 to n-1, of which 0 is the most ordinary.
@@ -88,10 +90,14 @@ type world struct {
 func Run(opt Options, choose Choose) (Stats, []string) {
 	w := &world{opt: opt, choose: choose, chain: clv.NewChain(opt.Chain), b: newBroker(opt.Partitions), now: start}
 	w.all = []*operators.Model{
-		{Version: "first", EffectiveAt: start, Family: "mbgnbd", R: 0.525, Alpha: 2, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 60},
+		{Version: "first", EffectiveAt: 0, Family: "mbgnbd", R: 0.525, Alpha: 2, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 60},
 		{Version: "second", EffectiveAt: start, Family: "mbgnbd", R: 0.8, Alpha: 1.1, A: 0.5, B: 0.9, P: 5, Q: 3, V: 20, HighValue: 90},
+		{Version: "third", EffectiveAt: start + 20*day, Family: "mbgnbd", R: 0.4, Alpha: 1.5, A: 1.2, B: 1.1, P: 6, Q: 3.5, V: 15, HighValue: 30},
+		{Version: "fourth", EffectiveAt: start, Family: "bgnbd", R: 0.6, Alpha: 3, A: 0.7, B: 2, P: 6, Q: 3.5, V: 15, HighValue: 100},
 	}
-	w.models = w.all[:1]
+	if w.opt.Task.EventClock {
+		w.models = w.all[:1] // what is promised without reserve is for a model that is put first, and in force from the beginning
+	}
 	w.source = source{held: make([][]*operators.Event, opt.Partitions), open: make([]*txn, opt.Partitions)}
 	for i := range opt.Nodes {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("node-", i), disk: newDisk()})
@@ -210,7 +216,7 @@ func (w *world) turn() {
 		w.b.timeOut(w.nodes[w.choose("timed out", len(w.nodes))].name)
 		w.Stats.TimedOut++
 	case what == 38 && !w.opt.Task.EventClock:
-		w.models = w.all
+		w.models = w.all[:min(len(w.all), len(w.models)+1)]
 	case what == 39:
 		d := w.nodes[w.choose("disk", len(w.nodes))].disk
 		if d.full = !d.full; d.full {
@@ -307,7 +313,7 @@ func (w *world) settled() bool {
 		}
 		p := w.nodes[i].parts[k]
 		meta := p.task.Meta()
-		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.clock != operators.Unset {
+		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.task.Sweeping() || p.clock != operators.Unset {
 			return false
 		}
 		reached := w.now
