@@ -50,6 +50,11 @@ func (r *Runner) tellTime() {
 
 // readClock asks the brokers how the input stands. The wall time was taken before: what they do not know of yet is younger.
 func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error) {
+	wall := operators.EventTime(now.UnixMilli())
+	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
+	if r.clock.Jumped(&reading) {
+		return r.clock.Read(&reading), nil
+	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
 	var ends, newest kadm.ListedOffsets
@@ -62,8 +67,6 @@ func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error
 	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
 		return r.hold, fmt.Errorf("asking for the input's end and its newest record: %w", err)
 	}
-	wall := operators.EventTime(now.UnixMilli())
-	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
 	for _, end := range sortedOffsets(ends) {
 		log := task.Log{End: end.Offset, Newest: operators.Unset}
 		if o, ok := newest.Lookup(end.Topic, end.Partition); ok && o.Timestamp > 0 {

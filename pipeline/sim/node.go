@@ -267,6 +267,11 @@ func (n *node) tellTime() {
 		return
 	}
 	r := task.Reading{Wall: n.w.now + n.off, Monotonic: int64(n.w.now - n.began), Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset}
+	if n.clock.Jumped(&r) {
+		n.hold = n.clock.Read(&r)
+		n.w.Stats.Held[n.hold]++
+		return
+	}
 	n.at()
 	if n.w.request(func() error { r.Logs = n.w.b.inputs(); return nil }) != nil {
 		return

@@ -172,7 +172,7 @@ func (c *Clock) Read(r *Reading) Hold {
 	if first {
 		c.begun, c.watched = true, r.Wall
 	}
-	if jump := r.Wall - operators.EventTime(r.Monotonic) - c.start; jump > jumpMaxMs || jump < -jumpMaxMs {
+	if c.Jumped(r) {
 		return Jumped // and nothing is judged by it
 	}
 	c.look(r)
@@ -195,6 +195,13 @@ func (c *Clock) Read(r *Reading) Hold {
 		return Stalled
 	}
 	return Free
+}
+
+// Jumped reports whether the wall clock and the monotonic clock have parted since the process began. Nothing may be asked for by such a wall clock: what is
+// answered when it has been set right would be taken for the truth.
+func (c *Clock) Jumped(r *Reading) bool {
+	jump := r.Wall - operators.EventTime(r.Monotonic) - c.start
+	return jump > jumpMaxMs || jump < -jumpMaxMs
 }
 
 // look finds the newest append, and how far all have been looked at. What is dated later than now, as producers may claim, tells of its partition only whether something was appended since
