@@ -183,9 +183,15 @@ func TestBrokerAway(t *testing.T) {
 // awaitReadiness waits until /readyz says a text.
 func awaitReadiness(t *testing.T, s *Settings, p *process, text string) {
 	t.Helper()
+	awaitAnswer(t, s, p, "/readyz", text)
+}
+
+// awaitAnswer waits until what is under a path of the process has a text in it.
+func awaitAnswer(t *testing.T, s *Settings, p *process, path, text string) {
+	t.Helper()
 	last := ""
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-		last = readyz(s)
+		last = ask(s, path)
 		if strings.Contains(last, text) {
 			return
 		}
@@ -195,11 +201,13 @@ func awaitReadiness(t *testing.T, s *Settings, p *process, text string) {
 		default:
 		}
 	}
-	t.Fatalf("/readyz does not say %q but %s\n%s", text, last, p.log)
+	t.Fatalf("%s does not say %q but %s\n%s", path, text, last, p.log)
 }
 
-func readyz(s *Settings) string {
-	response, err := http.Get("http://" + s.HTTP.Listen + "/readyz")
+func readyz(s *Settings) string { return ask(s, "/readyz") }
+
+func ask(s *Settings, path string) string {
+	response, err := http.Get("http://" + s.HTTP.Listen + path)
 	if err != nil {
 		return err.Error()
 	}

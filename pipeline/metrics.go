@@ -18,6 +18,8 @@ type metrics struct {
 	triggers      *prometheus.CounterVec
 	deadLetters   *prometheus.CounterVec
 	misplaced     prometheus.Counter
+	swept         prometheus.Counter
+	sweeping      *prometheus.GaugeVec
 	transactions  *prometheus.CounterVec
 	phases        *prometheus.HistogramVec
 	fireDelay     prometheus.Histogram
@@ -63,8 +65,10 @@ func newMetrics() *metrics {
 		restoreSpeed:  gauge("restore_records_per_second", "Changelog offsets restored a second, since the restore began.", "partition"),
 		restoreBytes:  gauge("restore_bytes_per_second", "Bytes of changelog keys and values restored a second, since the restore began.", "partition"),
 		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, waiting, stopped.", "partition", "phase"),
+		sweeping:      gauge("sweep_running", "1 while not all customers of the partition may be computed with the model in force.", "partition"),
 		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores), cache, flushed, compacted.", "what"),
 		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
+		swept:         prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "swept_customers_total", Help: "Customers whom a sweep has brought to the model in force."}),
 		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),
 		clockHeld:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "clock_held", Help: "1 while the wall clock moves no watermark."}),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -76,7 +80,7 @@ func newMetrics() *metrics {
 			Buckets: []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800},
 		}),
 	}
-	registry.MustRegister(m.misplaced, m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
+	registry.MustRegister(m.misplaced, m.swept, m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -93,6 +97,7 @@ func (m *metrics) committed(p *partition) {
 		m.records.WithLabelValues(outcome).Add(float64(n))
 	}
 	m.misplaced.Add(float64(s.misplaced))
+	m.swept.Add(float64(s.swept))
 	for kind, n := range s.outputs {
 		if n > 0 {
 			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))
@@ -109,7 +114,7 @@ func (m *metrics) committed(p *partition) {
 // scrape sets the gauges of what is now. The runner's mu is held.
 func (r *Runner) scrape(now time.Time) {
 	m := r.metrics
-	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state} {
+	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state, m.sweeping} {
 		g.Reset() // partitions that are gone are not told of
 	}
 	for n, p := range r.partitions {
@@ -139,6 +144,7 @@ func (r *Runner) scrape(now time.Time) {
 		if meta.Watermark != operators.Unset {
 			m.watermarkLag.WithLabelValues(partition).Set(now.Sub(time.UnixMilli(int64(meta.Watermark))).Seconds())
 		}
+		m.sweeping.WithLabelValues(partition).Set(oneIf(p.task.Sweeping()))
 		_, loaded := p.task.Soonest()
 		m.deadlines.WithLabelValues(partition).Set(float64(loaded))
 	}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -83,5 +84,65 @@ func TestUnknownModel(t *testing.T) {
 	}
 	if row.Get("orders") != int64(2) || row.Get("model") != "test-2" {
 		t.Errorf("the last row is %v", row)
+	}
+}
+
+// TestSweep proves that customers who bought before there was a model, and are silent, are scored once one is put, while the process says before that none is;
+// that a second model reaches them too; and that a process that takes over sweeps no more.
+func TestSweep(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(2)
+	s.HTTP.Listen = freeAddress(t)
+	const customers = 50
+	for i := range customers {
+		id := fmt.Sprint("c", i)
+		c.produce(c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: id, ID: id, OrderID: id, Time: instant(t, "2024-03-01T10:00:00Z"), Amount: 1000}))
+	}
+	c.mark(&s, "2024-03-02T00:00:00Z")
+	p := c.run(s)
+	awaitReadiness(t, &s, p, "no model is in force")
+	awaitAnswer(t, &s, p, "/v1/customers/c7", "no model has been put")
+	models := func() map[string]int {
+		count, of := map[string]int{}, map[string]string{}
+		for _, r := range c.read(s.Topic(ScoresTopic)) {
+			fields, err := schemas.DecodeOutput(schemas.Scores, r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			of[string(r.Key)] = fields.Get("model").(string)
+		}
+		for _, version := range of {
+			count[version]++
+		}
+		return count
+	}
+	if got := models(); len(got) != 0 {
+		t.Errorf("scored without a model: %v", got)
+	}
+	c.publish(&s)
+	awaitAnswer(t, &s, p, "/metrics", fmt.Sprintf("lull_swept_customers_total %d\n", customers))
+	if got := models(); got["test-1"] != customers {
+		t.Errorf("%v", got)
+	}
+	next := operators.Model{Version: "test-2", Family: "mbgnbd", R: 0.6, Alpha: 40, A: 0.8, B: 1.5, P: 6.25, Q: 3.74, V: 15.44, HighValue: 50}
+	c.put(&s, &next)
+	awaitAnswer(t, &s, p, "/metrics", fmt.Sprintf("lull_swept_customers_total %d\n", 2*customers))
+	if got := models(); got["test-2"] != customers {
+		t.Errorf("%v", got)
+	}
+	p.end()
+	rows := len(c.read(s.Topic(ScoresTopic)))
+	p = c.run(s)
+	c.mark(&s, "2024-03-02T01:00:00Z")
+	c.await(&s, p)
+	if text := ask(&s, "/metrics"); !strings.Contains(text, "lull_swept_customers_total 0\n") || strings.Contains(text, "lull_sweep_running{partition=\"0\"} 1") {
+		t.Errorf("the next process sweeps again:\n%s", text)
+	}
+	if strings.Contains(readyz(&s), "no model") {
+		t.Error(readyz(&s))
+	}
+	p.end()
+	if got := len(c.read(s.Topic(ScoresTopic))); got != rows {
+		t.Errorf("%d rows, %d before", got, rows)
 	}
 }

@@ -83,6 +83,7 @@ type txnStats struct {
 	triggers                           map[string]int // by why they are withheld, "none" if they are not
 	fireDelay                          []time.Duration
 	bytesIn                            int64
+	swept                              int // customers whom the sweep has brought to the model in force
 	misplaced                          int // records that no known partitioner puts into this partition
 }
 

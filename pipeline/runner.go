@@ -65,14 +65,15 @@ type Runner struct {
 	uncommitted    int           // transactions, one after the other, that did not commit
 	complainedAt   time.Time     // when the client last said why it does not read
 
-	mu         lock
-	unfinished bool // the last budget ended before all that was queued or due, in partitions that are not parked
-	busy       bool // the same, in any partition
-	partitions map[int32]*partition
-	assigned   map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
-	memberID   string                    // of the member of the group that all these were assigned to
-	cuts       map[int32]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
-	health     health
+	mu          lock
+	unfinished  bool // the last budget ended before all that was queued or due, in partitions that are not parked
+	busy        bool // the same, in any partition
+	modelMissed bool // it has been said that no model is in force
+	partitions  map[int32]*partition
+	assigned    map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
+	memberID    string                    // of the member of the group that all these were assigned to
+	cuts        map[int32]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
+	health      health
 }
 
 // Run runs until ctx ends, then commits, flushes and returns nil. The error is a *FencedError if another process has the instance id.
@@ -600,6 +601,8 @@ func (r *Runner) cycle() error {
 		wait = 0
 	case r.busy:
 		wait = time.Millisecond // of the parked partitions enough is left to do
+	case r.sweeping():
+		wait /= 4 // records are waited for, and they come first; but they need not come
 	}
 	fetches := r.poll(wait)
 	r.mu.Lock()
@@ -640,6 +643,10 @@ func (r *Runner) cycle() error {
 			return err
 		}
 	}
+	if err := r.sweep(); err != nil {
+		return err
+	}
+	r.missModels()
 	if r.changed() {
 		if err := r.commit(); err != nil {
 			return err
@@ -859,17 +866,29 @@ func (r *Runner) apply(until time.Time) error {
 	began := time.Now()
 	now := operators.EventTime(began.UnixMilli())
 	expired := func() bool { return !time.Now().Before(until) }
+	err := r.inParallel(func(p *partition) (err error) {
+		p.task.Begin(now)
+		p.done, err = p.apply(r, &task.Budget{Outputs: r.s.Commit.Outputs, Expired: expired})
+		return err
+	})
+	r.unfinished, r.busy = false, false
+	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
+	for _, p := range r.active() {
+		r.park(p)
+		r.busy = r.busy || !p.done
+		r.unfinished = r.unfinished || !p.done && !p.parked
+	}
+	return err
+}
+
+// inParallel lets every running partition work, in a goroutine of its own. One that needs a model which has not been read is taken out of work.
+func (r *Runner) inParallel(work func(p *partition) error) error {
 	var group sync.WaitGroup
 	for _, p := range r.active() {
-		group.Go(func() {
-			p.task.Begin(now)
-			p.done, p.err = p.apply(r, &task.Budget{Outputs: r.s.Commit.Outputs, Expired: expired})
-		})
+		group.Go(func() { p.err = work(p) })
 	}
 	group.Wait()
 	var errs []error
-	r.unfinished, r.busy = false, false
-	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
 	for _, p := range r.active() {
 		var unknown *task.UnknownModelError
 		if errors.As(p.err, &unknown) {
@@ -878,12 +897,6 @@ func (r *Runner) apply(until time.Time) error {
 		if p.err != nil {
 			errs = append(errs, fmt.Errorf("partition %d: %w", p.n, p.err))
 		}
-		if p.phase != running {
-			continue
-		}
-		r.park(p)
-		r.busy = r.busy || !p.done
-		r.unfinished = r.unfinished || !p.done && !p.parked
 	}
 	return errors.Join(errs...)
 }

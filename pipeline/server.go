@@ -175,7 +175,7 @@ func (r *Runner) viewIn(p *partition, customer string) (query.View, error) {
 		if err != nil {
 			return query.View{}, err
 		}
-		view.Position, view.Watermark = meta.Position, meta.Watermark
+		view.Position, view.Watermark, view.HasModel = meta.Position, meta.Watermark, meta.HasModel()
 	}
 	state, ok, err := p.store.CommittedGet(task.CustomerKey(nil, customer))
 	if err != nil || !ok {

@@ -18,8 +18,9 @@ import (
 
 // View is a customer's committed state and what it is to be read with.
 type View struct {
-	State     []byte // nil if nothing is known of the customer
-	Model     *operators.Model
+	State     []byte           // nil if nothing is known of the customer
+	Model     *operators.Model // that the customer was last computed with, nil before the first
+	HasModel  bool             // a model is in force in the partition
 	Partition int32
 	Position  int64 // next input offset of the partition
 	// Watermark is what the customer is evaluated at, unless they were heard of later. The wall clock would make customers look silent whose events
@@ -170,7 +171,12 @@ func (a *api) card(id string, view *View) (*Card, error) {
 		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(), Repeats: p.Repeats(), LastAge: p.LastAge(),
 		Age: age, Silence: age - p.LastAge(), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
 	}
-	if view.Model == nil {
+	switch {
+	case view.Model == nil && !view.HasModel:
+		card.Reasons = []string{"not scored: no model has been put"}
+		return card, nil
+	case view.Model == nil:
+		card.Reasons = []string{"not scored yet: the sweep to the model in force has not come to this customer"}
 		return card, nil
 	}
 	f := a.score.Evaluate(p, view.Model, at)

@@ -220,16 +220,19 @@ func TestNextChange(t *testing.T) {
 	}
 }
 
-// TestCardWithoutModel: the facts are there before a model is, and what only a model can say is null, not zero.
+// TestCardWithoutModel: the facts are there before a model is, what only a model can say is null, not zero, and the reasons say why.
 func TestCardWithoutModel(t *testing.T) {
 	card, body := getCard(t, View{State: stateOf(t, nil, buyer), Watermark: instant(t, "1998-04-23")})
 	if card.Facts.Purchases != 3 || card.Facts.Age != 109 || card.Segment != "none" {
 		t.Errorf("facts: %s", body)
 	}
-	for _, want := range []string{`"score": null`, `"next_deadline": null`, `"reasons": []`} {
+	for _, want := range []string{`"score": null`, `"next_deadline": null`, `"not scored: no model has been put"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}
+	}
+	if _, body := getCard(t, View{State: stateOf(t, nil, buyer), HasModel: true}); !strings.Contains(body, `"not scored yet: the sweep to the model in force has not come`) {
+		t.Errorf("no reason in %s", body)
 	}
 	if strings.Contains(body, "segment_since") {
 		t.Errorf("a segment that never began has a beginning: %s", body)

@@ -50,6 +50,9 @@ func (m *Meta) inForce() int {
 	return i
 }
 
+// HasModel reports whether a model is in force at the watermark.
+func (m *Meta) HasModel() bool { return m.inForce() >= 0 }
+
 // UnknownModelError says that a task's state was computed with a model whose body cannot be had: this process has yet to read it, or it was deleted. The
 // transaction under way must be aborted.
 type UnknownModelError struct{ Ref uint32 }

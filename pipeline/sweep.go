@@ -1,0 +1,51 @@
+package pipeline
+
+import (
+	"time"
+
+	"lull/operators"
+	"lull/pipeline/task"
+)
+
+// sweepShare is which part of commit.interval, and of commit.outputs, a cycle gives to the sweep, backlog or not: a record waits so much longer at most, and
+// a scan of the store; and the sweep comes to its end under any load.
+const sweepShare = 10
+
+// sweep lets every task bring customers to the model in force for a small part of the cycle, after what the cycle is for.
+func (r *Runner) sweep() error {
+	until := time.Now().Add(r.s.Commit.Interval / sweepShare)
+	return r.inParallel(func(p *partition) error {
+		budget := task.Budget{Outputs: len(p.task.Outputs()) + r.s.Commit.Outputs/sweepShare, Expired: func() bool { return !time.Now().Before(until) }}
+		touched, err := p.task.Sweep(&budget)
+		p.stats.swept += touched
+		return err
+	})
+}
+
+// sweeping reports whether a sweep is under way in any partition.
+func (r *Runner) sweeping() bool {
+	for _, p := range r.active() {
+		if p.task.Sweeping() {
+			return true
+		}
+	}
+	return false
+}
+
+// missModels says so if a partition has heard of customers and no model is in force: nobody is scored, and silence makes nothing true.
+func (r *Runner) missModels() {
+	missing := false
+	for _, p := range r.active() {
+		meta := p.task.Meta()
+		missing = missing || meta.Watermark != operators.Unset && !meta.HasModel()
+	}
+	why := ""
+	if missing {
+		why = "no model is in force: nobody is scored, and no trigger is made. Put one with lull models put; who has bought until then is scored as soon as it is there"
+	}
+	if missing && !r.modelMissed {
+		r.log.Warn().Msg(why)
+	}
+	r.modelMissed = missing
+	r.health.warnIf("no model", why)
+}
