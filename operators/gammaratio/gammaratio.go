@@ -31,6 +31,35 @@ func Log(z, d float64) (value, slope float64) {
 	return value, slope + growth + (psiHigh - psiLow)
 }
 
+// Curvature returns the second derivative of Log's value by z, ψ'(z+d) − ψ'(z), for z > 0 and d >= 0. It is a sum of terms of one sign; the
+// error is a few units in its last place. Abramowitz & Stegun (1964), 6.4.6 and 6.4.12.
+func Curvature(z, d float64) float64 {
+	curvature := 0.0
+	for ; z < shiftedMin; z++ {
+		y := z + d
+		curvature -= d / y / z * (1/y + 1/z)
+	}
+	y := z + d
+	return curvature - d/y/z + (trigammaRest(y) - trigammaRest(z))
+}
+
+// Trigamma returns ψ'(z), the second derivative of ln Γ(z), for z > 0.
+func Trigamma(z float64) float64 {
+	trigamma := 0.0
+	for ; z < shiftedMin; z++ {
+		trigamma += 1 / (z * z)
+	}
+	return trigamma + 1/z + trigammaRest(z)
+}
+
+// trigammaRest returns ψ'(z) − 1/z for z >= shiftedMin.
+func trigammaRest(z float64) float64 {
+	inverse := 1 / z
+	s := inverse * inverse
+	// A term more than in stirlingRest: the value itself is smaller.
+	return s * (0.5 + float64(inverse*horner(s, 1.0/6, -1.0/30, 1.0/42, -1.0/30, 5.0/66-float64(691.0/2730*s))))
+}
+
 // stirlingRest returns ln Γ(z) − [(z − ½) ln z − z + ½ ln 2π] and ψ(z) − ln z for z >= shiftedMin.
 func stirlingRest(z float64) (lnGamma, psi float64) {
 	inverse := 1 / z
