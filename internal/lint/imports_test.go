@@ -45,8 +45,8 @@ var doors = []door{
 		standard: pure, others: hashes,
 		ours: []string{"operators", "operators/bgnbd", "operators/gammagamma"},
 	},
-	{room: []string{"operators/bgnbd", "operators/gammagamma"}, standard: pure, ours: []string{"operators/gammaratio"}},
-	{room: []string{"operators/gammaratio"}, standard: pure},
+	{room: []string{"operators/bgnbd", "operators/gammagamma"}, standard: pure, ours: []string{"operators/gammaratio", "operators/newton"}},
+	{room: []string{"operators/gammaratio", "operators/newton"}, standard: pure},
 	// The support of the operators' tests; nothing that is shipped imports it.
 	{room: []string{"operators/optest"}, standard: all, others: all, ours: []string{"operators"}},
 	{room: []string{"operators"}, standard: pure, others: hashes},
