@@ -1,0 +1,387 @@
+package bgnbd
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// gamma draws from the gamma distribution of a shape and rate 1. Marsaglia & Tsang (2000), A simple method for generating gamma variables.
+func gamma(r *rand.Rand, shape float64) float64 {
+	boost := 1.0
+	if shape < 1 {
+		boost = math.Pow(r.Float64(), 1/shape)
+		shape++
+	}
+	d := shape - 1.0/3
+	c := 1 / math.Sqrt(9*d)
+	for {
+		x := r.NormFloat64()
+		v := 1 + c*x
+		if v <= 0 {
+			continue
+		}
+		v *= v * v
+		if math.Log(1-r.Float64()) < x*x/2+d-d*v+d*math.Log(v) {
+			return boost * d * v
+		}
+	}
+}
+
+// person draws a customer of the model: what they are, and their purchases after the first within a time.
+func person(r *rand.Rand, p Params, within float64) (purchases []float64) {
+	rate := gamma(r, p.R) / p.Alpha
+	dying, living := gamma(r, p.A), gamma(r, p.B)
+	dropOut := dying / (dying + living)
+	if p.Family == MBGNBD && r.Float64() < dropOut {
+		return nil
+	}
+	for at := r.ExpFloat64() / rate; at <= within; at += r.ExpFloat64() / rate {
+		purchases = append(purchases, at)
+		if r.Float64() < dropOut {
+			break
+		}
+	}
+	return purchases
+}
+
+// shop draws the histories of customers who were born at any time of a period.
+func shop(r *rand.Rand, p Params, customers int, period float64) []Group {
+	groups := make([]Group, customers)
+	for i := range groups {
+		age := period * r.Float64()
+		purchases := person(r, p, age)
+		h := History{X: len(purchases), T: age}
+		if h.X > 0 {
+			h.TX = purchases[h.X-1]
+		}
+		groups[i] = Group{h, 1}
+	}
+	return groups
+}
+
+func sample(t testing.TB, groups []Group) *Sample {
+	t.Helper()
+	s, err := NewSample(groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func relativeErrors(e *Estimate) [4]float64 {
+	var errs [4]float64
+	for i := range errs {
+		errs[i] = math.Sqrt(e.Covariance[i][i])
+	}
+	return errs
+}
+
+// cdnowGroups are the customers of the sample, in weeks or days.
+func cdnowGroups(t *testing.T, unit string) []Group {
+	t.Helper()
+	var groups []Group
+	for _, r := range readRows(t, "cdnow_customers_golden.csv.gz", 2357) {
+		groups = append(groups, Group{History{r.int(t, "x"), r.float(t, "t_x_"+unit), r.float(t, "T_"+unit)}, 1})
+	}
+	return groups
+}
+
+// TestFitGolden: the parameters of the CDNOW sample are the reference's, for both families and units of time, from a cold and from a bad start.
+func TestFitGolden(t *testing.T) {
+	reference := readCDNOW(t)
+	for unit, want := range map[string]map[string]cdnowParams{"weeks": reference.ParamsWeeks, "days": reference.ParamsDays} {
+		s := sample(t, cdnowGroups(t, unit))
+		for _, family := range []Family{MBGNBD, BGNBD} {
+			want := want[family.String()]
+			for _, start := range []Params{s.Start(family), {family, 20, 0.1, 30, 0.01}} {
+				e := s.Fit(start)
+				parameters := comparison{what: fmt.Sprintf("%s in %s, %d evaluations", family, unit, e.Evaluations), tolerance: 1e-6}
+				parameters.check(t, "r", e.Params.R, want.R, 0)
+				parameters.check(t, "alpha", e.Params.Alpha, want.Alpha, 0)
+				parameters.check(t, "a", e.Params.A, want.A, 0)
+				parameters.check(t, "b", e.Params.B, want.B, 0)
+				parameters.report(t)
+				if !e.Converged || e.Prior || math.Abs(e.LogLikelihood-want.Loglik) > 1e-6 {
+					t.Errorf("%s in %s: log likelihood %.9f, want %.9f; %+v", family, unit, e.LogLikelihood, want.Loglik, e)
+				}
+			}
+		}
+	}
+}
+
+// weekCells counts customers by calendar cells of a week: in a calendar of days since day 0, where all are observed at the start of day now.
+func weekCells(groups []Group, now int) map[Cell]float64 {
+	cells := make(map[Cell]float64)
+	for _, g := range groups {
+		born := now - int(g.T)
+		cells[Cell{Birth: int32(born / 7), X: int32(g.X), Last: int32((born + int(g.TX)) / 7)}]++
+	}
+	return cells
+}
+
+// TestFitFromCells: week cells give the parameters of the CDNOW sample within 1.5 % and P(alive) within 0.003. It matters that they are read at the
+// middles of their buckets: read at the starts they do neither.
+func TestFitFromCells(t *testing.T) {
+	const now = 272 // days after the first birth
+	exact := cdnowGroups(t, "days")
+	cells := weekCells(exact, now)
+	for _, family := range []Family{MBGNBD, BGNBD} {
+		whole := sample(t, exact)
+		want := whole.Fit(whole.Start(family)).Params
+		worst := func(history func(Cell) History) (parameter, alive float64) {
+			var groups []Group
+			for c, count := range cells {
+				groups = append(groups, Group{history(c), count})
+			}
+			s := sample(t, groups)
+			got := s.Fit(s.Start(family)).Params
+			for i, g := range []float64{got.R, got.Alpha, got.A, got.B} {
+				w := []float64{want.R, want.Alpha, want.A, want.B}[i]
+				parameter = max(parameter, math.Abs(g/w-1))
+			}
+			for _, g := range exact {
+				alive = max(alive, math.Abs(got.PAlive(g.History)-want.PAlive(g.History)))
+			}
+			return parameter, alive
+		}
+		parameter, alive := worst(func(c Cell) History { return c.History(7, now) })
+		t.Logf("%s: %d cells, parameters within %.2g, P(alive) within %.2g", family, len(cells), parameter, alive)
+		if parameter > 0.015 || alive > 0.003 {
+			t.Errorf("%s: parameters within %.2g, P(alive) within %.2g", family, parameter, alive)
+		}
+		parameter, alive = worst(func(c Cell) History {
+			return History{X: int(c.X), TX: float64(7 * (c.Last - c.Birth)), T: float64(now/7*7 - 7*int(c.Birth))}
+		})
+		if parameter < 0.015 || alive < 0.003 {
+			t.Errorf("%s: even with both ends floored parameters are within %.2g, P(alive) within %.2g", family, parameter, alive)
+		}
+	}
+}
+
+// TestCellHistory is a check by hand: weeks in days.
+func TestCellHistory(t *testing.T) {
+	for _, c := range []struct {
+		cell Cell
+		now  float64
+		want History
+	}{
+		{Cell{2, 0, 2}, 100, History{0, 0, 83}},
+		{Cell{2, 3, 5}, 100, History{3, 21, 83}},
+		{Cell{2, 1, 2}, 100, History{1, 8.0 / 3, 83}},
+		{Cell{2, 6, 2}, 100, History{6, 6, 83}},   // all days of the week
+		{Cell{13, 0, 13}, 93, History{0, 0, 0}},   // the middle of their week has not come
+		{Cell{10, 2, 13}, 93, History{2, 21, 21}}, // nor that of the last purchase
+	} {
+		if got := c.cell.History(7, c.now); got != c.want {
+			t.Errorf("%+v at %v: %+v, want %+v", c.cell, c.now, got, c.want)
+		}
+	}
+}
+
+// TestFitRecovers: from simulated shops the parameters come back, and are off by what the standard errors say: by less than 1.2816 of them in 80 % of cases.
+func TestFitRecovers(t *testing.T) {
+	const shops, customers, within80 = 150, 1500, 1.2816
+	r := rand.New(rand.NewPCG(5, 1))
+	for _, p := range []Params{cdnowMBG, cdnowBG, {MBGNBD, 2, 8, 0.6, 3}} {
+		covered := 0
+		for range shops {
+			s := sample(t, shop(r, p, customers, 78))
+			e := s.Fit(s.Start(p.Family))
+			if !e.Converged {
+				t.Fatalf("%+v of a shop of %+v", e, p)
+			}
+			errs := relativeErrors(&e)
+			for i, ratio := range []float64{e.Params.R / p.R, e.Params.Alpha / p.Alpha, e.Params.A / p.A, e.Params.B / p.B} {
+				if math.Abs(math.Log(ratio)) < within80*errs[i] {
+					covered++
+				}
+			}
+		}
+		// The parameters of one shop hang together: count the shops as the sample.
+		share := float64(covered) / (4 * shops)
+		if sd := math.Sqrt(0.8 * 0.2 / shops); math.Abs(share-0.8) > 3*sd {
+			t.Errorf("%+v: %.3f of the intervals of 80 %% hold the parameter (standard deviation %.3f)", p, share, sd)
+		}
+		t.Logf("%+v: %.3f covered", p, share)
+	}
+}
+
+// TestFitOnTheRidge: without drop-out to be seen the likelihood rises for ever as a falls and b grows. The fit converges all the same, and predicts
+// as who knew that nobody drops out.
+func TestFitOnTheRidge(t *testing.T) {
+	immortal := Params{MBGNBD, 1.2, 6, 1e-9, 1e9}
+	for _, family := range []Family{MBGNBD, BGNBD} {
+		s := sample(t, shop(rand.New(rand.NewPCG(3, 3)), immortal, 3000, 104))
+		e := s.Fit(s.Start(family))
+		if !e.Converged || !e.Prior {
+			t.Fatalf("%+v", e)
+		}
+		if errs := relativeErrors(&e); errs[0] > 0.1 || errs[2] < 0.5 || errs[3] < 0.5 {
+			t.Errorf("%s: relative errors %v: the rate is known, drop-out is not", family, errs)
+		}
+		h := History{X: 10, TX: 50, T: 52}
+		got, want := e.Params.Expected(h, 52), immortal.Expected(h, 52)
+		t.Logf("%+v: %v purchases, without drop-out %v", e, got, want)
+		if math.Abs(got/want-1) > 0.05 {
+			t.Errorf("%s: %v purchases expected, without drop-out %v", family, got, want)
+		}
+	}
+}
+
+// TestFitOfFew: the fewer the customers, the wider the intervals; but there is always an answer, even of one customer, of nobody who bought again, and
+// of those who are all newborn.
+func TestFitOfFew(t *testing.T) {
+	all := shop(rand.New(rand.NewPCG(8, 8)), cdnowMBG, 20_000, 78)
+	for _, family := range []Family{MBGNBD, BGNBD} {
+		before := 0.0
+		for _, count := range []int{20_000, 1000, 50, 1} {
+			s := sample(t, all[:count])
+			e := s.Fit(s.Start(family))
+			errs := relativeErrors(&e)
+			t.Logf("%s, %d customers: %+v", family, count, e)
+			if !e.Converged || e.Params.Validate() != nil || errs[2] <= before || errs[3] > 2*prior.SD {
+				t.Errorf("%s, %d customers: relative errors %v; %+v", family, count, errs, e)
+			}
+			before = errs[2]
+		}
+		for what, groups := range map[string][]Group{
+			"nobody bought again": {{History{0, 0, 300}, 40}, {History{0, 0, 20}, 10}},
+			"all are newborn":     {{History{0, 0, 0}, 1000}},
+			"all buy like clocks": {{History{50, 350, 351}, 500}},
+			"one bought 5,000":    {{History{5000, 4999, 5000}, 1}, {History{0, 0, 5000}, 20}},
+			"all gone at once":    {{History{1, 1, 5000}, 10_000}},
+		} {
+			s := sample(t, groups)
+			e := s.Fit(s.Start(family))
+			if !e.Converged || e.Params.Validate() != nil {
+				t.Errorf("%s, %s: %+v", family, what, e)
+			}
+			for _, err := range relativeErrors(&e) {
+				if !(err > 0 && err <= 2*prior.SD) {
+					t.Errorf("%s, %s: relative errors %v", family, what, relativeErrors(&e))
+				}
+			}
+		}
+	}
+}
+
+// TestFitWeights: a group counts as its customers one by one do, and the unit of time changes α alone.
+func TestFitWeights(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		family := rapid.SampledFrom([]Family{MBGNBD, BGNBD}).Draw(t, "family")
+		unit := drawLog(t, 0.01, 100, "unit")
+		var grouped, single, scaled []Group
+		for _, g := range shop(r, cdnowMBG, rapid.IntRange(1, 200).Draw(t, "groups"), 52) {
+			g.Customers = float64(1 + r.IntN(3))
+			grouped = append(grouped, g)
+			for range int(g.Customers) {
+				single = append(single, Group{g.History, 1})
+			}
+			scaled = append(scaled, Group{History{g.X, g.TX * unit, g.T * unit}, g.Customers})
+		}
+		fit := func(groups []Group) Estimate {
+			s, err := NewSample(groups)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Fit(s.Start(family))
+		}
+		want := fit(grouped).Params
+		for what, got := range map[string]Params{"one by one": fit(single).Params, "scaled": fit(scaled).Params} {
+			if what == "scaled" {
+				got.Alpha /= unit
+			}
+			for i, ratio := range []float64{got.R / want.R, got.Alpha / want.Alpha, got.A / want.A, got.B / want.B} {
+				if math.Abs(ratio-1) > 1e-4 { // a hundred-thousandth of a standard error, which may be a factor of 7
+					t.Fatalf("%s: parameter %d of %+v, want %+v", what, i, got, want)
+				}
+			}
+		}
+	})
+}
+
+// TestHessianIsTheDerivative compares with differences of the gradient over a wide range of parameters.
+func TestHessianIsTheDerivative(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, h := drawParams(t), drawHistory(t, 300)
+		l := p.Likelihood(h)
+		const step = 1e-5
+		n := p.R + float64(h.X)
+		for i := range 4 {
+			shifted := func(by float64) [4]float64 {
+				q := p
+				*[]*float64{&q.R, &q.Alpha, &q.A, &q.B}[i] *= math.Exp(by)
+				return q.Likelihood(h).Gradient
+			}
+			up, down := shifted(step), shifted(-step)
+			for j := range 4 {
+				got := (up[j] - down[j]) / (2 * step)
+				// The third derivatives are at most of the size n³, reached where the odds of death turn; rounding is that of the difference.
+				tolerance := 1e-9*(1+n*n) + 1e-10*n*n*n + 1e-15*max(math.Abs(up[j]), n*math.Log1p(h.T/p.Alpha), 1)/step*10
+				if want := l.Hessian[i][j]; math.Abs(got-want) > tolerance || l.Hessian[j][i] != want {
+					t.Fatalf("second derivative %d, %d is %v, by differences %v", i, j, want, got)
+				}
+			}
+		}
+	})
+}
+
+func TestNewSampleNamesTheFault(t *testing.T) {
+	good := Group{History{1, 2, 3}, 1}
+	for want, bad := range map[string]Group{
+		"it has 0 customers":    {History{1, 2, 3}, 0},
+		"it has NaN customers":  {History{1, 2, 3}, math.NaN()},
+		"x is -1":               {History{-1, 0, 3}, 1},
+		"t_x is 2 with x = 0":   {History{0, 2, 3}, 1},
+		"t_x is -2 with x = 1":  {History{1, -2, 3}, 1},
+		"T is 1, must be":       {History{1, 2, 1}, 1},
+		"T is +Inf, must be":    {History{1, 2, math.Inf(1)}, 1},
+		"T is NaN, must be fin": {History{1, 2, math.NaN()}, 1},
+	} {
+		if _, err := NewSample([]Group{good, bad}); err == nil || !strings.Contains(err.Error(), "group 1: "+want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if _, err := NewSample(nil); err == nil {
+		t.Error("no error without customers")
+	}
+}
+
+// BenchmarkFit fits a million customers of a CDNOW-like shop in two years, from week cells and one by one.
+func BenchmarkFit(b *testing.B) {
+	const now = 730
+	days := cdnowMBG
+	days.Alpha *= 7
+	groups := shop(rand.New(rand.NewPCG(1, 1)), days, 1_000_000, now)
+	cells := make(map[Cell]float64)
+	for _, g := range groups {
+		born := now - g.T
+		cells[Cell{Birth: int32(born / 7), X: int32(g.X), Last: int32((born + g.TX) / 7)}]++
+	}
+	for _, family := range []Family{MBGNBD, BGNBD} {
+		b.Run(fmt.Sprintf("%s/cells", family), func(b *testing.B) {
+			b.ReportMetric(float64(len(cells)), "cells")
+			for b.Loop() {
+				list := make([]Group, 0, len(cells))
+				for c, count := range cells {
+					list = append(list, Group{c.History(7, now), count})
+				}
+				s := sample(b, list)
+				e := s.Fit(s.Start(family))
+				b.ReportMetric(float64(e.Evaluations), "evaluations")
+			}
+		})
+		b.Run(fmt.Sprintf("%s/customers", family), func(b *testing.B) {
+			for b.Loop() {
+				s := sample(b, groups)
+				s.Fit(s.Start(family))
+			}
+		})
+	}
+}
