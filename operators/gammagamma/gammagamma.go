@@ -13,8 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-
-	"lull/operators/gammaratio"
 )
 
 // Params are the population parameters of the model.
@@ -43,33 +41,4 @@ func (p Params) Validate() error {
 // out the first. Fader & Hardie (2013): a weighted mean of the population's mean and the customer's.
 func (p Params) Mean(x int, spend float64) float64 {
 	return p.P * (p.V + spend) / (float64(p.P*float64(x)) + p.Q - 1)
-}
-
-// LogLikelihood returns the logarithm of the likelihood of the mean amount spend/x, for x >= 1 and spend > 0: the model
-// knows neither customers without a repeat purchase nor such as spent nothing. Fader & Hardie (2013).
-func (p Params) LogLikelihood(x int, spend float64) float64 {
-	ll, _ := p.Gradient(x, spend)
-	return ll
-}
-
-// Gradient returns LogLikelihood and its derivatives by ln p, ln q and ln v, in this order.
-func (p Params) Gradient(x int, spend float64) (ll float64, d [3]float64) {
-	n := float64(x)
-	shape := p.P * n // of the summed spend
-	fromShape, byShape := gammaratio.Log(shape, p.Q)
-	fromQ, byQ := gammaratio.Log(p.Q, shape)
-	// −ln B(px, q), of which the greater argument goes into the ratio: its own ln Γ would cancel most digits.
-	lnGammaLesser, _ := math.Lgamma(min(shape, p.Q))
-	lnInverseBeta := fromShape - lnGammaLesser
-	if p.Q > shape {
-		lnInverseBeta = fromQ - lnGammaLesser
-	}
-	// ln of spend's and of v's part in their sum; one of the two is near 0 and needs its digits.
-	lnSpendPart, lnVPart := -math.Log1p(p.V/spend), -math.Log1p(spend/p.V)
-
-	ll = lnInverseBeta + float64(p.Q*lnVPart) + float64(shape*lnSpendPart) - math.Log(spend/n)
-	d[0] = shape * (byShape + lnSpendPart)
-	d[1] = p.Q * (byQ + lnVPart)
-	d[2] = (float64(p.Q*spend) - float64(shape*p.V)) / (spend + p.V)
-	return ll, d
 }
