@@ -26,7 +26,7 @@ func newCustomerCommand() *cobra.Command {
 		Long: `Customer asks a running pipeline for what it knows of a customer, as of the event time that it has reached: facts, predictions,
 segment and reasons, when their silence changes segment or triggers and how, and when they are scored again. With --json it
 is the answer of GET /v1/customers/ID as it is.`,
-		Args:  oneArgument("the customer's ID"),
+		Args: oneArgument("the customer's ID"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
 			if err != nil {
