@@ -137,6 +137,9 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	}
 	p.stats.bytesIn += int64(len(record.Value))
 	setSource(&p.source, record)
+	if r.s.Clock.Mode == "wall" {
+		p.source.ReadTime = p.task.Now()
+	}
 	mark, refusal := p.decode()
 	if refusal != nil {
 		p.task.Skip(record.Offset)
@@ -185,7 +188,7 @@ func (p *partition) decode() (mark operators.EventTime, refusal *operators.Rejec
 			refusal = &operators.Rejection{Reason: task.ReasonPanic, Detail: fmt.Sprintf("decoding the record panicked: %v. Report it, and re-drive the record once it is mended", r)}
 		}
 	}()
-	mark, isMark, refusal := schemas.TimeMark(&p.source)
+	mark, isMark, refusal := p.decoder.TimeMark(&p.source)
 	if isMark || refusal != nil {
 		return mark, refusal
 	}

@@ -56,7 +56,7 @@ func TestLongRelease(t *testing.T) {
 		o, _ := offsets.Lookup(s.Input.Topic, partition)
 		return o.At
 	}
-	c.mark(&s, "2034-01-01T00:00:00Z")
+	c.mark(&s, "2026-06-01T00:00:00Z")
 	for before := len(c.read(s.Topic(TriggersTopic))); len(c.read(s.Topic(TriggersTopic))) == before; { // until it has begun
 		<-time.After(20 * time.Millisecond)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"lull/operators"
 	"lull/schemas"
 )
@@ -292,21 +294,31 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestClaimedTimes: where append times are what producers claim, an event that is dated 2099, record and all, touches its own customer only, and does not
-// hide that the source is silent.
+// TestClaimedTimes: where append times are what producers claim, an event that is dated 2099, record and all, or some days ahead as a jump in time might be, or
+// a time mark of then, touches its own customer only, and does not hide that the source is silent.
 func TestClaimedTimes(t *testing.T) {
+	for _, ahead := range []operators.EventTime{73 * 365 * operators.DayMs, 5 * operators.DayMs} {
+		testClaimedTimes(t, ahead)
+	}
+}
+
+func testClaimedTimes(t *testing.T, ahead operators.EventTime) {
 	onStreet(t, 1, func(t *testing.T, st *street) {
+		mark := st.event(&st.s, st.page("broken"))
+		mark.Key, mark.Value, mark.Timestamp = nil, nil, time.Now().Add(time.Duration(ahead)*time.Millisecond)
+		mark.Headers = []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(mark.Timestamp.UTC().Format(time.RFC3339))}}
+		st.produce(mark)
 		for i := range 100 {
 			e := st.page("broken")
-			e.Time += 73 * 365 * operators.DayMs
+			e.Time += ahead
 			e.ID = fmt.Sprint("broken", i)
 			r := st.event(&st.s, e)
 			r.Timestamp = time.UnixMilli(int64(e.Time))
 			st.produce(r)
 		}
 		st.live("2026-01-02T11:00:00Z")
-		st.expect("with an event of 2099", nil, nil)
-		st.says("with an event of 2099", notStalled, "")
+		st.expect("with an event of then", nil, nil)
+		st.says("with an event of then", notStalled, "")
 		st.sleepUntil("2026-01-02T13:00:00Z")
 		st.says("when the source is silent", stalled, warns)
 		st.expect("when the source is silent", nil, nil)

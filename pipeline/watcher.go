@@ -90,7 +90,7 @@ func (w *watcher) read(ctx context.Context, decoder *schemas.Decoder, clock task
 				continue
 			}
 			setSource(&source, record)
-			if _, mark, _ := schemas.TimeMark(&source); mark || decoder.Decode(&source, &event) != nil {
+			if _, mark, _ := decoder.TimeMark(&source); mark || decoder.Decode(&source, &event) != nil {
 				continue
 			}
 			if clock.Late(source.AppendTime, event.Time) {

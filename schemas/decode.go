@@ -134,9 +134,9 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 }
 
 // TimeMark returns the instant of a time mark: of a record with a null or empty key and the header lull-time-mark. No producer of its partition will
-// send events at or before this instant. A mark whose instant cannot be read or is not an accepted event time is rejected; fractions of a
-// millisecond are cut off.
-func TimeMark(r *Source) (t operators.EventTime, isMark bool, rejection *operators.Rejection) {
+// send events at or before this instant. A mark whose instant cannot be read, is not an accepted event time, or is later than the record's append time and the
+// allowed skew is rejected: nobody can know that yet. Fractions of a millisecond are cut off.
+func (d *Decoder) TimeMark(r *Source) (t operators.EventTime, isMark bool, rejection *operators.Rejection) {
 	if len(r.Key) > 0 {
 		return operators.Unset, false, nil
 	}
@@ -149,12 +149,21 @@ func TimeMark(r *Source) (t operators.EventTime, isMark bool, rejection *operato
 		if err != nil {
 			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s is no instant", quoted(string(value)))
 		}
-		if t = operators.EventTime(instant.UnixMilli()); t < TimeMin || t >= TimeEnd {
+		t = operators.EventTime(instant.UnixMilli())
+		switch {
+		case t < TimeMin || t >= TimeEnd:
 			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s is out of range", quoted(string(value)))
+		case t > d.latest(r):
+			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s was appended at %s, before that time had come", quoted(string(value)), r.appended())
 		}
 		return t, true, nil
 	}
 	return operators.Unset, false, nil
+}
+
+// latest returns the latest time that a record can state.
+func (d *Decoder) latest(r *Source) operators.EventTime {
+	return r.appended() + operators.EventTime(d.config.SkewMaxMs)
 }
 
 // Decode makes into the event of a record, or returns why the record is refused; into is undefined then. The event shares no memory with the
@@ -367,12 +376,13 @@ func (d *Decoder) setTime(r *Source, into *operators.Event) *operators.Rejection
 	if t < TimeMin || t >= TimeEnd {
 		return reject(ReasonTimeOutOfRange, "time is %d milliseconds since 1970", d.slots.Time)
 	}
-	if latest := r.AppendTime + operators.EventTime(d.config.SkewMaxMs); t > latest {
+	if t > d.latest(r) {
+		appended := r.appended()
 		// A record without a usable timestamp gives nothing to clamp to.
-		if d.config.Future == RejectFuture || r.AppendTime < TimeMin || r.AppendTime >= TimeEnd {
-			return reject(ReasonTimeInFuture, "time is %v, the record's timestamp %d milliseconds since 1970", t, int64(r.AppendTime))
+		if d.config.Future == RejectFuture || appended < TimeMin || appended >= TimeEnd {
+			return reject(ReasonTimeInFuture, "time is %v, the record was appended %d milliseconds after 1970", t, int64(appended))
 		}
-		t, into.Clamped = r.AppendTime, true
+		t, into.Clamped = appended, true
 	}
 	into.Time = t
 	into.Day, into.DayStart = d.calendar.day(t)

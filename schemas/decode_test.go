@@ -421,8 +421,13 @@ func TestEncodeEventRefusesUnknownKinds(t *testing.T) {
 
 func TestTimeMark(t *testing.T) {
 	mark := func(key []byte, value string) *Source {
-		return &Source{Key: key, Headers: []Header{{"other", nil}, {TimeMarkHeader, []byte(value)}}}
+		return &Source{Key: key, AppendTime: at(t, "1998-07-01T00:00:00Z"), Headers: []Header{{"other", nil}, {TimeMarkHeader, []byte(value)}}}
 	}
+	read := func(at operators.EventTime, of *Source) *Source {
+		of.AppendTime, of.ReadTime = TimeEnd, at
+		return of
+	}
+	d := newDecoder(t, nil)
 	for _, c := range []struct {
 		name   string
 		record *Source
@@ -440,8 +445,11 @@ func TestTimeMark(t *testing.T) {
 		{"long", mark(nil, strings.Repeat("9", 1<<20)), operators.Unset, true, ReasonBadTimeMark},
 		{"year 1", mark(nil, "0001-01-01T00:00:00Z"), operators.Unset, true, ReasonBadTimeMark},
 		{"year 9999", mark(nil, "9999-12-31T00:00:00Z"), operators.Unset, true, ReasonBadTimeMark},
+		{"within the skew", mark(nil, "1998-07-01T00:05:00Z"), at(t, "1998-07-01T00:05:00Z"), true, ""},
+		{"before its time", mark(nil, "1998-07-01T00:05:00.001Z"), operators.Unset, true, ReasonBadTimeMark},
+		{"before its time, whatever is claimed", read(at(t, "1998-07-01T00:00:00Z"), mark(nil, "2199-07-01T00:00:00Z")), operators.Unset, true, ReasonBadTimeMark},
 	} {
-		got, isMark, rejection := TimeMark(c.record)
+		got, isMark, rejection := d.TimeMark(c.record)
 		reason := ""
 		if rejection != nil {
 			reason = rejection.Reason

@@ -63,10 +63,11 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzTimeMark(f *testing.F) {
+	d := newDecoder(f, nil)
 	f.Add([]byte("1998-07-01T00:00:00Z"))
 	f.Add([]byte("\xff"))
 	f.Fuzz(func(t *testing.T, value []byte) {
-		instant, isMark, rejection := TimeMark(&Source{Headers: []Header{{TimeMarkHeader, value}}})
+		instant, isMark, rejection := d.TimeMark(&Source{AppendTime: TimeEnd, Headers: []Header{{TimeMarkHeader, value}}})
 		if !isMark || rejection == nil && (instant < TimeMin || instant >= TimeEnd) || rejection != nil && !utf8.ValidString(rejection.Detail) {
 			t.Fatalf("%v %t %+v", instant, isMark, rejection)
 		}

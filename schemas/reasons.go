@@ -40,7 +40,7 @@ type Reason struct {
 
 // Reasons are the reasons for which Decoder refuses records, in the order in which it looks.
 var Reasons = []Reason{
-	{ReasonBadTimeMark, "a record without a key has the header lull-time-mark, but no instant from 1970 to 2200 in it", "write an instant from 1970 up to, not including, 2200 by RFC 3339, such as 1998-07-01T00:00:00Z"},
+	{ReasonBadTimeMark, "a record without a key has the header lull-time-mark, but no instant from 1970 to 2200 in it, or one that had not come yet when it was appended", "write an instant from 1970 up to, not including, 2200 by RFC 3339, such as 1998-07-01T00:00:00Z, and not before its time has come"},
 	{ReasonRecordTooLarge, "the value is longer than the limit", "raise limits.value_bytes, or make the producer send less; the dead letter keeps the first 65536 bytes, the rest is at the source offset"},
 	{ReasonHeadersTooLarge, "the headers together are longer than the limit", "make the producer send fewer, or raise limits.header_bytes"},
 	{ReasonNoCustomer, "the key or the customer_id is empty", "key records by customer_id; resolve anonymous events first"},

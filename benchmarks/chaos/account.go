@@ -83,7 +83,7 @@ func (a *account) add(r *schemas.Source) {
 		a.problems = append(a.problems, fmt.Sprintf("the input goes on at %s after offset %d", place(int64(r.Partition), r.Offset), a.next[r.Partition]-1))
 	}
 	a.next[r.Partition] = r.Offset + 1
-	if _, isMark, _ := schemas.TimeMark(r); isMark {
+	if _, isMark, _ := a.decoder.TimeMark(r); isMark {
 		a.marks++
 		return
 	}
