@@ -1,0 +1,253 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+	"lull/state"
+)
+
+// join joins the group. What the process left open when it was killed has been decided by its new epoch: nobody waits for its offsets.
+func (r *Runner) join() error {
+	var err error
+	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
+	r.consumer, err = kgo.NewClient(
+		kgo.SeedBrokers(r.s.Brokers...),
+		kgo.Dialer(r.machine.dial),
+		kgo.ClientID("lull-"+r.s.Instance),
+		kgo.ConsumerGroup(r.s.Group),
+		kgo.ConsumeTopics(r.s.Input.Topic),
+		// Static membership: a restarted process has its partitions back at once.
+		kgo.InstanceID(r.s.Instance),
+		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
+		// A static member that is alive and does not rejoin for so long stays one, and its partitions may go to others: no cycle may last as long.
+		kgo.RebalanceTimeout(max(time.Minute, 6*r.s.Commit.Timeout)),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		// Offsets are committed with the transactions and nowhere else.
+		kgo.DisableAutoCommit(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// Markers are kept, so that positions pass them.
+		kgo.KeepControlRecords(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		// Nobody but an operator decides what happens after a loss of data.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.FetchMaxBytes(32<<20),
+		kgo.FetchMaxWait(r.s.Commit.Interval),
+		kgo.AdjustFetchOffsetsFn(r.onOffsets),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { r.onRevoked(revoked) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { r.onLost(lost) }),
+	)
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("configuring the consumer: %w", err)
+	}
+	return nil
+}
+
+// leave takes this process out of the group. A static member does not leave by closing its client, so that it can come back.
+func (r *Runner) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), r.s.Commit.Timeout)
+	defer cancel()
+	_, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(r.s.Group).InstanceIDs(r.s.Instance).Reason("told to stop"))
+	if err != nil {
+		return fmt.Errorf("leaving group %q: %w; it waits for %q until %s have passed", r.s.Group, err, r.s.Instance, r.s.Commit.SessionTimeout)
+	}
+	r.log.Info().Msg("left the group")
+	return nil
+}
+
+// onOffsets is told by the group of the stable committed offsets of new partitions. They stay paused until they are restored.
+func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.partitions)+len(r.assigned) == 0 {
+		r.memberID, _ = r.consumer.GroupMetadata()
+	}
+	for n, o := range offsets[r.s.Input.Topic] {
+		committed := o.EpochOffset()
+		if committed.Offset < 0 { // where to begin, as nothing is committed
+			committed = noOffset
+		}
+		r.assigned[n] = committed
+		delete(r.cuts, n)
+		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {n}})
+	}
+	return offsets, nil
+}
+
+// onRevoked gives partitions up between two transactions: what is committed reaches the disk, for their return.
+func (r *Runner) onRevoked(revoked map[string][]int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range revoked[r.s.Input.Topic] {
+		delete(r.assigned, n)
+		p := r.partitions[n]
+		if p == nil {
+			continue
+		}
+		delete(r.partitions, n)
+		r.endRestore(p)
+		if err := p.store.Release(time.Now().UnixMilli()); err != nil {
+			r.log.Error().Err(err).Int32("partition", n).Msg("flushing a revoked partition; it will be restored from an earlier position")
+		}
+		r.log.Info().Int32("partition", n).Msg("partition revoked")
+	}
+}
+
+// onLost gives partitions up that another process may own by now: nothing of them may be trusted but what is on disk.
+func (r *Runner) onLost(lost map[string][]int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range lost[r.s.Input.Topic] {
+		delete(r.assigned, n)
+		if r.partitions[n] != nil {
+			r.lose(n)
+		}
+	}
+}
+
+// lose forgets a partition, but for what is on disk. mu is held.
+func (r *Runner) lose(n int32) {
+	p := r.partitions[n]
+	delete(r.partitions, n)
+	r.endRestore(p)
+	p.store.Discard()
+	p.store.Close()
+	r.log.Warn().Int32("partition", n).Msg("partition lost")
+}
+
+func (r *Runner) endRestore(p *partition) {
+	if p.restore != nil {
+		p.restore.cancel()
+		<-p.restore.done
+		p.restore = nil
+	}
+}
+
+// takeAssigned begins to restore the partitions that the group has given.
+func (r *Runner) takeAssigned() error {
+	for n, committed := range r.assigned {
+		if old := r.partitions[n]; old != nil {
+			// Assigned anew without a revocation between: what was known of it stands, and is checked again.
+			r.endRestore(old)
+			old.group = committed
+			if err := old.abort(); err != nil {
+				return err
+			}
+			r.startRestore(old, true)
+			delete(r.assigned, n)
+			continue
+		}
+		store, err := r.db.Partition(n)
+		if err != nil {
+			return err
+		}
+		p := &partition{n: n, store: store, group: committed, clock: operators.Unset, placement: newPlacement(r.ids.partitions)}
+		if p.decoder, err = schemas.NewDecoder(r.s.decoder()); err != nil {
+			return err
+		}
+		if p.encoder, err = schemas.NewEncoder(r.s.encoder()); err != nil {
+			return err
+		}
+		r.partitions[n] = p
+		r.startRestore(p, true)
+		delete(r.assigned, n)
+		r.log.Info().Int32("partition", n).Int64("offset", committed.Offset).Msg("partition assigned")
+	}
+	return nil
+}
+
+// takeRestored lets the partitions run that have been restored.
+func (r *Runner) takeRestored() error {
+	for _, p := range r.partitions {
+		if p.phase != restoring {
+			continue
+		}
+		select {
+		default:
+			continue
+		case <-p.restore.done:
+		}
+		err := p.restore.err
+		p.restore = nil
+		if err != nil {
+			var final finalError
+			if errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt) {
+				r.stop(p, err.Error())
+				continue
+			}
+			return err
+		}
+		refusal, err := r.openTask(p)
+		if err != nil {
+			return err
+		}
+		if refusal != "" && !p.doubted {
+			// A process that has lost the partition without knowing it sees the offset of before and the changelog of the next owner: what is not so a
+			// second time was nothing.
+			p.doubted = true
+			r.startRestore(p, false)
+			continue
+		}
+		p.doubted = false
+		if refusal != "" {
+			r.stop(p, refusal)
+			continue
+		}
+		p.phase = running
+		position := p.position()
+		r.readFrom(p, position)
+		if end, ok := r.cuts[p.n]; ok {
+			delete(r.cuts, p.n)
+			if r.wasCut(p, end); p.phase != running {
+				continue
+			}
+		}
+		r.consumer.ResumeFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		r.log.Info().Int32("partition", p.n).Int64("offset", position.Offset).Msg("partition runs")
+	}
+	return nil
+}
+
+// errExpelled says that the group has expelled the member that this process was, while it was about to rejoin.
+var errExpelled = errors.New("the group has expelled this process in the midst of a rebalance: others may have had its partitions")
+
+// member returns who this process is in the group. The client may have become another member behind the cycle's back: expelled while its request to
+// join again was under way, it joins as a new one and takes the partitions that it gets for those it had. Others may have committed in them
+// meanwhile, and the new member's commit would be taken; so the error is errExpelled unless the member is the one that the partitions were
+// assigned to. mu is held.
+func (r *Runner) member() (member, error) {
+	id, generation := r.consumer.GroupMetadata()
+	if id != r.memberID && len(r.partitions)+len(r.assigned) > 0 {
+		return member{}, errExpelled
+	}
+	return member{id, generation}, nil
+}
+
+// rejoin forgets all partitions, of which nothing may be trusted but what is on disk, and joins the group with a client that knows nothing of them. The
+// transaction under way is decided by a new epoch.
+func (r *Runner) rejoin() error {
+	r.producer.close()
+	r.mu.Lock()
+	for n := range r.partitions {
+		r.lose(n)
+	}
+	clear(r.assigned)
+	r.mu.Unlock()
+	r.consumer.CloseAllowingRebalance()
+	r.consumer = nil // a client that is closed twice waits for ever
+	if err := r.takeEpoch(); err != nil {
+		return err
+	}
+	return r.join()
+}
