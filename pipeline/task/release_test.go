@@ -71,6 +71,9 @@ func (d *durable) open() {
 			}
 		}
 	}
+	if err := d.store.EndRestore(d.offset); err != nil {
+		d.Fatal(err)
+	}
 	if d.task, err = task.Open(d.cfg, d.chain, d.store, models{first}); err != nil {
 		d.Fatal(err)
 	}
