@@ -22,7 +22,7 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	e.dst = binary.BigEndian.AppendUint64(e.dst, uint64(c.Armed))
 	e.fixed(c.At)
 	e.uint(c.Revision)
-	e.uint(uint64(c.Model))
+	e.uint(uint64(c.Terms)<<32 | uint64(c.Model))
 	e.uint(uint64(len(c.Messages)))
 	for _, m := range c.Messages {
 		e.dst = binary.BigEndian.AppendUint64(e.dst, m.Hash)
@@ -66,7 +66,8 @@ func (c *Customer) DecodeState(state []byte) error {
 	c.At = d.fixed()
 	d.base = c.At
 	c.Revision = d.uint()
-	c.Model = uint32(d.uint())
+	model := d.uint()
+	c.Model, c.Terms = uint32(model), uint32(model>>32)
 	c.Messages = resize(c.Messages, d.length(9))
 	for i := range c.Messages {
 		c.Messages[i] = Message{Hash: d.uint64(), Time: d.time()}
@@ -104,15 +105,15 @@ func StateArmed(state []byte) (armed EventTime, ok bool) {
 	return EventTime(binary.BigEndian.Uint64(state[1:])), true
 }
 
-// StateModel returns the Model field of a customer's encoded state without decoding the rest.
-func StateModel(state []byte) (ref uint32, ok bool) {
+// StateModel returns the Model and Terms fields of a customer's encoded state without decoding the rest.
+func StateModel(state []byte) (ref, terms uint32, ok bool) {
 	if len(state) < 17 || state[0] != StateVersion {
-		return 0, false
+		return 0, 0, false
 	}
 	d := decoder{src: state[17:]} // behind Armed and At
 	d.uint()                      // Revision
-	ref = uint32(d.uint())
-	return ref, !d.failed
+	model := d.uint()
+	return uint32(model), uint32(model >> 32), !d.failed
 }
 
 // AppendOrder appends an order as it lies in Parts.

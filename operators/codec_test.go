@@ -82,7 +82,7 @@ func drawPurchaseDay(t *rapid.T) operators.PurchaseDay {
 func drawCustomer(t *rapid.T) *operators.Customer {
 	c := operators.NewCustomer("c")
 	c.Armed, c.At = drawTime(t), drawTime(t)
-	c.Revision, c.Model = rapid.Uint64().Draw(t, "revision"), rapid.Uint32().Draw(t, "model")
+	c.Revision, c.Model, c.Terms = rapid.Uint64().Draw(t, "revision"), rapid.Uint32().Draw(t, "model"), rapid.Uint32().Draw(t, "terms")
 	c.Messages = drawList(t, drawMessage)
 	c.Sessions = drawList(t, drawSession)
 	c.Ledger = operators.Ledger{Orders: drawList(t, drawOrder), Archived: rapid.Uint32().Draw(t, "archived")}
@@ -133,8 +133,8 @@ func TestStateRoundTrip(t *testing.T) {
 		if used.Changed != (operators.Changed{}) || used.Facts != (operators.Facts{}) {
 			t.Fatal("what the last step changed has stayed")
 		}
-		if ref, ok := operators.StateModel(state); !ok || ref != c.Model {
-			t.Fatalf("model %x, %v, want %x", ref, ok, c.Model)
+		if ref, terms, ok := operators.StateModel(state); !ok || ref != c.Model || terms != c.Terms {
+			t.Fatalf("model %x, terms %x, %v, want %x, %x", ref, terms, ok, c.Model, c.Terms)
 		}
 		if armed, ok := operators.StateArmed(state); !ok || armed != c.Armed {
 			t.Fatalf("the timer is read as %s, %v; want %s", armed, ok, c.Armed)

@@ -17,6 +17,8 @@ type Customer struct {
 	Revision uint64
 	// Model is the Ref of the model that the customer was last computed with.
 	Model uint32
+	// Terms stand for the settings of scores that the customer was last computed under, 0 before the first model.
+	Terms uint32
 
 	Messages  []Message // the message ids seen of late, oldest first
 	Sessions  []Session // open sessions, in order of start

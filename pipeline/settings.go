@@ -482,7 +482,7 @@ func (s *Settings) encoder() schemas.EncoderConfig {
 func (s *Settings) task() task.Config {
 	return task.Config{
 		LatenessMs: s.Clock.Lateness.Milliseconds(), JumpMaxMs: s.Clock.MaxJump.Milliseconds(), EventClock: s.Clock.Mode == "event",
-		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded,
+		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Terms: s.terms(),
 	}
 }
 
@@ -494,4 +494,10 @@ func (s *Settings) fingerprint(partitions int32) uint64 {
 	return operators.Hash64(fmt.Sprintf("state %d: partitions %d, gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
 		operators.StateVersion, partitions, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
 		s.Limits.MessageIDs, s.Limits.OpenSessions, s.Limits.Orders, s.Limits.Refunds))
+}
+
+// terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
+func (s *Settings) terms() uint32 {
+	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v",
+		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back)))
 }

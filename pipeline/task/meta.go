@@ -80,6 +80,7 @@ func (m *Meta) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(m.Adoptions)))
 	for _, a := range m.Adoptions {
 		dst = binary.BigEndian.AppendUint32(dst, a.Ref)
+		dst = binary.BigEndian.AppendUint32(dst, a.Terms)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(a.At))
 	}
 	dst = m.Sweep.append(dst)
@@ -124,8 +125,8 @@ func DecodeMeta(src []byte) (Meta, error) {
 	list(16, func(b []byte) {
 		m.Ahead = append(m.Ahead, Witness{binary.BigEndian.Uint64(b), operators.EventTime(binary.BigEndian.Uint64(b[8:]))})
 	})
-	list(12, func(b []byte) {
-		m.Adoptions = append(m.Adoptions, Adoption{binary.BigEndian.Uint32(b), operators.EventTime(binary.BigEndian.Uint64(b[4:]))})
+	list(16, func(b []byte) {
+		m.Adoptions = append(m.Adoptions, Adoption{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), operators.EventTime(binary.BigEndian.Uint64(b[8:]))})
 	})
 	ok = ok && m.Sweep.decode(&src)
 	list(12, func(b []byte) {

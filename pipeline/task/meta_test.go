@@ -31,9 +31,9 @@ func metas() *rapid.Generator[task.Meta] {
 			m.Ahead = append(m.Ahead, task.Witness{Customer: rapid.Uint64().Draw(t, "customer"), Time: instants.Draw(t, "time")})
 		}
 		for range rapid.IntRange(0, 200).Draw(t, "adoptions") {
-			m.Adoptions = append(m.Adoptions, task.Adoption{Ref: rapid.Uint32().Draw(t, "ref"), At: instants.Draw(t, "at")})
+			m.Adoptions = append(m.Adoptions, task.Adoption{Ref: rapid.Uint32().Draw(t, "ref"), Terms: rapid.Uint32().Draw(t, "terms"), At: instants.Draw(t, "at")})
 		}
-		m.Sweep = task.Sweep{Ref: rapid.Uint32().Draw(t, "sweep"), Done: rapid.Bool().Draw(t, "done"), After: rapid.String().Draw(t, "after")}
+		m.Sweep = task.Sweep{Ref: rapid.Uint32().Draw(t, "sweep"), Terms: rapid.Uint32().Draw(t, "terms"), Done: rapid.Bool().Draw(t, "done"), After: rapid.String().Draw(t, "after")}
 		for range rapid.IntRange(0, 8).Draw(t, "gaps") {
 			m.Gaps = append(m.Gaps, task.Gap{Day: operators.Day(rapid.Int32().Draw(t, "day")), Ms: rapid.Int64().Draw(t, "ms")})
 		}

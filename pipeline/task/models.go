@@ -13,18 +13,21 @@ type Models interface {
 	Model(ref uint32) *operators.Model
 }
 
-// Adoption is a model and the instant from which it is in force in a task, until that of the next.
+// Adoption is a model, and the settings of scores that it is used with, and the instant from which both are in force in a task, until that of the next.
 type Adoption struct {
-	Ref uint32
-	At  operators.EventTime
+	Ref, Terms uint32
+	At         operators.EventTime
 }
+
+// of reports whether the customer was last computed with it.
+func (a *Adoption) of(c *customer) bool { return a.Ref == c.Model && a.Terms == c.Terms }
 
 const adoptionsMax = 16 // older ones concern only states that have not been touched since
 
 // Adopt takes in what has been published since it was last told: each new model is in force from here on, or from its EffectiveAt if that is later.
 // published are all models, in the order of their topic; a version is never taken in twice. Models come into force between records and after
 // what was due before them: call it when FireDue has said that it is done. In the midst of a record, whose turn a transaction's end has interrupted,
-// Adopt does nothing. The error is an *UnknownModelError if a model that is in force, or is to be, cannot be had: what stands behind it is not known then.
+// Adopt does nothing. If the settings of scores have changed, the model in force comes into force anew. The error is an *UnknownModelError if a model that is in force, or is to be, cannot be had: what stands behind it is not known then.
 func (t *Task) Adopt(published []*operators.Model) error {
 	if t.meta.Observed == t.meta.Position {
 		return nil
@@ -35,7 +38,11 @@ func (t *Task) Adopt(published []*operators.Model) error {
 		}
 	}
 	for _, m := range published[t.meta.takenIn(published):] {
-		t.meta.adopt(m)
+		t.meta.adopt(m, t.cfg.Terms)
+		t.changed = true
+	}
+	if i := t.meta.inForce(); i >= 0 && t.meta.Adoptions[i].Terms != t.cfg.Terms {
+		t.meta.insert(Adoption{t.meta.Adoptions[i].Ref, t.cfg.Terms, t.meta.Watermark})
 		t.changed = true
 	}
 	return nil
@@ -83,10 +90,10 @@ func (m *Meta) remembers(ref uint32) bool {
 
 // adopt records that a model is in force from its EffectiveAt or the watermark on, whichever is later. Of models with the same instant the later
 // published is in force. One that is remembered, which a topic that was compacted can hold in another place, stays as it is.
-func (m *Meta) adopt(model *operators.Model) {
+func (m *Meta) adopt(model *operators.Model, terms uint32) {
 	m.LastModel = model.Ref()
 	if !m.remembers(m.LastModel) {
-		m.insert(Adoption{m.LastModel, max(model.EffectiveAt, m.Watermark)})
+		m.insert(Adoption{m.LastModel, terms, max(model.EffectiveAt, m.Watermark)})
 	}
 }
 
@@ -110,7 +117,7 @@ func (m *Meta) insert(a Adoption) {
 func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
 	list := t.meta.Adoptions
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Ref == c.Model {
+		if list[i].of(c) {
 			list = list[i+1:]
 			break
 		}
@@ -122,7 +129,7 @@ func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
 }
 
 func (t *Task) applyModel(c *customer, a Adoption) error {
-	c.Model = a.Ref
+	c.Model, c.Terms = a.Ref, a.Terms
 	c.At = max(c.At, a.At)
 	t.touch(c)
 	if c.Purchases.Count == 0 {

@@ -2,9 +2,11 @@ package task_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"lull/operators"
+	"lull/operators/score"
 )
 
 // TestModelAtItsTime: a model comes into force once, at its instant or at the watermark at which the task first sees it, whichever is later; for each
@@ -261,6 +263,61 @@ func TestModelsFarAhead(t *testing.T) {
 	}
 	p.send("a", "01T01:00 page")
 	p.expect("01T01:00 a 01T01:00 v0")
+}
+
+// TestSettingsOfScores: when the settings that scores are computed under have changed, everybody is computed anew under them, as of the watermark, the silent by the
+// sweep; and once.
+func TestSettingsOfScores(t *testing.T) {
+	cfg := settings()
+	cfg.Terms = 1
+	p := newProcess(t, cfg, chain())
+	p.mark("01T00:00")
+	p.do(step{adopt: first})
+	p.send("a", "01T10:00 order_completed order=o1 amount=10")
+	p.send("b", "02T00:00 order_completed order=o1 amount=10")
+	p.mark("02T12:00")
+	p.sweep()
+	was := p.customer("a")
+	if was.Segment.Quadrant != operators.Advocate {
+		t.Fatalf("%+v", was)
+	}
+	p.outputs = nil
+	p.cfg.Terms, p.chain = 2, chainOf(score.Config{MarginShare: 0.1, HighRisk: 0.65})
+	p.crash()
+	p.do(step{adopt: first})
+	p.send("b", "02T13:00 campaign_sent")
+	if p.sweep() != 1 {
+		t.Error("not one was left to the sweep")
+	}
+	rows := map[string]operators.EventTime{}
+	for _, o := range p.outputs {
+		if o.Kind == operators.ScoreOutput {
+			rows[o.Customer] = o.Time
+		}
+	}
+	if at := january(t, "02T12:00"); len(rows) != 2 || rows["a"] != at || rows["b"] != at {
+		t.Errorf("%v", rows)
+	}
+	is := p.customer("a")
+	if is.Segment.Quadrant != operators.Nurture || is.Terms != 2 || is.Model != first.Ref() {
+		t.Errorf("%+v", is)
+	}
+	p.crash()
+	p.do(step{adopt: first})
+	if p.task.Changed() || p.task.Sweeping() {
+		t.Error("again")
+	}
+	p.outputs = nil
+	p.mark("31T00:00")
+	p.settle()
+	for _, o := range p.outputs {
+		if o.Kind == operators.TriggerOutput && !strings.Contains(o.Trigger.Reasons[1], "reached 0.65 at "+o.Trigger.Deadline.String()) {
+			t.Errorf("%+v", o.Trigger)
+		}
+	}
+	if len(p.outputs) == 0 {
+		t.Error("nothing has come of silence")
+	}
 }
 
 // TestReturnedByModel: a model can find that a silence has long been too long. If it is the customer's own event that brings it to them, they have come back

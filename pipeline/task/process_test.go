@@ -78,8 +78,10 @@ var (
 )
 
 // chain returns the chain of package clv, with small limits so that lists overflow into Parts, and more operators at its end.
-func chain(more ...operators.Operator) *operators.Chain {
-	d, s, o, r, sc, tr := dedup.Config{IDsMax: 6}, session.Config{SessionsMax: 3}, orders.Config{OrdersKept: 2, RefundsMax: 2}, rfm.Config{DaysKept: 2}, score.Config{}, trigger.Config{}
+func chain(more ...operators.Operator) *operators.Chain { return chainOf(score.Config{}, more...) }
+
+func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
+	d, s, o, r, tr := dedup.Config{IDsMax: 6}, session.Config{SessionsMax: 3}, orders.Config{OrdersKept: 2, RefundsMax: 2}, rfm.Config{DaysKept: 2}, trigger.Config{}
 	d.EnsureDefaults()
 	s.EnsureDefaults()
 	o.EnsureDefaults()

@@ -10,13 +10,14 @@ import (
 // Sweep is how far the walk has come that brings every customer to the model in force, whom neither an event nor a deadline has brought there. It goes through
 // the customers in the order of their keys, once for each model that comes into force; a model that does so meanwhile begins it anew.
 type Sweep struct {
-	Ref   uint32 // of the model; 0 before the first
-	Done  bool   // it has come to the end
-	After string // the last customer that it has passed, "" before the first
+	Ref, Terms uint32 // of the adoption; 0 before the first
+	Done       bool   // it has come to the end
+	After      string // the last customer that it has passed, "" before the first
 }
 
 func (s *Sweep) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, s.Ref)
+	dst = binary.BigEndian.AppendUint32(dst, s.Terms)
 	done := byte(0)
 	if s.Done {
 		done = 1
@@ -29,11 +30,11 @@ func (s *Sweep) append(dst []byte) []byte {
 // decode reads the sweep from the start of src, and cuts it off; ok is false if it is not there.
 func (s *Sweep) decode(src *[]byte) (ok bool) {
 	b := *src
-	if len(b) < 5 || b[4] > 1 {
+	if len(b) < 9 || b[8] > 1 {
 		return false
 	}
-	s.Ref, s.Done = binary.BigEndian.Uint32(b), b[4] == 1
-	b = b[5:]
+	s.Ref, s.Terms, s.Done = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), b[8] == 1
+	b = b[9:]
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {
 		return false
@@ -52,10 +53,13 @@ type walk struct {
 // walkLooks is how many customers are looked at in one scan, which also costs a look at every record that the store has in memory. A scan is not interrupted.
 const walkLooks = 8192
 
+// to reports whether it is the sweep to an adoption.
+func (s *Sweep) to(a *Adoption) bool { return s.Ref == a.Ref && s.Terms == a.Terms }
+
 // Sweeping reports whether there may be customers who are not computed with the model in force.
 func (t *Task) Sweeping() bool {
 	i := t.meta.inForce()
-	return i >= 0 && (t.meta.Sweep.Ref != t.meta.Adoptions[i].Ref || !t.meta.Sweep.Done)
+	return i >= 0 && (!t.meta.Sweep.to(&t.meta.Adoptions[i]) || !t.meta.Sweep.Done)
 }
 
 // Sweep brings customers to the model in force as far as the budget goes, and returns how many it has. It does nothing while deadlines are due, or in the
@@ -68,8 +72,8 @@ func (t *Task) Sweep(b *Budget) (touched int, err error) {
 		return 0, err
 	}
 	s := &t.meta.Sweep
-	if ref := t.meta.Adoptions[t.meta.inForce()].Ref; s.Ref != ref {
-		*s, t.walk, t.changed = Sweep{Ref: ref}, walk{}, true
+	if a := &t.meta.Adoptions[t.meta.inForce()]; !s.to(a) {
+		*s, t.walk, t.changed = Sweep{Ref: a.Ref, Terms: a.Terms}, walk{}, true
 	}
 	for !s.Done && !b.spent(len(t.out.Outputs)) {
 		if len(t.walk.stale) == 0 {
@@ -120,7 +124,7 @@ func (t *Task) lookOn() error {
 		looked++
 		id, _ := CustomerOf(key)
 		t.walk.to = append(t.walk.to[:0], id...)
-		if ref, ok := operators.StateModel(state); !ok || ref != s.Ref {
+		if ref, terms, ok := operators.StateModel(state); !ok || ref != s.Ref || terms != s.Terms {
 			t.walk.stale = append(t.walk.stale, string(id))
 		}
 		return true

@@ -31,6 +31,8 @@ type Config struct {
 	JumpMaxMs int64
 	// EventClock is set under clock: event, where Env.Now is the watermark.
 	EventClock bool
+	// Terms stand for the settings of the chain by which customers are scored, and which a running state may change.
+	Terms uint32
 	// CachedCustomers is how many customers are kept decoded.
 	CachedCustomers int
 	// TimersLoaded is how many deadlines are loaded at once.

@@ -1,0 +1,34 @@
+package pipeline
+
+import "testing"
+
+// TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the fingerprint, which refuses a state; the others are
+// not part of the terms.
+func TestTermsOfScores(t *testing.T) {
+	var was Settings
+	was.EnsureDefaults()
+	for name, v := range map[string]struct {
+		change func(s *Settings)
+		terms  bool
+	}{
+		"money.margin":          {func(s *Settings) { s.Money.Margin = 0.5 }, true},
+		"scores.levels":         {func(s *Settings) { s.Scores.Levels = []float64{0.5} }, true},
+		"scores.horizon_months": {func(s *Settings) { s.Scores.HorizonMonths = 6 }, true},
+		"scores.discount":       {func(s *Settings) { s.Scores.Discount = 0.02 }, true},
+		"scores.contact_days":   {func(s *Settings) { s.Scores.ContactDays = 10 }, true},
+		"risk.high":             {func(s *Settings) { s.Risk.High = 0.8 }, true},
+		"risk.back":             {func(s *Settings) { s.Risk.Back = 0.5 }, true},
+		"triggers.max_age":      {func(s *Settings) { s.Triggers.MaxAge *= 2 }, false},
+		"session.gap":           {func(s *Settings) { s.Session.Gap *= 2 }, false},
+		"commit.interval":       {func(s *Settings) { s.Commit.Interval *= 2 }, false},
+	} {
+		is := was
+		v.change(&is)
+		if changed := is.task().Terms != was.task().Terms; changed != v.terms {
+			t.Errorf("%s: the terms have changed: %v", name, changed)
+		}
+		if v.terms && is.fingerprint(8) != was.fingerprint(8) {
+			t.Errorf("%s is part of the fingerprint", name)
+		}
+	}
+}
