@@ -91,7 +91,7 @@ var mutants = []mutant{
 	{"commit as the member that the client has become", "pipeline/group.go", "\tif id != r.memberID && len(r.partitions)+len(r.assigned) > 0 {", "\tif false {", check{"pipeline", "TestExpelledWhileRejoining"}},
 	{"commit as another member", "pipeline/sim/node.go", "\t\tif n.client != n.member {\n\t\t\treturn errGeneration\n\t\t}\n", "", sim},
 	{"give a transaction up for a new generation", "pipeline/producer.go", " && !errors.Is(err, kerr.IllegalGeneration)", "", check{"pipeline", "TestNextGeneration"}},
-	{"commit without member and generation", "pipeline/producer.go", "\t\tcommit.MemberID, commit.Generation = m.id, m.generation\n", "\t\tcommit.MemberID, commit.Generation, commit.InstanceID = \"\", -1, nil\n", check{"pipeline", "TestZombie"}},
+	{"commit without member and generation", "pipeline/producer.go", "\t\tcommit.MemberID, commit.Generation = m.id, m.generation\n", "\t\tcommit.MemberID, commit.Generation, commit.InstanceID = m.id[:0], -1, nil\n", check{"pipeline", "TestZombie"}},
 	{"take a transaction without records for committed", "pipeline/producer.go", "\t\tif _, ok := p.ends[n]; !ok {", "\t\tif false {", check{"pipeline", "TestEndOfNothing"}},
 	{"forget a drop", "state/pebble.go", "\tif !drop.Empty() {", "\tif false {", check{"state", "TestBacking"}},
 	{"take an empty value for a deletion", "state/pebble.go", "if value == nil {", "if len(value) == 0 {", check{"state", "TestBacking"}},
@@ -118,4 +118,5 @@ var mutants = []mutant{
 	{"touch somebody's files", "state/pebble.go", "\t\treturn fmt.Errorf(\"%w: %q\", ErrOccupied, names[0])\n", "", check{"state", "TestOccupied"}},
 	{"call stale triggers actionable", "operators/trigger/trigger.go", "\t\treturn Stale", "\t\treturn \"\"", check{"pipeline/task", "TestFirstStartOnHistory"}},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
+	{"go on with a sweep that was aborted", "pipeline/task/task.go", "	t.walk = walk{}\n	t.customers.clear()\n", "	t.customers.clear()\n", schedules},
 }
