@@ -462,10 +462,13 @@ func (s *Settings) decoder() schemas.DecoderConfig {
 	}
 	return schemas.DecoderConfig{
 		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Future: future, Currency: s.Money.Currency, Rates: s.Money.Rates,
-		Limits: schemas.Limits{
-			ValueBytes: s.Limits.ValueBytes, HeaderBytes: s.Limits.HeaderBytes, IDBytes: s.Limits.IDBytes, NameBytes: s.Limits.NameBytes, ProofBytes: s.Limits.ProofBytes,
-		},
+		Limits: s.Limits.Record(),
 	}
+}
+
+// Record returns the limits of one record.
+func (l *LimitSettings) Record() schemas.Limits {
+	return schemas.Limits{ValueBytes: l.ValueBytes, HeaderBytes: l.HeaderBytes, IDBytes: l.IDBytes, NameBytes: l.NameBytes, ProofBytes: l.ProofBytes}
 }
 
 // encoder returns the configuration of the encoder.

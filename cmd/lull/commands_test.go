@@ -529,19 +529,19 @@ func TestCustomer(t *testing.T) {
 // A command line that is wrong is told from one that failed.
 func TestExitCodes(t *testing.T) {
 	for line, want := range map[string]int{
-		"version":                      0,
-		"demo --kill -1":               exitUsage,
-		"demo --kill":                  exitUsage,
-		"nonsense":                     exitUsage,
-		"topics nonsense":              exitUsage,
-		"customer":                     exitUsage,
-		"run":                          exitUsage,
-		"run --input-topic shop":       exitUsage, // no instance
-		"run --clock-mode sundial":     exitUsage,
-		"produce":                      exitUsage,
-		"produce --topic shop":         exitUsage,
-		"produce --topic t --csv f":    exitUsage, // no --map
-		"models put no-such-file.yaml": exitError,
+		"version":                                0,
+		"demo --kill -1":                         exitUsage,
+		"demo --kill":                            exitUsage,
+		"nonsense":                               exitUsage,
+		"topics nonsense":                        exitUsage,
+		"customer":                               exitUsage,
+		"run":                                    exitUsage,
+		"run --input-topic shop":                 exitUsage, // no instance
+		"run --clock-mode sundial":               exitUsage,
+		"produce":                                exitUsage,
+		"produce --topic shop":                   exitUsage,
+		"produce --topic t --csv f --map time=t": exitUsage, // --map lacks customer_id
+		"models put no-such-file.yaml":           exitError,
 	} {
 		if _, errs, code := lull(t, strings.Fields(line)...); code != want || code != 0 && errs == "" {
 			t.Errorf("lull %s: exit code %d, want %d: %s", line, code, want, errs)

@@ -3,19 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -31,8 +27,8 @@ import (
 
 // produceFlags are the flags of produce.
 type produceFlags struct {
-	csv, topic, timeMark, source, kind, currency, timezone, delimiter, refused string
-	columns                                                                    []string
+	file            fileFlags
+	topic, timeMark string
 }
 
 func newProduceCommand() *cobra.Command {
@@ -41,7 +37,8 @@ func newProduceCommand() *cobra.Command {
 		Use:   "produce --csv FILE --map FIELD=COLUMN,... --topic TOPIC",
 		Short: "Write the rows of a CSV file, or a time mark, into the input topic",
 		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. Event time
-should not go back in the file by more than the pipeline's lateness. customer_id and time are required; all FIELDs are
+should not go back in the file by more than the pipeline's lateness. Without --map each field is read from the column of its
+name, and time from "date" if there is no column "time". customer_id and time are required; all FIELDs are
 ` + strings.Join(rowFields, ", ") + `.
 
 Events are known by their message_id, orders by their order_id. Where the file has none, the ids are made of the file's name
@@ -61,16 +58,11 @@ clock.mode event it is what lets the silence after the last event end.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return runProduce(cmd, &f) }),
 	}
-	cmd.Flags().StringVar(&f.csv, "csv", "", "`file` with a header, may be compressed by gzip; - is standard input")
-	cmd.Flags().StringSliceVar(&f.columns, "map", nil, "which column holds which field: `FIELD=COLUMN,...`")
+	cmd.Flags().StringVar(&f.file.csv, "csv", "", "`file` with a header, may be compressed by gzip; - is standard input")
+	cmd.Flags().StringVar(&f.file.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder and .gz)")
 	cmd.Flags().StringVar(&f.topic, "topic", "", "topic to write to (default input.topic)")
 	cmd.Flags().StringVar(&f.timeMark, "time-mark", "", "`instant` of the time mark to send, as 1998-07-01 or by RFC 3339")
-	cmd.Flags().StringVar(&f.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder and .gz)")
-	cmd.Flags().StringVar(&f.kind, "kind", operators.OrderCompleted.String(), "kind of events in rows without one")
-	cmd.Flags().StringVar(&f.currency, "currency", "", "currency of amounts in rows without one (default money.currency)")
-	cmd.Flags().StringVar(&f.timezone, "timezone", "", "IANA time `zone` of dates and times without an offset (default calendar.timezone)")
-	cmd.Flags().StringVar(&f.delimiter, "delimiter", ",", "`character` between columns")
-	cmd.Flags().StringVar(&f.refused, "refused", "", "`file` to write all refused rows to, as CSV with their numbers and reasons")
+	f.file.add(cmd)
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
 }
@@ -80,23 +72,21 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	if err != nil {
 		return err
 	}
-	for _, unset := range []struct {
-		flag  *string
-		value string
-	}{{&f.topic, s.Input.Topic}, {&f.currency, s.Money.Currency}, {&f.timezone, s.Calendar.Timezone}} {
-		*unset.flag = cmp.Or(*unset.flag, unset.value)
-	}
+	f.file.setDefaults(&s)
+	f.topic = cmp.Or(f.topic, s.Input.Topic)
 	switch {
 	case f.topic == "":
 		return usageError{errors.New("--topic and input.topic are empty: one must name the topic to write to")}
 	case strings.HasPrefix(f.topic, s.Prefix):
 		return usageError{fmt.Errorf("--topic %q is one of lull's own, which all begin with %q: it must name the topic with your events", f.topic, s.Prefix)}
-	case f.csv == "" && f.timeMark == "":
+	case f.file.csv == "" && f.timeMark == "":
 		return usageError{errors.New("there is nothing to send: give --csv, --time-mark or both")}
+	case f.file.csv == "-" && f.file.source == "":
+		return usageError{errors.New("--csv -: --source must name the data, because ids are made of the name")}
 	}
-	zone, err := time.LoadLocation(f.timezone)
+	zone, err := f.file.zone()
 	if err != nil {
-		return usageError{fmt.Errorf("--timezone %q: it must be an IANA time zone such as Europe/Berlin", f.timezone)}
+		return usageError{err}
 	}
 	var mark operators.EventTime
 	if f.timeMark != "" {
@@ -108,8 +98,11 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		}
 	}
 	var sent *sendResult
-	if f.csv != "" {
-		if sent, err = produceFile(cmd, &s, f, zone); err != nil {
+	if f.file.csv != "" {
+		if sent, err = produceFile(cmd, &s, f, zone); sent != nil {
+			sent.print(cmd.ErrOrStderr(), f.file.csv, f.topic)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -120,97 +113,39 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "time mark %s sent to all %d partitions of %s\n", mark, partitions, f.topic)
 	}
-	if sent != nil && sent.Refused > 0 {
-		return fmt.Errorf("%s: %d of %d rows were refused; %s", f.csv, sent.Refused, sent.Rows, sent.remedy())
+	if sent != nil && sent.Refused.Count > 0 {
+		return fmt.Errorf("%s: %d of %d rows were refused; %s", f.file.csv, sent.Refused.Count, sent.Rows, sent.remedy())
 	}
 	return nil
 }
 
-// produceFile sends the file's rows and tells what became of them, also when it could not send all.
+// produceFile sends the file's rows. The result is nil if none was tried, and tells what became of them also when not all could be sent.
 func produceFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *time.Location) (*sendResult, error) {
-	config, err := f.rowConfig(s, zone)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	file, size, err := openInput(cmd, f.csv)
+	rows, done, err := f.file.open(cmd, zone, s.Limits.Record(), "sending")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it has only been read
-	bar := newProgress(cmd.ErrOrStderr(), size, "sending "+config.Source)
-	defer func() { _ = bar.Exit() }() // the bar is decoration
-	reader := progressbar.NewReader(file, bar)
-	rows, err := newRowReader(&reader, config)
+	defer done()
+	refused, err := newRefusedRows(f.file.refused, rows.header)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.csv, err)
-	}
-	byNumber := config.numbered()
-	result := &sendResult{Numbered: len(byNumber) > 0}
-	if f.refused != "" {
-		if result.all, err = newRefusedFile(f.refused, rows.header); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	client, err := newClient(cmd.Context(), s.Brokers, produceOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	if result.Numbered {
+	byNumber, source := rows.config.numbered(), rows.config.Source
+	if len(byNumber) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: no column is mapped to %s: the ids are %q and the row's number. Another file that is sent as %q would be taken for the same rows: "+
-			"give each file a --source of its own\n", f.csv, strings.Join(byNumber, " and "), config.Source+":", config.Source)
+			"give each file a --source of its own\n", f.file.csv, strings.Join(byNumber, " and "), source+":", source)
 	}
+	result := &sendResult{Numbered: len(byNumber) > 0, Refused: refused}
 	err = sendRows(cmd.Context(), client, f.topic, rows, nil, result)
-	err = cmp.Or(err, result.all.close())
-	_ = bar.Clear() // decoration
-	result.print(cmd.ErrOrStderr(), f.csv, f.topic)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; when that is mended, send the whole file again: what has been sent counts once", f.csv, err)
+	if err = cmp.Or(err, result.Refused.close()); err != nil {
+		err = fmt.Errorf("%s: %w; when that is mended, send the whole file again: what has been sent counts once", f.file.csv, err)
 	}
-	return result, nil
-}
-
-// openInput opens the file, or standard input for "-"; size is -1 if not known.
-func openInput(cmd *cobra.Command, path string) (file io.ReadCloser, size int64, err error) {
-	if path == "-" {
-		return io.NopCloser(cmd.InOrStdin()), -1, nil
-	}
-	opened, err := os.Open(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	size = -1
-	if info, err := opened.Stat(); err == nil && info.Mode().IsRegular() {
-		size = info.Size()
-	}
-	return opened, size, nil
-}
-
-func (f *produceFlags) rowConfig(s *pipeline.Settings, zone *time.Location) (rowConfig, error) {
-	columns, err := parseColumns(f.columns)
-	if err != nil {
-		return rowConfig{}, err
-	}
-	kind, ok := operators.KindNamed(f.kind)
-	if !ok {
-		return rowConfig{}, fmt.Errorf("--kind %q: it must be a kind of event, such as %s", f.kind, operators.OrderCompleted)
-	}
-	if _, ok := schemas.CurrencyDigits(f.currency); !ok {
-		return rowConfig{}, fmt.Errorf("--currency %q: it must be a code of ISO 4217, such as USD", f.currency)
-	}
-	delimiter, size := utf8.DecodeRuneInString(f.delimiter)
-	if size == 0 || size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", delimiter) {
-		return rowConfig{}, fmt.Errorf("--delimiter %q: it must be one character, and no quote or line end", f.delimiter)
-	}
-	if f.csv == "-" && f.source == "" {
-		return rowConfig{}, errors.New("--csv -: --source must name the data, because ids are made of the name")
-	}
-	return rowConfig{
-		Columns: columns, Source: cmp.Or(f.source, strings.TrimSuffix(filepath.Base(f.csv), ".gz")), Kind: kind, Currency: f.currency, Zone: zone,
-		Delimiter: delimiter, Limits: schemas.Limits{
-			ValueBytes: s.Limits.ValueBytes, IDBytes: s.Limits.IDBytes, NameBytes: s.Limits.NameBytes, ProofBytes: s.Limits.ProofBytes,
-		},
-	}, nil
+	return result, err
 }
 
 // newProgress returns a progress bar on w that is seen only if w is a terminal; max is -1 if not known.
@@ -228,36 +163,10 @@ func newProgress(w io.Writer, max int64, what string, opts ...progressbar.Option
 // sendResult says what became of rows.
 type sendResult struct {
 	// Rows were read; Sent of them are known to be in the topic, Refused are no events. The rest was on its way when an error ended the sending.
-	Rows, Sent, Refused int64
+	Rows, Sent int64
+	Refused    refusedRows
 	// Numbered reports whether the ids of some rows are made of their numbers.
 	Numbered bool
-	// Reasons are why rows were refused, the most frequent first.
-	Reasons []refusals
-
-	all *refusedFile // of all refused rows; nil for none
-}
-
-// refusals are the rows that were refused for one reason.
-type refusals struct {
-	Reason   string
-	Count    int64
-	Examples []string // the first few
-}
-
-func (r *sendResult) refuse(of *row) error {
-	const examplesMax = 3
-	r.Refused++
-	i := slices.IndexFunc(r.Reasons, func(known refusals) bool { return known.Reason == of.Refused.Reason })
-	if i < 0 {
-		i = len(r.Reasons)
-		r.Reasons = append(r.Reasons, refusals{Reason: of.Refused.Reason})
-	}
-	known := &r.Reasons[i]
-	known.Count++
-	if len(known.Examples) < examplesMax {
-		known.Examples = append(known.Examples, fmt.Sprintf("row %d (line %d): %s", of.Number, of.Line, of.Refused.Detail))
-	}
-	return r.all.add(of)
 }
 
 // remedy says what to do about the refused rows.
@@ -270,55 +179,8 @@ func (r *sendResult) remedy() string {
 }
 
 func (r *sendResult) print(w io.Writer, file, topic string) {
-	fmt.Fprintf(w, "%s: %d rows, %d sent to %s, %d refused\n", file, r.Rows, r.Sent, topic, r.Refused)
-	for _, reason := range r.Reasons {
-		fmt.Fprintf(w, "  %s: %d\n", reason.Reason, reason.Count)
-		for _, example := range reason.Examples {
-			fmt.Fprintf(w, "    %s\n", example)
-		}
-		switch more := reason.Count - int64(len(reason.Examples)); {
-		case more > 0 && r.all == nil:
-			fmt.Fprintf(w, "    and %d more; --refused FILE writes all to a file\n", more)
-		case more > 0:
-			fmt.Fprintf(w, "    and %d more, in %s\n", more, r.all.file.Name())
-		}
-	}
-}
-
-// refusedFile is a CSV file of refused rows: number, line, reason and detail, then the row's cells if it could be taken apart. The zero pointer takes
-// nothing.
-type refusedFile struct {
-	file *os.File
-	rows *csv.Writer
-}
-
-func newRefusedFile(path string, header []string) (*refusedFile, error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("--refused: %w", err)
-	}
-	f := &refusedFile{file: file, rows: csv.NewWriter(file)}
-	return f, f.rows.Write(append([]string{"row", "line", "reason", "detail"}, header...))
-}
-
-func (f *refusedFile) add(r *row) error {
-	if f == nil {
-		return nil
-	}
-	return f.rows.Write(append([]string{
-		strconv.FormatInt(r.Number, 10), strconv.Itoa(r.Line), r.Refused.Reason, r.Refused.Detail,
-	}, r.Cells...))
-}
-
-func (f *refusedFile) close() error {
-	if f == nil {
-		return nil
-	}
-	f.rows.Flush()
-	if err := errors.Join(f.rows.Error(), f.file.Close()); err != nil {
-		return fmt.Errorf("writing the refused rows: %w", err)
-	}
-	return nil
+	fmt.Fprintf(w, "%s: %d rows, %d sent to %s, %d refused\n", file, r.Rows, r.Sent, topic, r.Refused.Count)
+	r.Refused.print(w)
 }
 
 // sendRows writes the events of the rows to the topic, in their order, and returns when the brokers have them all; result tells what became of the rows, also
@@ -334,7 +196,7 @@ func sendRows(ctx context.Context, client *kgo.Client, topic string, rows *rowRe
 		result.Rows++
 		result.Numbered = result.Numbered || r.Numbered
 		if r.Refused != nil {
-			if failure = result.refuse(&r); failure != nil {
+			if failure = result.Refused.add(&r); failure != nil {
 				break
 			}
 			continue
@@ -357,7 +219,6 @@ func sendRows(ctx context.Context, client *kgo.Client, topic string, rows *rowRe
 	}
 	acks.Wait()
 	result.Sent = sent.Load()
-	slices.SortStableFunc(result.Reasons, func(a, b refusals) int { return int(b.Count - a.Count) })
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

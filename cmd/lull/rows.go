@@ -24,7 +24,8 @@ var rowFields = []string{
 
 // rowConfig says how the rows of a CSV file become events.
 type rowConfig struct {
-	// Columns has the column's name in the header for each field that the file holds. customer_id and time are required.
+	// Columns has the column's name in the header for each field that the file holds. customer_id and time are required. If it is nil, the fields'
+	// names are the columns', or "date" is that of time.
 	Columns map[string]string
 	// Source names the file in the ids of rows that have none of their own: "source:row". The same name gives the same ids.
 	Source string
@@ -72,18 +73,48 @@ func parseColumns(pairs []string) (map[string]string, error) {
 	return columns, nil
 }
 
+// columnsNamed returns the columns that have the names of fields.
+func columnsNamed(header []string) (map[string]string, error) {
+	columns := make(map[string]string)
+	for _, field := range rowFields {
+		if slices.Contains(header, field) {
+			columns[field] = field
+		}
+	}
+	if columns["time"] == "" && slices.Contains(header, "date") {
+		columns["time"] = "date"
+	}
+	for _, field := range []string{"customer_id", "time"} {
+		if columns[field] == "" {
+			return nil, fmt.Errorf("no column is named %s: say by --map %s=COLUMN which one holds it; columns are %s", field, field, strings.Join(header, ", "))
+		}
+	}
+	return columns, nil
+}
+
 // row is one row of a file: an event and its encoding, or why it is none.
 type row struct {
 	// Number counts the rows after the header from 1; Line is where it begins in the file.
 	Number int64
 	Line   int
-	Cells  []string // valid until the next row is read; nil if it could not be taken apart
-	Event  operators.Event
-	Value  []byte // the encoded event
+	Cells  []string        // valid until the next row is read; nil if it could not be taken apart
+	Event  operators.Event // as the pipeline reads it from Value
+	Value  []byte          // the encoded event
 	// Numbered reports whether an id is made of the row's number.
 	Numbered bool
 	// Refused says why there is no event; nil if there is one.
 	Refused *operators.Rejection
+	// Column is the one whose cell Refused is about, "" if it is not about one.
+	Column string
+}
+
+// place says where the row stands: row 4 (line 5), column "total".
+func (r *row) place() string {
+	place := fmt.Sprintf("row %d (line %d)", r.Number, r.Line)
+	if r.Column != "" {
+		place += fmt.Sprintf(", column %q", r.Column)
+	}
+	return place
 }
 
 // rowReader reads the rows of a CSV file.
@@ -113,8 +144,13 @@ func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
 		return nil, fmt.Errorf("reading the header: %w", err)
 	}
 	rows.header = slices.Clone(header)
+	if config.Columns == nil {
+		if rows.config.Columns, err = columnsNamed(rows.header); err != nil {
+			return nil, err
+		}
+	}
 	for _, field := range rowFields {
-		column, mapped := config.Columns[field]
+		column, mapped := rows.config.Columns[field]
 		if !mapped {
 			continue
 		}
@@ -158,7 +194,7 @@ func (rows *rowReader) next(r *row) error {
 	switch {
 	case errors.As(err, &malformed):
 		r.Line = malformed.StartLine
-		r.refuse("csv", "it is no row of %d columns (%v)", len(rows.header), malformed.Err)
+		r.refuse("", "csv", "it is no row of %d columns (%v)", len(rows.header), malformed.Err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading row %d: %w", rows.number, err)
@@ -169,7 +205,8 @@ func (rows *rowReader) next(r *row) error {
 	return nil
 }
 
-func (r *row) refuse(reason, format string, args ...any) {
+func (r *row) refuse(column, reason, format string, args ...any) {
+	r.Column = column
 	r.Refused = &operators.Rejection{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
@@ -188,13 +225,14 @@ func (rows *rowReader) parse(record []string, r *row) {
 	if text := cell("kind"); text != "" {
 		kind, ok := operators.KindNamed(text)
 		if !ok {
-			r.refuse("unknown_kind", "%s is no kind of event, such as order_completed", shortened(text))
+			r.refuse(rows.config.Columns["kind"], "unknown_kind", "%s is no kind of event, such as order_completed", shortened(text))
 			return
 		}
 		e.Kind = kind
 	}
 	if e.Customer == "" {
-		r.refuse(schemas.ReasonNoCustomer, "%q is empty: every row needs a customer_id", rows.config.Columns["customer_id"])
+		column := rows.config.Columns["customer_id"]
+		r.refuse(column, schemas.ReasonNoCustomer, "%q is empty: every row needs a customer_id", column)
 		return
 	}
 	rowID := rows.config.Source + ":" + strconv.FormatInt(r.Number, 10)
@@ -206,11 +244,11 @@ func (rows *rowReader) parse(record []string, r *row) {
 	}
 	var err error
 	if e.Time, err = parseTime(cell("time"), rows.config.Zone); err != nil {
-		r.refuse("time", "%v", err)
+		r.refuse(rows.config.Columns["time"], "time", "%v", err)
 		return
 	}
 	if !inTime(e.Time) {
-		r.refuse(schemas.ReasonTimeOutOfRange, "time is %s: it must be %s", shortened(cell("time")), timeRange)
+		r.refuse(rows.config.Columns["time"], schemas.ReasonTimeOutOfRange, "time is %s: it must be %s", shortened(cell("time")), timeRange)
 		return
 	}
 	currency := rows.config.Currency
@@ -219,64 +257,75 @@ func (rows *rowReader) parse(record []string, r *row) {
 	}
 	digits, ok := schemas.CurrencyDigits(currency)
 	if !ok {
-		r.refuse(schemas.ReasonUnknownCurrency, "%s is no currency: it must be a code of ISO 4217, such as USD", shortened(currency))
+		r.refuse(rows.config.Columns["currency"], schemas.ReasonUnknownCurrency, "%s is no currency: it must be a code of ISO 4217, such as USD", shortened(currency))
 		return
 	}
-	if err := rows.parseNumbers(cell, digits, e); err != nil {
-		r.refuse("number", "%v", err)
+	if field, err := parseNumbers(cell, digits, e); err != nil {
+		r.refuse(rows.config.Columns[field], "number", "%v", err)
 		return
 	}
 	rows.encode(r, currency)
 }
 
-func (rows *rowReader) parseNumbers(cell func(field string) string, digits int, e *operators.Event) (err error) {
+// parseNumbers reads the cells that hold numbers. An error comes with the field that it is about.
+func parseNumbers(cell func(field string) string, digits int, e *operators.Event) (field string, err error) {
 	if text := cell("whole"); text != "" {
 		if e.Whole, err = strconv.ParseBool(text); err != nil {
-			return fmt.Errorf("whole is %s: it must be true or false", shortened(text))
+			return "whole", fmt.Errorf("whole is %s: it must be true or false", shortened(text))
 		}
 	}
 	if text := cell("quantity"); text != "" {
 		if e.Quantity, err = strconv.ParseFloat(text, 64); err != nil {
-			return fmt.Errorf("quantity is %s: it must be a number", shortened(text))
+			return "quantity", fmt.Errorf("quantity is %s: it must be a number", shortened(text))
 		}
 	}
 	text := cell("amount")
 	switch {
 	case text != "":
 		if e.Amount, err = parseAmount(text, digits); err != nil {
-			return err
+			return "amount", err
 		}
 	case e.Kind == operators.OrderCompleted, e.Kind == operators.OrderUpdated, e.Kind == operators.OrderRefunded && !e.Whole:
-		return errors.New("amount is empty: an order needs its value")
+		return "amount", errors.New("amount is empty: an order needs its value")
 	}
-	return nil
+	return "", nil
 }
 
 // encode encodes the row's event, and refuses it if the pipeline would not take it.
 func (rows *rowReader) encode(r *row, currency string) {
 	value, err := schemas.EncodeEvent(r.Value, &r.Event, currency)
 	if err != nil {
-		r.refuse(schemas.ReasonMalformed, "%v", err)
+		r.refuse("", schemas.ReasonMalformed, "%v", err)
 		return
 	}
 	r.Value = value
 	decoder := rows.decoders[currency]
 	if decoder == nil {
 		if decoder, err = schemas.NewDecoder(schemas.DecoderConfig{Zone: rows.config.Zone, Currency: currency, Limits: rows.config.Limits}); err != nil {
-			r.refuse(schemas.ReasonUnknownCurrency, "%v", err)
+			r.refuse("", schemas.ReasonUnknownCurrency, "%v", err)
 			return
 		}
 		rows.decoders[currency] = decoder
 	}
 	var decoded operators.Event
 	// Whether a time lies in the future is judged by the append time, which is the broker's to give.
-	r.Refused = decoder.Decode(&schemas.Source{AppendTime: schemas.TimeEnd - 1, Key: []byte(r.Event.Customer), Value: value}, &decoded)
-	if r.Refused != nil {
-		r.Refused.Detail = schemas.Found(r.Refused) // what to do about it is said to who writes programs
-		if remedy := rowRemedies[r.Refused.Reason]; remedy != "" {
-			r.Refused.Detail += ": " + remedy
+	source := schemas.Source{AppendTime: schemas.TimeEnd - 1, Key: []byte(r.Event.Customer), Value: value}
+	if refused := decoder.Decode(&source, &decoded); refused != nil {
+		detail := schemas.Found(refused) // what to do about it is said to who writes programs
+		column := rows.columnOf(detail)
+		if remedy := rowRemedies[refused.Reason]; remedy != "" {
+			detail += ": " + remedy
 		}
+		r.refuse(column, refused.Reason, "%s", detail)
+		return
 	}
+	r.Event = decoded
+}
+
+// columnOf returns the column that a decoder's message is about: it begins with the field. "" if it is about none.
+func (rows *rowReader) columnOf(detail string) string {
+	field, _, _ := strings.Cut(detail, " ")
+	return rows.config.Columns[field]
 }
 
 // rowRemedies say what to do about a row that the pipeline would not take.

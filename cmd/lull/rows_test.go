@@ -186,22 +186,24 @@ func TestRowsHeader(t *testing.T) {
 	}
 }
 
-// What a refused row is told is of the file: its columns and cells, not of the records that its event would have been in.
+// What a refused row is told is of the file: its columns and cells, not of the records that its event would have been in. The column to mend is named, if it
+// is one.
 func TestRowDetails(t *testing.T) {
 	const header = "client,when,total,kind,thing,n\n"
 	columns := []string{"customer_id=client", "time=when", "amount=total", "kind=kind", "name=thing", "quantity=n"}
-	for _, c := range []struct{ line, want string }{
-		{",1998-01-04,1,,,", `"client" is empty: every row needs a customer_id`},
-		{"ann,9999-01-01,1,,,", `time is "9999-01-01": it must be from 1970 up to, not including, 2200`},
-		{"ann,1998-01-04,-1,,,", `money paid back is an event of kind order_refunded`},
-		{"ann,1998-01-04,1,page,,", "the page event has no name: map a column to it, or fill the cell"},
-		{"ann,1998-01-04,1,page," + strings.Repeat("x", 5<<20) + ",", "raise limits.value_bytes"},
-		{"ann,1998-01-04,1,,,NaN", "quantity is NaN: leave the cell empty"},
-		{"ann,1998-01-04", "no row of 6 columns"},
+	for _, c := range []struct{ line, column, want string }{
+		{",1998-01-04,1,,,", "client", `"client" is empty: every row needs a customer_id`},
+		{"ann,9999-01-01,1,,,", "when", `time is "9999-01-01": it must be from 1970 up to, not including, 2200`},
+		{"ann,1998-01-04,-1,,,", "total", `money paid back is an event of kind order_refunded`},
+		{"ann,1998-01-04,1,page,,", "", "the page event has no name: map a column to it, or fill the cell"},
+		{"ann,1998-01-04,1,page," + strings.Repeat("x", 5<<20) + ",", "", "raise limits.value_bytes"},
+		{"ann,1998-01-04,1,,,NaN", "n", "quantity is NaN: leave the cell empty"},
+		{"ann,1998-01-04,1,page," + strings.Repeat("x", 600) + ",", "thing", "shorten it, or raise limits.name_bytes"},
+		{"ann,1998-01-04", "", "no row of 6 columns"},
 	} {
 		rows := readRows(t, header+c.line+"\n", testRowConfig(columns...))
-		if len(rows) != 1 || rows[0].Refused == nil || !strings.Contains(rows[0].Refused.Detail, c.want) {
-			t.Errorf("%.40q: refused %+v, want %q", c.line, rows[0].Refused, c.want)
+		if len(rows) != 1 || rows[0].Refused == nil || !strings.Contains(rows[0].Refused.Detail, c.want) || rows[0].Column != c.column {
+			t.Errorf("%.40q: refused %+v, column %q; want %q, column %q", c.line, rows[0].Refused, rows[0].Column, c.want, c.column)
 			continue
 		}
 		for _, wrong := range []string{"the record", "dead letter", "producer", "milliseconds"} {

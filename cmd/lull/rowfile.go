@@ -1,0 +1,114 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"lull/operators"
+	"lull/pipeline"
+	"lull/schemas"
+)
+
+// fileFlags are the flags that say how the rows of a CSV file become events.
+type fileFlags struct {
+	csv, source, kind, currency, timezone, delimiter, refused string
+	columns                                                   []string
+}
+
+// add gives the command the flags, but for those of the file and of its name in ids, which are the command's own.
+func (f *fileFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.columns, "map", nil, "which column holds which field: `FIELD=COLUMN,...` (default the columns of the fields' names)")
+	cmd.Flags().StringVar(&f.kind, "kind", operators.OrderCompleted.String(), "kind of events in rows without one")
+	cmd.Flags().StringVar(&f.currency, "currency", "", "currency of amounts in rows without one (default money.currency)")
+	cmd.Flags().StringVar(&f.timezone, "timezone", "", "IANA time `zone` of dates and times without an offset (default calendar.timezone)")
+	cmd.Flags().StringVar(&f.delimiter, "delimiter", ",", "`character` between columns")
+	cmd.Flags().StringVar(&f.refused, "refused", "", "`file` to write all refused rows to, as CSV with their numbers and reasons")
+}
+
+// setDefaults takes from the settings what no flag has set.
+func (f *fileFlags) setDefaults(s *pipeline.Settings) {
+	f.currency = cmp.Or(f.currency, s.Money.Currency)
+	f.timezone = cmp.Or(f.timezone, s.Calendar.Timezone)
+}
+
+// zone returns the time zone.
+func (f *fileFlags) zone() (*time.Location, error) {
+	zone, err := time.LoadLocation(f.timezone)
+	if err != nil {
+		return nil, fmt.Errorf("--timezone %q: it must be an IANA time zone such as Europe/Berlin", f.timezone)
+	}
+	return zone, nil
+}
+
+func (f *fileFlags) rowConfig(zone *time.Location, limits schemas.Limits) (rowConfig, error) {
+	var columns map[string]string
+	if len(f.columns) > 0 {
+		var err error
+		if columns, err = parseColumns(f.columns); err != nil {
+			return rowConfig{}, err
+		}
+	}
+	kind, ok := operators.KindNamed(f.kind)
+	if !ok {
+		return rowConfig{}, fmt.Errorf("--kind %q: it must be a kind of event, such as %s", f.kind, operators.OrderCompleted)
+	}
+	if _, ok := schemas.CurrencyDigits(f.currency); !ok {
+		return rowConfig{}, fmt.Errorf("--currency %q: it must be a code of ISO 4217, such as USD", f.currency)
+	}
+	delimiter, size := utf8.DecodeRuneInString(f.delimiter)
+	if size == 0 || size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", delimiter) {
+		return rowConfig{}, fmt.Errorf("--delimiter %q: it must be one character, and no quote or line end", f.delimiter)
+	}
+	return rowConfig{
+		Columns: columns, Source: cmp.Or(f.source, strings.TrimSuffix(filepath.Base(f.csv), ".gz")), Kind: kind, Currency: f.currency, Zone: zone,
+		Delimiter: delimiter, Limits: limits,
+	}, nil
+}
+
+// open opens the file; a progress bar shows how much of it has been read. Call done at the end: it takes the bar from the screen.
+func (f *fileFlags) open(cmd *cobra.Command, zone *time.Location, limits schemas.Limits, what string) (rows *rowReader, done func(), err error) {
+	config, err := f.rowConfig(zone, limits)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	file, size, err := openInput(cmd, f.csv)
+	if err != nil {
+		return nil, nil, err
+	}
+	bar := newProgress(cmd.ErrOrStderr(), size, what+" "+config.Source)
+	done = func() {
+		_, _ = bar.Clear(), bar.Exit() // the bar is decoration
+		_ = file.Close()               // it has only been read
+	}
+	reader := progressbar.NewReader(file, bar)
+	if rows, err = newRowReader(&reader, config); err != nil {
+		done()
+		return nil, nil, fmt.Errorf("%s: %w", f.csv, err)
+	}
+	return rows, done, nil
+}
+
+// openInput opens the file, or standard input for "-"; size is -1 if not known.
+func openInput(cmd *cobra.Command, path string) (file io.ReadCloser, size int64, err error) {
+	if path == "-" {
+		return io.NopCloser(cmd.InOrStdin()), -1, nil
+	}
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	size = -1
+	if info, err := opened.Stat(); err == nil && info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return opened, size, nil
+}
