@@ -119,7 +119,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 	}
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newTopicsCommand(), newModelsCommand(),
-		newCustomerCommand(), newProduceCommand(), newTailCommand(), newVersionCommand(),
+		newCustomerCommand(), newProduceCommand(), newTailCommand(), newBacktestCommand(), newVersionCommand(),
 	)
 	return root
 }

@@ -73,6 +73,8 @@ var doors = []door{
 		standard: all, others: all,
 		ours: []string{"pipeline/task", "pipeline/query", "state", "schemas", "operators/...", "internal/..."},
 	},
+	// What is done with a run over a file.
+	{room: []string{"pipeline/backtest"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "operators/..."}},
 	{room: []string{"internal/..."}, standard: all, others: all, ours: []string{"internal/..."}},
 }
 
