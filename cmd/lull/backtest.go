@@ -18,6 +18,7 @@ import (
 	"lull/pipeline"
 	"lull/pipeline/backfill"
 	"lull/pipeline/backtest"
+	"lull/pipeline/report"
 	"lull/schemas"
 )
 
@@ -27,7 +28,7 @@ type backtestFlags struct {
 	calibrate, holdout string
 	model, timeUnit    string
 	json               bool
-	perCustomer        string
+	perCustomer, plots string
 }
 
 func newBacktestCommand() *cobra.Command {
@@ -46,7 +47,7 @@ A row that is no event ends the backtest with an error that names it: figures of
 docs/models.md explains the models and every figure. With --json the last line is one JSON object with all of them.`,
 		Example: `  lull backtest --events orders.csv.gz --calibrate-until 1997-09-30 --holdout-until 1998-06-30
   lull backtest --events orders.csv --map customer_id=client,time=ordered_at,amount=total --calibrate-until 2025-06-30 \
-      --holdout-until 2025-12-31 --model auto --per-customer scores.csv`,
+      --holdout-until 2025-12-31 --model auto --per-customer scores.csv --plots plots`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return runBacktest(cmd, &f) }),
 	}
@@ -58,6 +59,7 @@ docs/models.md explains the models and every figure. With --json the last line i
 	cmd.Flags().StringVar(&f.timeUnit, "time-unit", "week", "`unit` of the alpha that is printed: day or week")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the figures as one JSON object in the last line")
 	cmd.Flags().StringVar(&f.perCustomer, "per-customer", "", "`file` to write every customer's predictions to, as CSV")
+	cmd.Flags().StringVar(&f.plots, "plots", "", "`folder` to draw three pictures into, as PNG")
 	addSettingFlags(cmd, "money.rates", "money.margin", "scores.discount")
 	return cmd
 }
@@ -89,6 +91,11 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 	}
 	if f.perCustomer != "" {
 		if err := writePredictions(f.perCustomer, result.Predictions); err != nil {
+			return err
+		}
+	}
+	if f.plots != "" {
+		if err := report.Backtest(f.plots, past, result); err != nil {
 			return err
 		}
 	}

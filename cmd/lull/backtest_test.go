@@ -111,8 +111,13 @@ func TestBacktestGolden(t *testing.T) {
 // TestBacktestPerCustomer: what is written of each customer is the reference's; times are in days.
 func TestBacktestPerCustomer(t *testing.T) {
 	for _, model := range []string{"mbgnbd", "bgnbd"} {
-		file := filepath.Join(t.TempDir(), "scores.csv")
-		backtestJSON(t, "--events", sampleFile, "--calibrate-until", "1997-09-30", "--holdout-until", "1998-06-30", "--model", model, "--per-customer", file)
+		folder := t.TempDir()
+		file := filepath.Join(folder, "scores.csv")
+		backtestJSON(t, "--events", sampleFile, "--calibrate-until", "1997-09-30", "--holdout-until", "1998-06-30", "--model", model, "--per-customer", file,
+			"--plots", filepath.Join(folder, "plots"))
+		if pictures, err := os.ReadDir(filepath.Join(folder, "plots")); err != nil || len(pictures) != 3 {
+			t.Errorf("pictures %v, %v", pictures, err)
+		}
 		got := readTable(t, file)
 		want := readTable(t, "../../operators/bgnbd/testdata/cdnow_customers_golden.csv.gz")
 		if len(got) != len(want) {

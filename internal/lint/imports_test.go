@@ -141,6 +141,11 @@ var libraries = []library{
 		reason:   "only the runtime reports",
 	},
 	{
+		packages: []string{"gonum.org/v1/plot/..."},
+		rooms:    []string{"pipeline/report"},
+		reason:   "only reports draw",
+	},
+	{
 		packages: []string{module + "/cmd/...", module + "/benchmarks/...", module + "/deploy/..."},
 		reason:   "nothing builds on what stands at the end",
 	},
