@@ -32,21 +32,20 @@ func gamma(r *rand.Rand, shape float64) float64 {
 	}
 }
 
-// person draws a customer of the model: what they are, and their purchases after the first within a time.
-func person(r *rand.Rand, p Params, within float64) (purchases []float64) {
+// person draws a customer of the model: their purchases after the first within a time, and when the next one comes; +Inf if they have dropped out.
+func person(r *rand.Rand, p Params, within float64) (purchases []float64, next float64) {
 	rate := gamma(r, p.R) / p.Alpha
 	dying, living := gamma(r, p.A), gamma(r, p.B)
 	dropOut := dying / (dying + living)
-	if p.Family == MBGNBD && r.Float64() < dropOut {
-		return nil
-	}
-	for at := r.ExpFloat64() / rate; at <= within; at += r.ExpFloat64() / rate {
-		purchases = append(purchases, at)
-		if r.Float64() < dropOut {
-			break
+	gone := p.Family == MBGNBD && r.Float64() < dropOut
+	for at := r.ExpFloat64() / rate; !gone; at += r.ExpFloat64() / rate {
+		if at > within {
+			return purchases, at
 		}
+		purchases = append(purchases, at)
+		gone = r.Float64() < dropOut
 	}
-	return purchases
+	return purchases, math.Inf(1)
 }
 
 // shop draws the histories of customers who were born at any time of a period.
@@ -54,7 +53,7 @@ func shop(r *rand.Rand, p Params, customers int, period float64) []Group {
 	groups := make([]Group, customers)
 	for i := range groups {
 		age := period * r.Float64()
-		purchases := person(r, p, age)
+		purchases, _ := person(r, p, age)
 		h := History{X: len(purchases), T: age}
 		if h.X > 0 {
 			h.TX = purchases[h.X-1]
