@@ -43,9 +43,14 @@ var doors = []door{
 	{
 		room:     []string{"operators/score", "operators/segment", "operators/trigger"},
 		standard: pure, others: hashes,
-		ours: []string{"operators", "operators/bgnbd", "operators/gammagamma"},
+		ours: []string{"operators", "operators/bgnbd", "operators/gammagamma", "operators/newton"},
 	},
-	{room: []string{"operators/bgnbd", "operators/gammagamma"}, standard: pure, ours: []string{"operators/gammaratio", "operators/newton"}},
+	{room: []string{"operators/bgnbd"}, standard: pure, ours: []string{"operators/gammaratio", "operators/newton"}},
+	// The incomplete beta function.
+	{
+		room:     []string{"operators/gammagamma"},
+		standard: pure, others: []string{"gonum.org/v1/gonum/mathext"}, ours: []string{"operators/gammaratio", "operators/newton"},
+	},
 	{room: []string{"operators/gammaratio", "operators/newton"}, standard: pure},
 	// The support of the operators' tests; nothing that is shipped imports it.
 	{room: []string{"operators/optest"}, standard: all, others: all, ours: []string{"operators"}},

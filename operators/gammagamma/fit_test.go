@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/gonum/stat/distuv"
 	"pgregory.net/rapid"
 )
 
@@ -64,26 +65,9 @@ func TestFitFromGrid(t *testing.T) {
 	}
 }
 
-// gamma draws from the gamma distribution of a shape and rate 1. Marsaglia & Tsang (2000), A simple method for generating gamma variables.
+// gamma draws from the gamma distribution of a shape and rate 1.
 func gamma(r *rand.Rand, shape float64) float64 {
-	boost := 1.0
-	if shape < 1 {
-		boost = math.Pow(r.Float64(), 1/shape)
-		shape++
-	}
-	d := shape - 1.0/3
-	c := 1 / math.Sqrt(9*d)
-	for {
-		x := r.NormFloat64()
-		v := 1 + c*x
-		if v <= 0 {
-			continue
-		}
-		v *= v * v
-		if math.Log(1-r.Float64()) < x*x/2+d-d*v+d*math.Log(v) {
-			return boost * d * v
-		}
-	}
+	return distuv.Gamma{Alpha: shape, Beta: 1, Src: r}.Rand()
 }
 
 // shop draws repeaters of the model.

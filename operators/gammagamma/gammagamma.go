@@ -13,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"gonum.org/v1/gonum/mathext"
 )
 
 // Params are the population parameters of the model.
@@ -41,4 +43,16 @@ func (p Params) Validate() error {
 // out the first. Fader & Hardie (2013): a weighted mean of the population's mean and the customer's.
 func (p Params) Mean(x int, spend float64) float64 {
 	return p.P * (p.V + spend) / (float64(p.P*float64(x)) + p.Q - 1)
+}
+
+// SumAtMost returns the probability that the customer's next k purchases, 1 or more, together come to the amount or less, given x purchases that came to
+// spend.
+//
+// Given ν the sum of k amounts is Gamma(p k, ν), and ν is Gamma(q + p x, v + spend): the sum over sum + v + spend is Beta(p k, q + p x). The error is
+// below 1e-9.
+func (p Params) SumAtMost(x int, spend float64, k int, amount float64) float64 {
+	if amount <= 0 {
+		return 0
+	}
+	return mathext.RegIncBeta(p.P*float64(k), p.Q+float64(p.P*float64(x)), amount/(amount+p.V+spend))
 }

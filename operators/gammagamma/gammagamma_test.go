@@ -3,6 +3,7 @@ package gammagamma
 import (
 	"encoding/csv"
 	"math"
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -181,6 +182,41 @@ func TestGradientIsTheDerivative(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSumAtMost: against simulation, and its mean against Mean: the mean of an amount that is 0 or more is the area over its distribution.
+func TestSumAtMost(t *testing.T) {
+	const draws, x, spend = 200_000, 2, 44.69
+	r := rand.New(rand.NewPCG(2, 1))
+	for _, k := range []int{1, 3, 20} {
+		amounts := []float64{0, 5, 25, 60, 100, 400, 1000}
+		below := make([]float64, len(amounts))
+		for range draws {
+			rate := gamma(r, cdnow.Q+cdnow.P*x) / (cdnow.V + spend)
+			sum := 0.0
+			for range k {
+				sum += gamma(r, cdnow.P) / rate
+			}
+			for i, amount := range amounts {
+				if sum <= amount {
+					below[i]++
+				}
+			}
+		}
+		for i, amount := range amounts {
+			if got, want := cdnow.SumAtMost(x, spend, k, amount), below[i]/draws; math.Abs(got-want) > 4*0.5/math.Sqrt(draws) {
+				t.Errorf("%d purchases up to %v: %v, simulated %v", k, amount, got, want)
+			}
+		}
+		mean := 0.0
+		const step = 0.05
+		for amount := step / 2; amount < 5000; amount += step {
+			mean += step * (1 - cdnow.SumAtMost(x, spend, k, amount))
+		}
+		if want := float64(k) * cdnow.Mean(x, spend); math.Abs(mean/want-1) > 1e-4 {
+			t.Errorf("%d purchases come to %v in the mean, want %v", k, mean, want)
+		}
+	}
 }
 
 func TestValidateNamesEveryFault(t *testing.T) {

@@ -148,6 +148,34 @@ func dot(a, b []float64) float64 {
 	return sum
 }
 
+// SigmaPoints returns 2n points whose mean and covariance, n × n, are those given, each of the same weight: the mean of a function over them is that over
+// a normal distribution, exactly for polynomials up to the third degree. They lie √n standard deviations out. Arasaratnam & Haykin (2009), Cubature
+// Kalman filters, IEEE Transactions on Automatic Control 54(6). There are none if the covariance is not positive definite.
+func SigmaPoints(mean []float64, covariance [][]float64) [][]float64 {
+	negated := make([][]float64, len(mean))
+	for i := range negated {
+		negated[i] = make([]float64, len(mean))
+		for j := range negated[i] {
+			negated[i][j] = -covariance[i][j]
+		}
+	}
+	l := cholesky(negated, 0)
+	if l == nil {
+		return nil
+	}
+	var points [][]float64
+	for column := range mean {
+		for _, side := range []float64{1, -1} {
+			point := append([]float64(nil), mean...)
+			for i := range point {
+				point[i] += side * math.Sqrt(float64(len(mean))) * l[i][column]
+			}
+			points = append(points, point)
+		}
+	}
+	return points
+}
+
 // cholesky returns the lower triangular l with l lᵀ = −h + damping, or nil if that matrix is not positive definite to the precision of float64.
 func cholesky(h [][]float64, damping float64) [][]float64 {
 	const least = 1e-14 // of a diagonal element that is left, against what it was

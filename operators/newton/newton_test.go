@@ -88,3 +88,29 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// TestSigmaPoints: their mean and covariance are those asked for, zero third moments included.
+func TestSigmaPoints(t *testing.T) {
+	mean := []float64{1, -2, 0.5}
+	covariance := [][]float64{{2, 0.5, 0.1}, {0.5, 1, -0.2}, {0.1, -0.2, 0.3}}
+	points := SigmaPoints(mean, covariance)
+	if len(points) != 6 {
+		t.Fatalf("%d points", len(points))
+	}
+	for i := range mean {
+		for j := range mean {
+			first, second, third := 0.0, 0.0, 0.0
+			for _, p := range points {
+				first += p[i] / 6
+				second += (p[i] - mean[i]) * (p[j] - mean[j]) / 6
+				third += (p[i] - mean[i]) * (p[i] - mean[i]) * (p[j] - mean[j]) / 6
+			}
+			if math.Abs(first-mean[i]) > 1e-12 || math.Abs(second-covariance[i][j]) > 1e-12 || math.Abs(third) > 1e-12 {
+				t.Errorf("moments %d, %d: %v, %v, %v", i, j, first, second, third)
+			}
+		}
+	}
+	if points := SigmaPoints([]float64{0}, [][]float64{{math.Inf(1)}}); points != nil {
+		t.Errorf("of an infinite variance: %v", points)
+	}
+}

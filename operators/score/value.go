@@ -1,0 +1,134 @@
+package score
+
+import (
+	"math"
+
+	"lull/operators"
+	"lull/operators/bgnbd"
+	"lull/operators/gammagamma"
+	"lull/operators/newton"
+)
+
+// Uncertainty is how well the parameters of a model are known: covariances of the estimates, as the fits give them.
+type Uncertainty struct {
+	Purchases [4][4]float64 // of ln r, ln α, ln a, ln b
+	Spend     [3][3]float64 // of ln p, ln(q−1), ln v
+}
+
+// ValueRange is what a customer will be worth: discounted margin over the horizon, of which CLV is the mean. It is below each point with at most the
+// point's probability, and at or below it with at least that. Many points are 0: who is not expected to come back is worth nothing in most futures.
+type ValueRange struct {
+	Low    float64 // 10 %
+	Median float64
+	High   float64 // 90 %
+}
+
+// ValueRange returns the range of values at an instant of a customer with these purchases, of which there are some, and none after the instant. It
+// takes about a millisecond, fourteen times that with an uncertainty, and much more for who buys daily: it is for reports, not for every event. With an uncertainty it holds the parameters' error as well as the customer's chance; nil leaves that out, as does one that is no
+// covariance because a fit has not converged.
+//
+// Given the parameters the number of purchases is distributed as bgnbd.Params.Counts has it, the sum of their amounts as
+// gammagamma.Params.SumAtMost, and the value is that sum times margin and the mean discount of the purchases that are expected. That purchases are
+// discounted alike is the one approximation: in twelve months at 1 % factors differ by 6 % from the mean at most. The parameters' error is mixed in at
+// points of equal weight that have its mean and covariance (newton.SigmaPoints).
+func (op *Operator) ValueRange(p *operators.Purchases, m *operators.Model, u *Uncertainty, at operators.EventTime) ValueRange {
+	e := op.evaluation(p, m)
+	v := valueDistribution{x: e.x, spend: op.config.major(p.RepeatNet())}
+	h := e.history(max(p.Age(at), e.lastAge))
+	purchases, spending := paramsOf(m)
+	v.add(op, purchases, spending, h)
+	if u != nil {
+		if points := newton.SigmaPoints(parameterPoint(purchases, spending), u.covariance()); points != nil {
+			v.futures = v.futures[:0]
+			for _, point := range points {
+				purchases, spending := parametersAt(purchases.Family, point)
+				v.add(op, purchases, spending, h)
+			}
+		}
+	}
+	return ValueRange{v.point(0.1), v.point(0.5), v.point(0.9)}
+}
+
+// parameterPoint returns the logarithms of the parameters, of q − 1 for q.
+func parameterPoint(p bgnbd.Params, s gammagamma.Params) []float64 {
+	point := []float64{p.R, p.Alpha, p.A, p.B, s.P, s.Q - 1, s.V}
+	for i := range point {
+		point[i] = math.Log(point[i])
+	}
+	return point
+}
+
+// parametersAt is the inverse of parameterPoint.
+func parametersAt(family bgnbd.Family, point []float64) (bgnbd.Params, gammagamma.Params) {
+	v := make([]float64, len(point))
+	for i := range point {
+		v[i] = math.Exp(point[i])
+	}
+	return bgnbd.Params{Family: family, R: v[0], Alpha: v[1], A: v[2], B: v[3]}, gammagamma.Params{P: v[4], Q: 1 + v[5], V: v[6]}
+}
+
+// covariance returns that of parameterPoint: the two fits know nothing of each other.
+func (u *Uncertainty) covariance() [][]float64 {
+	const purchases, all = 4, 7
+	c := make([][]float64, all)
+	for i := range c {
+		c[i] = make([]float64, all)
+		if i < purchases {
+			copy(c[i], u.Purchases[i][:])
+		} else {
+			copy(c[i][purchases:], u.Spend[i-purchases][:])
+		}
+	}
+	return c
+}
+
+// valueDistribution is the distribution of a customer's value, a mixture of equal parts.
+type valueDistribution struct {
+	x       int
+	spend   float64
+	futures []future
+}
+
+// future is the distribution with known parameters.
+type future struct {
+	spending gammagamma.Params
+	counts   []float64 // probabilities of the numbers of purchases
+	worth    float64   // of a unit of money spent: margin, discounted
+}
+
+func (v *valueDistribution) add(op *Operator, p bgnbd.Params, s gammagamma.Params, h bgnbd.History) {
+	c := &op.config
+	f := future{spending: s, counts: p.Counts(h, op.horizonDays), worth: c.MarginShare}
+	if expected := p.ExpectedIfAlive(h, op.horizonDays); expected > 0 {
+		f.worth *= p.DiscountedIfAlive(h, c.HorizonMonths, c.MonthDays, c.DiscountMonthly) / expected
+	}
+	v.futures = append(v.futures, f)
+}
+
+// above returns the probability of more than a value.
+func (v *valueDistribution) above(value float64) float64 {
+	const negligible = 1e-8 // of a number of purchases: hundreds of them do not move a point
+	sum := 0.0
+	for i := range v.futures {
+		f := &v.futures[i]
+		for k := 1; k < len(f.counts); k++ {
+			if f.counts[k] > negligible {
+				sum += f.counts[k] * (1 - f.spending.SumAtMost(v.x, v.spend, k, value/f.worth))
+			}
+		}
+	}
+	return sum / float64(len(v.futures))
+}
+
+// point returns the least value that is not exceeded with probability q.
+func (v *valueDistribution) point(q float64) float64 {
+	high := 1.0
+	for v.above(high) > 1-q && high < math.MaxFloat64/2 {
+		high *= 2
+	}
+	value, ok := bgnbd.FallsBelow(v.above, 1-q, 0, high)
+	if !ok {
+		return math.Inf(1)
+	}
+	return value
+}
