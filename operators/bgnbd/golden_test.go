@@ -173,6 +173,9 @@ type cdnow struct {
 	CLV         struct {
 		Rate       float64 `json:"d"`
 		MonthWeeks float64 `json:"month_weeks"`
+		Lifetimes  struct {
+			MonthWeeks float64 `json:"month_weeks"`
+		} `json:"lifetimes_variant"`
 	} `json:"clv"`
 	CheckPoints struct {
 		Published [4]float64 `json:"bgnbd_published_params"`
@@ -237,6 +240,10 @@ func TestCDNOWCustomers(t *testing.T) {
 			value := weeks.DiscountedIfAlive(h, months, reference.CLV.MonthWeeks, reference.CLV.Rate)
 			clv := weeks.PAlive(h) * value * r.float(t, "e_spend")
 			predictions.check(t, id+" clv12", clv, r.float(t, "clv12_"+name), 0)
+			if family == BGNBD { // the months of lifetimes with freq="W"
+				value := weeks.DiscountedIfAlive(h, months, reference.CLV.Lifetimes.MonthWeeks, reference.CLV.Rate)
+				predictions.check(t, id+" clv12 as lifetimes has it", weeks.PAlive(h)*value*r.float(t, "e_spend"), r.float(t, "clv12_bgnbd_lifetimes_week"), 0)
+			}
 			for column, threshold := range map[string]float64{"cross50_": 0.5, "cross20_": 0.2} {
 				crossing, _ := weeks.Crossing(h.X, h.TX, threshold)
 				predictions.check(t, id+" "+column, crossing, r.float(t, column+name), 0)
