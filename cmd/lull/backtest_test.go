@@ -333,3 +333,71 @@ func TestBacktestInput(t *testing.T) {
 		t.Errorf("refused rows %q, error %v", told, err)
 	}
 }
+
+// TestModelsPage proves the table of docs/models.md: it is what `lull backtest` says of the sample.
+func TestModelsPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/models.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	horizons := []string{"1997-12-30", "1998-03-31", "1998-06-30"}
+	figures := make(map[string][]map[string]any)
+	for _, model := range []string{"mbgnbd", "bgnbd"} {
+		for _, until := range horizons {
+			figures[model] = append(figures[model], backtestJSON(t, "--events", sampleFile, "--calibrate-until", "1997-09-30", "--holdout-until", until, "--model", model))
+		}
+	}
+	for _, r := range []struct {
+		name, model, format string
+		paths               []string
+	}{
+		{"purchases, MBG/NBD: bias, MAE, corr", "mbgnbd", "%+.1f %%, %.3f, %.3f", []string{"transactions.model.bias_percent", "transactions.model.mae", "transactions.model.correlation"}},
+		{"purchases, BG/NBD", "bgnbd", "%+.1f %%, %.3f, %.3f", []string{"transactions.model.bias_percent", "transactions.model.mae", "transactions.model.correlation"}},
+		{"purchases, past rate", "bgnbd", "%+.1f %%, %.3f, %.3f", []string{"transactions.past_rate.bias_percent", "transactions.past_rate.mae", "transactions.past_rate.correlation"}},
+		{"value, MBG/NBD: bias, MAE, corr", "mbgnbd", "%+.1f %%, %.2f, %.3f", []string{"value.model.bias_percent", "value.model.mae", "value.model.correlation"}},
+		{"value, BG/NBD", "bgnbd", "%+.1f %%, %.2f, %.3f", []string{"value.model.bias_percent", "value.model.mae", "value.model.correlation"}},
+		{"value, past rate", "bgnbd", "%+.1f %%, %.2f, %.3f", []string{"value.past_rate.bias_percent", "value.past_rate.mae", "value.past_rate.correlation"}},
+		{"churn, the same of everybody: accuracy", "bgnbd", "%.1f %%", []string{"churn.majority_accuracy"}},
+		{"churn, MBG/NBD: accuracy, AUC, Brier", "mbgnbd", "%.1f %%, %.3f, %.3f", []string{"churn.model.accuracy", "churn.model.auc", "churn.brier"}},
+		{"churn, BG/NBD", "bgnbd", "%.1f %%, %.3f, %.3f", []string{"churn.model.accuracy", "churn.model.auc", "churn.brier"}},
+		{"churn, silence: accuracy, AUC", "bgnbd", "%.1f %%, %.3f", []string{"churn.silence.accuracy", "churn.silence.auc"}},
+		{"churn, P(alive) of MBG/NBD: accuracy, AUC", "mbgnbd", "%.1f %%, %.3f", []string{"churn.p_alive.accuracy", "churn.p_alive.auc"}},
+		{"churn, P(alive) of BG/NBD", "bgnbd", "%.1f %%, %.3f", []string{"churn.p_alive.accuracy", "churn.p_alive.auc"}},
+		{"upsell, picking nobody: accuracy", "bgnbd", "%.1f %%", []string{"upsell.majority_accuracy"}},
+		{"upsell, MBG/NBD: accuracy, AUC, hit rate", "mbgnbd", "%.1f %%, %.3f, %.3f", []string{"upsell.model.accuracy", "upsell.model.auc", "upsell.model.hit_rate"}},
+		{"upsell, BG/NBD", "bgnbd", "%.1f %%, %.3f, %.3f", []string{"upsell.model.accuracy", "upsell.model.auc", "upsell.model.hit_rate"}},
+		{"upsell, spend so far", "bgnbd", "%.1f %%, %.3f, %.3f", []string{"upsell.past_spend.accuracy", "upsell.past_spend.auc", "upsell.past_spend.hit_rate"}},
+	} {
+		row := "| " + r.name + " |"
+		for i := range horizons {
+			var values []any
+			for _, path := range r.paths {
+				v := number(t, figures[r.model][i], path)
+				if strings.HasSuffix(path, "accuracy") {
+					v *= 100
+				}
+				values = append(values, v)
+			}
+			row += " " + fmt.Sprintf(r.format, values...) + " |"
+		}
+		if !strings.Contains(string(page), row+"\n") {
+			t.Errorf("docs/models.md lacks the row\n%s", row)
+		}
+	}
+}
+
+// TestReadmeBacktest proves the output in the README, but for the line that names the file.
+func TestReadmeBacktest(t *testing.T) {
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := lull(t, "backtest", "--events", sampleFile, "--calibrate-until", "1997-09-30", "--holdout-until", "1998-06-30")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	_, figures, _ := strings.Cut(out, "\n")
+	if !strings.Contains(string(page), figures) {
+		t.Errorf("README.md lacks\n%s", figures)
+	}
+}
