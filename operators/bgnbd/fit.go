@@ -113,21 +113,29 @@ type Estimate struct {
 	Evaluations int
 }
 
-// Start returns parameters of a family to begin a fit with when nothing is known: the middle of the prior.
-func (s *Sample) Start(family Family) Params { return s.params(family, prior.Mean) }
-
 // params returns the parameters at a point of the search: their logarithms, α in units.
 func (s *Sample) params(family Family, at []float64) Params {
 	return Params{Family: family, R: math.Exp(at[0]), Alpha: s.unit * math.Exp(at[1]), A: math.Exp(at[2]), B: math.Exp(at[3])}
 }
 
-// Fit returns the parameters of start's family under which the sample is likeliest, beginning at start. Where the data leave a parameter open, the
-// prior decides with them (see newton.Estimate): of a shop with few repeaters, or one where drop-out is not to be seen, so that the likelihood
-// rises for ever as a falls and b grows.
-func (s *Sample) Fit(start Params) Estimate {
-	from := []float64{math.Log(start.R), math.Log(start.Alpha / s.unit), math.Log(start.A), math.Log(start.B)}
+// starts are where the search begins when nothing is known. Under MBG/NBD one-time buyers may be gone at once or be slow, and the likelihood can have a
+// maximum for either; the starts are beyond both. Of 4,500 random shops eight more starts found a greater maximum in one.
+var starts = [][]float64{
+	{math.Log(1.5), math.Log(1.5), math.Log(0.2), math.Log(0.15)}, // most drop out with their first purchase, the rest stay
+	{math.Log(0.15), math.Log(0.5), math.Log(0.5), math.Log(5)},   // few drop out, many hardly ever buy
+}
+
+// Fit returns the parameters of a family under which the sample is likeliest. Where the data leave a parameter open, the prior decides with them (see
+// newton.Estimate): of a shop with few repeaters, or one where drop-out is not to be seen, so that the likelihood rises for ever as a falls and b grows.
+//
+// The search begins at the parameters of an earlier fit, of which there may be some, and where it always does.
+func (s *Sample) Fit(family Family, earlier ...Params) Estimate {
+	from := starts
+	for _, p := range earlier {
+		from = append(from[:len(from):len(from)], []float64{math.Log(p.R), math.Log(p.Alpha / s.unit), math.Log(p.A), math.Log(p.B)})
+	}
 	m := newton.Estimate(from, prior, func(at []float64, surface *newton.Surface) {
-		l := s.likelihood(s.params(start.Family, at))
+		l := s.likelihood(s.params(family, at))
 		surface.Value = l.Log
 		copy(surface.Gradient, l.Gradient[:])
 		for i := range l.Hessian {
@@ -135,7 +143,7 @@ func (s *Sample) Fit(start Params) Estimate {
 		}
 	})
 	e := Estimate{
-		Params: s.params(start.Family, m.At), LogLikelihood: m.Value, Prior: m.Prior, Converged: m.Converged, Evaluations: m.Evaluations,
+		Params: s.params(family, m.At), LogLikelihood: m.Value, Prior: m.Prior, Converged: m.Converged, Evaluations: m.Evaluations,
 	}
 	for i := range m.Covariance {
 		e.Covariance[i] = [4]float64(m.Covariance[i])

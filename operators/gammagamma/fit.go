@@ -90,18 +90,18 @@ type Estimate struct {
 	Evaluations int
 }
 
-// Start returns parameters to begin a fit with when nothing is known: the middle of the prior.
-func (s *Sample) Start() Params { return s.params(prior.Mean) }
-
 // params returns the parameters at a point of the search: ln p, ln(q−1) and ln v, v over the mean amount. So q is above 1, and the population has a mean.
 func (s *Sample) params(at []float64) Params {
 	return Params{P: math.Exp(at[0]), Q: 1 + math.Exp(at[1]), V: s.mean * math.Exp(at[2])}
 }
 
-// Fit returns the parameters under which the sample is likeliest, beginning at start. Where the data leave a parameter open, the prior decides with
-// them (see newton.Estimate).
-func (s *Sample) Fit(start Params) Estimate {
-	from := []float64{math.Log(start.P), math.Log(start.Q - 1), math.Log(start.V / s.mean)}
+// Fit returns the parameters under which the sample is likeliest. Where the data leave a parameter open, the prior decides with them (see
+// newton.Estimate). The search begins in the middle of the prior, and at the parameters of an earlier fit, of which there may be some.
+func (s *Sample) Fit(earlier ...Params) Estimate {
+	from := [][]float64{prior.Mean}
+	for _, p := range earlier {
+		from = append(from, []float64{math.Log(p.P), math.Log(p.Q - 1), math.Log(p.V / s.mean)})
+	}
 	m := newton.Estimate(from, prior, func(at []float64, surface *newton.Surface) {
 		if max(at[0], at[1]) > lnMax {
 			surface.Value = math.Inf(-1)

@@ -15,27 +15,37 @@ const undetermined = 1
 // more, the prior decides with the data, counting once however many they are: the maximum is that of the posterior density, and Covariance is
 // that of its normal approximation. There is an estimate of any data; what it is worth the covariance says.
 //
-// The density has its maximum where it is soon found, on a ridge too; with data enough the likelihood's own is two or three steps from it.
-func Estimate(start []float64, prior Prior, logLikelihood func(at []float64, s *Surface)) Estimated {
-	e := Estimated{Maximum: Find(start, func(at []float64, s *Surface) {
-		logLikelihood(at, s)
-		s.Value += prior.density(at)
-		for i := range at {
-			s.Gradient[i] -= (at[i] - prior.Mean[i]) / (prior.SD * prior.SD)
-			s.Hessian[i][i] -= 1 / (prior.SD * prior.SD)
+// There may be several maxima: of those that the search finds from each of the starts, the one where the posterior density is greatest counts. The density
+// has its maxima where they are soon found, on a ridge too; with data enough the likelihood's own is two or three steps from it.
+func Estimate(starts [][]float64, prior Prior, logLikelihood func(at []float64, s *Surface)) Estimated {
+	var best Maximum
+	evaluations := 0
+	for i, start := range starts {
+		m := Find(start, func(at []float64, s *Surface) {
+			logLikelihood(at, s)
+			s.Value += prior.density(at)
+			for i := range at {
+				s.Gradient[i] -= (at[i] - prior.Mean[i]) / (prior.SD * prior.SD)
+				s.Hessian[i][i] -= 1 / (prior.SD * prior.SD)
+			}
+		})
+		evaluations += m.Evaluations
+		if i == 0 || m.Value > best.Value {
+			best = m
 		}
-	}), Prior: true}
+	}
+	e := Estimated{Maximum: best, Prior: true}
 	e.Value -= prior.density(e.At)
-	if !e.determined() {
-		return e
+	if e.determined() {
+		const tries = 30 // more and it is a ridge
+		alone := Estimated{Maximum: find(e.At, logLikelihood, tries)}
+		evaluations += alone.Evaluations
+		if alone.determined() {
+			e = alone
+		}
 	}
-	alone := Estimated{Maximum: Find(e.At, logLikelihood)}
-	alone.Evaluations += e.Evaluations
-	if !alone.determined() {
-		e.Evaluations = alone.Evaluations
-		return e
-	}
-	return alone
+	e.Evaluations = evaluations
+	return e
 }
 
 // Estimated is an estimate. Its Value is the log likelihood, without the prior.

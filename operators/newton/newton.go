@@ -43,13 +43,17 @@ const (
 
 // Find climbs from start. evaluate fills the surface at a point; a value that is NaN or infinite is one that no step may reach.
 func Find(start []float64, evaluate func(at []float64, s *Surface)) Maximum {
+	return find(start, evaluate, triesMax)
+}
+
+func find(start []float64, evaluate func(at []float64, s *Surface), tries int) Maximum {
 	n := len(start)
 	here, there := newSurface(n), newSurface(n)
 	m := Maximum{At: append([]float64(nil), start...), Evaluations: 1}
 	evaluate(m.At, &here)
 	candidate := make([]float64, n)
 	damping := 0.0
-	for range triesMax {
+	for range tries {
 		step, l := climb(&here, damping)
 		if damping == 0 && l != nil && dot(here.Gradient, step) <= decrementMax {
 			m.Converged = true

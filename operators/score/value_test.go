@@ -161,7 +161,7 @@ func fit(t *testing.T, people []person) (*operators.Model, *score.Uncertainty) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, s := sample.Fit(sample.Start(bgnbd.MBGNBD)), spendSample.Fit(spendSample.Start())
+	e, s := sample.Fit(bgnbd.MBGNBD), spendSample.Fit()
 	return &operators.Model{
 		Version: "fitted", Family: "mbgnbd", R: e.Params.R, Alpha: e.Params.Alpha, A: e.Params.A, B: e.Params.B,
 		P: s.Params.P, Q: s.Params.Q, V: s.Params.V, HighValue: 1,

@@ -65,7 +65,7 @@ func (c *Config) fit(customers []Customer) (Models, error) {
 		return m, err
 	}
 	for i, family := range c.Families {
-		e := purchases.Fit(purchases.Start(family))
+		e := purchases.Fit(family)
 		if i == 0 || e.LogLikelihood > m.Purchases.LogLikelihood {
 			m.Purchases = e
 		}
@@ -80,7 +80,7 @@ func (c *Config) fit(customers []Customer) (Models, error) {
 	if err != nil {
 		return m, err
 	}
-	m.Spend = spend.Fit(spend.Start())
+	m.Spend = spend.Fit()
 	return m, nil
 }
 
