@@ -168,7 +168,7 @@ func TestCellHistory(t *testing.T) {
 
 // TestFitRecovers: from simulated shops the parameters come back, and are off by what the standard errors say: by less than 1.2816 of them in 80 % of cases.
 func TestFitRecovers(t *testing.T) {
-	const shops, customers, within80 = 150, 1500, 1.2816
+	const shops, customers, within80 = 80, 1000, 1.2816
 	r := rand.New(rand.NewPCG(5, 1))
 	for _, p := range []Params{cdnowMBG, cdnowBG, {MBGNBD, 2, 8, 0.6, 3}} {
 		covered := 0
@@ -229,12 +229,12 @@ func TestFitFindsTheGreaterMaximum(t *testing.T) {
 		}
 		return sum
 	}
-	for i := range 200 {
+	for i := range 120 {
 		p := Params{MBGNBD, logUniform(0.05, 5), logUniform(1, 200), logUniform(0.05, 5), logUniform(0.2, 20)}
 		s := sample(t, shop(r, p, int(logUniform(2, 3000)), logUniform(20, 1000)))
 		e := s.Fit(MBGNBD)
 		var more []Params
-		for range 4 {
+		for range 3 {
 			more = append(more, Params{MBGNBD, logUniform(0.03, 10), s.unit * logUniform(0.1, 30), logUniform(0.03, 10), logUniform(0.03, 20)})
 		}
 		better := s.Fit(MBGNBD, more...)

@@ -53,7 +53,7 @@ func TestNextPurchase(t *testing.T) {
 // TestNextPurchaseSimulated: of simulated customers with three repeat purchases at an age of 52, as many buy again as are alive by the model, and of those
 // who do as many within the median and within the ends of the interval.
 func TestNextPurchaseSimulated(t *testing.T) {
-	const x, age, customers = 3, 52, 400_000
+	const x, age, customers = 3, 52, 150_000
 	r := rand.New(rand.NewPCG(4, 2))
 	for _, p := range []Params{cdnowMBG, cdnowBG} {
 		var found, again, expectedAgain float64

@@ -15,6 +15,9 @@ import (
 	"lull/operators/score"
 )
 
+// underRace is set under the race detector, where everything takes ten times as long.
+var underRace bool
+
 // person is a simulated customer: what is known at an age of whole days, and the discounted value of what then follows.
 type person struct {
 	known operators.Purchases
@@ -86,12 +89,15 @@ func (c *coverage) String() string {
 func TestValueRangeCovers(t *testing.T) {
 	c := defaults(func(c *score.Config) { c.MarginShare = 0.4 })
 	op := score.New(c)
-	const customers = 6000
+	customers := 3000.0
+	if underRace {
+		customers = 600
+	}
 	for _, family := range []string{"mbgnbd", "bgnbd"} {
 		r := rand.New(rand.NewPCG(7, 1))
 		m := cdnow(family)
 		var all coverage
-		for range customers {
+		for range int(customers) {
 			p := live(r, m, &c, 30+r.IntN(300))
 			all.add(op.ValueRange(&p.known, m, nil, instantOf(operators.Day(p.age))), p.value)
 		}
@@ -111,7 +117,11 @@ func TestValueRangeCovers(t *testing.T) {
 // TestValueRangeOfFittedModels: with parameters fitted to shops of 60 customers the points still cover as they say, those that are above 0 of the most
 // of them included. (Who has a median above 0 is chosen by what was fitted, so of these more lie below it.)
 func TestValueRangeOfFittedModels(t *testing.T) {
-	const shops, customers, judged = 100, 60, 15
+	const customers, judged = 60, 15
+	shops := 60
+	if underRace {
+		shops = 12
+	}
 	c := defaults(nil)
 	op := score.New(c)
 	r := rand.New(rand.NewPCG(7, 2))

@@ -49,8 +49,8 @@ func TestBacktestPlots(t *testing.T) {
 				t.Fatalf("%s, %s: %v", name, picture, err)
 			}
 			colours := make(map[any]int)
-			for x := range image.Bounds().Dx() {
-				for y := range image.Bounds().Dy() {
+			for x := 0; x < image.Bounds().Dx(); x += 3 {
+				for y := 0; y < image.Bounds().Dy(); y += 3 {
 					colours[image.At(x, y)]++
 				}
 			}
