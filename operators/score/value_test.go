@@ -207,6 +207,21 @@ func TestValueRangeWidens(t *testing.T) {
 	}
 }
 
+// TestValueRangeDiscount: a discount lowers every point by what it lowers the mean, and margin by its share.
+func TestValueRangeDiscount(t *testing.T) {
+	m, at := cdnow("bgnbd"), instantOf(300)
+	p := purchases(0, 40, 300, 3000, 120_000)
+	plain := score.New(defaults(func(c *score.Config) { c.DiscountMonthly = 1e-12 }))
+	op := score.New(defaults(func(c *score.Config) { c.DiscountMonthly, c.MarginShare = 0.05, 0.4 }))
+	want := op.Evaluate(&p, m, at).CLV / plain.Evaluate(&p, m, at).CLV
+	v, w := op.ValueRange(&p, m, nil, at), plain.ValueRange(&p, m, nil, at)
+	for _, ratio := range []float64{v.Low / w.Low, v.Median / w.Median, v.High / w.High} {
+		if math.Abs(ratio/want-1) > 1e-6 {
+			t.Errorf("%+v, without discount and margin %+v: %v, want %v", v, w, ratio, want)
+		}
+	}
+}
+
 // TestValueRangeOrder: the points are in order, finite, and rise with a customer's spend; for every history that there can be.
 func TestValueRangeOrder(t *testing.T) {
 	op := score.New(defaults(nil))

@@ -14,9 +14,9 @@ import (
 	"lull/schemas"
 )
 
-func open(t *testing.T) *backfill.Run {
+func open(t *testing.T, ordersMax int) *backfill.Run {
 	t.Helper()
-	var s pipeline.Settings
+	s := pipeline.Settings{Limits: pipeline.LimitSettings{Orders: ordersMax}}
 	s.EnsureDefaults()
 	run, err := backfill.Open(backfill.Config{Dir: filepath.Join(t.TempDir(), "state"), Chain: s.Chain(), Decoder: schemas.DecoderConfig{}})
 	if err != nil {
@@ -97,7 +97,7 @@ func TestSummaries(t *testing.T) {
 	}
 	var before map[string]operators.Purchases
 	for _, every := range []int{1, 7, 1000} {
-		run, now := open(t), make(map[string]operators.Purchases)
+		run, now := open(t, 0), make(map[string]operators.Purchases)
 		take := func(c *operators.Customer) { now[c.ID] = c.Purchases }
 		for i := range events {
 			rejection, err := run.Apply(events[i].Customer, encode(t, &events[i]))
@@ -127,7 +127,7 @@ func TestSummaries(t *testing.T) {
 
 // TestRefused: a record that the pipeline would put into the dead letters is refused, by the decoder or by the chain, and those after it are applied.
 func TestRefused(t *testing.T) {
-	run := open(t)
+	run := open(t, 1)
 	good := operators.Event{Kind: operators.OrderCompleted, ID: "1", OrderID: "o", Customer: "ann", Time: operators.DayMs, Amount: 100}
 	yen, err := schemas.EncodeEvent(nil, &good, "JPY")
 	if err != nil {
@@ -144,6 +144,11 @@ func TestRefused(t *testing.T) {
 	}
 	if rejection, err := run.Apply("ann", encode(t, &good)); rejection != nil || err != nil {
 		t.Error(rejection, err)
+	}
+	more := good
+	more.ID, more.OrderID = "2", "another"
+	if rejection, err := run.Apply("ann", encode(t, &more)); err != nil || rejection == nil || rejection.Reason != "order_limit" {
+		t.Errorf("beyond the limit of orders: %v, %v", rejection, err)
 	}
 	count := uint32(0)
 	if err := run.Commit(func(c *operators.Customer) { count += c.Purchases.Count }); err != nil || count != 1 {

@@ -97,7 +97,7 @@ var year = backtest.Periods{First: 0, Calibrate: 200, Holdout: 300}
 // TestPeriods: what is known of customers at the ends of the periods is what can be counted in the orders, both ends inclusive, and so are the weeks'
 // totals. Who comes in the holdout is left out.
 func TestPeriods(t *testing.T) {
-	orders := append(shop(1, 300, 300), order{"late", 300, 100}, order{"c1", 301, 100})
+	orders := append(shop(1, 300, 298), order{"late", 299, 100}, order{"late", 300, 100}, order{"c1", 301, 100})
 	count := func(customer string, until operators.Day) (days int, net operators.Money) {
 		seen := make(map[operators.Day]bool)
 		for _, o := range orders {
