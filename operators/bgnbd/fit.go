@@ -87,7 +87,7 @@ func (g *Group) validate() error {
 	case !(g.TX >= 0) || g.X == 0 && g.TX != 0:
 		return fmt.Errorf("t_x is %v with x = %d, must be 0 or more, and 0 if x is 0", g.TX, g.X)
 	case !(g.T >= g.TX) || math.IsInf(g.T, 1):
-		return fmt.Errorf("T is %v, must be finite and at least t_x, which is %v", g.T, g.TX)
+		return fmt.Errorf("age T is %v, must be finite and at least t_x, which is %v", g.T, g.TX)
 	}
 	return nil
 }

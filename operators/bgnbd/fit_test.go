@@ -346,14 +346,14 @@ func TestHessianIsTheDerivative(t *testing.T) {
 func TestNewSampleNamesTheFault(t *testing.T) {
 	good := Group{History{1, 2, 3}, 1}
 	for want, bad := range map[string]Group{
-		"it has 0 customers":    {History{1, 2, 3}, 0},
-		"it has NaN customers":  {History{1, 2, 3}, math.NaN()},
-		"x is -1":               {History{-1, 0, 3}, 1},
-		"t_x is 2 with x = 0":   {History{0, 2, 3}, 1},
-		"t_x is -2 with x = 1":  {History{1, -2, 3}, 1},
-		"T is 1, must be":       {History{1, 2, 1}, 1},
-		"T is +Inf, must be":    {History{1, 2, math.Inf(1)}, 1},
-		"T is NaN, must be fin": {History{1, 2, math.NaN()}, 1},
+		"it has 0 customers":        {History{1, 2, 3}, 0},
+		"it has NaN customers":      {History{1, 2, 3}, math.NaN()},
+		"x is -1":                   {History{-1, 0, 3}, 1},
+		"t_x is 2 with x = 0":       {History{0, 2, 3}, 1},
+		"t_x is -2 with x = 1":      {History{1, -2, 3}, 1},
+		"age T is 1, must be":       {History{1, 2, 1}, 1},
+		"age T is +Inf, must be":    {History{1, 2, math.Inf(1)}, 1},
+		"age T is NaN, must be fin": {History{1, 2, math.NaN()}, 1},
 	} {
 		if _, err := NewSample([]Group{good, bad}); err == nil || !strings.Contains(err.Error(), "group 1: "+want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -67,10 +67,10 @@ func orders() []operators.Event {
 func TestSummaries(t *testing.T) {
 	events := orders()
 	type order struct {
-		customer           string
-		day                operators.Day
-		amount, refunded   operators.Money
-		cancelled, refunds bool
+		customer         string
+		day              operators.Day
+		amount, refunded operators.Money
+		cancelled        bool
 	}
 	known := make(map[string]*order)
 	for i := range events {
