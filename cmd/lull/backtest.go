@@ -81,6 +81,10 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 	if err := plan.divide(records); err != nil {
 		return fmt.Errorf("%s: %w", f.file.csv, err)
 	}
+	if last := records[len(records)-1].Day; last < plan.periods.Holdout {
+		fmt.Fprintf(cmd.ErrOrStderr(), "lull: %s: the last event is of %s, the holdout ends on %s: days without events count as days without purchases\n",
+			f.file.csv, last, plan.periods.Holdout)
+	}
 	past, err := plan.follow(records)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.file.csv, err)

@@ -334,6 +334,16 @@ func TestBacktestInput(t *testing.T) {
 	}
 }
 
+// TestBacktestShortFile: a file that ends before the holdout does is judged, and that is said; one that does not is not spoken of.
+func TestBacktestShortFile(t *testing.T) {
+	for until, told := range map[string]bool{"1998-07-01": true, "1998-06-30": false} {
+		_, errs, code := lull(t, "backtest", "--events", sampleFile, "--calibrate-until", "1997-09-30", "--holdout-until", until)
+		if code != 0 || strings.Contains(errs, "the last event is of 1998-06-30, the holdout ends on 1998-07-01") != told {
+			t.Errorf("until %s: exit code %d: %q", until, code, errs)
+		}
+	}
+}
+
 // TestModelsPage proves the table of docs/models.md: it is what `lull backtest` says of the sample.
 func TestModelsPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/models.md")
