@@ -176,10 +176,9 @@ func (w *world) checkOutputs(n int, want told) {
 		}
 		fired[f] = by
 	}
-	if !w.opt.Task.EventClock { // there are models to come, and a sweep comes to customers when it does: what is promised is the order of each key
-		slices.SortStableFunc(want.outputs, byCustomer)
-		slices.SortStableFunc(got.outputs, byCustomer)
-	}
+	// A sweep comes to customers when it does, under clock: event to those who were heard of before time was known: what is promised is the order of each key.
+	slices.SortStableFunc(want.outputs, byCustomer)
+	slices.SortStableFunc(got.outputs, byCustomer)
 	for i := range max(len(want.outputs), len(got.outputs)) {
 		switch {
 		case i >= len(got.outputs):
@@ -300,7 +299,7 @@ func (w *world) ofTask(fold map[string]string) map[string]string {
 	return fold
 }
 
-// settledState returns a state without what hangs on when a sweep has come to customers, where there are models to come: where a timer stands, if that is
+// settledState returns a state without what hangs on when a sweep has come to customers: where a timer stands, if that is
 // where it may; and message ids that are out of the window, which go with the next step.
 func (w *world) settledState(state map[string]string) map[string]string {
 	meta, err := task.DecodeMeta([]byte(state[string(task.MetaKey)]))
@@ -322,11 +321,9 @@ func (w *world) settledState(state map[string]string) map[string]string {
 		if next, _ := w.chain.Deadlines(c); c.Armed > next {
 			w.violate("I9: the timer of %s stands at %s, their deadline is %s", id, c.Armed, next)
 		}
-		if !w.opt.Task.EventClock {
-			c.Armed = operators.Never
-			c.Messages = slices.DeleteFunc(c.Messages, func(m operators.Message) bool { return m.Time < oldest })
-			settled[key] = string(c.AppendState(nil))
-		}
+		c.Armed = operators.Never
+		c.Messages = slices.DeleteFunc(c.Messages, func(m operators.Message) bool { return m.Time < oldest })
+		settled[key] = string(c.AppendState(nil))
 	}
 	return settled
 }

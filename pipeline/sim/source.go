@@ -10,7 +10,7 @@ import (
 // source is what produces the input. In an outage it is silent, and holds its events back; afterwards they come out of order, among others that are new.
 type source struct {
 	silent   bool
-	appended operators.EventTime  // when the last record before an outage was
+	appended operators.EventTime  // when the last record before an outage was, that is or will be a long one
 	protects bool                 // the outage was longer than the source may be silent: until all is there, the clock must hold
 	held     [][]*operators.Event // by partition
 	open     []*txn               // by partition: a transaction that has not ended
@@ -113,7 +113,7 @@ func (w *world) oldestHeld(n int) int {
 // add appends a record.
 func (w *world) add(n int, e entry) {
 	w.b.logs[inputTopic][n].add(e)
-	if !w.source.returning() {
+	if !w.source.protects { // an outage that was short enough ends with its first event
 		w.source.appended = w.now
 	}
 }
