@@ -99,6 +99,7 @@ type Event struct {
 	Day      Day       // the calendar day of Time
 	DayStart EventTime // 00:00 of Day in the configured time zone
 	Clamped  bool      // the source's time lay in the future: such an event proves no time and moves no watermark
+	Doubted  bool      // the time lies ahead of the clock of who has read it: it proves none and moves none either
 	Name     string    // page, screen: what was viewed; track: the name of the event
 	Quantity float64   // items, 0 or more; 0 if the source gives none
 	OrderID  string    // order kinds: never empty; a record without an order id is an order of its own

@@ -26,19 +26,20 @@ func (s *Settings) clock() task.ClockConfig {
 // once in clock.interval. mu is held.
 func (r *Runner) tellTime() {
 	active := r.active()
-	if r.s.Clock.Mode != "wall" || len(active) == 0 {
+	if r.s.Clock.Mode != "wall" {
+		return
+	}
+	if len(active) == 0 {
+		r.unlocked(r.stopWatching)
 		return
 	}
 	if now := time.Now(); now.Sub(r.toldTime) >= r.s.Clock.Interval {
 		r.toldTime = now
-		hold, err := r.readClock(now, active)
-		if err != nil {
+		if err := r.readClock(now, active); err != nil {
 			r.log.Debug().Err(err).Msg("no answer, so the clock stands still")
 			r.metrics.clockHeld.Set(1)
 			return
 		}
-		r.hold = hold
-		r.reportHold()
 	}
 	for _, p := range active {
 		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && r.hold == task.Free {
@@ -48,12 +49,15 @@ func (r *Runner) tellTime() {
 	}
 }
 
-// readClock asks the brokers how the input stands. The wall time was taken before: what they do not know of yet is younger.
-func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error) {
+// readClock asks the brokers how the input stands, and judges by it whether the clock may be believed. The wall time was taken before: what they do not know
+// of yet is younger.
+func (r *Runner) readClock(now time.Time, active []*partition) error {
 	wall := operators.EventTime(now.UnixMilli())
 	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
 	if r.clock.Jumped(&reading) {
-		return r.clock.Read(&reading), nil
+		r.hold = r.clock.Read(&reading)
+		r.reportHold()
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
@@ -65,7 +69,7 @@ func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error
 		}
 	})
 	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
-		return r.hold, fmt.Errorf("asking for the input's end and its newest record: %w", err)
+		return fmt.Errorf("asking for the input's end and its newest record: %w", err)
 	}
 	for _, end := range sortedOffsets(ends) {
 		log := task.Log{End: end.Offset, Newest: operators.Unset}
@@ -83,14 +87,15 @@ func (r *Runner) readClock(now time.Time, active []*partition) (task.Hold, error
 	if r.watcher != nil {
 		reading.Read, reading.Late = r.watcher.look(wall, ends)
 	}
-	hold := r.clock.Read(&reading)
+	r.hold = r.clock.Read(&reading)
+	r.reportHold()
 	switch stalled := r.clock.Stalled(); {
 	case stalled && r.watcher == nil:
-		r.watcher, err = r.watch(ctx, r.clock.WatchFrom())
+		r.unlocked(func() { r.watcher, err = r.watch(r.clock.WatchFrom()) })
 	case !stalled:
-		r.stopWatching()
+		r.unlocked(r.stopWatching)
 	}
-	return hold, err
+	return err
 }
 
 func (r *Runner) stopWatching() {

@@ -140,7 +140,7 @@ func (r *Runner) takeAssigned() error {
 		if old := r.partitions[n]; old != nil {
 			// Assigned anew without a revocation between: what was known of it stands, and is checked again.
 			r.endRestore(old)
-			old.group = committed
+			old.group, old.why = committed, ""
 			if err := old.abort(); err != nil {
 				return err
 			}
@@ -246,6 +246,9 @@ func (r *Runner) rejoin() error {
 	r.mu.Unlock()
 	r.consumer.CloseAllowingRebalance()
 	r.consumer = nil // a client that is closed twice waits for ever
+	r.mu.Lock()
+	clear(r.assigned) // its last callbacks may have come meanwhile
+	r.mu.Unlock()
 	if err := r.takeEpoch(); err != nil {
 		return err
 	}

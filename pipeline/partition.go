@@ -137,7 +137,7 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	}
 	p.stats.bytesIn += int64(len(record.Value))
 	setSource(&p.source, record)
-	if r.s.Clock.Mode == "wall" {
+	if r.s.Clock.Mode == "wall" && record.Attrs.TimestampType() != logAppendTime {
 		p.source.ReadTime = p.task.Now()
 	}
 	mark, refusal := p.decode()
@@ -152,7 +152,7 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	if !p.placement.holds(record.Key, p.n) {
 		p.stats.misplaced++
 	}
-	p.task.HoldTime(p.source.AppendTime > r.clock.HeldFrom())
+	p.task.HoldTime(p.source.AppendTime > r.clock.HeldFrom(p.task.Now()))
 	outcome, err := p.task.Apply(record.Offset, &p.event, b)
 	if err != nil {
 		return false, fmt.Errorf("applying offset %d: %w", record.Offset, err)
@@ -179,6 +179,9 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	}
 	return true, nil
 }
+
+// logAppendTime is the type of timestamps that the brokers give; others are the producers'.
+const logAppendTime = 1
 
 // decode decodes the record at hand, p.source: a time mark, or an event into p.event, and then mark is Unset. A record that makes the decoder panic
 // would do so for ever, and is refused.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline/task"
@@ -94,11 +96,16 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 			if rs.err == nil || ctx.Err() != nil || !transient(rs.err) {
 				return
 			}
-			r.log.Warn().Err(rs.err).Int32("partition", p.n).Msg("restoring is interrupted and tried again")
+			wait := time.Second
+			if errors.Is(rs.err, kerr.UnstableOffsetCommit) {
+				wait = 100 * time.Millisecond // a transaction is about to end
+			} else {
+				r.log.Warn().Err(rs.err).Int32("partition", p.n).Msg("restoring is interrupted and tried again")
+			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(time.Second):
+			case <-time.After(wait):
 			}
 		}
 	}()
@@ -116,15 +123,14 @@ func transient(err error) bool {
 
 // askCommitted asks the group for p's committed offset, which no transaction under way can change.
 func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
-	offsets, err := r.adm.FetchOffsetsForTopics(kadm.RequireStable(ctx), r.s.Group, r.s.Input.Topic)
-	if err == nil {
-		err = offsets.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("asking for the offsets of group %q: %w", r.s.Group, err)
+	// The errors of other partitions are none of this one's: their transactions may be under way all the time.
+	offsets := r.adm.FetchManyOffsets(kadm.RequireStable(ctx), r.s.Group)[r.s.Group]
+	o, ok := offsets.Fetched.Lookup(r.s.Input.Topic, p.n)
+	if err := cmp.Or(offsets.Err, o.Err); err != nil {
+		return fmt.Errorf("asking for the offset of group %q: %w", r.s.Group, err)
 	}
 	p.group = noOffset
-	if o, ok := offsets.Lookup(r.s.Input.Topic, p.n); ok && o.At >= 0 {
+	if ok && o.At >= 0 {
 		p.group = kgo.EpochOffset{Epoch: o.LeaderEpoch, Offset: o.At}
 	}
 	return nil
@@ -169,7 +175,7 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 			return err
 		}
 	}
-	p.store.MarkAtEnd(time.Now().UnixMilli())
+	p.store.MarkAtEnd(asked.UnixMilli())
 	return nil
 }
 

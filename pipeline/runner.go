@@ -67,6 +67,7 @@ type Runner struct {
 	mu          lock
 	unfinished  bool // the last budget ended before all that was queued or due, in partitions that are not parked
 	busy        bool // the same, in any partition
+	sweepOn     bool // a sweep is under way
 	modelMissed bool // it has been said that no model is in force
 	partitions  map[int32]*partition
 	assigned    map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
@@ -89,6 +90,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		began: began, clock: task.NewClock(s.clock(), operators.EventTime(began.UnixMilli())),
+		hold:  task.Unknown,                                         // until it is read
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
@@ -279,34 +281,38 @@ func (r *Runner) loop() error {
 		if errors.Is(err, kerr.FencedInstanceID) {
 			return &FencedError{r.s.Instance}
 		}
-		if errors.Is(err, state.ErrCorrupt) {
-			// A transaction may have begun; what it wrote is decided before the changelog's end is asked for.
-			r.producer.close()
-			if err := r.takeEpoch(); err != nil {
-				return nil // told to stop meanwhile
-			}
-			if err := r.replaceStore(err); err != nil {
-				return err
-			}
-			continue
-		}
 		var lost *uncommittedError
-		if !errors.As(err, &lost) {
+		if errors.As(err, &lost) {
+			if r.ctx.Err() != nil {
+				return nil
+			}
+			r.log.Warn().Err(err).Msg("a transaction did not commit: taking a new producer epoch and restoring")
+			if err = r.recover(); err == nil {
+				r.backOff(lost)
+				continue
+			}
+		}
+		if !errors.Is(err, state.ErrCorrupt) {
 			return err
 		}
-		if r.ctx.Err() != nil {
-			return nil
+		// A transaction may have begun; what it wrote is decided before the changelog's end is asked for.
+		r.producer.close()
+		if err := r.takeEpoch(); err != nil {
+			return nil // told to stop meanwhile
 		}
-		r.log.Warn().Err(err).Msg("a transaction did not commit: taking a new producer epoch and restoring")
-		if err := r.recover(); err != nil {
+		if err := r.replaceStore(err); err != nil {
 			return err
-		}
-		if r.uncommitted++; r.uncommitted >= uncommittedMax {
-			r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, err))
-			r.pause(min(time.Duration(r.uncommitted)*r.s.Commit.Interval, 5*time.Second)) // each leaves aborted records behind
 		}
 	}
 	return nil
+}
+
+// backOff says so if transactions fail one after the other, and waits longer and longer: each leaves aborted records behind.
+func (r *Runner) backOff(lost *uncommittedError) {
+	if r.uncommitted++; r.uncommitted >= uncommittedMax {
+		r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, lost))
+		r.pause(min(time.Duration(r.uncommitted)*r.s.Commit.Interval, 5*time.Second))
+	}
 }
 
 // uncommittedMax is how many transactions may fail one after the other before /readyz says so: kills and rebalances cost one, rarely two.
@@ -326,7 +332,7 @@ func (r *Runner) cycle() error {
 		wait = 0
 	case r.busy:
 		wait = time.Millisecond // of the parked partitions enough is left to do
-	case r.sweeping():
+	case r.sweepOn:
 		wait /= 4 // records are waited for, and they come first; but they need not come
 	}
 	fetches := r.poll(wait)
@@ -372,6 +378,7 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.missModels()
+	r.sweepOn = r.sweeping()
 	if r.changed() {
 		if err := r.commit(); err != nil {
 			return err

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 	"lull/schemas"
@@ -356,5 +358,56 @@ func TestFirstStartOnHistory(t *testing.T) {
 			t.Errorf("the metrics do not say %q", line)
 		}
 		h.end()
+	})
+}
+
+// refuse lets the brokers refuse to list offsets that are meant, until the test says otherwise.
+func (st *street) refuse(meant func(topic string, at int64) bool) {
+	st.fake.ControlKey(kmsg.ListOffsets.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		st.fake.KeepControl()
+		for _, topic := range r.(*kmsg.ListOffsetsRequest).Topics {
+			for _, p := range topic.Partitions {
+				if meant(topic.Topic, p.Timestamp) {
+					return nil, errors.New("refused"), true
+				}
+			}
+		}
+		return nil, nil, false
+	})
+}
+
+// TestNobodyWatches: a source that is silent is not forgotten because the brokers do not let anybody watch it return.
+func TestNobodyWatches(t *testing.T) {
+	onStreet(t, 1, func(t *testing.T, st *street) {
+		st.live("2026-01-02T11:00:00Z")
+		st.refuse(func(_ string, at int64) bool { return at >= 0 })
+		st.sleepUntil("2026-01-02T16:00:00Z")
+		st.expect("during the outage", nil, nil)
+	})
+}
+
+// TestFrozenThroughOutage: a process that was frozen through an outage, and whose readings of the clock fail for a while when it wakes up, tells of nobody
+// whose events are held back.
+func TestFrozenThroughOutage(t *testing.T) {
+	onStreet(t, 1, func(t *testing.T, st *street) {
+		st.live("2026-01-02T11:00:00Z")
+		st.hosts[0].now().freeze()
+		st.sleepUntil("2026-01-02T11:32:00Z")
+		var held []operators.Event
+		for _, c := range customers[:4] {
+			held = append(held, st.order(c))
+		}
+		st.sleepUntil("2026-01-02T16:00:00Z")
+		until := time.Now().Add(4 * time.Minute)
+		st.refuse(func(topic string, at int64) bool {
+			return topic == st.s.Input.Topic && at == -1 && time.Now().Before(until)
+		})
+		st.hosts[0].now().thaw()
+		st.live("2026-01-02T16:03:00Z")
+		for i := range held {
+			st.happens(held[i])
+		}
+		st.live("2026-01-02T16:30:00Z")
+		st.expect("later", customers[4:], nil)
 	})
 }

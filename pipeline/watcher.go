@@ -30,8 +30,10 @@ type watcher struct {
 }
 
 // watch begins to read what was appended after an instant.
-func (r *Runner) watch(ctx context.Context, since operators.EventTime) (*watcher, error) {
-	starts, err := r.adm.ListOffsetsAfterMilli(ctx, int64(since)+1, r.s.Input.Topic)
+func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
+	asking, answered := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
+	defer answered()
+	starts, err := r.adm.ListOffsetsAfterMilli(asking, int64(since)+1, r.s.Input.Topic)
 	if err == nil {
 		err = starts.Error()
 	}
@@ -62,7 +64,8 @@ func (r *Runner) watch(ctx context.Context, since operators.EventTime) (*watcher
 	if err != nil {
 		return nil, fmt.Errorf("configuring a consumer: %w", err)
 	}
-	ctx, w.cancel = context.WithCancel(r.ctx)
+	ctx, cancel := context.WithCancel(r.ctx)
+	w.cancel = cancel
 	go w.read(ctx, decoder, r.clock.Config, r.log)
 	return w, nil
 }

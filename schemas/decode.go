@@ -153,17 +153,17 @@ func (d *Decoder) TimeMark(r *Source) (t operators.EventTime, isMark bool, rejec
 		switch {
 		case t < TimeMin || t >= TimeEnd:
 			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s is out of range", quoted(string(value)))
-		case t > d.latest(r):
-			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s was appended at %s, before that time had come", quoted(string(value)), r.appended())
+		case t > r.AppendTime+operators.EventTime(d.config.SkewMaxMs) || d.doubts(r, t):
+			return operators.Unset, true, reject(ReasonBadTimeMark, "the time mark %s came before that time had", quoted(string(value)))
 		}
 		return t, true, nil
 	}
 	return operators.Unset, false, nil
 }
 
-// latest returns the latest time that a record can state.
-func (d *Decoder) latest(r *Source) operators.EventTime {
-	return r.appended() + operators.EventTime(d.config.SkewMaxMs)
+// doubts reports whether a time lies ahead of the clock of who has read the record.
+func (d *Decoder) doubts(r *Source, t operators.EventTime) bool {
+	return r.ReadTime != 0 && t > r.ReadTime+operators.EventTime(d.config.SkewMaxMs)
 }
 
 // Decode makes into the event of a record, or returns why the record is refused; into is undefined then. The event shares no memory with the
@@ -376,14 +376,14 @@ func (d *Decoder) setTime(r *Source, into *operators.Event) *operators.Rejection
 	if t < TimeMin || t >= TimeEnd {
 		return reject(ReasonTimeOutOfRange, "time is %d milliseconds since 1970", d.slots.Time)
 	}
-	if t > d.latest(r) {
-		appended := r.appended()
+	if latest := r.AppendTime + operators.EventTime(d.config.SkewMaxMs); t > latest {
 		// A record without a usable timestamp gives nothing to clamp to.
-		if d.config.Future == RejectFuture || appended < TimeMin || appended >= TimeEnd {
-			return reject(ReasonTimeInFuture, "time is %v, the record was appended %d milliseconds after 1970", t, int64(appended))
+		if d.config.Future == RejectFuture || r.AppendTime < TimeMin || r.AppendTime >= TimeEnd {
+			return reject(ReasonTimeInFuture, "time is %v, the record's timestamp %d milliseconds since 1970", t, int64(r.AppendTime))
 		}
-		t, into.Clamped = appended, true
+		t, into.Clamped = r.AppendTime, true
 	}
+	into.Doubted = d.doubts(r, t)
 	into.Time = t
 	into.Day, into.DayStart = d.calendar.day(t)
 	return nil

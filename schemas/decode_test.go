@@ -513,3 +513,21 @@ func TestDetailsOfBytes(t *testing.T) {
 		t.Error("nothing was refused")
 	}
 }
+
+// TestSlowReader proves that the clock of who reads a record changes nothing of what happened, and when: it only says whether the time may be believed.
+func TestSlowReader(t *testing.T) {
+	d, w := newDecoder(t, nil), order()
+	w.Time = int64(at(t, "2026-11-24T00:10:00Z"))
+	r := source(t, &w)
+	r.AppendTime = operators.EventTime(w.Time) + 1000
+	for _, slow := range []struct {
+		by      operators.EventTime
+		doubted bool
+	}{{0, false}, {4 * 60_000, false}, {20 * 60_000, true}} {
+		r.ReadTime = r.AppendTime - slow.by
+		var e operators.Event
+		if rejection := d.Decode(r, &e); rejection != nil || e.Clamped || e.Time != operators.EventTime(w.Time) || e.Doubted != slow.doubted {
+			t.Errorf("read by a clock that is slow by %d ms: %v, %s, clamped %t, doubted %t", slow.by, rejection, e.Time, e.Clamped, e.Doubted)
+		}
+	}
+}

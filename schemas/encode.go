@@ -258,7 +258,7 @@ func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 var eventSlotsPool = sync.Pool{New: func() any { return new(eventSlots) }}
 
 // EncodeEvent appends the value of an event to dst; the record's key is the customer. The amount is in minor units of currency, an ISO 4217 code.
-// What the decoder adds (Day, DayStart, Clamped) is not part of it. An event without an ID has no message id. The error says what cannot be
+// What the decoder adds (Day, DayStart, Clamped, Doubted) is not part of it. An event without an ID has no message id. The error says what cannot be
 // encoded: no valid kind. Safe for concurrent use.
 func EncodeEvent(dst []byte, e *operators.Event, currency string) ([]byte, error) {
 	if e.Kind < 1 || int(e.Kind) > operators.EventKinds {

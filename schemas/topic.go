@@ -82,18 +82,11 @@ type Source struct {
 	// AppendTime is the record's Kafka timestamp; negative if it has none. Unless the topic has the brokers' time (LogAppendTime) it is what the producer
 	// claims.
 	AppendTime operators.EventTime
-	// ReadTime is the wall instant at which the record was read, where time is the wall clock's; else 0. No record is appended later.
+	// ReadTime is the wall instant at which the record was read, where time is the wall clock's and AppendTime a claim; else 0. No record is appended later,
+	// but the clock of who reads may be slow: what lies ahead of it is doubted, not changed.
 	ReadTime   operators.EventTime
 	Key, Value []byte // nil is null
 	Headers    []Header
-}
-
-// appended returns the latest instant at which the record can have been appended.
-func (s *Source) appended() operators.EventTime {
-	if s.ReadTime != 0 {
-		return min(s.AppendTime, s.ReadTime)
-	}
-	return s.AppendTime
 }
 
 // Record is a record to be produced.

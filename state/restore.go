@@ -14,11 +14,14 @@ type restoring struct {
 // would cost three syncs, as long as the rest of a restart.
 const tailBytesMax = 4 << 20
 
+// crowdedShare is which part of Options.DirtyBytesMax a restore gathers at least before it writes a table because all of them together hold too much.
+const crowdedShare = 16
+
 // Restore applies one committed changelog record, a nil value for a tombstone, outside of any transaction; next is the offset after it. Both
 // slices are copied. What is restored is seen when EndRestore has returned.
 //
-// The records are gathered, and written as one sorted table when the process's restores hold twice Options.DirtyBytesMax: so much, and the largest
-// record, is what all of them take together, however much there is to restore; it is what two flushes may take. Each table stands for the changelog up
+// The records are gathered, and written as one sorted table when the process's restores hold twice Options.DirtyBytesMax: so much, and a sixteenth of it for
+// each restore, is what all of them take together, however much there is to restore; it is what two flushes may take. Each table stands for the changelog up
 // to its position, so that a restore that is broken off, by a kill too, goes on from there. The errors are those of writing it.
 func (p *Partition) Restore(key, value []byte, next int64) error {
 	if p.closed.Load() {
@@ -39,7 +42,10 @@ func (p *Partition) Restore(key, value []byte, next int64) error {
 	r.run.put(key, value)
 	r.next = next
 	p.budget.restoring.Add(r.run.bytes - before)
-	if r.run.bytes*p.budget.restores.Load() < 2*p.budget.max {
+	share := r.run.bytes*p.budget.restores.Load() >= 2*p.budget.max
+	// Who began when there were fewer restores may hold more than a share, and wait: then the others write theirs as soon as it is worth a table.
+	crowded := p.budget.restoring.Load() >= 2*p.budget.max && r.run.bytes >= p.budget.max/crowdedShare
+	if !share && !crowded {
 		return nil
 	}
 	return p.writeRun()

@@ -285,3 +285,24 @@ func TestKillRestore(t *testing.T) {
 		t.Errorf("killed at %d positions: the restore was to write several tables", len(positions))
 	}
 }
+
+// TestCrowdedRestores proves that restores which gathered their shares one after the other, each when there were fewer, are bounded together all the same.
+func TestCrowdedRestores(t *testing.T) {
+	const bound, restores = 1 << 20, 8
+	shared, b := &budget{max: bound}, newMapBacking()
+	value := make([]byte, 1000)
+	for n := range int32(restores) {
+		p, err := openPartition(n, b, testIndex, shared, func() {})
+		must(t, err)
+		until := shared.restoring.Load() + 2*bound/int64(n+1) - 10*int64(len(value))
+		for i := range int64(2 * bound / len(value)) {
+			must(t, p.Restore(binary.BigEndian.AppendUint64(nil, uint64(i)), value, i+1))
+			if shared.restoring.Load() >= until {
+				break // it waits
+			}
+		}
+	}
+	if held, most := shared.restoring.Load(), int64(2*bound+restores*bound/crowdedShare); held > most {
+		t.Errorf("%d restores hold %d bytes, promised are %d", restores, held, most)
+	}
+}

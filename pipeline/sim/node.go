@@ -392,7 +392,7 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 		case e.marker || in.event == nil && in.mark == 0:
 			outcome = p.task.Skip(e.offset)
 		case in.event != nil:
-			held, before := !n.w.opt.Task.EventClock && in.at > n.clock.HeldFrom(), p.task.Meta().Observed
+			held, before := !n.w.opt.Task.EventClock && in.at > n.clock.HeldFrom(n.w.now+n.off), p.task.Meta().Observed
 			p.task.HoldTime(held)
 			outcome, err = p.task.Apply(e.offset, in.event, b)
 			if after := p.task.Meta().Observed; held && after == e.offset && before != after {

@@ -29,7 +29,8 @@ func (c *ClockConfig) Late(appended, happened operators.EventTime) bool {
 
 const (
 	silenceMinMs = 30 * 60_000
-	jumpMaxMs    = 60_000 // of the wall clock against the monotonic clock
+	lookMaxMs    = 5 * 60_000 // between two looks, if what lies between them is a gap of the input and not of the watch
+	jumpMaxMs    = 60_000     // of the wall clock against the monotonic clock
 	gapDays      = 7
 )
 
@@ -93,6 +94,7 @@ type Clock struct {
 
 	logs     []Log               // at the last reading
 	looked   operators.EventTime // when that was
+	watching bool                // it followed soon on the one before
 	seen     operators.EventTime // the newest append
 	dated    operators.EventTime // the newest that is known by its own time and not by the wall clock
 	alive    operators.EventTime // the newest append up to which the input has been alive
@@ -141,9 +143,11 @@ func (c *Clock) WatchFrom() operators.EventTime {
 //
 // A feed that nobody has watched yet holds none: what it has is history. And what was appended so long ago that nobody is called to act by it moves time as
 // ever, so that a long backlog does not pile sessions up.
-func (c *Clock) HeldFrom() operators.EventTime {
+//
+// now is the wall clock: what nobody has looked at for longer than the input may be silent may hide an outage.
+func (c *Clock) HeldFrom(now operators.EventTime) operators.EventTime {
 	switch {
-	case c.begun:
+	case c.begun && (c.heldFrom != operators.Never || now-c.looked <= operators.EventTime(c.SilenceMaxMs())):
 		return c.heldFrom
 	case c.alive == operators.Unset:
 		return operators.Never
@@ -168,12 +172,12 @@ func (c *Clock) SilenceMaxMs() int64 {
 
 // Read takes in a reading, and returns whether the wall clock may be believed by it.
 func (c *Clock) Read(r *Reading) Hold {
+	if c.Jumped(r) {
+		return Jumped // and nothing is judged by it
+	}
 	first := !c.begun
 	if first {
 		c.begun, c.watched = true, r.Wall
-	}
-	if c.Jumped(r) {
-		return Jumped // and nothing is judged by it
 	}
 	c.look(r)
 	c.confirmed = c.confirmed || c.confirms(r)
@@ -215,6 +219,7 @@ func (c *Clock) look(r *Reading) {
 			c.seen = max(c.seen, c.looked)
 		}
 	}
+	c.watching = c.looked != 0 && r.Wall-c.looked <= lookMaxMs
 	c.logs, c.looked = append(c.logs[:0], r.Logs...), r.Wall
 	if c.seen <= r.Read {
 		c.awaited = c.seen
@@ -238,7 +243,7 @@ func (c *Clock) judge(r *Reading) bool {
 		if c.heard < c.settling+operators.EventTime(c.Config.SettleMs) {
 			return false
 		}
-	} else if gap := c.seen - c.alive; gap > 0 {
+	} else if gap := c.seen - c.alive; gap > 0 && c.watching {
 		c.noteGap(Gap{Day: operators.Day(c.seen / operators.DayMs), Ms: int64(gap)})
 	}
 	c.alive, c.settling = max(c.alive, c.seen), operators.Unset

@@ -334,3 +334,48 @@ func TestReach(t *testing.T) {
 		t.Errorf("read up to %s, %v", read, ok)
 	}
 }
+
+// TestFirstReadingJumped: a wall clock that was set right between the start and the first reading does not let events move time past what an outage may
+// hold back.
+func TestFirstReadingJumped(t *testing.T) {
+	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(30 * minute)})
+	w.Learn(&task.Meta{InputAlive: w.r.Wall - 6*hour})
+	w.r.Wall += 2 * minute
+	if w.read(); w.last != task.Jumped {
+		t.Fatalf("the clock says %d", w.last)
+	}
+	if w.HeldFrom(w.r.Wall) == operators.Never {
+		t.Error("events move time")
+	}
+}
+
+// TestNobodyLooked: a process that has not read the clock for longer than the input may be silent, frozen or without an answer, does not let events move
+// time past what an outage of meanwhile may hold back.
+func TestNobodyLooked(t *testing.T) {
+	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(30 * minute)})
+	w.Learn(&task.Meta{InputAlive: w.r.Wall - minute})
+	w.minutes(60, func() { w.r.Logs[0].Newest = w.r.Wall })
+	if w.last != task.Free || w.HeldFrom(w.r.Wall+30*minute) != operators.Never {
+		t.Fatalf("the clock says %d", w.last)
+	}
+	if w.HeldFrom(w.r.Wall+31*minute) == operators.Never {
+		t.Error("events move time when nobody has looked for longer than the input may be silent")
+	}
+}
+
+// TestDowntimeIsNoGap: the time in which no process watched is not learnt as a silence that is normal for the source.
+func TestDowntimeIsNoGap(t *testing.T) {
+	meta := task.NewMeta()
+	at := start + 12*hour
+	meta.InputAlive, meta.Gaps = at, []task.Gap{{Day: operators.Day(at / operators.DayMs), Ms: 1000}}
+	for _, down := range []operators.EventTime{29 * minute, 86 * minute} {
+		at += down
+		c := task.NewClock(task.ClockConfig{LatenessMs: int64(10 * minute), StepMaxMs: int64(day), SettleMs: int64(5 * minute)}, at)
+		c.Learn(&meta)
+		c.Read(&task.Reading{Wall: at, Logs: []task.Log{{End: 1, Newest: at}}, Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset})
+		c.Teach(&meta)
+		if got := c.SilenceMaxMs(); got > int64(30*minute) {
+			t.Errorf("the source may be silent for %d minutes", got/int64(minute))
+		}
+	}
+}

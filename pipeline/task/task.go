@@ -225,12 +225,13 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 	if offset < t.meta.Position {
 		return Repeated, nil
 	}
-	proves := event.Kind.ProvesTime() && !event.Clamped
+	claimed := event.Clamped || event.Doubted
+	proves := event.Kind.ProvesTime() && !claimed
 	if t.meta.Observed != offset {
 		if done, err := t.fireDue(b); !done || err != nil {
 			return Unfinished, err
 		}
-		if !event.Clamped && !t.held {
+		if !claimed && !t.held {
 			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
 		}
 		// Nothing comes between the position and this record: offsets have gaps.
