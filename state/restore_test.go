@@ -294,7 +294,7 @@ func TestCrowdedRestores(t *testing.T) {
 	for n := range int32(restores) {
 		p, err := openPartition(n, b, testIndex, shared, func() {})
 		must(t, err)
-		until := shared.restoring.Load() + 2*bound/int64(n+1) - 10*int64(len(value))
+		until := shared.restoring.Load() + 3*bound/2/int64(n+1) // three quarters of a share
 		for i := range int64(2 * bound / len(value)) {
 			must(t, p.Restore(binary.BigEndian.AppendUint64(nil, uint64(i)), value, i+1))
 			if shared.restoring.Load() >= until {
