@@ -288,7 +288,7 @@ func TestKillRestore(t *testing.T) {
 
 // TestCrowdedRestores proves that restores which gathered their shares one after the other, each when there were fewer, are bounded together all the same.
 func TestCrowdedRestores(t *testing.T) {
-	const bound, restores = 8 << 20, 8 // far above the size of a slab
+	const bound, restores = 8 << 20, 4 // far above the size of a slab
 	shared, b := &budget{max: bound}, newMapBacking()
 	value := make([]byte, 1000)
 	for n := range int32(restores) {
