@@ -93,6 +93,9 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		if mark, err = parseTime(f.timeMark, zone); err == nil && !inTime(mark) {
 			err = fmt.Errorf("time is %q: it must be %s", f.timeMark, timeRange)
 		}
+		if err == nil && mark > operators.EventTime(time.Now().UnixMilli()) {
+			err = fmt.Errorf("%s has not come yet: nobody can say that no event up to it will follow, and pipelines refuse such marks", mark)
+		}
 		if err != nil {
 			return usageError{fmt.Errorf("--time-mark: %w", err)}
 		}
