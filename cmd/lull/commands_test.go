@@ -290,6 +290,7 @@ func TestProduceUsage(t *testing.T) {
 		"--topic lull.scores --csv " + file + " --map customer_id=client,time=when": `"lull.scores" is one of lull's own`,
 		"--topic shop --time-mark 0001-01-01":                                       "from 1970",
 		"--topic shop --time-mark 9999-01-01T00:00:00Z":                             "from 1970",
+		"--topic shop --time-mark 2199-01-01":                                       "has not come yet",
 		"--topic shop --time-mark soon":                                             "1998-01-04",
 		"--topic shop --time-mark 1998-07-01 --brokers=":                            "brokers is empty",
 	} {
