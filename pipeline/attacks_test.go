@@ -158,8 +158,9 @@ func (a *attack) strike(h *host) {
 		a.fail(&a.s, key, requests[key][a.random.IntN(len(requests[key]))], 1+a.random.IntN(3))
 		return // counted when they are met
 	case "full disks":
-		h.disk.RefuseTables(syscall.ENOSPC)
-		time.AfterFunc(a.upTo(5*time.Second), h.disk.Accept)
+		disk := h.drive()
+		disk.RefuseTables(syscall.ENOSPC)
+		time.AfterFunc(a.upTo(5*time.Second), disk.Accept)
 	case "":
 		return
 	}

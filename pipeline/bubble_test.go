@@ -188,6 +188,13 @@ func (h *host) now() *wire {
 	return h.wire
 }
 
+// drive returns the disk that there is now.
+func (h *host) drive() *statetest.Disk {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.disk
+}
+
 // heal lets everything pass from now on, and be written.
 func (h *host) heal() {
 	h.mu.Lock()

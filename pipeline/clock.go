@@ -119,6 +119,10 @@ func (r *Runner) reportHold() {
 	case task.Jumped:
 		problem = "the wall clock has jumped since the process started: set it right, then restart the process"
 	case task.Unconfirmed:
+		if r.clock.Seen() == operators.Unset {
+			warning = "the input holds no record that confirms the wall clock: the clock holds until one comes"
+			break
+		}
 		problem = fmt.Sprintf("nothing in the input is as new as the wall clock says it is: the clock holds until a record confirms it (clock.max_step is %s)", r.s.Clock.MaxStep)
 	case task.Unknown:
 		warning = "the normal gap of the input is not known yet: the clock holds until it has been watched for half an hour, or set clock.source_max_silence"

@@ -205,6 +205,7 @@ func (r *Runner) takeRestored() error {
 			continue
 		}
 		p.phase = running
+		r.health.clear("reading")
 		position := p.position()
 		r.readFrom(p, position)
 		if end, ok := r.cuts[p.n]; ok {

@@ -37,7 +37,7 @@ func (r *Runner) missModels() {
 	missing := false
 	for _, p := range r.active() {
 		meta := p.task.Meta()
-		missing = missing || meta.Watermark != operators.Unset && !meta.HasModel()
+		missing = missing || len(meta.Adoptions) == 0 || meta.Watermark != operators.Unset && !meta.HasModel()
 	}
 	why := ""
 	if missing {

@@ -70,6 +70,9 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 		return err
 	}
 	f.file.setDefaults(&s)
+	if err := cmp.Or(f.file.checkOutput("--refused", f.file.refused), f.file.checkOutput("--per-customer", f.perCustomer)); err != nil {
+		return err
+	}
 	plan, err := f.plan(&s)
 	if err != nil {
 		return usageError{err}

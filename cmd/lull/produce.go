@@ -124,6 +124,9 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 
 // produceFile sends the file's rows. The result is nil if none was tried, and tells what became of them also when not all could be sent.
 func produceFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *time.Location) (*sendResult, error) {
+	if err := f.file.checkOutput("--refused", f.file.refused); err != nil {
+		return nil, err
+	}
 	rows, done, err := f.file.open(cmd, zone, s.Limits.Record(), "sending")
 	if err != nil {
 		return nil, err

@@ -112,3 +112,15 @@ func openInput(cmd *cobra.Command, path string) (file io.ReadCloser, size int64,
 	}
 	return opened, size, nil
 }
+
+// checkOutput returns an error if the file of a flag is the input, which would be lost before it has been read.
+func (f *fileFlags) checkOutput(flag, output string) error {
+	out, err := os.Stat(output)
+	if err != nil {
+		return nil // it is made, or the error is told then
+	}
+	if in, err := os.Stat(f.csv); err == nil && os.SameFile(in, out) {
+		return usageError{fmt.Errorf("%s %q is the file that is read: name another", flag, output)}
+	}
+	return nil
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/big"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -242,6 +243,31 @@ func TestParseColumns(t *testing.T) {
 	} {
 		if _, err := parseColumns(strings.Split(pairs, ",")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", pairs, err, want)
+		}
+	}
+}
+
+// TestOutputIsNoInput proves that no output flag overwrites the file that is read.
+func TestOutputIsNoInput(t *testing.T) {
+	const text = "customer_id,date,amount\nann,2026-01-01,5\neve,yesterday,1\n"
+	for _, args := range [][]string{
+		{"produce", "--brokers", "127.0.0.1:1", "--topic", "shop", "--csv", "F", "--refused", "F"},
+		{"backtest", "--calibrate-until", "2026-01-02", "--holdout-until", "2026-01-03", "--events", "F", "--refused", "F"},
+		{"backtest", "--calibrate-until", "2026-01-02", "--holdout-until", "2026-01-03", "--events", "F", "--per-customer", "F"},
+	} {
+		file := writeFile(t, "orders.csv", text)
+		for i := range args {
+			if args[i] == "F" {
+				args[i] = file
+			}
+		}
+		_, errs, code := lull(t, args...)
+		after, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code != exitUsage || !strings.Contains(errs, "is the file that is read") || string(after) != text {
+			t.Errorf("%v: exit code %d, %s; the file is %q", args, code, errs, after)
 		}
 	}
 }

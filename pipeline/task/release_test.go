@@ -28,6 +28,7 @@ type durable struct {
 	tail   []logged // committed, in the order of the changelog
 	offset int64    // of the changelog's end
 
+	outputs             int // that a transaction may make
 	transactions, kills int
 	outputsMax, loaded  int
 	dirtyMax            int64
@@ -49,8 +50,9 @@ type firing struct {
 }
 
 const (
-	releaseOutputs = 10_000 // of a transaction
-	releaseDirty   = 4 << 20
+	releaseShare = 10    // that part of the customers is what a transaction may tell of
+	releaseBatch = 2_000 // customers who come in one transaction
+	releaseDirty = 4 << 20
 )
 
 // open opens the store as the last process left it, and reads the changelog's tail.
@@ -91,7 +93,7 @@ func (d *durable) kill() {
 
 // budget is a transaction's.
 func (d *durable) budget() *task.Budget {
-	return &task.Budget{Outputs: releaseOutputs, Expired: func() bool { return false }}
+	return &task.Budget{Outputs: d.outputs, Expired: func() bool { return false }}
 }
 
 // commit ends a transaction.
@@ -164,7 +166,7 @@ func (d *durable) heap() {
 func release(t *testing.T, n int, kills ...int) *durable {
 	t.Helper()
 	d := &durable{
-		T: t, dir: t.TempDir(), chain: operators.NewChain(bell{}, sessionOperator()), sessions: make([]bool, n), triggers: make([]bool, n),
+		T: t, dir: t.TempDir(), outputs: max(releaseBatch, min(10_000, n/releaseShare)), chain: operators.NewChain(bell{}, sessionOperator()), sessions: make([]bool, n), triggers: make([]bool, n),
 		cfg: task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 5000},
 	}
 	d.open()
@@ -178,7 +180,7 @@ func release(t *testing.T, n int, kills ...int) *durable {
 		if outcome, err := d.task.Apply(int64(i), &e, d.budget()); outcome != task.Applied || err != nil {
 			t.Fatal(outcome, err)
 		}
-		if i%2000 == 1999 {
+		if i%releaseBatch == releaseBatch-1 {
 			d.commit()
 		}
 	}
@@ -212,7 +214,7 @@ func release(t *testing.T, n int, kills ...int) *durable {
 func TestRelease(t *testing.T) {
 	n := *released
 	if underRace {
-		n = min(n, 5_000)
+		n = min(n, 20_000)
 	}
 	undisturbed := release(t, n)
 	last := undisturbed.transactions - 1
@@ -223,10 +225,10 @@ func TestRelease(t *testing.T) {
 				t.Fatalf("of customer %d: session %v, trigger %v", i, d.sessions[i], d.triggers[i])
 			}
 		}
-		if d.outputsMax > releaseOutputs {
+		if d.outputsMax > d.outputs {
 			t.Errorf("a transaction of %d outputs", d.outputsMax)
 		}
-		if d.transactions < 2*n/releaseOutputs {
+		if d.transactions < 2*n/d.outputs {
 			t.Errorf("%d transactions", d.transactions)
 		}
 		if d.loaded > 2*d.cfg.TimersLoaded {
