@@ -2,16 +2,15 @@ package pipeline
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/pipeline/task"
 	"lull/state"
@@ -123,17 +122,47 @@ func transient(err error) bool {
 
 // askCommitted asks the group for p's committed offset, which no transaction under way can change.
 func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
-	// The errors of other partitions are none of this one's: their transactions may be under way all the time.
-	offsets := r.adm.FetchManyOffsets(kadm.RequireStable(ctx), r.s.Group)[r.s.Group]
-	o, ok := offsets.Fetched.Lookup(r.s.Input.Topic, p.n)
-	if err := cmp.Or(offsets.Err, o.Err); err != nil {
+	// The partition is asked for by name: of all of a group's partitions, Kafka lists those alone that have an offset already, and would be silent about one
+	// whose first is part of a transaction under way.
+	topic := kmsg.NewOffsetFetchRequestGroupTopic()
+	topic.Topic, topic.Partitions = r.s.Input.Topic, []int32{p.n}
+	group := kmsg.NewOffsetFetchRequestGroup()
+	group.Group, group.Topics = r.s.Group, append(group.Topics, topic)
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.RequireStable, req.Groups = true, append(req.Groups, group)
+	at, err := committedOffset(req.RequestWith(ctx, r.client))
+	if err != nil {
 		return fmt.Errorf("asking for the offset of group %q: %w", r.s.Group, err)
 	}
-	p.group = noOffset
-	if ok && o.At >= 0 {
-		p.group = kgo.EpochOffset{Epoch: o.LeaderEpoch, Offset: o.At}
-	}
+	p.group = at
 	return nil
+}
+
+// committedOffset reads the answer to a request for the committed offset of one partition.
+func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (kgo.EpochOffset, error) {
+	if err != nil {
+		return noOffset, err
+	}
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return noOffset, err
+	}
+	for _, group := range resp.Groups {
+		if err := kerr.ErrorForCode(group.ErrorCode); err != nil {
+			return noOffset, err
+		}
+		for _, topic := range group.Topics {
+			for _, partition := range topic.Partitions {
+				if err := kerr.ErrorForCode(partition.ErrorCode); err != nil {
+					return noOffset, err
+				}
+				if partition.Offset >= 0 {
+					return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, nil
+				}
+				return noOffset, nil
+			}
+		}
+	}
+	return noOffset, errors.New("the answer does not name the partition")
 }
 
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {

@@ -173,7 +173,8 @@ func TestStableOffset(t *testing.T) {
 	fake.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
 		asked.Add(1)
-		if request.(*kmsg.OffsetFetchRequest).RequireStable {
+		of := request.(*kmsg.OffsetFetchRequest)
+		if of.RequireStable && len(of.Groups) == 1 && len(of.Groups[0].Topics) == 1 { // of a group as a whole, Kafka leaves out a pending first offset
 			stable.Add(1)
 		}
 		return nil, nil, false
@@ -193,7 +194,7 @@ func TestStableOffset(t *testing.T) {
 	p := c.run(s)
 	awaitPhase(t, &s, p, 0, func(in readyIn) bool { return refused.Load() && in.Phase == running && in.Position == 5 })
 	if asked.Load() < 2 || stable.Load() != asked.Load() {
-		t.Errorf("%d offsets asked for, %d of them stable", asked.Load(), stable.Load())
+		t.Errorf("%d offsets asked for, %d of them stable and by name", asked.Load(), stable.Load())
 	}
 	p.end()
 }
@@ -258,6 +259,7 @@ func TestHighWatermark(t *testing.T) {
 	p := c.run(s)
 	c.await(&s, p)
 	p.end()
+	c.forgetMember(&s)
 
 	later, long := c.owner(s, "later", 0), s
 	long.Commit.Timeout = time.Minute
@@ -315,7 +317,12 @@ func orderOf(t *testing.T, customer string, n int) operators.Event {
 // TestMissedDeletion proves that a state which is older than the changelog keeps deletions is not trusted: a customer who was deleted meanwhile, and whose
 // deletion has been compacted away, is gone.
 func TestMissedDeletion(t *testing.T) {
-	c := newCluster(t)
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1)) // compaction is played by deleting records, which Kafka refuses for a compacted topic
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	c := connect(t, thisMachine().dial, fake.ListenAddrs())
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 3)
@@ -323,6 +330,7 @@ func TestMissedDeletion(t *testing.T) {
 	p := c.run(s)
 	c.await(&s, p)
 	p.end()
+	c.forgetMember(&s)
 
 	// The next owner deletes bob and writes ann again. Then compaction takes what came before, and the deletion.
 	changelog := s.Topic(ChangelogTopic)
