@@ -146,23 +146,19 @@ func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (kgo.EpochOffset
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return noOffset, err
 	}
-	for _, group := range resp.Groups {
-		if err := kerr.ErrorForCode(group.ErrorCode); err != nil {
+	if len(resp.Groups) == 1 {
+		if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
 			return noOffset, err
 		}
-		for _, topic := range group.Topics {
-			for _, partition := range topic.Partitions {
-				if err := kerr.ErrorForCode(partition.ErrorCode); err != nil {
-					return noOffset, err
-				}
-				if partition.Offset >= 0 {
-					return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, nil
-				}
-				return noOffset, nil
-			}
-		}
 	}
-	return noOffset, errors.New("the answer does not name the partition")
+	if len(resp.Groups) != 1 || len(resp.Groups[0].Topics) != 1 || len(resp.Groups[0].Topics[0].Partitions) != 1 {
+		return noOffset, errors.New("the answer does not name the one partition that was asked for")
+	}
+	partition := resp.Groups[0].Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(partition.ErrorCode); err != nil || partition.Offset < 0 {
+		return noOffset, err
+	}
+	return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, nil
 }
 
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {
