@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
@@ -16,12 +15,7 @@ import (
 // TestBatchesFit proves that no transaction is refused because a batch of it is larger than its topic takes: each customer is new and their ids are
 // random, so that compression saves little, and the limit of records, and with it that of dead letters, is far above what Kafka takes by default.
 func TestBatchesFit(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(1)
 	s.Limits.ValueBytes = 8 << 20
 	if err := s.Validate(); err != nil {

@@ -34,12 +34,19 @@ func newCluster(t *testing.T) *cluster {
 	if named := os.Getenv("LULL_TEST_BROKERS"); named != "" {
 		return connect(t, thisMachine().dial, strings.Split(named, ","))
 	}
+	_, c := embedded(t)
+	return c
+}
+
+// embedded returns an embedded broker, whose answers a test can change, whatever broker the others run on.
+func embedded(t *testing.T) (*kfake.Cluster, *cluster) {
+	t.Helper()
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	return connect(t, thisMachine().dial, fake.ListenAddrs())
+	return fake, connect(t, thisMachine().dial, fake.ListenAddrs())
 }
 
 func connect(t *testing.T, dial dialer, brokers []string) *cluster {

@@ -50,12 +50,7 @@ func (c *cluster) awaitMember(s *Settings) {
 
 // newHistory returns an embedded broker, and an application on it.
 func newHistory(t *testing.T) (*kfake.Cluster, *cluster, Settings) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	return fake, c, c.historian()
 }
 

@@ -83,12 +83,7 @@ func TestOutcomes(t *testing.T) {
 	want := ""
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
-			fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(fake.Close)
-			c := connect(t, thisMachine().dial, fake.ListenAddrs())
+			fake, c := embedded(t)
 			s := c.application(2)
 			s.Commit.Interval = 10 * time.Millisecond
 			c.publish(&s)
@@ -136,12 +131,7 @@ func TestOutcomes(t *testing.T) {
 // TestNothingCommits proves that a process whose transactions fail one after the other says so on /readyz, with the reason, and works again when they
 // commit.
 func TestNothingCommits(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(1)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)

@@ -220,12 +220,7 @@ func TestDataLoss(t *testing.T) {
 // TestLogCut proves that a task notices when the brokers have lost records that it has applied, and that new records at their offsets count once it is
 // told to go on. What the brokers answer about the end of their leader's epoch is forged: an embedded broker loses nothing by itself.
 func TestLogCut(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fake.Close()
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 5)
@@ -369,12 +364,7 @@ func TestGaps(t *testing.T) {
 // TestPartitionAdded proves that a partition which the input topic is given while the pipeline runs stands still and says why, and that the others go on;
 // and that a state is not trusted when all topics have been given more.
 func TestPartitionAdded(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(2)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -102,12 +101,7 @@ func awaitPhase(t *testing.T, s *Settings, p *process, partition int32, done fun
 func TestStableOffsetFirst(t *testing.T) {
 	for _, look := range []string{"assigned", "after a transaction that did not commit"} {
 		t.Run(look, func(t *testing.T) {
-			fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(fake.Close)
-			c := connect(t, thisMachine().dial, fake.ListenAddrs())
+			fake, c := embedded(t)
 			s := c.application(1)
 			s.HTTP.Listen = freeAddress(t)
 			c.publish(&s)
@@ -164,11 +158,7 @@ func TestStableOffsetFirst(t *testing.T) {
 
 // TestStableOffset proves that after a transaction of unknown outcome the committed offset is one that no open transaction of a former owner can change.
 func TestStableOffset(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
+	fake, c := embedded(t)
 	var asked, stable atomic.Int64
 	fake.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
@@ -179,7 +169,6 @@ func TestStableOffset(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
 	s := c.application(1)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)
@@ -202,12 +191,7 @@ func TestStableOffset(t *testing.T) {
 // TestEpochBeforeGroup proves that a process that was killed between the offsets and the end of a transaction does not wait for itself when it is started
 // again: its new epoch, which ends the transaction, comes before it asks the group for anything. The client would sleep for a second.
 func TestEpochBeforeGroup(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 5)
@@ -317,12 +301,7 @@ func orderOf(t *testing.T, customer string, n int) operators.Event {
 // TestMissedDeletion proves that a state which is older than the changelog keeps deletions is not trusted: a customer who was deleted meanwhile, and whose
 // deletion has been compacted away, is gone.
 func TestMissedDeletion(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1)) // compaction is played by deleting records, which Kafka refuses for a compacted topic
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	_, c := embedded(t) // compaction is played by deleting records, which Kafka refuses for a compacted topic
 	s := c.application(1)
 	c.publish(&s)
 	c.purchases(&s, 0, 3)

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
@@ -15,12 +14,7 @@ import (
 // TestAnswersWhileCommitting proves that probes, metrics and the read API answer while the brokers keep a commit waiting: a process that is asked
 // whether it lives must not look dead because Kafka is slow.
 func TestAnswersWhileCommitting(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := connect(t, thisMachine().dial, fake.ListenAddrs())
+	fake, c := embedded(t)
 	s := c.application(1)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)
