@@ -95,7 +95,7 @@ func (s *stepBench) open(b *testing.B) {
 	b.Helper()
 	const lateness = 600_000
 	var err error
-	s.task, err = task.Open(task.Config{LatenessMs: lateness, EventClock: true, CachedCustomers: 2 * members, TimersLoaded: 100 * members}, s.chain, &s.store, oneModel{})
+	s.task, err = task.Open(task.Config{LatenessMs: lateness, EventClock: true, CachedCustomers: 2 * members, TimersLoaded: 100 * members, Looks: 8192, Sampled: members}, s.chain, &s.store, oneModel{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -10,6 +10,32 @@ type Model struct {
 	P, Q, V     float64   // spend per purchase: gamma-gamma(P, Q, V), V in major units; Q > 1
 	// HighValue is the CLV from which a customer is of high value, in major units: the population's top fifth.
 	HighValue float64
+	// Cuts divide the population into fifths; nil if they are not known.
+	Cuts *Cuts
+	// Fit says how the parameters were found; nil if they were put by hand.
+	Fit *Fit
+}
+
+// Cuts are the bounds between the fifths of a population, rising: of four bounds the first is that which a fifth of the customers lie at or below.
+type Cuts struct {
+	SinceLastPurchase [4]float64 // in days
+	Purchases         [4]float64 // purchase days
+	Monetary          [4]float64 // mean net value of a purchase day, in major units
+	CLV               [4]float64 // in major units; the last is HighValue
+}
+
+// Fit says how the parameters of a model were found, and how well they are known.
+type Fit struct {
+	AsOf            EventTime // the instant up to which the customers were known
+	Customers       int64
+	RepeatPurchases int64
+	LogLikelihood   float64 // of all customers' purchases
+	// Covariance is that of the estimates of ln r, ln alpha, ln a, ln b; the roots of its diagonal are the relative standard errors. SpendCovariance is
+	// that of ln p, ln(q-1), ln v.
+	Covariance      [4][4]float64
+	SpendCovariance [3][3]float64
+	// Prior and SpendPrior are set if the prior took part, because the data alone leave a parameter open.
+	Prior, SpendPrior bool
 }
 
 // Ref is the short name under which states remember the model: 0 is no model.

@@ -68,7 +68,7 @@ func (c *cluster) application(partitions int32) Settings {
 	s := Settings{
 		Brokers: c.brokers, Prefix: id + ".", Instance: "one", Input: InputSettings{Topic: "events-" + id},
 		State: StateSettings{Dir: c.t.TempDir()}, HTTP: HTTPSettings{Listen: "127.0.0.1:0"}, Clock: ClockSettings{Mode: "event"},
-		Commit: CommitSettings{SessionTimeout: 10 * time.Second},
+		Commit: CommitSettings{SessionTimeout: 10 * time.Second}, Fit: FitSettings{Mode: "off"},
 	}
 	s.EnsureDefaults()
 	if err := s.Validate(); err != nil {

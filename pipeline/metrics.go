@@ -21,6 +21,7 @@ type metrics struct {
 	swept         prometheus.Counter
 	sweeping      *prometheus.GaugeVec
 	transactions  *prometheus.CounterVec
+	fits          *prometheus.CounterVec
 	phases        *prometheus.HistogramVec
 	fireDelay     prometheus.Histogram
 	lag           *prometheus.GaugeVec
@@ -55,6 +56,7 @@ func newMetrics() *metrics {
 		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
 		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned.", "withheld"),
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
+		fits:          counter("fits_total", "Fits made by this process, by cause (demand, first, schedule, drift) and verdict: adopted, refused.", "cause", "verdict"),
 		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
 		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, asked for every second.", "partition"),
 		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "partition"),

@@ -70,6 +70,7 @@ type partition struct {
 	parked    bool                // it is not read until it is done
 	err       error               // of the transaction under way
 	stats     txnStats
+	told      publication
 
 	flushedAt   time.Time
 	behindBytes int64 // changelog bytes since the last flush
@@ -241,6 +242,9 @@ func (p *partition) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {
 // finish writes the transaction into the store's overlay and produces its outputs and its changelog.
 func (p *partition) finish(ctx context.Context, r *Runner) error {
 	if err := p.task.Finish(); err != nil {
+		return err
+	}
+	if err := p.tellStatistics(ctx, r); err != nil {
 		return err
 	}
 	outputs := p.task.Outputs()

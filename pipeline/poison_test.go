@@ -34,7 +34,7 @@ func TestPoison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.task, err = task.Open(s.task(), operators.NewChain(), store, &models{}); err != nil {
+	if p.task, err = task.Open(s.task(8), operators.NewChain(), store, &models{}); err != nil {
 		t.Fatal(err)
 	}
 	record := &kgo.Record{Topic: "events", Partition: 3, Offset: 7, Key: []byte("eve"), Value: []byte("the bytes")}

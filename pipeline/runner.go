@@ -36,7 +36,7 @@ func (e *FencedError) Error() string {
 }
 
 // Runner runs one process of an application. Its goroutines: loop (the caller of Run), the two clients' own, one per restore, the models'
-// follower, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
+// follower, the probe, the fitter, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
 type Runner struct {
 	s       *Settings
 	machine machine
@@ -124,15 +124,15 @@ func (r *Runner) run() error {
 	if err != nil {
 		return err
 	}
-	probing := make(chan struct{})
-	go func() {
-		defer close(probing)
-		r.probe(following)
-	}()
+	var beside sync.WaitGroup
+	beside.Go(func() { r.probe(following) })
+	if r.s.Fit.Mode != "off" {
+		beside.Go(func() { r.fitModels(following) })
+	}
 	defer func() {
 		stopFollowing()
 		<-stopped
-		<-probing
+		beside.Wait()
 	}()
 	if err := r.takeEpoch(); err != nil {
 		return err
@@ -378,6 +378,7 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.missModels()
+	r.announceStatistics()
 	r.sweepOn = r.sweeping()
 	if r.changed() {
 		if err := r.commit(); err != nil {

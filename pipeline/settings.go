@@ -12,6 +12,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/operators/statistics"
 	"lull/pipeline/task"
 	"lull/schemas"
 )
@@ -39,6 +40,7 @@ type Settings struct {
 	Scores   ScoresSettings   `koanf:"scores"`
 	Risk     RiskSettings     `koanf:"risk"`
 	Triggers TriggerSettings  `koanf:"triggers"`
+	Fit      FitSettings      `koanf:"fit"`
 	Limits   LimitSettings    `koanf:"limits"`
 	Topics   TopicSettings    `koanf:"topics"`
 
@@ -174,6 +176,24 @@ type TriggerSettings struct {
 	MaxAge time.Duration `koanf:"max_age"`
 }
 
+// FitSettings say how models are fitted to the customers.
+type FitSettings struct {
+	// Mode is "auto" (the default): one process of the group fits a model when there is none, every fit.every, when the one in force no longer tells what
+	// happens, and when asked to by lull fit; "demand": only when asked to; or "off": not in this process.
+	Mode string `koanf:"mode"`
+	// Family is the model of purchases: "mbgnbd" (the default), "bgnbd", or "auto": the likelier of the two.
+	Family string `koanf:"family"`
+	// Every is how long after a fit the next is due. The default is 168h.
+	Every time.Duration `koanf:"every"`
+	// CheckEvery is how often the model in force is held against what has happened since. The default is 24h.
+	CheckEvery time.Duration `koanf:"check_every"`
+	// HoldoutWeeks is how many of the last weeks a new model is tried on, fitted without them, before it may replace another. With little history they are a
+	// third of it. The default is 13.
+	HoldoutWeeks int `koanf:"holdout_weeks"`
+	// StatisticsEvery is how often the tasks tell what has changed in the statistics that models are fitted to. The default is 1m.
+	StatisticsEvery time.Duration `koanf:"statistics_every"`
+}
+
 // LimitSettings bound what an input can grow.
 type LimitSettings struct {
 	// ValueBytes is the longest value of an input record. The default is 1 MiB.
@@ -265,6 +285,12 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Risk.High, 0.7)
 	defaultTo(&s.Risk.Back, 0.6)
 	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)
+	defaultTo(&s.Fit.Mode, "auto")
+	defaultTo(&s.Fit.Family, "mbgnbd")
+	defaultTo(&s.Fit.Every, 7*24*time.Hour)
+	defaultTo(&s.Fit.CheckEvery, 24*time.Hour)
+	defaultTo(&s.Fit.HoldoutWeeks, 13)
+	defaultTo(&s.Fit.StatisticsEvery, time.Minute)
 	defaultTo(&s.Limits.ValueBytes, 1<<20)
 	defaultTo(&s.Limits.HeaderBytes, 64<<10)
 	defaultTo(&s.Limits.IDBytes, 256)
@@ -300,6 +326,8 @@ func (s *Settings) Validate() error {
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
 	p.oneOf("clock.mode", s.Clock.Mode, "wall", "event")
+	p.oneOf("fit.mode", s.Fit.Mode, "auto", "demand", "off")
+	p.oneOf("fit.family", s.Fit.Family, "mbgnbd", "bgnbd", "auto")
 	p.oneOf("on_stop", s.OnStop, "stay", "leave")
 	p.oneOf("on_data_loss", s.OnDataLoss, "stop", "continue")
 	p.oneOf("on_offset_mismatch", s.OnOffsetMismatch, "refuse", "state", "group", "rebuild")
@@ -355,6 +383,7 @@ func (s *Settings) checkDurations(p *problems) {
 		{"clock.lateness", s.Clock.Lateness, least, 0}, {"clock.max_skew", s.Clock.MaxSkew, least, year}, {"clock.max_jump", s.Clock.MaxJump, least, 0},
 		{"clock.max_step", s.Clock.MaxStep, least, 0}, {"clock.interval", s.Clock.Interval, least, 0},
 		{"clock.source_max_silence", s.Clock.SourceMaxSilence, 0, 0}, {"clock.source_settle", s.Clock.SourceSettle, least, 0},
+		{"fit.every", s.Fit.Every, time.Minute, 0}, {"fit.check_every", s.Fit.CheckEvery, time.Minute, 0}, {"fit.statistics_every", s.Fit.StatisticsEvery, 10 * time.Millisecond, 0},
 		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
 	} {
 		rule := "at least " + d.min.String()
@@ -382,6 +411,7 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
 		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
+		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 520},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
 	} {
 		rule := fmt.Sprintf("from %d to %d", n.min, n.max)
@@ -482,15 +512,24 @@ func (s *Settings) encoder() schemas.EncoderConfig {
 }
 
 // task returns the configuration of tasks.
-func (s *Settings) task() task.Config {
+func (s *Settings) task(partitions int32) task.Config {
 	return task.Config{
 		LatenessMs: s.Clock.Lateness.Milliseconds(), JumpMaxMs: s.Clock.MaxJump.Milliseconds(), EventClock: s.Clock.Mode == "event",
-		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Terms: s.terms(),
+		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: sampled(partitions), Terms: s.terms(),
 	}
 }
 
 // timersLoaded is how many deadlines a partition keeps in memory at least: some 5 MB.
 const timersLoaded = 50_000
+
+// looks is how many customers a walk through all of a partition looks at at once: some 5 ms.
+const looks = 8192
+
+// sampled returns how many customers one of so many tasks keeps a sample of. All samples together are to have the statistics.SampleSize customers of least
+// hash; of these a task has its share, and twice as many only if it has twice its share of customers.
+func sampled(partitions int32) int {
+	return min(statistics.SampleSize, 2*statistics.SampleSize/int(max(1, partitions))+1000)
+}
 
 // fingerprint stands for the settings that shape the state, and the number of the input's partitions: with others, what the state says would be wrong.
 func (s *Settings) fingerprint(partitions int32) uint64 {

@@ -24,7 +24,7 @@ func TestTermsOfScores(t *testing.T) {
 	} {
 		is := was
 		v.change(&is)
-		if changed := is.task().Terms != was.task().Terms; changed != v.terms {
+		if changed := is.task(8).Terms != was.task(8).Terms; changed != v.terms {
 			t.Errorf("%s: the terms have changed: %v", name, changed)
 		}
 		if v.terms && is.fingerprint(8) != was.fingerprint(8) {

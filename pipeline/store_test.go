@@ -22,7 +22,7 @@ func TestDamagedStore(t *testing.T) {
 		says       string
 	}{
 		{"none", "", 0, ""},
-		{"a table, met in the midst of work", ".sst", 333, "applying offset"},
+		{"a table, met in the midst of work", ".sst", 333, "corrupt state store"},
 		{"the manifest, met on opening", "MANIFEST", 0, "malformed manifest"},
 	} {
 		t.Run(damage.name, func(t *testing.T) {

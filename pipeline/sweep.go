@@ -11,21 +11,24 @@ import (
 // a scan of the store; and the sweep comes to its end under any load.
 const sweepShare = 10
 
-// sweep lets every task bring customers to the model in force for a small part of the cycle, after what the cycle is for.
+// sweep lets every task count its customers, if it has not, and bring them to the model in force, for a small part of the cycle, after what the cycle is for.
 func (r *Runner) sweep() error {
 	until := time.Now().Add(r.s.Commit.Interval / sweepShare)
 	return r.inParallel(func(p *partition) error {
 		budget := task.Budget{Outputs: len(p.task.Outputs()) + r.s.Commit.Outputs/sweepShare, Expired: func() bool { return !time.Now().Before(until) }}
+		if err := p.task.Count(&budget); err != nil {
+			return err
+		}
 		touched, err := p.task.Sweep(&budget)
 		p.stats.swept += touched
 		return err
 	})
 }
 
-// sweeping reports whether a sweep is under way in any partition.
+// sweeping reports whether a sweep, or a count, is under way in any partition.
 func (r *Runner) sweeping() bool {
 	for _, p := range r.active() {
-		if p.task.Sweeping() {
+		if _, counted := p.task.Statistics(); !counted || p.task.Sweeping() {
 			return true
 		}
 	}
@@ -41,7 +44,7 @@ func (r *Runner) missModels() {
 	}
 	why := ""
 	if missing {
-		why = "no model is in force: nobody is scored, and no trigger is made. Put one with lull models put; who has bought until then is scored as soon as it is there"
+		why = "no model is in force: nobody is scored, and no trigger is made. With fit.mode auto one is fitted when the input has been read; ask for it by lull fit, or put one by lull models put. Who has bought until then is scored as soon as it is there"
 	}
 	if missing && !r.modelMissed {
 		r.log.Warn().Msg(why)

@@ -25,6 +25,8 @@ const (
 	TriggersTopic    = "triggers"
 	DeadLettersTopic = "dead-letters"
 	ModelsTopic      = "models"
+	StatisticsTopic  = "statistics"
+	FitsTopic        = "fits"
 	ChangelogTopic   = "changelog"
 )
 
@@ -36,7 +38,8 @@ type ownTopic struct {
 	name       string
 	partitions int // 0: as many as the input
 	compacted  bool
-	bytesMin   int // least max.message.bytes
+	kept       bool // for ever, if not compacted
+	bytesMin   int  // least max.message.bytes
 }
 
 // deadLetterBytes is the size of the largest dead letter: the whole value of its record up to the limit, and what can stand beside it.
@@ -58,6 +61,8 @@ func (s *Settings) ownTopics() []ownTopic {
 		{name: TriggersTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
 		{name: DeadLettersTopic, partitions: s.Topics.Partitions, bytesMin: s.deadLetterBytes() + batchOverhead},
 		{name: ModelsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
+		{name: StatisticsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
+		{name: FitsTopic, partitions: 1, kept: true, bytesMin: batchBytes},
 		{name: ChangelogTopic, compacted: true, bytesMin: batchBytes},
 	}
 }
@@ -233,6 +238,9 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 		configs := map[string]*string{"cleanup.policy": kadm.StringPtr("delete")}
 		if t.compacted {
 			configs["cleanup.policy"] = kadm.StringPtr("compact")
+		}
+		if t.kept {
+			configs["retention.ms"], configs["retention.bytes"] = kadm.StringPtr("-1"), kadm.StringPtr("-1")
 		}
 		if t.bytesMin > 0 {
 			configs["max.message.bytes"] = kadm.StringPtr(strconv.Itoa(t.bytesMin))

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"lull/operators"
+	"lull/operators/statistics"
 )
 
 // Samples of every output, with different numbers in all fields. What they look like stands in testdata/v1/*.json, checked by hand.
@@ -54,7 +55,48 @@ func sampleDeadLetter() *DeadLetter {
 func sampleModel() *operators.Model {
 	return &operators.Model{
 		Version: "cdnow-1998", EffectiveAt: 0, Family: "mbgnbd", R: 0.5, Alpha: 43.25, A: 0.875, B: 1.625, P: 6.25, Q: 3.75, V: 15.5, HighValue: 60,
+		Cuts: &operators.Cuts{
+			SinceLastPurchase: [4]float64{10, 20.5, 100, 200}, Purchases: [4]float64{1, 1, 2, 4}, Monetary: [4]float64{0, 10.5, 20, 40}, CLV: [4]float64{0.5, 5, 20, 60},
+		},
+		Fit: &operators.Fit{
+			AsOf: 883_908_000_000, Customers: 2357, RepeatPurchases: 2457, LogLikelihood: -14_000.5, Covariance: [4][4]float64{{1, 2, 3, 4}, {2, 5, 6, 7}, {3, 6, 8, 9}, {4, 7, 9, 10}},
+			SpendCovariance: [3][3]float64{{1, 2, 3}, {2, 4, 5}, {3, 5, 6}}, Prior: true,
+		},
 	}
+}
+
+// sampleStatistics has a record of every kind.
+func sampleStatistics() []StatisticsRecord {
+	return []StatisticsRecord{
+		{Partition: 3, Edition: 1000, Part: statistics.Part{Kind: statistics.BirthsPart, Number: 1409}, Content: statistics.Content{Births: []statistics.Births{
+			{Cell: statistics.Cell{Birth: 1409, X: 0, Last: 1409}, Total: statistics.Total{Customers: 17, FirstDays: 51, LastDays: 51, Net: 35_000}},
+			{Cell: statistics.Cell{Birth: 1409, X: 2, Last: 1430}, Total: statistics.Total{Customers: 1, FirstDays: 2, LastDays: 4, Net: 9000, RepeatNet: 6001}},
+		}}},
+		{Partition: 3, Edition: 1000, Part: statistics.Part{Kind: statistics.SpendsPart, Number: 2}, Content: statistics.Content{Spends: []statistics.Spends{
+			{Spend: statistics.Spend{X: 2, Bin: 369}, SpendTotal: statistics.SpendTotal{Customers: 1, RepeatNet: 6001}},
+		}}},
+		{Partition: 3, Edition: 1000, Part: statistics.Part{Kind: statistics.MembersPart, Number: 7}, Content: statistics.Content{Members: []statistics.Member{
+			{Hash: 71, First: 9865, Last: 10_014, Purchases: 3, Orders: 4, Net: 9000, FirstNet: 2999, Newest: []operators.Day{9865, 9900, 10_014}},
+		}}},
+		{Partition: 3, Edition: 1000, Head: &StatisticsHead{Watermark: 883_908_000_000, Customers: 18, Below: 1 << 62, Parts: 3}},
+		{Partition: 4, Edition: 0, Head: &StatisticsHead{Watermark: operators.Unset, Below: statistics.HashEnd}},
+	}
+}
+
+func sampleFit() *Fit {
+	champion, expected, score := "cdnow-1998", 171.5, -0.5625
+	return &Fit{Cause: FitOnDrift, Verdict: &Verdict{
+		Request: 12, Adopted: true, Reasons: []string{"converged, of 18 customers with 2 repeat purchases"}, Champion: &champion,
+		Candidate: &Candidate{
+			Version: "fit-1998-01-04-12", Family: "mbgnbd", AsOf: 883_908_000_000, Customers: 18, RepeatPurchases: 2, R: 0.5, AlphaDays: 43.25, A: 0.875, B: 1.625,
+			P: 6.25, Q: 3.75, V: 15.5, HighValue: 60, RelativeErrors: []float64{0.25, 0.5, 0.75, 1, 0.125, 0.375, 0.0625}, LogLikelihood: -20.5, Evaluations: 31, Converged: true, Prior: true,
+			ExpectedRepeats: 2.5, ExpectedSpend: 30.5, ActualSpend: 30.25,
+		},
+		Holdout: &Holdout{
+			From: 10_149, Weeks: 13, Members: 2357, Unknown: 1, Actual: 180, Expected: 175.25, LogScore: -0.5, ChampionExpected: &expected, ChampionLogScore: &score,
+			Difference: 0.0625, StandardError: 0.03125,
+		},
+	}}
 }
 
 func sampleEvent() *operators.Event {
@@ -77,6 +119,12 @@ func sampleValues(t testing.TB) map[Topic][]byte {
 	values[DeadLetters] = rec.Value
 	var err error
 	if _, values[Models], err = EncodeModel(sampleModel()); err != nil {
+		t.Fatal(err)
+	}
+	if _, values[Statistics], err = EncodeStatistics(&sampleStatistics()[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, values[Fits], err = EncodeFit(sampleFit()); err != nil {
 		t.Fatal(err)
 	}
 	if values[Events], err = EncodeEvent(nil, sampleEvent(), "USD"); err != nil {

@@ -23,11 +23,14 @@ const (
 	Triggers
 	DeadLetters
 	Models
+	Statistics
+	Fits
 	topicsEnd
 )
 
 var topicNames = [topicsEnd]string{
 	Events: "events", Sessions: "sessions", Scores: "scores", Segments: "segments", Triggers: "triggers", DeadLetters: "dead-letters", Models: "models",
+	Statistics: "statistics", Fits: "fits",
 }
 
 // String returns the topic's name without the prefix, such as "dead-letters".
@@ -101,7 +104,7 @@ var files embed.FS
 
 var schemaFiles = [topicsEnd]string{
 	Events: "event.avsc", Sessions: "session.avsc", Scores: "score.avsc", Segments: "segment.avsc", Triggers: "trigger.avsc",
-	DeadLetters: "dead_letter.avsc", Models: "model.avsc",
+	DeadLetters: "dead_letter.avsc", Models: "model.avsc", Statistics: "statistics.avsc", Fits: "fit.avsc",
 }
 
 // compiled are the schemas for github.com/twmb/avro. Instants are plain numbers to it: that is what we make of them, and it is faster.

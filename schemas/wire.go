@@ -156,15 +156,80 @@ type wireDeadLetter struct {
 }
 
 type wireModel struct {
-	Version     string  `avro:"version"`
-	Family      string  `avro:"family"`
-	EffectiveAt int64   `avro:"effective_at"`
-	R           float64 `avro:"r"`
-	AlphaDays   float64 `avro:"alpha_days"`
-	A           float64 `avro:"a"`
-	B           float64 `avro:"b"`
-	P           float64 `avro:"p"`
-	Q           float64 `avro:"q"`
-	V           float64 `avro:"v"`
-	HighValue   float64 `avro:"high_value"`
+	Version     string    `avro:"version"`
+	Family      string    `avro:"family"`
+	EffectiveAt int64     `avro:"effective_at"`
+	R           float64   `avro:"r"`
+	AlphaDays   float64   `avro:"alpha_days"`
+	A           float64   `avro:"a"`
+	B           float64   `avro:"b"`
+	P           float64   `avro:"p"`
+	Q           float64   `avro:"q"`
+	V           float64   `avro:"v"`
+	HighValue   float64   `avro:"high_value"`
+	Cuts        *wireCuts `avro:"cuts"`
+	Fit         *wireFit  `avro:"fit"`
+}
+
+type wireCuts struct {
+	SinceLastPurchase []float64 `avro:"since_last_purchase_days"`
+	Purchases         []float64 `avro:"purchases"`
+	Monetary          []float64 `avro:"monetary"`
+	CLV               []float64 `avro:"clv"`
+}
+
+type wireFit struct {
+	AsOf            int64     `avro:"as_of"`
+	Customers       int64     `avro:"customers"`
+	RepeatPurchases int64     `avro:"repeat_purchases"`
+	LogLikelihood   float64   `avro:"log_likelihood"`
+	Covariance      []float64 `avro:"covariance"`
+	SpendCovariance []float64 `avro:"spend_covariance"`
+	Prior           bool      `avro:"prior"`
+	SpendPrior      bool      `avro:"spend_prior"`
+}
+
+type wireStatistics struct {
+	Partition int32        `avro:"partition"`
+	Edition   int64        `avro:"edition"`
+	Kind      uint8        `avro:"kind"` // statistics.PartKind, or headKind
+	Number    int32        `avro:"number"`
+	Births    []wireBirths `avro:"births"`
+	Spends    []wireSpends `avro:"spends"`
+	Members   []wireMember `avro:"members"`
+	Head      *wireHead    `avro:"head"`
+}
+
+type wireBirths struct {
+	X         int32 `avro:"repeat_purchases"`
+	LastWeek  int32 `avro:"last_week"`
+	Customers int64 `avro:"customers"`
+	FirstDays int64 `avro:"first_days"`
+	LastDays  int64 `avro:"last_days"`
+	Net       int64 `avro:"net"`
+	RepeatNet int64 `avro:"repeat_net"`
+}
+
+type wireSpends struct {
+	Bin       int32 `avro:"bin"`
+	Customers int64 `avro:"customers"`
+	RepeatNet int64 `avro:"repeat_net"`
+}
+
+type wireMember struct {
+	Hash      int64   `avro:"hash"`
+	First     int32   `avro:"first_purchase"`
+	Last      int32   `avro:"last_purchase"`
+	Purchases int64   `avro:"purchases"`
+	Orders    int64   `avro:"orders"`
+	Net       int64   `avro:"net"`
+	FirstNet  int64   `avro:"first_net"`
+	Newest    []int32 `avro:"newest"`
+}
+
+type wireHead struct {
+	Watermark    *int64 `avro:"watermark"`
+	Customers    int64  `avro:"customers"`
+	SampledBelow *int64 `avro:"sampled_below"`
+	Parts        int64  `avro:"parts"`
 }

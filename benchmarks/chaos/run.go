@@ -159,6 +159,7 @@ state: {dir: %s, flush_every: %s}
 http: {listen: "%s"}
 clock: {mode: event, lateness: %s}
 commit: {timeout: %s, session_timeout: %s}
+fit: {mode: demand, statistics_every: 1s}
 money: {currency: %s}
 `, strings.Join(addresses, ", "), application, name, inputTopic, p.stateDir, flushEvery, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency)
 	if err := os.WriteFile(p.config, []byte(settings), 0o644); err != nil {

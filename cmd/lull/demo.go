@@ -187,6 +187,9 @@ http:
   listen: %q
 clock:
   mode: event # time moves by events and time marks: this is a replay
+fit:
+  mode: demand # the demo's model stays in force, unless lull fit is asked for
+  statistics_every: 1s
 topics:
   partitions: %d
 `, strings.Join(d.brokers, ", "), d.suffix, d.suffix, filepath.Join(d.dir, "state"), listen, demoPartitions)

@@ -41,7 +41,7 @@ func TestTopicsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "dead-letters", "models"} {
+	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "dead-letters", "models", "statistics", "fits"} {
 		topic, ok := schemas.TopicNamed(name)
 		if !ok {
 			t.Fatalf("no topic %q", name)

@@ -118,7 +118,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemoCommand(), newRunCommand(), newTopicsCommand(), newModelsCommand(),
+		newDemoCommand(), newRunCommand(), newTopicsCommand(), newModelsCommand(), newFitCommand(),
 		newCustomerCommand(), newProduceCommand(), newTailCommand(), newBacktestCommand(), newVersionCommand(),
 	)
 	return root

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -51,7 +54,158 @@ changed: other parameters need another version. cmd/lull/cdnow/model.yaml is an 
 		}),
 	}
 	addSettingFlags(put, "brokers", "prefix")
-	return newGroup("models", "Manage the population parameters", put)
+	return newGroup("models", "Manage the population parameters", newModelsListCommand(), newModelsShowCommand(), put, newModelsRollbackCommand())
+}
+
+func newModelsListCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the models, the one in force last",
+		Long: `List prints the models in the order in which they were published. The last one whose time has come is in force in every partition
+that has seen it. Times are in days, money in major units.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			_, models, err := readModels(cmd)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "VERSION\tFAMILY\tEFFECTIVE FROM\tR\tALPHA\tA\tB\tMEAN SPEND\tHIGH VALUE\tFITTED TO")
+			for i := range models {
+				m := &models[i]
+				fitted := "put by hand"
+				if m.Fit != nil {
+					fitted = fmt.Sprintf("%d customers as of %s", m.Fit.Customers, m.Fit.AsOf)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\n",
+					m.Version, m.Family, m.EffectiveAt, m.R, m.Alpha, m.A, m.B, m.P*m.V/(m.Q-1), m.HighValue, fitted)
+			}
+			return w.Flush()
+		}),
+	}
+	addSettingFlags(cmd, "brokers", "prefix")
+	return cmd
+}
+
+func newModelsShowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show VERSION",
+		Short: "Print a model as a file that put takes",
+		Args:  oneArgument("the VERSION"),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			_, models, err := readModels(cmd)
+			if err != nil {
+				return err
+			}
+			m, err := modelNamed(models, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(schemas.FormatModelFile(m))
+			return err
+		}),
+	}
+	addSettingFlags(cmd, "brokers", "prefix")
+	return cmd
+}
+
+func newModelsRollbackCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rollback VERSION",
+		Short: "Put the parameters of an earlier model in force again",
+		Long: `Rollback publishes the parameters of an earlier model again, under a version of its own, so that outputs tell which of the two times
+they are of. It is in force as soon as pipelines see it, and everybody is scored anew. The fitter goes on: its next model is
+judged against this one. To keep this one whatever comes, set fit.mode to demand.`,
+		Args: oneArgument("the VERSION"),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			s, models, err := readModels(cmd)
+			if err != nil {
+				return err
+			}
+			old, err := modelNamed(models, args[0])
+			if err != nil {
+				return err
+			}
+			if old == &models[len(models)-1] {
+				return fmt.Errorf("%s is the last that was published: it is in force, or will be", old.Version)
+			}
+			again := *old
+			again.Version = freeVersion(models, old.Version+"-again")
+			if _, err := putModel(cmd.Context(), s, &again); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "put model %s, with the parameters of %s, into %s\n", again.Version, old.Version, s.Topic(pipeline.ModelsTopic))
+			return err
+		}),
+	}
+	addSettingFlags(cmd, "brokers", "prefix")
+	return cmd
+}
+
+// freeVersion returns a version that no model has, nor one with the same short name.
+func freeVersion(models []operators.Model, version string) string {
+	for unique, i := version, 2; ; i++ {
+		if !slices.ContainsFunc(models, func(m operators.Model) bool { return m.Ref() == operators.ModelRef(unique) }) {
+			return unique
+		}
+		unique = fmt.Sprintf("%s-%d", version, i)
+	}
+}
+
+// modelNamed returns the model of a version.
+func modelNamed(models []operators.Model, version string) (*operators.Model, error) {
+	var known []string
+	for i := range models {
+		if models[i].Version == version {
+			return &models[i], nil
+		}
+		known = append(known, models[i].Version)
+	}
+	if len(known) == 0 {
+		return nil, fmt.Errorf("there is no model %q, nor any other", version)
+	}
+	return nil, fmt.Errorf("there is no model %q; there are %s", version, strings.Join(known, ", "))
+}
+
+// readModels returns the models in the order of their topic, the first of each version.
+func readModels(cmd *cobra.Command) (s pipeline.Settings, models []operators.Model, err error) {
+	if s, err = loadSettings(cmd.Flags(), os.Environ()); err != nil {
+		return s, nil, err
+	}
+	client, err := newClient(cmd.Context(), s.Brokers, readOptions()...)
+	if err != nil {
+		return s, nil, err
+	}
+	defer client.Close()
+	err = eachModel(cmd.Context(), client, s.Topic(pipeline.ModelsTopic), func(m *operators.Model) error {
+		if !slices.ContainsFunc(models, func(known operators.Model) bool { return known.Version == m.Version }) {
+			models = append(models, *m)
+		}
+		return nil
+	})
+	return s, models, err
+}
+
+// eachModel calls yield for the models in a topic, in its order.
+func eachModel(ctx context.Context, client *kgo.Client, topic string, yield func(m *operators.Model) error) error {
+	spans, err := topicSpans(ctx, kadm.NewClient(client), topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("topic %q does not exist: run `lull topics create`", topic)
+	}
+	if err != nil {
+		return err
+	}
+	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
+		known, err := schemas.DecodeModel(r.Key, r.Value)
+		if err != nil {
+			return nil // a deletion, or what pipelines pass over too
+		}
+		return yield(&known)
+	})
+	if errors.Is(err, errNothingMore) {
+		return nil
+	}
+	return err
 }
 
 // putModel writes the model to the models topic; put is false if it is there already. Pipelines keep the first content of a version, and compaction the last: a
@@ -67,23 +221,12 @@ func putModel(ctx context.Context, s pipeline.Settings, model *operators.Model) 
 	}
 	defer client.Close()
 	topic := s.Topic(pipeline.ModelsTopic)
-	spans, err := topicSpans(ctx, kadm.NewClient(client), topic)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return false, fmt.Errorf("topic %q does not exist: run `lull topics create`", topic)
-	}
-	if err != nil {
-		return false, err
-	}
 	there := false
-	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
-		known, err := schemas.DecodeModel(r.Key, r.Value)
-		if err != nil {
-			return nil // a deletion, or what pipelines pass over too
-		}
+	err = eachModel(ctx, client, topic, func(known *operators.Model) error {
 		there = there || known.Version == model.Version
-		return conflict(&known, model)
+		return conflict(known, model)
 	})
-	if err != nil && !errors.Is(err, errNothingMore) {
+	if err != nil {
 		return false, err
 	}
 	if there {
@@ -115,6 +258,9 @@ func conflict(known, model *operators.Model) error {
 		if f.was != f.now {
 			differ = append(differ, fmt.Sprintf("%s is %v, not %v", f.name, f.was, f.now))
 		}
+	}
+	if !reflect.DeepEqual(known.Cuts, model.Cuts) {
+		differ = append(differ, "cuts are others")
 	}
 	if len(differ) == 0 {
 		return nil

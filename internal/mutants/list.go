@@ -51,6 +51,8 @@ var mutants = []mutant{
 	{"keep the writes of an aborted transaction", "state/partition.go", "	clear(p.overlay)\n", "", sim},
 	{"keep the decoded customers of an aborted transaction", "pipeline/task/task.go", "	t.walk = walk{}\n	t.customers.clear()\n", "	t.walk = walk{}\n", schedules},
 	{"keep the timers of an aborted transaction", "pipeline/task/task.go", "	t.timers.reset()\n	t.walk = walk{}\n", "	t.walk = walk{}\n", schedules},
+	{"keep the counts of an aborted transaction", "pipeline/task/task.go", "	t.customers.clear()\n	t.census.begin(t.cfg.Sampled)\n", "	t.customers.clear()\n", schedules},
+	{"count twice who changes before the census comes to them", "pipeline/task/statistics.go", "c.table != nil && (c.done || string(key) <= string(c.to))", "c.table != nil", schedules},
 	{"let a zombie commit: no member and no generation", "pipeline/sim/broker.go", "	if !slices.Contains(b.group.members, member) || generation != b.group.generation {", "	if generation < 0 {", sim},
 	{
 		"take an unknown outcome for a commit", "pipeline/sim/node.go",

@@ -14,30 +14,6 @@ type Group struct {
 	Customers float64 // above 0
 }
 
-// Cell is a place in the calendar where customers are counted: a key that does not age, because it says when they bought, not how long ago. The days
-// of the calendar are cut into buckets of a whole number of days, numbered from any day on.
-type Cell struct {
-	Birth int32 // the bucket of the first purchase day
-	X     int32 // repeat purchases
-	Last  int32 // the bucket of the last purchase day; Birth if X is 0
-}
-
-// History returns, in days, what is known of a customer in the cell; bucketDays is the length of a bucket and now the instant, in days from the start
-// of bucket 0.
-//
-// Birth and last purchase are each taken to lie on the middle day of their buckets. To take them at the starts would be wrong in one direction for
-// every customer. Within one bucket x+1 distinct days have this mean distance from first to last.
-func (c Cell) History(bucketDays int, now float64) History {
-	days := float64(bucketDays)
-	x := float64(c.X)
-	h := History{X: int(c.X), TX: float64(c.Last-c.Birth) * days, T: now - float64(float64(c.Birth)*days) - (days-1)/2}
-	if c.Last == c.Birth {
-		h.TX = min((days+1)*x/(x+2), days-1)
-	}
-	h.T = max(h.T, h.TX)
-	return h
-}
-
 // Sample is a population to fit a model to. It is not changed by that, and safe for concurrent use.
 type Sample struct {
 	groups []Group

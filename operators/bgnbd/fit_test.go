@@ -97,75 +97,6 @@ func TestFitGolden(t *testing.T) {
 	}
 }
 
-// weekCells counts customers by calendar cells of a week: in a calendar of days since day 0, where all are observed at the start of day now.
-func weekCells(groups []Group, now int) map[Cell]float64 {
-	cells := make(map[Cell]float64)
-	for _, g := range groups {
-		born := now - int(g.T)
-		cells[Cell{Birth: int32(born / 7), X: int32(g.X), Last: int32((born + int(g.TX)) / 7)}]++
-	}
-	return cells
-}
-
-// TestFitFromCells: week cells give the parameters of the CDNOW sample within 1.5 % and P(alive) within 0.003. It matters that they are read at the
-// middles of their buckets: read at the starts they do neither.
-func TestFitFromCells(t *testing.T) {
-	const now = 272 // days after the first birth
-	exact := cdnowGroups(t, "days")
-	cells := weekCells(exact, now)
-	for _, family := range []Family{MBGNBD, BGNBD} {
-		whole := sample(t, exact)
-		want := whole.Fit(family).Params
-		worst := func(history func(Cell) History) (parameter, alive float64) {
-			var groups []Group
-			for c, count := range cells {
-				groups = append(groups, Group{history(c), count})
-			}
-			s := sample(t, groups)
-			got := s.Fit(family).Params
-			for i, g := range []float64{got.R, got.Alpha, got.A, got.B} {
-				w := []float64{want.R, want.Alpha, want.A, want.B}[i]
-				parameter = max(parameter, math.Abs(g/w-1))
-			}
-			for _, g := range exact {
-				alive = max(alive, math.Abs(got.PAlive(g.History)-want.PAlive(g.History)))
-			}
-			return parameter, alive
-		}
-		parameter, alive := worst(func(c Cell) History { return c.History(7, now) })
-		t.Logf("%s: %d cells, parameters within %.2g, P(alive) within %.2g", family, len(cells), parameter, alive)
-		if parameter > 0.015 || alive > 0.003 {
-			t.Errorf("%s: parameters within %.2g, P(alive) within %.2g", family, parameter, alive)
-		}
-		parameter, alive = worst(func(c Cell) History {
-			return History{X: int(c.X), TX: float64(7 * (c.Last - c.Birth)), T: float64(now/7*7 - 7*int(c.Birth))}
-		})
-		if parameter < 0.015 || alive < 0.003 {
-			t.Errorf("%s: even with both ends floored parameters are within %.2g, P(alive) within %.2g", family, parameter, alive)
-		}
-	}
-}
-
-// TestCellHistory is a check by hand: weeks in days.
-func TestCellHistory(t *testing.T) {
-	for _, c := range []struct {
-		cell Cell
-		now  float64
-		want History
-	}{
-		{Cell{2, 0, 2}, 100, History{0, 0, 83}},
-		{Cell{2, 3, 5}, 100, History{3, 21, 83}},
-		{Cell{2, 1, 2}, 100, History{1, 8.0 / 3, 83}},
-		{Cell{2, 6, 2}, 100, History{6, 6, 83}},   // all days of the week
-		{Cell{13, 0, 13}, 93, History{0, 0, 0}},   // the middle of their week has not come
-		{Cell{10, 2, 13}, 93, History{2, 21, 21}}, // nor that of the last purchase
-	} {
-		if got := c.cell.History(7, c.now); got != c.want {
-			t.Errorf("%+v at %v: %+v, want %+v", c.cell, c.now, got, c.want)
-		}
-	}
-}
-
 // TestFitRecovers: from simulated shops the parameters come back, and are off by what the standard errors say: by less than 1.2816 of them in 80 % of cases.
 func TestFitRecovers(t *testing.T) {
 	const shops, customers, within80 = 80, 1000, 1.2816
@@ -364,31 +295,13 @@ func TestNewSampleNamesTheFault(t *testing.T) {
 	}
 }
 
-// BenchmarkFit fits a million customers of a CDNOW-like shop in two years, from week cells and one by one.
+// BenchmarkFit fits a hundred thousand customers of a CDNOW-like shop in two years, one by one.
 func BenchmarkFit(b *testing.B) {
-	const now = 730
 	days := cdnowMBG
 	days.Alpha *= 7
-	groups := shop(rand.New(rand.NewPCG(1, 1)), days, 1_000_000, now)
-	cells := make(map[Cell]float64)
-	for _, g := range groups {
-		born := now - g.T
-		cells[Cell{Birth: int32(born / 7), X: int32(g.X), Last: int32((born + g.TX) / 7)}]++
-	}
+	groups := shop(rand.New(rand.NewPCG(1, 1)), days, 100_000, 730)
 	for _, family := range []Family{MBGNBD, BGNBD} {
-		b.Run(fmt.Sprintf("%s/cells", family), func(b *testing.B) {
-			b.ReportMetric(float64(len(cells)), "cells")
-			for b.Loop() {
-				list := make([]Group, 0, len(cells))
-				for c, count := range cells {
-					list = append(list, Group{c.History(7, now), count})
-				}
-				s := sample(b, list)
-				e := s.Fit(family)
-				b.ReportMetric(float64(e.Evaluations), "evaluations")
-			}
-		})
-		b.Run(fmt.Sprintf("%s/customers", family), func(b *testing.B) {
+		b.Run(family.String(), func(b *testing.B) {
 			for b.Loop() {
 				s := sample(b, groups)
 				s.Fit(family)

@@ -35,6 +35,7 @@ type Run struct {
 const (
 	cachedCustomers = 100_000
 	timersLoaded    = 50_000
+	looks           = 8192
 )
 
 // Open begins a run.
@@ -59,7 +60,7 @@ func (r *Run) open(chain *operators.Chain) (err error) {
 	if r.store, err = r.db.Partition(0); err != nil {
 		return err
 	}
-	cfg := task.Config{EventClock: true, CachedCustomers: cachedCustomers, TimersLoaded: timersLoaded}
+	cfg := task.Config{EventClock: true, CachedCustomers: cachedCustomers, TimersLoaded: timersLoaded, Looks: looks}
 	if r.task, err = task.Open(cfg, chain, r.store, noModels{}); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lull/operators"
+	"lull/operators/statistics"
 	"lull/pipeline/task"
 	"lull/state"
 )
@@ -24,6 +25,7 @@ func (w *world) check() {
 		w.checkSteps(n, steps)
 		fold := w.fold(n, -1)
 		w.checkState(n, want, fold)
+		w.checkStatistics(n, fold)
 		w.checkDisks(n)
 		w.checkRestore(n, fold)
 	}
@@ -283,6 +285,32 @@ func (w *world) checkState(n int, want told, fold map[string]string) {
 	}
 	if d := difference(w.settledState(w.ofTask(want.state)), w.settledState(w.ofTask(fold))); d != "" {
 		w.violate("I2: partition %d: the state is not that of the undisturbed run: %s", n, d)
+	}
+}
+
+// checkStatistics: I16. What the owner has counted is what is there to count, however it came to it; and nothing was left uncounted.
+func (w *world) checkStatistics(n int, fold map[string]string) {
+	all := statistics.NewTable(len(fold))
+	for key, value := range fold {
+		id, ok := task.CustomerOf([]byte(key))
+		if !ok {
+			continue
+		}
+		c := operators.NewCustomer(string(id))
+		if err := c.DecodeState([]byte(value)); err != nil {
+			w.violate("I16: %v", err)
+			continue
+		}
+		all.Change(c.ID, &operators.Purchases{}, &c.Purchases, c.Days.Newest)
+	}
+	for _, nd := range w.nodes {
+		if p := nd.parts[n]; p != nil && p.task != nil {
+			table, counted := p.task.Statistics()
+			if d := statistics.Difference(all, table); !counted || d != "" {
+				w.violate("I16: partition %d of %s has counted (all: %v) what is not: %s", n, nd.name, counted, d)
+			}
+			w.Stats.Counted += int(table.Customers())
+		}
 	}
 }
 

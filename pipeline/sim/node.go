@@ -418,13 +418,17 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 	return err
 }
 
-// sweep brings some customers to the model in force, between a transaction's own work and its end.
+// sweep counts some customers, and brings some to the model in force, between a transaction's own work and its end.
 func (n *node) sweep(p *part) error {
 	slice := 1 << 30
 	if !n.w.calm {
 		slice = n.w.choose("sweep", 4)
 	}
 	left := slice
+	if err := p.task.Count(&task.Budget{Outputs: 1 << 30, Expired: func() bool { left--; return left < 0 }}); err != nil {
+		return err
+	}
+	left = slice
 	touched, err := p.task.Sweep(&task.Budget{Outputs: n.w.opt.OutputsBound / 2, Expired: func() bool { left--; return left < 0 }})
 	n.w.Stats.Swept += touched
 	return err

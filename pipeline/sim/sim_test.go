@@ -46,7 +46,7 @@ func options(eventClock bool) Options {
 	chain.EnsureDefaults()
 	o := Options{
 		Partitions: 2, Nodes: 3, Turns: 60, Heals: 2, DirtyBytes: 1500, OutputsBound: 400, WritesBound: 40_000,
-		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3}, Chain: chain,
+		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3, Looks: 3, Sampled: 8}, Chain: chain,
 		Clock: task.ClockConfig{LatenessMs: int64(2 * hour), StepMaxMs: int64(day), SilenceMaxMs: int64(3 * day), SettleMs: int64(hour), ActionMaxMs: int64(60 * day)},
 	}
 	if eventClock {

@@ -40,6 +40,7 @@ type Stats struct {
 	Steps                         int                   // of wall clocks
 	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
 	Swept                         int                   // customers that a sweep has touched
+	Counted                       int                   // customers in the statistics that were compared with the states
 	Heals                         int                   // each with all checks
 }
 
@@ -53,15 +54,16 @@ func (s *Stats) add(o Stats) {
 		s.Held[i] += o.Held[i]
 	}
 	s.Swept += o.Swept
+	s.Counted += o.Counted
 }
 
 // String implements fmt.Stringer.
 func (s Stats) String() string {
 	return fmt.Sprintf("%d inputs, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
 		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of the source that held back %d events, %d steps of wall clocks "+
-		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d customers recounted; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
 		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Outages, s.HeldBack, s.Steps,
-		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Heals)
+		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Counted, s.Heals)
 }
 
 // Choose makes every choice that is open: one of 0 to n-1, of which 0 is the most ordinary.
@@ -313,7 +315,8 @@ func (w *world) settled() bool {
 		}
 		p := w.nodes[i].parts[k]
 		meta := p.task.Meta()
-		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.task.Sweeping() || p.clock != operators.Unset {
+		_, counted := p.task.Statistics()
+		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.task.Sweeping() || !counted || p.clock != operators.Unset {
 			return false
 		}
 		reached := w.now

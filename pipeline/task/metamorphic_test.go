@@ -171,6 +171,11 @@ func runLog(tb testing.TB, log []step, cfg task.Config, how schedule, r *rand.Ra
 				tb.Fatal(err)
 			}
 		}
+		if r.IntN(3) == 0 {
+			if err := p.task.Count(p.b); err != nil {
+				tb.Fatal(err)
+			}
+		}
 		switch n := r.IntN(100); {
 		case n < how.fails:
 			p.abort()
@@ -184,6 +189,7 @@ func runLog(tb testing.TB, log []step, cfg task.Config, how schedule, r *rand.Ra
 		}
 	}
 	p.sweep()
+	p.checkStatistics()
 	res := result{scores: map[string]operators.Output{}, outcomes: outcomes, store: p.store.committed}
 	for _, o := range p.outputs {
 		if o.Kind != operators.ScoreOutput {

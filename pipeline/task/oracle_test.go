@@ -248,7 +248,7 @@ func runShop(t *testing.T, model *operators.Model, orders []order, end operators
 	cfg.EnsureDefaults()
 	p := &process{
 		tb: t, chain: clv.NewChain(cfg), store: newMemory(t), models: models{model}, budget: bounded(2000),
-		cfg: task.Config{LatenessMs: int64(day), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 1000},
+		cfg: task.Config{LatenessMs: int64(day), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 1000, Looks: 1000},
 	}
 	p.open()
 	p.do(step{adopt: model})

@@ -96,7 +96,7 @@ func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
 
 // settings are those of a task unless a test is about one of them.
 func settings() task.Config {
-	return task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 100, TimersLoaded: 100}
+	return task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 100, TimersLoaded: 100, Looks: 2, Sampled: 3}
 }
 
 // process runs a task as the pipeline does: transactions that end and fail anywhere, each followed by the next.

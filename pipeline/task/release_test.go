@@ -167,7 +167,7 @@ func release(t *testing.T, n int, kills ...int) *durable {
 	t.Helper()
 	d := &durable{
 		T: t, dir: t.TempDir(), outputs: max(releaseBatch, min(10_000, n/releaseShare)), chain: operators.NewChain(bell{}, sessionOperator()), sessions: make([]bool, n), triggers: make([]bool, n),
-		cfg: task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 5000},
+		cfg: task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 5000, Looks: 1000},
 	}
 	d.open()
 	defer func() { _ = d.db.Close() }()

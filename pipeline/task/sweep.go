@@ -50,9 +50,6 @@ type walk struct {
 	stale []string // those of them who are not computed with the sweep's model, and have not been brought to it yet
 }
 
-// walkLooks is how many customers are looked at in one scan, which also costs a look at every record that the store has in memory. A scan is not interrupted.
-const walkLooks = 8192
-
 // to reports whether it is the sweep to an adoption.
 func (s *Sweep) to(a *Adoption) bool { return s.Ref == a.Ref && s.Terms == a.Terms }
 
@@ -117,7 +114,7 @@ func (t *Task) lookOn() error {
 	looked := 0
 	t.walk = walk{end: true, to: t.walk.to[:0]}
 	err := t.store.Scan(from, []byte{customerClass + 1}, func(key, state []byte) bool {
-		if looked == walkLooks {
+		if looked == t.cfg.Looks {
 			t.walk.end = false
 			return false
 		}

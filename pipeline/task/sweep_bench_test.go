@@ -15,33 +15,8 @@ import (
 // BenchmarkSweep brings the buyers of one task (-customers) from one model to the next, in the product's store, in slices of 10 ms, each with a transaction of
 // its own, as package pipeline does: what a customer costs, and how long a slice keeps live work waiting. Encoding for Kafka is not part of it.
 func BenchmarkSweep(b *testing.B) {
-	cfg := settings()
-	cfg.CachedCustomers, cfg.TimersLoaded, cfg.JumpMaxMs = 20_000, 50_000, 0
-	db, err := state.Open(state.Options{Dir: b.TempDir(), CacheBytes: 256 << 20, Index: task.IndexEntry})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	store, err := db.Partition(0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	offset := int64(0)
-	restore := func(key, value []byte) {
-		offset++
-		if err := store.Restore(key, value, offset); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for key, value := range buyers(b) {
-		if id, ok := task.CustomerOf([]byte(key)); ok {
-			for i := range *released / 8 {
-				restore(task.CustomerKey(nil, fmt.Sprintf("%s-%07d", id, i)), []byte(value))
-			}
-		} else if key == string(task.MetaKey) {
-			restore([]byte(key), []byte(value))
-		}
-	}
+	cfg, store := manyBuyers(b)
+	offset := int64(*released + 1)
 	known := models{first}
 	tk, err := task.Open(cfg, chain(), store, &known)
 	if err != nil {
@@ -92,6 +67,70 @@ func BenchmarkSweep(b *testing.B) {
 	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(touched), "cpu-ns/customer")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms/slice-median")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms/slice-p99")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "ms/slice-max")
+	b.ReportMetric(float64(len(took))/float64(b.N), "slices")
+}
+
+// manyBuyers returns the store of a task with many buyers (-customers), on a disk, and the configuration to open it with.
+func manyBuyers(b *testing.B) (task.Config, *state.Partition) {
+	cfg := settings()
+	cfg.CachedCustomers, cfg.TimersLoaded, cfg.JumpMaxMs, cfg.Looks, cfg.Sampled = 20_000, 50_000, 0, 8192, 13_500
+	db, err := state.Open(state.Options{Dir: b.TempDir(), CacheBytes: 256 << 20, Index: task.IndexEntry})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	store, err := db.Partition(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	offset := int64(0)
+	restore := func(key, value []byte) {
+		offset++
+		if err := store.Restore(key, value, offset); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for key, value := range buyers(b) {
+		if id, ok := task.CustomerOf([]byte(key)); ok {
+			for i := range *released / 8 {
+				restore(task.CustomerKey(nil, fmt.Sprintf("%s-%07d", id, i)), []byte(value))
+			}
+		} else if key == string(task.MetaKey) {
+			restore([]byte(key), []byte(value))
+		}
+	}
+	if err := store.EndRestore(offset); err != nil {
+		b.Fatal(err)
+	}
+	return cfg, store
+}
+
+// BenchmarkCount counts the buyers of one task (-customers) for its statistics, in slices of 10 ms: what a start costs besides.
+func BenchmarkCount(b *testing.B) {
+	cfg, store := manyBuyers(b)
+	var took []time.Duration
+	before := cpu(b)
+	for b.Loop() {
+		tk, err := task.Open(cfg, chain(), store, &models{first})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for table, counted := tk.Statistics(); !counted; _, counted = tk.Statistics() {
+			began := time.Now()
+			until := began.Add(10 * time.Millisecond)
+			if err := tk.Count(&task.Budget{Outputs: 1, Expired: func() bool { return !time.Now().Before(until) }}); err != nil {
+				b.Fatal(err)
+			}
+			took = append(took, time.Since(began))
+			if _, counted := tk.Statistics(); counted && table.Customers() != int64(*released/8*8) {
+				b.Fatalf("%d customers", table.Customers())
+			}
+		}
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N**released/8*8), "cpu-ns/customer")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms/slice-median")
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "ms/slice-max")
 	b.ReportMetric(float64(len(took))/float64(b.N), "slices")
 }

@@ -77,6 +77,8 @@ func TestSweepDeadlinesOfThePast(t *testing.T) {
 func TestSweepGoesOn(t *testing.T) {
 	const n = 20_000
 	p := ringing(t)
+	p.cfg.Looks = n / 3
+	p.open()
 	for i := range n {
 		p.send(fmt.Sprint("c", i), "01T00:00 page quantity=9")
 	}

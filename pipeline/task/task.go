@@ -37,6 +37,11 @@ type Config struct {
 	CachedCustomers int
 	// TimersLoaded is how many deadlines are loaded at once.
 	TimersLoaded int
+	// Looks is how many customers a walk through all of them looks at in one scan, which also costs a look at every record that the store has in memory. A
+	// scan is not interrupted.
+	Looks int
+	// Sampled is how many customers the statistics hold a sample of; 0 for no statistics.
+	Sampled int
 }
 
 // Outcome says what became of a record.
@@ -86,6 +91,7 @@ type Task struct {
 	touched   []*customer
 	timers    timers
 	walk      walk
+	census    census
 	pre       operators.Customer // the customer before the step under way
 	parts     parts
 	env       operators.Env
@@ -102,7 +108,9 @@ type Task struct {
 // customer is a decoded customer in the cache.
 type customer struct {
 	operators.Customer
-	touched bool // changed in the transaction under way
+	touched    bool                // changed in the transaction under way
+	counted    operators.Purchases // as which the census has counted them, if it has
+	miscounted bool                // what it has counted may not be what they are
 }
 
 // Open returns the task of a store. An empty store is a task that has seen nothing.
@@ -113,6 +121,7 @@ func Open(cfg Config, chain *operators.Chain, store Store, models Models) (*Task
 	}
 	t.parts.task = t
 	t.customers.max = cfg.CachedCustomers
+	t.census.begin(cfg.Sampled)
 	if err := t.readMeta(); err != nil {
 		return nil, err
 	}
@@ -418,6 +427,7 @@ func (t *Task) step(c *customer, in *operators.Input, next func() operators.Even
 		}
 	}()
 	t.chain.Step(&t.env, &c.Customer, in, &t.out)
+	c.miscounted = c.miscounted || c.Changed.Orders
 	if next != nil {
 		if again := next(); again <= in.At {
 			panic(stillDue{in.At, again})
@@ -467,6 +477,7 @@ func (t *Task) load(id string) (*customer, error) {
 		if err := c.DecodeState(state); err != nil {
 			return nil, fmt.Errorf("reading the customer under key %q: %w", t.keyBuf, err)
 		}
+		c.counted = c.Purchases
 	}
 	t.customers.put(c)
 	return c, nil
@@ -495,6 +506,9 @@ func (t *Task) saveTouched() error {
 		t.valueBuf = c.AppendState(t.valueBuf[:0])
 		if err := t.store.Set(t.keyBuf, t.valueBuf); err != nil {
 			return fmt.Errorf("writing a customer: %w", err)
+		}
+		if c.miscounted {
+			t.census.recount(c, t.keyBuf)
 		}
 	}
 	return nil
@@ -528,6 +542,7 @@ func (t *Task) Committed() {
 	t.out.Reset()
 	t.timers.settle()
 	t.customers.rotate()
+	t.census.settle(t.cfg.Sampled)
 }
 
 // Aborted ends a transaction that is not: the task forgets it and goes back to what the store holds, which by now must be without it.
@@ -537,5 +552,6 @@ func (t *Task) Aborted() error {
 	t.timers.reset()
 	t.walk = walk{}
 	t.customers.clear()
+	t.census.begin(t.cfg.Sampled)
 	return t.readMeta()
 }

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/pipeline"
+	"lull/schemas"
+)
+
+func newFitCommand() *cobra.Command {
+	var asJSON bool
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "fit",
+		Short: "Let the running pipeline fit a model now, and print the verdict",
+		Long: `Fit asks the process of the group that fits models to do so now, and waits for its verdict. The model is fitted to what the
+tasks have told of their customers, which is at most fit.statistics_every old. It is adopted if it has converged, is sane, and
+would not have predicted the last weeks worse than the model in force; then everybody is scored anew.
+
+The exit code is 0 whether the model is adopted or not. All verdicts: lull tail fits --from-start.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			if wait <= 0 {
+				return usageError{fmt.Errorf("--wait is %s: it must be above 0", wait)}
+			}
+			value, err := requestFit(cmd.Context(), s, wait)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				fields, err := schemas.DecodeOutput(schemas.Fits, value)
+				if err != nil {
+					return err
+				}
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(fields)
+			}
+			fit, err := schemas.DecodeFit([]byte("verdict"), value)
+			if err != nil {
+				return err
+			}
+			return printVerdict(cmd.OutOrStdout(), fit.Verdict)
+		}),
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, as in the topic")
+	cmd.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the verdict")
+	addSettingFlags(cmd, "brokers", "prefix")
+	return cmd
+}
+
+// requestFit writes a request and returns the value of the verdict on it.
+func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (verdict []byte, err error) {
+	client, err := newClient(ctx, s.Brokers, append(produceOptions(), readOptions()...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	topic := s.Topic(pipeline.FitsTopic)
+	if topics, err := kadm.NewClient(client).ListTopics(ctx, topic); err != nil {
+		return nil, fmt.Errorf("asking for topic %q: %w", topic, err)
+	} else if errors.Is(topics[topic].Err, kerr.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("topic %q does not exist: run `lull topics create`", topic)
+	}
+	key, value, err := schemas.EncodeFit(&schemas.Fit{Cause: schemas.FitOnDemand})
+	if err != nil {
+		return nil, err
+	}
+	request := &kgo.Record{Topic: topic, Key: key, Value: value}
+	if err := client.ProduceSync(ctx, request).FirstErr(); err != nil {
+		return nil, fmt.Errorf("asking for a fit in topic %q: %w", topic, err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(request.Offset)}})
+	for {
+		fetches := client.PollFetches(waiting)
+		if waiting.Err() != nil && ctx.Err() == nil {
+			return nil, fmt.Errorf("within %s there was no verdict: is a pipeline with fit.mode auto or demand running under this prefix? The request stays, and is answered when one does", wait)
+		}
+		if err := fetchError(ctx, fetches); err != nil {
+			return nil, err
+		}
+		for r := range fetches.RecordsAll() {
+			if r.Attrs.IsControl() {
+				continue
+			}
+			if fit, err := schemas.DecodeFit(r.Key, r.Value); err == nil && fit.Verdict != nil && fit.Verdict.Request == request.Offset {
+				return r.Value, nil
+			}
+		}
+	}
+}
+
+// printVerdict prints a verdict for a person.
+func printVerdict(w io.Writer, v *schemas.Verdict) error {
+	p := printer{w: w}
+	c := v.Candidate
+	switch {
+	case c == nil:
+		p.line("not fitted")
+	case v.Adopted:
+		p.line("adopted %s", c.Version)
+	default:
+		p.line("not adopted")
+	}
+	for _, reason := range v.Reasons {
+		p.line("  %s", reason)
+	}
+	if c == nil {
+		return p.err
+	}
+	p.line("")
+	p.line("%s, as of %s: %d customers, %d repeat purchases", c.Family, c.AsOf, c.Customers, c.RepeatPurchases)
+	names := []string{"r", "alpha (days)", "a", "b", "p", "q", "v"}
+	values := []float64{c.R, c.AlphaDays, c.A, c.B, c.P, c.Q, c.V}
+	for i, name := range names {
+		// The error of q is known as that of q - 1.
+		scale := values[i]
+		if name == "q" {
+			scale--
+		}
+		p.line("  %-13s %10.4g  +- %.2g", name, values[i], scale*c.RelativeErrors[i])
+	}
+	p.line("  %-13s %10.4g  a fifth of the customers have at least this CLV", "high value", c.HighValue)
+	p.line("  repeat purchases: %.0f expected, %d actual; mean purchase: %.2f expected, %.2f actual", c.ExpectedRepeats, c.RepeatPurchases, c.ExpectedSpend, c.ActualSpend)
+	h := v.Holdout
+	if h == nil {
+		if v.NoHoldout != nil {
+			p.line("no test on held-out weeks: %s", *v.NoHoldout)
+		}
+		return p.err
+	}
+	p.line("held out: %d weeks from %s, %d sampled customers", h.Weeks, h.From, h.Members)
+	p.line("  %-13s %10s  %s", "", "purchases", "mean log score")
+	p.line("  %-13s %10d", "actual", h.Actual)
+	p.line("  %-13s %10.0f  %.4f", "new", h.Expected, h.LogScore)
+	if h.ChampionExpected != nil {
+		p.line("  %-13s %10.0f  %.4f  new is better by %.4f +- %.4f", "in force", *h.ChampionExpected, *h.ChampionLogScore, h.Difference, h.StandardError)
+	}
+	return p.err
+}
+
+// printer prints lines until one fails.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
