@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -61,7 +61,10 @@ func (r *Runner) fitModels(ctx context.Context) {
 			return
 		}
 		r.log.Warn().Err(err).Msg("fitting models; beginning again")
-		r.pause(5 * time.Second)
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
 	}
 }
 
@@ -82,7 +85,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 			f.elected <- elected
 		}
 	}
-	group := r.s.Group + "-fitter"
+	group := r.s.fitterGroup()
 	var err error
 	f.session, err = kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(r.s.Brokers...),
@@ -93,6 +96,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 		kgo.ConsumerGroup(group),
 		kgo.InstanceID(r.s.Instance),
 		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
 		kgo.ConsumeTopics(r.s.Topic(FitsTopic)),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -108,6 +112,9 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	}
 	return f, ctx.Err()
 }
+
+// fitterGroup returns the consumer group whose member with the partition of fits is the fitter.
+func (s *Settings) fitterGroup() string { return s.Group + "-fitter" }
 
 // fit returns the configuration of fits.
 func (s *Settings) fit() fit.Config {
@@ -131,7 +138,8 @@ func (f *fitter) close() {
 func (f *fitter) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		tick, cancel := context.WithTimeout(ctx, fitterTick)
-		fetches := f.session.PollFetches(tick)
+		// One record at a time: the end of a transaction commits the place of all that has been polled, and goes back to it if it fails.
+		fetches := f.session.PollRecords(tick, 1)
 		cancel()
 		if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("reading requests for fits: %w", err)
@@ -193,15 +201,20 @@ func (f *fitter) remember() error {
 	return err
 }
 
-// catchUp reads all that is committed by now.
+// catchUp reads all that is committed by now: to the high watermarks, as right after a commit the ends of transactions may still be on their way.
 func (f *fitter) catchUp(ctx context.Context) error {
 	topics := []string{f.s.Topic(StatisticsTopic), f.s.Topic(ModelsTopic), f.s.Topic(FitsTopic)}
-	ends, err := f.adm.ListCommittedOffsets(ctx, topics...)
+	ends, err := f.adm.ListEndOffsets(ctx, topics...)
 	if err == nil {
 		err = ends.Error()
 	}
 	if err != nil {
 		return fmt.Errorf("asking for the ends of statistics, models and fits: %w", err)
+	}
+	for _, topic := range topics {
+		if end, _ := ends.Lookup(topic, 0); f.read[topic] > end.Offset {
+			return fmt.Errorf("topic %q ends at %d, and has been read to %d: it was created anew", topic, end.Offset, f.read[topic])
+		}
 	}
 	behind := func() bool {
 		for _, topic := range topics {
@@ -241,7 +254,7 @@ func (f *fitter) learn(record *kgo.Record) error {
 			return nil // a version stays one: states remember it
 		}
 		model, err := schemas.DecodeModel(record.Key, record.Value)
-		if err == nil {
+		if err == nil && !f.knows(&model) {
 			f.models = append(f.models, &model)
 			f.lastFit = later(f.lastFit, record.Timestamp)
 		}
@@ -249,7 +262,10 @@ func (f *fitter) learn(record *kgo.Record) error {
 	case f.s.Topic(FitsTopic):
 		past, err := schemas.DecodeFit(record.Key, record.Value)
 		if err == nil && past.Verdict != nil {
-			f.lastFit, f.lastCheck = later(f.lastFit, record.Timestamp), later(f.lastCheck, record.Timestamp)
+			f.lastCheck = later(f.lastCheck, record.Timestamp)
+			if past.Verdict.Candidate != nil {
+				f.lastFit = later(f.lastFit, record.Timestamp)
+			}
 		}
 		return err
 	}
@@ -272,7 +288,21 @@ func (f *fitter) learn(record *kgo.Record) error {
 	return nil
 }
 
+// knows reports whether a model is one that pipelines pass over: its version, or its short name, is known.
+func (f *fitter) knows(model *operators.Model) bool {
+	for _, m := range f.models {
+		if m.Ref() == model.Ref() {
+			return true
+		}
+	}
+	return false
+}
+
+// later returns the later of two times, the second of which is a claim of whoever wrote a record: at most now.
 func later(a, b time.Time) time.Time {
+	if now := time.Now(); b.After(now) {
+		b = now
+	}
 	if b.After(a) {
 		return b
 	}
@@ -305,20 +335,16 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 	}
 	began := time.Now()
 	verdict, model := f.judge(record.Offset)
+	records, err := f.records(request.Cause, verdict, model)
+	if err != nil { // what cannot be written would be asked for again and again
+		verdict = &schemas.Verdict{Request: record.Offset, Reasons: []string{err.Error()}}
+		if records, err = f.records(request.Cause, verdict, nil); err != nil {
+			return err
+		}
+	}
 	f.log.Info().Stringer("cause", request.Cause).Bool("adopted", verdict.Adopted).Strs("reasons", verdict.Reasons).Dur("took", time.Since(began)).Msg("fitted")
 	if err := f.session.Begin(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
-	}
-	key, value, err := schemas.EncodeFit(&schemas.Fit{Cause: request.Cause, Verdict: verdict})
-	if err != nil {
-		return err
-	}
-	records := []*kgo.Record{{Topic: f.s.Topic(FitsTopic), Key: key, Value: value}}
-	if verdict.Adopted {
-		if key, value, err = schemas.EncodeModel(model); err != nil {
-			return err
-		}
-		records = append(records, &kgo.Record{Topic: f.s.Topic(ModelsTopic), Key: key, Value: value})
 	}
 	if committed, err := f.end(ctx, records); err != nil || !committed {
 		return err
@@ -329,6 +355,22 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 	}
 	f.metrics.fits.WithLabelValues(request.Cause.String(), outcome).Inc()
 	return nil
+}
+
+// records returns those of a verdict, and of the model if it is adopted.
+func (f *fitter) records(cause schemas.FitCause, verdict *schemas.Verdict, model *operators.Model) ([]*kgo.Record, error) {
+	key, value, err := schemas.EncodeFit(&schemas.Fit{Cause: cause, Verdict: verdict})
+	if err != nil {
+		return nil, err
+	}
+	records := []*kgo.Record{{Topic: f.s.Topic(FitsTopic), Key: key, Value: value}}
+	if verdict.Adopted {
+		if key, value, err = schemas.EncodeModel(model); err != nil {
+			return nil, err
+		}
+		records = append(records, &kgo.Record{Topic: f.s.Topic(ModelsTopic), Key: key, Value: value})
+	}
+	return records, nil
 }
 
 // end produces the records and commits the transaction, with the place to which requests have been read.
@@ -352,10 +394,16 @@ func (f *fitter) champion() *operators.Model {
 	return f.models[len(f.models)-1]
 }
 
-// judge fits a model to what is known, for the request at an offset.
-func (f *fitter) judge(request int64) (*schemas.Verdict, *operators.Model) {
+// judge fits a model to what is known, for the request at an offset. Statistics that make the fit panic would do so in every process that takes the request up: that
+// is a verdict too.
+func (f *fitter) judge(request int64) (out *schemas.Verdict, model *operators.Model) {
 	champion := f.champion()
-	out := &schemas.Verdict{Request: request}
+	out = &schemas.Verdict{Request: request}
+	defer func() {
+		if r := recover(); r != nil {
+			out, model = &schemas.Verdict{Request: request, Champion: out.Champion, Reasons: []string{fmt.Sprintf("the fit panicked: %v. Report it", r)}}, nil
+		}
+	}()
 	if champion != nil {
 		out.Champion = &champion.Version
 	}
@@ -364,14 +412,20 @@ func (f *fitter) judge(request int64) (*schemas.Verdict, *operators.Model) {
 		out.Reasons = []string{err.Error() + ": the statistics are published by the processes that own the partitions, every fit.statistics_every; ask again when all run"}
 		return out, nil
 	}
-	verdict := f.config.Judge(population, champion, f.version(population.AsOf, request), population.AsOf)
+	if population.Customers > 0 && population.AsOf == operators.Unset {
+		out.Reasons = []string{"time has not come anywhere yet: no partition with customers has a watermark. Under clock.mode event it takes a time mark, or events of three customers"}
+		return out, nil
+	}
+	// In force from the start: each task takes a model in at its own watermark, or its partition would wait for that of the furthest.
+	verdict := f.config.Judge(population, champion, f.version(population.AsOf, request), 0)
 	fill(out, verdict)
 	return out, verdict.Model
 }
 
 // version returns a name that no model has: of the day up to which the customers are known, and the request.
 func (f *fitter) version(asOf operators.EventTime, request int64) string {
-	name := fmt.Sprintf("fit-%s-%d", asOf.String()[:len("1998-01-04")], request)
+	date, _, _ := strings.Cut(asOf.String(), "T")
+	name := fmt.Sprintf("fit-%s-%d", date, request)
 	for unique, i := name, 2; ; i++ {
 		taken := false
 		for _, m := range f.models {
@@ -418,6 +472,7 @@ func (f *fitter) askIfDue(ctx context.Context) error {
 	if err := f.catchUp(ctx); err != nil {
 		return err
 	}
+	checked := f.lastCheck
 	request, due := f.due(time.Now())
 	if !due {
 		return nil
@@ -430,25 +485,33 @@ func (f *fitter) askIfDue(ctx context.Context) error {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
 	f.asked, err = f.end(ctx, []*kgo.Record{{Topic: f.s.Topic(FitsTopic), Key: key, Value: value}})
+	if !f.asked {
+		f.lastCheck = checked
+	}
 	return err
 }
 
 // due returns the request that is due by itself, if one is. While a backlog is read nothing is: what has been read of it would be taken for all.
 func (f *fitter) due(now time.Time) (request schemas.Fit, due bool) {
+	champion := f.champion()
+	scheduled := champion != nil && now.Sub(f.lastFit) >= f.s.Fit.Every
 	// A request that was refused is not made again with every tick.
-	if now.Sub(f.lastCheck) < f.s.Fit.CheckEvery && !f.lastCheck.IsZero() || !f.settled(now) {
+	wait := f.s.Fit.CheckEvery
+	if scheduled {
+		wait = min(wait, f.s.Fit.Every)
+	}
+	if now.Sub(f.lastCheck) < wait || !f.settled(now) {
 		return schemas.Fit{}, false
 	}
-	champion := f.champion()
 	population, err := f.statistics.Population(f.partitions)
-	if err != nil || population.Customers == 0 {
+	if err != nil || population.Customers == 0 || population.AsOf == operators.Unset {
 		return schemas.Fit{}, false
 	}
 	f.lastCheck = now
 	switch {
 	case champion == nil:
 		return schemas.Fit{Cause: schemas.FitFirst}, true
-	case now.Sub(f.lastFit) >= f.s.Fit.Every:
+	case scheduled:
 		return schemas.Fit{Cause: schemas.FitOnSchedule}, true
 	}
 	d, ok := f.config.Drift(population, champion)
@@ -465,11 +528,15 @@ func (f *fitter) settled(now time.Time) bool {
 	if f.s.Clock.Mode == "event" {
 		return now.Sub(f.changed) >= 2*f.s.Fit.StatisticsEvery
 	}
-	least := operators.EventTime(math.MaxInt64)
-	for _, w := range f.watermarks {
-		least = min(least, w)
+	least := operators.Never
+	for n := range f.partitions {
+		watermark, told := f.watermarks[n]
+		if !told {
+			return false
+		}
+		least = min(least, watermark)
 	}
-	return len(f.watermarks) == int(f.partitions) && least >= operators.EventTime(now.Add(-f.s.Clock.Lateness-settledWithin-f.s.Fit.StatisticsEvery).UnixMilli())
+	return least >= operators.EventTime(now.Add(-f.s.Clock.Lateness-settledWithin-f.s.Fit.StatisticsEvery).UnixMilli())
 }
 
 // settledWithin is how far behind the clock a watermark may be that follows it.

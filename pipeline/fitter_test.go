@@ -10,9 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
+	"lull/operators/statistics"
+	"lull/pipeline/fit"
 	"lull/schemas"
 )
 
@@ -222,4 +227,162 @@ func TestFitTooEarly(t *testing.T) {
 		t.Errorf("%+v", verdict)
 	}
 	one.end()
+}
+
+// TestEveryRequestHasOneVerdict: several requests wait, and one of the fitter's commits is refused; the others are not passed over by that, nor answered twice.
+func TestEveryRequestHasOneVerdict(t *testing.T) {
+	for name, fault := range map[string]kfake.Fault{
+		"a generation that is over": {Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration},
+		"fenced":                    {Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, c := embedded(t)
+			s := c.application(1)
+			s.Fit.Mode, s.Fit.StatisticsEvery = "demand", 50*time.Millisecond
+			one := c.run(s)
+			var records []*kgo.Record
+			for _, o := range shop(60, 400) {
+				records = append(records, c.event(&s, o))
+			}
+			c.produce(records...)
+			c.mark(&s, "1998-02-05T00:00:00Z")
+			c.await(&s, one)
+			c.awaitStatistics(&s, 1, instant(t, "1998-02-05T00:00:00Z"))
+			one.end()
+			asked := []int64{c.ask(&s), c.ask(&s), c.ask(&s)}
+			commits := 0
+			fault.TxnID, fault.Count = s.fitterGroup()+"/"+s.Instance, 1
+			fault.When = func(kmsg.Request) bool { commits++; return commits == 2 }
+			hits := fake.Fault(fault)
+			one = c.run(s)
+			c.verdicts(&s, len(asked))
+			c.ask(&s) // what is answered twice is so by the time that this is
+			last := c.verdicts(&s, len(asked)+1)
+			one.end()
+			if hits.Hits() != 1 {
+				t.Errorf("%d commits were refused", hits.Hits())
+			}
+			times := map[int64]int{}
+			for _, f := range last {
+				times[f.Verdict.Request]++
+			}
+			for _, request := range asked {
+				if times[request] != 1 {
+					t.Errorf("request %d has %d verdicts\n%s", request, times[request], one.log)
+				}
+			}
+			if models := len(c.read(s.Topic(ModelsTopic))); models != len(asked)+1 {
+				t.Errorf("%d models", models)
+			}
+		})
+	}
+}
+
+// TestFitWithoutTime: customers of whom one order is known, and no watermark yet, are no reason to fit, nor to fail.
+func TestFitWithoutTime(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	s.Fit.Mode, s.Fit.StatisticsEvery = "demand", 50*time.Millisecond
+	one := c.run(s)
+	c.produce(c.event(&s, operators.Event{Kind: operators.OrderCompleted, ID: "m", OrderID: "o", Customer: "c", Time: instant(t, "1998-01-01T00:00:00Z"), Amount: 500}))
+	c.await(&s, one)
+	if n := c.awaitStatistics(&s, 1, operators.Unset); n != 1 {
+		t.Logf("statistics of %d customers", n)
+	}
+	c.ask(&s)
+	verdict := c.verdicts(&s, 1)[0].Verdict
+	if verdict.Adopted || !strings.Contains(strings.Join(verdict.Reasons, " "), "time has not come anywhere yet") && !strings.Contains(strings.Join(verdict.Reasons, " "), "nobody has bought") {
+		t.Errorf("%+v", verdict)
+	}
+	one.end()
+}
+
+// TestFitReachesEveryPartition: partitions whose watermarks are behind that of the furthest take the model in where they are, not when they come there.
+func TestFitReachesEveryPartition(t *testing.T) {
+	c := newCluster(t)
+	const customers = 200
+	s := c.application(4)
+	s.Fit.Mode, s.Fit.StatisticsEvery = "auto", 50*time.Millisecond
+	one := c.run(s)
+	var records []*kgo.Record
+	for _, o := range shop(customers, 400) {
+		records = append(records, c.event(&s, o))
+	}
+	c.produce(records...) // and no mark behind them
+	first := c.verdicts(&s, 1)[0].Verdict
+	if !first.Adopted {
+		t.Fatalf("%+v", first)
+	}
+	c.awaitScores(&s, first.Candidate.Version, customers)
+	one.end()
+}
+
+// TestStatisticsAfterRebuild: when the state is forgotten and all is read again, with days that lie otherwise, the parts of before do not count.
+func TestStatisticsAfterRebuild(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	s.Fit.Mode, s.Fit.StatisticsEvery = "demand", 50*time.Millisecond
+	one := c.run(s)
+	c.awaitStatistics(&s, 1, operators.Unset) // told before there is anything to tell
+	lastOfWeek := operators.EventTime(7*1400-1)*operators.DayMs + 20*3_600_000
+	for i := range 4 {
+		c.produce(c.event(&s, operators.Event{
+			Kind: operators.OrderCompleted, ID: fmt.Sprint("m", i), OrderID: fmt.Sprint("o", i), Customer: fmt.Sprint("c", i), Time: lastOfWeek, Amount: 500,
+		}))
+	}
+	c.mark(&s, "1997-01-01T00:00:00Z")
+	c.awaitStatistics(&s, 1, instant(t, "1997-01-01T00:00:00Z"))
+	one.end()
+	s.Calendar.Timezone, s.OnOffsetMismatch = "Pacific/Auckland", "rebuild" // there it is the next week already
+	one = c.run(s)
+	c.mark(&s, "1997-02-01T00:00:00Z")
+	if n := c.awaitStatistics(&s, 1, instant(t, "1997-02-01T00:00:00Z")); n != 4 {
+		t.Errorf("statistics of %d customers", n)
+	}
+	c.ask(&s)
+	if verdict := c.verdicts(&s, 1)[0].Verdict; verdict.Candidate == nil {
+		t.Errorf("%+v", verdict)
+	}
+	one.end()
+}
+
+// TestDue: a fit is due by itself when there is no model, and so long after the last fit; not while a backlog is read, and not again right after a refusal.
+func TestDue(t *testing.T) {
+	now := time.Now()
+	hours := func(n int) time.Time { return now.Add(-time.Duration(n) * time.Hour) }
+	model := []*operators.Model{{Version: "m", Family: "mbgnbd", R: 1, Alpha: 1, A: 1, B: 1, P: 1, Q: 2, V: 1, Fit: &operators.Fit{AsOf: 1000 * operators.DayMs}}}
+	for name, c := range map[string]struct {
+		change func(f *fitter)
+		cause  schemas.FitCause
+		due    bool
+	}{
+		"no model":            {func(*fitter) {}, schemas.FitFirst, true},
+		"refused an hour ago": {func(f *fitter) { f.lastCheck = hours(1) }, 0, false},
+		"refused a day ago":   {func(f *fitter) { f.lastCheck = hours(25) }, schemas.FitFirst, true},
+		"fitted six days ago": {func(f *fitter) { f.models, f.lastFit, f.lastCheck = model, hours(6*24), hours(25) }, 0, false},
+		"fitted a week ago":   {func(f *fitter) { f.models, f.lastFit, f.lastCheck = model, hours(7*24), hours(25) }, schemas.FitOnSchedule, true},
+		"more often than it is checked": {func(f *fitter) {
+			f.s.Fit.Every, f.models, f.lastFit, f.lastCheck = time.Hour, model, hours(1), hours(1)
+		}, schemas.FitOnSchedule, true},
+		"still reading":    {func(f *fitter) { f.changed = now }, 0, false},
+		"nothing told":     {func(f *fitter) { f.partitions = 2 }, 0, false},
+		"behind the clock": {func(f *fitter) { f.s.Clock.Mode = "wall" }, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fitter{s: &Settings{}, partitions: 1, statistics: fit.NewStatistics(), changed: hours(1), watermarks: map[int32]operators.EventTime{0: 1000 * operators.DayMs}}
+			f.s.EnsureDefaults()
+			f.s.Clock.Mode = "event"
+			f.config = f.s.fit()
+			table := statistics.NewTable(10)
+			table.Change("c", &operators.Purchases{}, &operators.Purchases{Count: 1, Orders: 1, First: 900, FirstStart: 900 * operators.DayMs, Last: 900, Net: 5, FirstNet: 5}, []operators.PurchaseDay{{Day: 900}})
+			for part, content := range table.All() {
+				f.statistics.Put(0, 1, part, content)
+			}
+			f.statistics.SetHead(0, fit.Head{Edition: 1, AsOf: 1000 * operators.DayMs, Now: 1000, Customers: 1, Below: statistics.HashEnd, Parts: table.Count()})
+			c.change(f)
+			if request, due := f.due(now); due != c.due || due && request.Cause != c.cause {
+				t.Errorf("due: %v, %s", due, request.Cause)
+			}
+		})
+	}
 }

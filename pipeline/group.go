@@ -58,9 +58,14 @@ func (r *Runner) join() error {
 func (r *Runner) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.Commit.Timeout)
 	defer cancel()
-	_, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(r.s.Group).InstanceIDs(r.s.Instance).Reason("told to stop"))
-	if err != nil {
-		return fmt.Errorf("leaving group %q: %w; it waits for %q until %s have passed", r.s.Group, err, r.s.Instance, r.s.Commit.SessionTimeout)
+	groups := []string{r.s.Group}
+	if r.s.Fit.Mode != "off" {
+		groups = append(groups, r.s.fitterGroup())
+	}
+	for _, group := range groups {
+		if _, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(r.s.Instance).Reason("told to stop")); err != nil {
+			return fmt.Errorf("leaving group %q: %w; it waits for %q until %s have passed", group, err, r.s.Instance, r.s.Commit.SessionTimeout)
+		}
 	}
 	r.log.Info().Msg("left the group")
 	return nil

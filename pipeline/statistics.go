@@ -14,7 +14,7 @@ import (
 // publication is how far the statistics of a partition have been told.
 type publication struct {
 	table   *statistics.Table // whose parts have been told; another is another edition
-	edition int64             // the input position at which it was first told
+	edition int64             // when it was first told, in wall time: no other count of the partition has that one
 	at      time.Time         // of the last telling
 	until   operators.EventTime
 	due     bool // in the transaction under way
@@ -46,7 +46,7 @@ func (p *partition) tellStatistics(ctx context.Context, r *Runner) error {
 	if table != t.table {
 		for range table.Parts { // that they have changed is told with all
 		}
-		t.table, t.edition, parts = table, meta.Position, table.All()
+		t.table, t.edition, parts = table, time.Now().UnixMilli(), table.All()
 	}
 	t.at, t.until, t.due = time.Now(), meta.Watermark, false
 	tell := func(record schemas.StatisticsRecord) error {
@@ -54,6 +54,11 @@ func (p *partition) tellStatistics(ctx context.Context, r *Runner) error {
 		key, value, err := schemas.EncodeStatistics(&record)
 		if err != nil {
 			return err
+		}
+		if len(key)+len(value) > batchBytes-batchOverhead {
+			// The head will not agree with its parts, and no model is fitted to them; a record that no topic takes would fail the transaction again and again.
+			r.log.Error().Int32("partition", p.n).Bytes("part", key).Int("bytes", len(value)).Msg("a part of the statistics is too large to be told: no model can be fitted")
+			return nil
 		}
 		r.producer.produce(ctx, &kgo.Record{Topic: r.s.Topic(StatisticsTopic), Key: key, Value: value})
 		return nil

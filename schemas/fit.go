@@ -91,6 +91,9 @@ type Holdout struct {
 	StandardError    float64       `avro:"standard_error"`
 }
 
+// relativeErrors is the number of standard errors of a candidate: of r, alpha, a, b, p, q - 1 and v.
+const relativeErrors = 7
+
 // key returns that of the record.
 func (f *Fit) key() []byte {
 	if f.Verdict == nil {
@@ -116,6 +119,8 @@ func DecodeFit(key, value []byte) (Fit, error) {
 		return Fit{}, fmt.Errorf("decoding the record %s of fits: %s", quoted(string(key)), avroCause(err))
 	case len(rest) > 0:
 		return Fit{}, fmt.Errorf("decoding the record %s of fits: %d bytes follow it", quoted(string(key)), len(rest))
+	case f.Verdict != nil && f.Verdict.Candidate != nil && len(f.Verdict.Candidate.RelativeErrors) != relativeErrors:
+		return Fit{}, fmt.Errorf("decoding the record %s of fits: relative_errors has %d numbers; it must have %d", quoted(string(key)), len(f.Verdict.Candidate.RelativeErrors), relativeErrors)
 	case string(f.key()) != string(key):
 		return Fit{}, fmt.Errorf("decoding the record %s of fits: it is a %s", quoted(string(key)), f.key())
 	}

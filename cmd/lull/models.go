@@ -114,7 +114,8 @@ func newModelsRollbackCommand() *cobra.Command {
 		Use:   "rollback VERSION",
 		Short: "Put the parameters of an earlier model in force again",
 		Long: `Rollback publishes the parameters of an earlier model again, under a version of its own, so that outputs tell which of the two times
-they are of. It is in force as soon as pipelines see it, and everybody is scored anew. The fitter goes on: its next model is
+they are of. It is in force as soon as pipelines see it, and everybody is scored anew; a model that was published with an effective_at
+still to come takes over at its time all the same. The fitter goes on: its next model is
 judged against this one. To keep this one whatever comes, set fit.mode to demand.`,
 		Args: oneArgument("the VERSION"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
@@ -130,6 +131,7 @@ judged against this one. To keep this one whatever comes, set fit.mode to demand
 				return fmt.Errorf("%s is the last that was published: it is in force, or will be", old.Version)
 			}
 			again := *old
+			again.EffectiveAt = 0 // from the start: from where each partition is, that is
 			again.Version = freeVersion(models, old.Version+"-again")
 			if _, err := putModel(cmd.Context(), s, &again); err != nil {
 				return err
