@@ -10,7 +10,11 @@ import (
 // StateVersion is the version byte that a customer's state begins with. docs/formats/state.md describes it.
 //
 //	1: the first.
-const StateVersion = 1
+//	2: with RFM group, lifecycle and the segments' next instant at the end of a customer's state. The first is read: such a customer has none of these.
+const StateVersion = 2
+
+// partVersion is the version byte of an order and of a page of days as they lie in Parts.
+const partVersion = 1
 
 // ErrCorrupt is the error of bytes that are not what they should be. Errors that wrap it say what was found.
 var ErrCorrupt = errors.New("corrupt state")
@@ -50,6 +54,9 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	e.bool(c.Segment.HighRisk)
 	e.time(c.Segment.Since)
 	e.uint(uint64(c.Risk))
+	e.uint(uint64(c.Segment.RFMGroup))
+	e.uint(uint64(c.Segment.Lifecycle))
+	e.time(c.Segment.Next)
 	return e.dst
 }
 
@@ -58,8 +65,8 @@ func (c *Customer) DecodeState(state []byte) error {
 	if len(state) < 9 {
 		return fmt.Errorf("%w: a customer's state of %d bytes", ErrCorrupt, len(state))
 	}
-	if state[0] != StateVersion {
-		return fmt.Errorf("%w: a customer's state of version %d; this program reads version %d", ErrCorrupt, state[0], StateVersion)
+	if !readable(state[0]) {
+		return fmt.Errorf("%w: a customer's state of version %d; this program reads versions 1 to %d", ErrCorrupt, state[0], StateVersion)
 	}
 	c.Armed = EventTime(binary.BigEndian.Uint64(state[1:]))
 	d := decoder{src: state[9:]}
@@ -88,18 +95,24 @@ func (c *Customer) DecodeState(state []byte) error {
 	}
 	d.purchases(&c.Purchases)
 	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time()}
-	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time()}
+	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
 	c.Risk = Risk(d.uint())
+	if state[0] > 1 {
+		c.Segment.RFMGroup, c.Segment.Lifecycle, c.Segment.Next = RFMGroup(d.uint()), Lifecycle(d.uint()), d.time()
+	}
 	c.Changed, c.Facts = Changed{}, Facts{}
-	if c.Segment.Quadrant > Save || c.Risk > RiskBornHigh {
+	if c.Segment.Quadrant > Save || c.Risk > RiskBornHigh || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
 		d.failed = true
 	}
 	return d.end("a customer's state")
 }
 
+// readable reports whether this program reads states of a version.
+func readable(version byte) bool { return version >= 1 && version <= StateVersion }
+
 // StateArmed returns the Armed field of a customer's encoded state without decoding the rest.
 func StateArmed(state []byte) (armed EventTime, ok bool) {
-	if len(state) < 9 || state[0] != StateVersion {
+	if len(state) < 9 || !readable(state[0]) {
 		return Never, false
 	}
 	return EventTime(binary.BigEndian.Uint64(state[1:])), true
@@ -107,7 +120,7 @@ func StateArmed(state []byte) (armed EventTime, ok bool) {
 
 // StateModel returns the Model and Terms fields of a customer's encoded state without decoding the rest.
 func StateModel(state []byte) (ref, terms uint32, ok bool) {
-	if len(state) < 17 || state[0] != StateVersion {
+	if len(state) < 17 || !readable(state[0]) {
 		return 0, 0, false
 	}
 	d := decoder{src: state[17:]} // behind Armed and At
@@ -118,7 +131,7 @@ func StateModel(state []byte) (ref, terms uint32, ok bool) {
 
 // AppendOrder appends an order as it lies in Parts.
 func AppendOrder(dst []byte, o *Order) []byte {
-	e := encoder{dst: append(dst, StateVersion)}
+	e := encoder{dst: append(dst, partVersion)}
 	e.order(o)
 	return e.dst
 }
@@ -135,7 +148,7 @@ func DecodeOrder(o *Order, src []byte) error {
 
 // AppendDays appends a page of purchase days as it lies in Parts.
 func AppendDays(dst []byte, days []PurchaseDay) []byte {
-	e := encoder{dst: append(dst, StateVersion)}
+	e := encoder{dst: append(dst, partVersion)}
 	e.days(days)
 	return e.dst
 }
@@ -286,7 +299,7 @@ type decoder struct {
 }
 
 func partDecoder(src []byte, what string) (decoder, error) {
-	if len(src) == 0 || src[0] != StateVersion {
+	if len(src) == 0 || src[0] != partVersion {
 		return decoder{}, fmt.Errorf("%w: %s of unknown version", ErrCorrupt, what)
 	}
 	return decoder{src: src[1:]}, nil

@@ -210,12 +210,72 @@ var quadrantNames = [...]string{"none", "nurture", "efficiency", "advocate", "sa
 // String returns the quadrant's name on the wire.
 func (q Quadrant) String() string { return quadrantNames[q] }
 
+// Lifecycle is a stage in a customer's life.
+type Lifecycle uint8
+
+// The stages. NoLifecycle is that of who has not been heard of, or has bought and has not been scored yet.
+const (
+	NoLifecycle Lifecycle = iota
+	Prospect              // known, without a purchase
+	New                   // has bought once, at low risk
+	Active                // has bought again, at low risk
+	AtRisk                // churn risk is high
+	Dormant               // very high
+	Lost                  // next to certain
+	WonBack               // has bought after having been at risk, dormant or lost
+	lifecyclesEnd
+)
+
+var lifecycleNames = [lifecyclesEnd]string{
+	NoLifecycle: "none", Prospect: "prospect", New: "new", Active: "active", AtRisk: "at_risk", Dormant: "dormant", Lost: "lost", WonBack: "won_back",
+}
+
+// String returns the stage's name on the wire.
+func (l Lifecycle) String() string { return lifecycleNames[l] }
+
+// RFMGroup is a group of cells of RFM scores, under a name that marketers know.
+type RFMGroup uint8
+
+// The groups. NoRFMGroup is that of who has no scores: the model has no cuts, or there is none.
+const (
+	NoRFMGroup RFMGroup = iota
+	Prospects
+	NewCustomers
+	Promising
+	ActiveCustomers
+	Loyal
+	Champions
+	NeedsAttention
+	AtRiskCustomers
+	PreviouslyLoyal
+	AlmostLost
+	DormantCustomers
+	rfmGroupsEnd
+)
+
+var rfmGroupNames = [rfmGroupsEnd]string{
+	NoRFMGroup: "none", Prospects: "prospects", NewCustomers: "new", Promising: "promising", ActiveCustomers: "active", Loyal: "loyal", Champions: "champions",
+	NeedsAttention: "needs_attention", AtRiskCustomers: "at_risk", PreviouslyLoyal: "previously_loyal", AlmostLost: "almost_lost", DormantCustomers: "dormant",
+}
+
+// String returns the group's name on the wire.
+func (g RFMGroup) String() string { return rfmGroupNames[g] }
+
+// RFM are a customer's scores, each 1 to 5, 5 being the best fifth of the customers; all 0 if there are none.
+type RFM struct {
+	SinceLastPurchase, Frequency, Monetary uint8
+}
+
 // Segment is what segmentation remembers.
 type Segment struct {
 	Quadrant Quadrant
 	// HighRisk is the side of the risk line the customer is on; between the two thresholds it stays what it was.
-	HighRisk bool
-	Since    EventTime // when Quadrant was entered
+	HighRisk  bool
+	Since     EventTime // when Quadrant was entered
+	RFMGroup  RFMGroup
+	Lifecycle Lifecycle
+	// Next is the next instant at which time alone changes an RFM score, or ends the dwell in a quadrant that is to be left; Never if none.
+	Next EventTime
 }
 
 // Risk is where a customer stands with the churn-risk trigger.
@@ -254,6 +314,8 @@ type Facts struct {
 	// HighRiskAt and LowRiskUntil are the instants at which, in silence, risk reaches the upper and the lower threshold; in the past if it has,
 	// Never if it will not.
 	HighRiskAt, LowRiskUntil EventTime
+	// DormantAt and LostAt are the instants at which, in silence, risk reaches what counts as dormant and as lost.
+	DormantAt, LostAt EventTime
 	// BornHighRisk is set when risk is over the upper threshold before the day of the last purchase is over: silence had no part in it.
 	BornHighRisk bool
 }
@@ -263,7 +325,7 @@ func (f *Facts) Risk() float64 { return 1 - f.PAlive }
 
 // NewCustomer returns a customer of whom nothing is known.
 func NewCustomer(id string) *Customer {
-	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset}}
+	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset}, Segment: Segment{Next: Never}}
 }
 
 func (c *Customer) beginStep(at EventTime) {

@@ -51,11 +51,23 @@ type ScoreRow struct {
 	NextDeadline EventTime // when silence changes the row again
 }
 
-// SegmentChange is a step from one quadrant to another.
+// Dimension says what a segment is a segment of.
+type Dimension uint8
+
+// The dimensions.
+const (
+	QuadrantDimension  Dimension = iota // value and risk: a Quadrant
+	RFMDimension                        // an RFMGroup
+	LifecycleDimension                  // a Lifecycle
+)
+
+// SegmentChange is a step from one segment to another, of one dimension.
 type SegmentChange struct {
-	From, To Quadrant
-	Facts    Facts // zero when To is NoQuadrant
-	Reasons  []string
+	Dimension Dimension
+	From, To  string // names of the dimension's segments; "none" for none
+	RFM       RFM    // of RFMDimension: the scores at this instant
+	Facts     Facts  // zero when the customer has no purchase
+	Reasons   []string
 }
 
 // Trigger is a call to act, or the record of why not.

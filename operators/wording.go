@@ -7,14 +7,18 @@ import (
 
 // Terms are what facts are judged by and put into words with: settings of the scores, which all who speak of scores share.
 type Terms struct {
-	HighRisk, LowRisk float64 // the thresholds of churn risk
-	ContactDays       float64 // the contact horizon
-	Currency          string  // ISO 4217 code of the base currency
-	MinorDigits       int     // decimals of an amount in its major units
+	HighRisk, LowRisk     float64 // the thresholds of churn risk
+	DormantRisk, LostRisk float64 // the churn risks from which a customer is dormant, and lost
+	ContactDays           float64 // the contact horizon
+	Currency              string  // ISO 4217 code of the base currency
+	MinorDigits           int     // decimals of an amount in its major units
 	// ExactRisk has a risk under the threshold shown with as many decimals as tell the two apart, "0.698", not with two, "0.70": what happens at this instant is
 	// exact, and a card is of any instant. Outputs keep two.
 	ExactRisk bool
 }
+
+// MinorPerMajor returns the number of minor units of the base currency in a major one.
+func (t *Terms) MinorPerMajor() float64 { return math.Pow10(t.MinorDigits) }
 
 // The words of the reasons that people read. Numbers have a fixed precision, so that the same facts give the same words everywhere.
 

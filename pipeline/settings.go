@@ -39,6 +39,7 @@ type Settings struct {
 	Money    MoneySettings    `koanf:"money"`
 	Scores   ScoresSettings   `koanf:"scores"`
 	Risk     RiskSettings     `koanf:"risk"`
+	Segments SegmentSettings  `koanf:"segments"`
 	Triggers TriggerSettings  `koanf:"triggers"`
 	Fit      FitSettings      `koanf:"fit"`
 	Limits   LimitSettings    `koanf:"limits"`
@@ -170,6 +171,16 @@ type RiskSettings struct {
 	Back float64 `koanf:"back"`
 }
 
+// SegmentSettings configure segments.
+type SegmentSettings struct {
+	// Dwell is how long a customer stays in a quadrant at least, so that nobody goes back and forth. The default is 24h.
+	Dwell time.Duration `koanf:"dwell"`
+	// Dormant is the churn risk from which a customer counts as dormant, above risk.high. The default is 0.85.
+	Dormant float64 `koanf:"dormant"`
+	// Lost is the churn risk from which a customer counts as lost, above segments.dormant. The default is 0.95.
+	Lost float64 `koanf:"lost"`
+}
+
 // TriggerSettings configure triggers.
 type TriggerSettings struct {
 	// MaxAge is how old a deadline may be to be acted on. The default is 24h.
@@ -284,6 +295,9 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Scores.ContactDays, 30)
 	defaultTo(&s.Risk.High, 0.7)
 	defaultTo(&s.Risk.Back, 0.6)
+	defaultTo(&s.Segments.Dwell, 24*time.Hour)
+	defaultTo(&s.Segments.Dormant, 0.85)
+	defaultTo(&s.Segments.Lost, 0.95)
 	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)
 	defaultTo(&s.Fit.Mode, "auto")
 	defaultTo(&s.Fit.Family, "mbgnbd")
@@ -385,6 +399,7 @@ func (s *Settings) checkDurations(p *problems) {
 		{"clock.source_max_silence", s.Clock.SourceMaxSilence, 0, 0}, {"clock.source_settle", s.Clock.SourceSettle, least, 0},
 		{"fit.every", s.Fit.Every, time.Minute, 0}, {"fit.check_every", s.Fit.CheckEvery, time.Minute, 0}, {"fit.statistics_every", s.Fit.StatisticsEvery, 10 * time.Millisecond, 0},
 		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
+		{"segments.dwell", s.Segments.Dwell, least, year},
 	} {
 		rule := "at least " + d.min.String()
 		if d.max > 0 {
@@ -411,7 +426,7 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
 		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
-		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 520},
+		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
 	} {
 		rule := fmt.Sprintf("from %d to %d", n.min, n.max)
@@ -447,6 +462,8 @@ func (s *Settings) checkScores(p *problems) {
 	}
 	p.check(s.Scores.Discount >= 0 && s.Scores.Discount <= 1, "scores.discount", s.Scores.Discount, "from 0 to 1, such as 0.01 for 1 % a month")
 	p.check(s.Risk.High > 0 && s.Risk.High < 1, "risk.high", s.Risk.High, "above 0 and below 1")
+	p.check(s.Segments.Dormant > s.Risk.High && s.Segments.Dormant < 1, "segments.dormant", s.Segments.Dormant, fmt.Sprintf("above risk.high (%v) and below 1", s.Risk.High))
+	p.check(s.Segments.Lost > s.Segments.Dormant && s.Segments.Lost < 1, "segments.lost", s.Segments.Lost, fmt.Sprintf("above segments.dormant (%v) and below 1", s.Segments.Dormant))
 	p.check(s.Risk.Back > 0 && s.Risk.Back <= s.Risk.High, "risk.back", s.Risk.Back, fmt.Sprintf("above 0 and at most risk.high (%v)", s.Risk.High))
 }
 
@@ -467,6 +484,8 @@ func (s *Settings) Chain() clv.Config {
 	c.Score.ContactDays = float64(s.Scores.ContactDays)
 	c.Score.Currency = s.Money.Currency
 	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
+	c.Score.DormantRisk, c.Score.LostRisk = s.Segments.Dormant, s.Segments.Lost
+	c.Segment.DwellMs = s.Segments.Dwell.Milliseconds()
 	c.Trigger.MaxAgeMs = s.Triggers.MaxAge.Milliseconds()
 	return c
 }
@@ -531,15 +550,16 @@ func sampled(partitions int32) int {
 	return min(statistics.SampleSize, 2*statistics.SampleSize/int(max(1, partitions))+1000)
 }
 
-// fingerprint stands for the settings that shape the state, and the number of the input's partitions: with others, what the state says would be wrong.
+// fingerprint, where "state 1" is the oldest format of states that is read, stands for the settings that shape the state, and the number of the input's partitions: with others, what the state says would be wrong.
 func (s *Settings) fingerprint(partitions int32) uint64 {
-	return operators.Hash64(fmt.Sprintf("state %d: partitions %d, gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
-		operators.StateVersion, partitions, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
+	return operators.Hash64(fmt.Sprintf("state 1: partitions %d, gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
+		partitions, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
 		s.Limits.MessageIDs, s.Limits.OpenSessions, s.Limits.Orders, s.Limits.Refunds))
 }
 
 // terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
 func (s *Settings) terms() uint32 {
-	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v",
-		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back)))
+	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, dormant %v, lost %v",
+		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back,
+		s.Segments.Dwell, s.Segments.Dormant, s.Segments.Lost)))
 }

@@ -58,6 +58,7 @@ type outputSlots struct {
 	segment               wireSegment
 	trigger               wireTrigger
 	facts                 wireFacts
+	rfm                   wireRFM
 	deadLetter            wireDeadLetter
 	next, highRisk, cause int64
 }
@@ -235,12 +236,16 @@ func (e *Encoder) cause(c *operators.Cause) wireCause {
 func (e *Encoder) segment(o *operators.Output) *wireSegment {
 	s, w := &o.Segment, &e.slots.segment
 	*w = wireSegment{
-		CustomerID: o.Customer, Time: int64(o.Time), From: s.From.String(), To: s.To.String(), Cause: e.cause(&o.Cause), Model: o.Model,
+		CustomerID: o.Customer, Time: int64(o.Time), Dimension: uint8(s.Dimension), From: s.From, To: s.To, Cause: e.cause(&o.Cause), Model: o.Model,
 		Reasons: s.Reasons, Revision: int64(o.Revision),
 	}
-	if s.To != operators.NoQuadrant {
+	if s.Facts != (operators.Facts{}) {
 		e.facts(&s.Facts, &e.slots.facts)
 		w.Facts = &e.slots.facts
+	}
+	if s.RFM != (operators.RFM{}) {
+		e.slots.rfm = wireRFM{int32(s.RFM.SinceLastPurchase), int32(s.RFM.Frequency), int32(s.RFM.Monetary)}
+		w.RFM = &e.slots.rfm
 	}
 	return w
 }

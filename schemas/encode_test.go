@@ -67,14 +67,14 @@ func TestAbsentIsNull(t *testing.T) {
 	outputs := sampleOutputs(t)
 	outputs[Scores].Score.NextDeadline, outputs[Scores].Score.Facts.HighRiskAt = operators.Never, operators.Never
 	outputs[Sessions].Session.FirstPage, outputs[Sessions].Session.LastPage = "", ""
-	outputs[Segments].Segment.To, outputs[Segments].Segment.Reasons = operators.NoQuadrant, nil
+	outputs[Segments].Segment = operators.SegmentChange{Dimension: operators.QuadrantDimension, From: "save", To: "none"}
 	outputs[Segments].Cause = operators.Cause{Kind: operators.ModelInput}
 	outputs[Triggers].Trigger.Actionable, outputs[Triggers].Trigger.Withheld = true, ""
 	e := newEncoder(t)
 	for _, c := range []struct {
 		topic  Topic
 		fields string
-	}{{Scores, "next_deadline high_risk_at"}, {Sessions, "first_page last_page"}, {Segments, "facts"}, {Triggers, "withheld"}} {
+	}{{Scores, "next_deadline high_risk_at"}, {Sessions, "first_page last_page"}, {Segments, "facts rfm"}, {Triggers, "withheld"}} {
 		var rec Record
 		if err := e.EncodeOutput(outputs[c.topic], &rec); err != nil {
 			t.Fatal(err)

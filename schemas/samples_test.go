@@ -36,7 +36,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 		Facts: sampleFacts(t), NextDeadline: at(t, "1998-06-01T00:00:00Z"),
 		Purchases: operators.Purchases{Count: 4, First: 10_170, Last: 10_231, FirstStart: 10_170 * operators.DayMs, Net: 12_345, FirstNet: 2_345, Orders: 5},
 	}
-	segment.Segment = operators.SegmentChange{From: operators.Advocate, To: operators.Save, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
+	segment.Segment = operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
 	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}}
 	return map[Topic]*operators.Output{Sessions: sessionOut, Scores: score, Segments: segment, Triggers: trigger}

@@ -107,13 +107,21 @@ type wireCause struct {
 type wireSegment struct {
 	CustomerID string     `avro:"customer_id"`
 	Time       int64      `avro:"time"`
+	Dimension  uint8      `avro:"dimension"` // operators.Dimension
 	From       string     `avro:"from"`
 	To         string     `avro:"to"`
 	Cause      wireCause  `avro:"cause"`
 	Model      string     `avro:"model"`
 	Facts      *wireFacts `avro:"facts"`
+	RFM        *wireRFM   `avro:"rfm"`
 	Reasons    []string   `avro:"reasons"`
 	Revision   int64      `avro:"revision"`
+}
+
+type wireRFM struct {
+	SinceLastPurchase int32 `avro:"since_last_purchase"`
+	Frequency         int32 `avro:"frequency"`
+	Monetary          int32 `avro:"monetary"`
 }
 
 type wireTrigger struct {

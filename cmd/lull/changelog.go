@@ -110,6 +110,7 @@ func showCustomer(c *operators.Customer) schemas.Fields {
 		}},
 		schemas.Field{Name: "segment", Value: schemas.Fields{
 			{Name: "quadrant", Value: c.Segment.Quadrant.String()}, {Name: "high_risk", Value: c.Segment.HighRisk}, {Name: "since", Value: c.Segment.Since},
+			{Name: "rfm_group", Value: c.Segment.RFMGroup.String()}, {Name: "lifecycle", Value: c.Segment.Lifecycle.String()}, {Name: "next", Value: c.Segment.Next},
 		}},
 		schemas.Field{Name: "churn_risk_trigger", Value: [...]string{
 			operators.RiskArmed: "armed", operators.RiskHolding: "holding", operators.RiskBornHigh: "born high",

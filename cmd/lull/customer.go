@@ -115,6 +115,8 @@ func printCard(w io.Writer, card *query.Card) error {
 		since = " since " + card.Since
 	}
 	line("segment", "%s%s", card.Segment, since)
+	line("RFM group", "%s", card.RFMGroup)
+	line("lifecycle", "%s", card.Lifecycle)
 	for i, reason := range card.Reasons {
 		line([]string{"reasons", ""}[min(i, 1)], "%s", reason)
 	}

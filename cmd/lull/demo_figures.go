@@ -145,7 +145,7 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 	o := &outcome{
 		records: make(map[string]int64), reasons: make(map[string]int64), segments: make(map[string]string), scores: make(map[string]scoreOf),
 	}
-	rows, moves := make(map[string][]byte), make(map[string][]byte) // by customer: the latest value
+	rows := make(map[string][]byte) // by customer: the latest value
 	var triggers, letters [][]byte
 	for _, t := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
 		topic := d.settings.Topic(t.String())
@@ -156,7 +156,9 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 			case schemas.Scores:
 				rows[string(r.Key)] = r.Value
 			case schemas.Segments:
-				moves[string(r.Key)] = r.Value
+				if err := o.move(r); err != nil {
+					return err
+				}
 			case schemas.Triggers:
 				triggers = append(triggers, r.Value)
 			case schemas.DeadLetters:
@@ -172,7 +174,7 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 			return nil, err
 		}
 	}
-	return o, o.decode(rows, moves, triggers, letters)
+	return o, o.decode(rows, triggers, letters)
 }
 
 // readTopic calls yield for all committed records of the topic.
@@ -189,7 +191,16 @@ func (d *demo) readTopic(ctx context.Context, topic string, yield func(*kgo.Reco
 	return readSpans(ctx, client, topic, spans, yield)
 }
 
-func (o *outcome) decode(rows, moves map[string][]byte, triggers, letters [][]byte) error {
+// move notes the quadrant that a customer has gone to.
+func (o *outcome) move(r *kgo.Record) error {
+	f, err := schemas.DecodeOutput(schemas.Segments, r.Value)
+	if err == nil && field[string](f, "dimension") == "quadrant" {
+		o.segments[string(r.Key)] = field[string](f, "to")
+	}
+	return err
+}
+
+func (o *outcome) decode(rows map[string][]byte, triggers, letters [][]byte) error {
 	for customer, value := range rows {
 		if value == nil {
 			continue // no purchase is left
@@ -204,13 +215,6 @@ func (o *outcome) decode(rows, moves map[string][]byte, triggers, letters [][]by
 			aboutToBeLost: field[float64](f, "value_about_to_be_lost"), contactDays: field[float64](f, "contact_days"),
 			highRiskAt: instantField(f, "high_risk_at"), nextDeadline: instantField(f, "next_deadline"),
 		}
-	}
-	for customer, value := range moves {
-		f, err := schemas.DecodeOutput(schemas.Segments, value)
-		if err != nil {
-			return err
-		}
-		o.segments[customer] = field[string](f, "to")
 	}
 	for _, value := range triggers {
 		f, err := schemas.DecodeOutput(schemas.Triggers, value)

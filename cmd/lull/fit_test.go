@@ -202,10 +202,10 @@ func TestFitSweepKill(t *testing.T) {
 	if !adopted {
 		t.Fatalf("%v", candidate)
 	}
-	s.await("score with "+second, func() bool { return s.scored(second) > 0 })
+	swept := 0
+	s.await("score with "+second, func() bool { swept = s.scored(second); return swept > 0 })
 	s.process.kill()
-	swept := s.scored(second)
-	s.start()
+	s.start() // nobody reads before: the transaction that the killed process has left open is in the way until then
 	<-flow
 	s.await("score of all with "+second, func() bool { return s.scored(second) == customers })
 	if swept == customers {
@@ -232,7 +232,7 @@ func (s *shopOnKafka) checkOutputs(version string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		id, customer := header(r, "ce_id"), string(r.Key)
+		id, customer := header(r, "ce_id"), fmt.Sprint(string(r.Key), " by ", change.Get("dimension"))
 		from, _ := change.Get("from").(string)
 		to, _ := change.Get("to").(string)
 		if was, known := at[customer]; ids[id] || known && was != from || !known && from != "none" {

@@ -24,6 +24,7 @@ type Config struct {
 	Orders  orders.Config
 	RFM     rfm.Config
 	Score   score.Config
+	Segment segment.Config
 	Trigger trigger.Config
 }
 
@@ -35,7 +36,7 @@ type part interface {
 
 // parts returns the configs of the operators, in the order of the chain.
 func (c *Config) parts() []part {
-	return []part{&c.Dedup, &c.Session, &c.Orders, &c.RFM, &c.Score, &c.Trigger}
+	return []part{&c.Dedup, &c.Session, &c.Orders, &c.RFM, &c.Score, &c.Segment, &c.Trigger}
 }
 
 // EnsureDefaults sets the fields that are zero to their defaults.
@@ -64,7 +65,7 @@ func NewChain(c Config) *operators.Chain {
 		orders.New(c.Orders),
 		rfm.New(c.RFM),
 		score.New(c.Score),
-		segment.New(terms),
+		segment.New(c.Segment, terms),
 		trigger.New(c.Trigger, terms),
 	)
 }
@@ -96,7 +97,7 @@ func (c *Config) RecordBytesMax(idBytes int) int {
 	longest.Purchases = operators.Purchases{
 		Count: math.MaxUint32, First: day.Day, FirstStart: day.DayStart, Last: math.MaxInt32, Net: day.Net, FirstNet: day.Net, Orders: day.Orders,
 	}
-	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since = far, far, far
+	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since, longest.Segment.Next = far, far, far, far
 	state := longest.AppendState(nil)
 	return max(len(state), len(operators.AppendOrder(nil, &order)), len(operators.AppendDays(nil, slices.Repeat([]operators.PurchaseDay{day}, rfm.PageDays))))
 }

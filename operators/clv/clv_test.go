@@ -86,7 +86,9 @@ func (s *story) differs() string {
 	for _, o := range s.Outputs {
 		switch o.Kind {
 		case operators.SegmentOutput:
-			moves = append(moves, move{at: o.Time, from: o.Segment.From, to: o.Segment.To})
+			if o.Segment.Dimension == operators.QuadrantDimension {
+				moves = append(moves, move{at: o.Time, from: quadrantNamed(o.Segment.From), to: quadrantNamed(o.Segment.To)})
+			}
 		case operators.TriggerOutput:
 			moves = append(moves, move{at: o.Time, deadline: o.Trigger.Deadline})
 		}
@@ -97,6 +99,14 @@ func (s *story) differs() string {
 		}
 	}
 	return ""
+}
+
+func quadrantNamed(name string) operators.Quadrant {
+	for q := operators.NoQuadrant; ; q++ {
+		if q.String() == name {
+			return q
+		}
+	}
 }
 
 // tell returns what has come of the customer since it was last asked, sessions aside.
@@ -112,7 +122,8 @@ func (s *story) tell() string {
 					o.Time, o.Score.Purchases.Count, f.PAlive, f.CLV, f.AboutToBeLost, o.Score.NextDeadline)
 			}
 		case operators.SegmentOutput:
-			fmt.Fprintf(&text, "%s segment: %s -> %s\n", o.Time, o.Segment.From, o.Segment.To)
+			name := [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle"}[o.Segment.Dimension]
+			fmt.Fprintf(&text, "%s %s: %s -> %s\n", o.Time, name, o.Segment.From, o.Segment.To)
 			because(&text, o.Segment.Reasons)
 		case operators.TriggerOutput:
 			act := "act"
@@ -135,14 +146,18 @@ func because(text *strings.Builder, reasons []string) {
 
 // TestScenarios runs the stories in testdata. Their commands are
 //
-//	customer model=NAME   a new customer; NAME is mbgnbd or bgnbd, the CDNOW models, or born: nearly everybody leaves at once
+//	customer model=NAME   a new customer; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once, or
+//	                      fifths: the first with cuts
 //	model NAME at=T       another model comes into force
 //	run                   events in the notation of optest, and "days pass until T", and "outage until T", where time moves at once
 //
 // The numbers in them are ours, but every move and every trigger is also the oracle's.
 func TestScenarios(t *testing.T) {
-	models := map[string]*operators.Model{"mbgnbd": cdnow("mbgnbd"), "bgnbd": cdnow("bgnbd"), "born": cdnow("mbgnbd"), "restless": cdnow("mbgnbd")}
+	models := map[string]*operators.Model{"mbgnbd": cdnow("mbgnbd"), "bgnbd": cdnow("bgnbd"), "born": cdnow("mbgnbd"), "restless": cdnow("mbgnbd"), "fifths": cdnow("mbgnbd")}
 	models["born"].Version, models["born"].A, models["born"].B = "born", 2, 0.5
+	models["fifths"].Version, models["fifths"].Cuts = "fifths", &operators.Cuts{
+		SinceLastPurchase: [4]float64{30, 90, 180, 360}, Purchases: [4]float64{1, 1, 2, 4}, Monetary: [4]float64{10, 20, 30, 45}, CLV: [4]float64{1, 5, 10, 34.88},
+	}
 	models["restless"].Version, models["restless"].Alpha = "restless", 10
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var s *story

@@ -20,6 +20,7 @@ type oracle struct {
 	at     operators.EventTime
 	// How the customer stands: as far as silence has been followed.
 	quadrant operators.Quadrant
+	since    operators.EventTime // that they are in it
 	highRisk bool
 	armed    bool // for the trigger
 	moves    []move
@@ -71,12 +72,18 @@ func (o *oracle) silence(until operators.EventTime) {
 	if !any {
 		return
 	}
-	turns := []operators.EventTime{c.falls(c.alive, 0.3), c.falls(c.value, o.model.HighValue)}
-	slices.Sort(turns)
-	for _, turn := range turns {
-		if turn > from && turn <= until {
-			o.judge(turn)
+	for {
+		next := operators.Never
+		for _, turn := range []operators.EventTime{c.falls(c.alive, 0.3), c.falls(c.value, o.model.HighValue), o.since + operators.DayMs} {
+			if turn > from && turn <= until {
+				next = min(next, turn)
+			}
 		}
+		if next == operators.Never {
+			return
+		}
+		o.judge(next)
+		from = next
 	}
 }
 
@@ -107,7 +114,9 @@ func (o *oracle) judge(at operators.EventTime) {
 	} else {
 		o.highRisk, o.armed = false, true
 	}
-	if to != o.quadrant {
+	dwells := at < o.since+operators.DayMs && o.quadrant != operators.NoQuadrant && to != operators.NoQuadrant
+	if to != o.quadrant && !dwells {
+		o.since = at
 		o.moves = append(o.moves, move{at: at, from: o.quadrant, to: to})
 		o.quadrant = to
 	}

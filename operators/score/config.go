@@ -18,6 +18,9 @@ type Config struct {
 	// LowRisk is the churn risk under which a customer of high risk is of low risk again, and the trigger armed again. At most HighRisk; the
 	// distance keeps customers from going back and forth. The default is 0.6.
 	LowRisk float64
+	// DormantRisk and LostRisk are the churn risks from which a customer is dormant, and lost: above HighRisk, and each below the next. The defaults
+	// are 0.85 and 0.95.
+	DormantRisk, LostRisk float64
 	// HorizonMonths is how far CLV and the expected purchases look ahead, in months. The default is 12.
 	HorizonMonths int
 	// MonthDays is the length of such a month, in days. The default is 30.4375, a twelfth of a mean Julian year.
@@ -46,6 +49,12 @@ func (c *Config) EnsureDefaults() {
 	}
 	if c.LowRisk == 0 {
 		c.LowRisk = 0.6
+	}
+	if c.DormantRisk == 0 {
+		c.DormantRisk = 0.85
+	}
+	if c.LostRisk == 0 {
+		c.LostRisk = 0.95
 	}
 	if c.HorizonMonths == 0 {
 		c.HorizonMonths = 12
@@ -90,6 +99,10 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("score: HighRisk is %v; it must be above 0 and below 1", c.HighRisk)
 	case !(c.LowRisk > 0 && c.LowRisk <= c.HighRisk):
 		return fmt.Errorf("score: LowRisk is %v; it must be above 0 and at most HighRisk (%v)", c.LowRisk, c.HighRisk)
+	case !(c.DormantRisk > c.HighRisk && c.DormantRisk < c.LostRisk):
+		return fmt.Errorf("score: DormantRisk is %v; it must be above HighRisk (%v) and below LostRisk (%v)", c.DormantRisk, c.HighRisk, c.LostRisk)
+	case !(c.LostRisk < 1):
+		return fmt.Errorf("score: LostRisk is %v; it must be below 1", c.LostRisk)
 	case !(c.HorizonMonths >= 1 && c.HorizonMonths <= 120):
 		return fmt.Errorf("score: HorizonMonths is %d; it must be 1 to 120", c.HorizonMonths)
 	case !(c.MonthDays >= 1 && c.MonthDays <= 366):
@@ -133,7 +146,7 @@ func minorDigits(minorPerMajor int64) int {
 // Terms returns what others judge scores by and speak of them with. The config is complete and valid.
 func (c *Config) Terms() operators.Terms {
 	return operators.Terms{
-		HighRisk: c.HighRisk, LowRisk: c.LowRisk, ContactDays: c.ContactDays, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
+		HighRisk: c.HighRisk, LowRisk: c.LowRisk, DormantRisk: c.DormantRisk, LostRisk: c.LostRisk, ContactDays: c.ContactDays, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
 	}
 }
 

@@ -42,6 +42,10 @@ func TestValidate(t *testing.T) {
 		"HighRisk is NaN":          func(c *score.Config) { c.HighRisk = math.NaN() },
 		"LowRisk is 0.8":           func(c *score.Config) { c.LowRisk = 0.8 },
 		"LowRisk is -0.1":          func(c *score.Config) { c.LowRisk = -0.1 },
+		"DormantRisk is 0.7":       func(c *score.Config) { c.DormantRisk = 0.7 },
+		"DormantRisk is 0.95":      func(c *score.Config) { c.DormantRisk = 0.95 },
+		"DormantRisk is NaN":       func(c *score.Config) { c.DormantRisk = math.NaN() },
+		"LostRisk is 1":            func(c *score.Config) { c.LostRisk = 1 },
 		"HorizonMonths is -1":      func(c *score.Config) { c.HorizonMonths = -1 },
 		"MonthDays is +Inf":        func(c *score.Config) { c.MonthDays = math.Inf(1) },
 		"DiscountMonthly is -0.01": func(c *score.Config) { c.DiscountMonthly = -0.01 },
@@ -92,7 +96,7 @@ func TestValidateModel(t *testing.T) {
 // TestTerms: what others get is what is set.
 func TestTerms(t *testing.T) {
 	c := defaults(func(c *score.Config) { c.HighRisk, c.Currency, c.MinorPerMajor = 0.75, "KWD", 1000 })
-	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, ContactDays: 30, Currency: "KWD", MinorDigits: 3}
+	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, Currency: "KWD", MinorDigits: 3}
 	if got := c.Terms(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -75,6 +75,8 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 		HighValue:         at < valueFalls,
 		HighRiskAt:        e.crossing(e.op.high, at),
 		LowRiskUntil:      e.crossing(e.op.low, at),
+		DormantAt:         e.crossing(e.op.dormant, at),
+		LostAt:            e.crossing(e.op.lost, at),
 		BornHighRisk:      highAge <= e.lastAge+bornHighDays,
 	}
 }

@@ -55,7 +55,7 @@ func TestEveryInstant(t *testing.T) {
 		lastStart := p.FirstStart + operators.EventTime(p.Last-p.First)*operators.DayMs
 		at := lastStart + operators.EventTime(rapid.Int64Range(0, 90*operators.DayMs).Draw(t, "at"))
 		for steps := 0; ; steps++ {
-			if steps > 10 { // nine levels, one cut
+			if steps > 12 { // nine levels, dormant, lost, one cut
 				t.Fatalf("still changing at %s", at)
 			}
 			now := op.Evaluate(&p, m, at)

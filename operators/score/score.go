@@ -16,20 +16,25 @@ import (
 // Operator keeps Customer.Score and the customer's row in the scores table.
 type Operator struct {
 	config      Config
-	high, low   float64   // P(alive) at the two risk thresholds
-	bounds      []float64 // the levels and both thresholds, falling
+	high, low   float64 // P(alive) at the two risk thresholds
+	dormant     float64 // and where customers are dormant, and lost
+	lost        float64
+	bounds      []float64 // the levels and all of these, falling
 	horizonDays float64
 }
 
 // New returns the operator; the config is complete and valid.
 func New(config Config) *Operator {
 	high, low := complement(config.HighRisk), complement(config.LowRisk)
-	bounds := append([]float64{high, low}, config.Levels...)
+	dormant, lost := complement(config.DormantRisk), complement(config.LostRisk)
+	bounds := append([]float64{high, low, dormant, lost}, config.Levels...)
 	slices.SortFunc(bounds, func(a, b float64) int { return cmp.Compare(b, a) })
 	return &Operator{
 		config:      config,
 		high:        high,
 		low:         low,
+		dormant:     dormant,
+		lost:        lost,
 		bounds:      slices.Compact(bounds),
 		horizonDays: float64(config.HorizonMonths) * config.MonthDays,
 	}
@@ -43,11 +48,11 @@ func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators
 	return c.Score.Next, operators.BySilence
 }
 
-// Step scores the customer anew when their purchases have changed, when silence has reached the deadline, and when a model has come into force.
-// Nothing else makes the row untrue: it states its instant.
+// Step scores the customer anew when their purchases have changed, when silence has reached the deadline, or that of their segments, and when a model has come
+// into force. Nothing else makes the row untrue: it states its instant.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	moved := c.Changed.Orders || in.Kind == operators.ModelInput // what silence was going to do has moved
-	reached := in.Kind == operators.DeadlineInput && c.Score.Next <= in.At
+	reached := in.Kind == operators.DeadlineInput && min(c.Score.Next, c.Segment.Next) <= in.At
 	if env.Model == nil || !moved && !reached {
 		return
 	}

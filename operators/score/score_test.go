@@ -212,7 +212,7 @@ func TestSilence(t *testing.T) {
 			s := slow{p, m}
 			op := score.New(defaults(nil))
 			want := map[string]operators.EventTime{}
-			for _, risk := range []string{"0.10", "0.20", "0.30", "0.40", "0.50", "0.60", "0.70", "0.80", "0.90"} {
+			for _, risk := range []string{"0.10", "0.20", "0.30", "0.40", "0.50", "0.60", "0.70", "0.80", "0.85", "0.90", "0.95"} {
 				v, _ := strconv.ParseFloat(risk, 64)
 				if at := s.falls(s.alive, math.Round(100-100*v)/100); at != operators.Unset && at != operators.Never {
 					want["churn risk reaches "+risk] = at

@@ -1,98 +1,85 @@
-// Package segment places customers in the plane of value and risk, in one of four quadrants, and tells when they move.
+// Package segment places customers in segments of three dimensions, and tells when they move: the quadrants of value and risk, the groups of RFM scores, and
+// the stages of the lifecycle.
 //
-// Value is high while CLV is at least the model's cut. Risk is high from Terms.HighRisk on, and low again only under LowRisk: between the
-// two it stays what it was, so that nobody goes back and forth. Both lines are crossed at instants that score has found and wakes the
-// customer at; segments need no deadline of their own.
+// All of it is decided at instants. Value is high while CLV is at least the model's cut, risk high from Terms.HighRisk on, and low again only under LowRisk; those
+// lines, and those of the lifecycle, are crossed at instants that score has found and wakes the customer at. The score of recency falls at instants of its own, as does
+// the dwell end that keeps a customer in a quadrant for a while.
 package segment
 
-import "lull/operators"
+import (
+	"fmt"
+
+	"lull/operators"
+)
+
+// Config says how long customers stay where they are.
+type Config struct {
+	// DwellMs is how long a customer stays in a quadrant at least, in milliseconds, unless their last purchase goes: what would move them on before does so then, if it
+	// still holds. The default is 86,400,000 (24 h); 1 is as good as none.
+	DwellMs int64
+}
+
+// EnsureDefaults sets the fields that are zero to their defaults.
+func (c *Config) EnsureDefaults() {
+	if c.DwellMs == 0 {
+		c.DwellMs = operators.DayMs
+	}
+}
+
+// Validate returns an error that names the field, its value and the rule it breaks.
+func (c *Config) Validate() error {
+	if c.DwellMs < 1 || c.DwellMs > 366*operators.DayMs {
+		return fmt.Errorf("segment: DwellMs is %d; it must be 1 to %d (366 days)", c.DwellMs, int64(366*operators.DayMs))
+	}
+	return nil
+}
 
 // Operator keeps Customer.Segment.
-type Operator struct{ terms operators.Terms }
+type Operator struct {
+	config Config
+	terms  operators.Terms
+}
 
-// New returns the operator. The terms are those of the scores that it judges.
-func New(terms operators.Terms) *Operator { return &Operator{terms} }
+// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges.
+func New(config Config, terms operators.Terms) *Operator { return &Operator{config, terms} }
 
 // Name returns "segment".
 func (*Operator) Name() string { return "segment" }
 
-// Deadline returns Never: score wakes the customer at every line between quadrants.
-func (*Operator) Deadline(*operators.Customer) (operators.EventTime, operators.Release) {
-	return operators.Never, operators.BySilence
+// Deadline returns the next instant at which time alone changes a segment. The lines of value and risk are score's, which wakes the customer at them.
+func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
+	return c.Segment.Next, operators.BySilence
 }
 
-// Step places the customer anew when they have been scored.
+// Step places the customer anew when they have been scored, and when they are heard of for the first time. Who is heard of by an order is no prospect, nor by the refund
+// of one that is still on its way.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
-	if !c.Changed.Score {
-		return
-	}
-	from := c.Segment.Quadrant
-	to := operators.NoQuadrant
-	if c.Score.Scored {
-		c.Segment.HighRisk = HighRisk(&c.Facts, c.Segment.HighRisk)
-		to = quadrant(c.Facts.HighValue, c.Segment.HighRisk)
-	} else {
-		c.Segment.HighRisk = false
-	}
-	if to == from {
-		return
-	}
-	c.Segment.Quadrant, c.Segment.Since = to, in.At
-	change := operators.SegmentChange{From: from, To: to, Facts: c.Facts}
-	if to == operators.NoQuadrant {
-		change.Reasons = []string{"no purchase left: every order has been cancelled"}
-	} else {
-		change.Reasons = op.Reasons(&c.Purchases, env.Model, &c.Facts, c.Segment.HighRisk)
-	}
-	out.Segment(change)
-}
-
-// HighRisk returns the side of the risk line that a customer of these facts is on, who was on side was before; false for who is new.
-func HighRisk(f *operators.Facts, was bool) bool {
 	switch {
-	case f.AsOf >= f.HighRiskAt:
-		return true
-	case f.AsOf < f.LowRiskUntil:
-		return false
+	case c.Changed.Score && c.Score.Scored:
+		c.Segment.Next = operators.Never
+		op.quadrant(env, c, in, out)
+		op.rfm(env, c, in, out)
+		op.lifecycle(c, in, out)
+	case c.Changed.Score:
+		op.withoutPurchase(c, out, "no purchase left: every order has been cancelled")
+	case c.Segment.Lifecycle == operators.NoLifecycle && c.Purchases.Count == 0 && in.Kind == operators.EventInput && !in.Event.Kind.OfOrder():
+		op.withoutPurchase(c, out, "heard of for the first time, by "+in.Event.Kind.String())
 	}
-	return was
 }
 
-func quadrant(highValue, highRisk bool) operators.Quadrant {
-	switch {
-	case highValue && highRisk:
-		return operators.Save
-	case highValue:
-		return operators.Advocate
-	case highRisk:
-		return operators.Efficiency
+// withoutPurchase makes the customer a prospect.
+func (op *Operator) withoutPurchase(c *operators.Customer, out *operators.Outbox, reason string) {
+	was := c.Segment
+	c.Segment = operators.Segment{RFMGroup: operators.Prospects, Lifecycle: operators.Prospect, Next: operators.Never}
+	tell := func(d operators.Dimension, from, to string) {
+		if from != to {
+			out.Segment(operators.SegmentChange{Dimension: d, From: from, To: to, Reasons: []string{reason}})
+		}
 	}
-	return operators.Nurture
+	tell(operators.QuadrantDimension, was.Quadrant.String(), c.Segment.Quadrant.String())
+	tell(operators.RFMDimension, was.RFMGroup.String(), c.Segment.RFMGroup.String())
+	tell(operators.LifecycleDimension, was.Lifecycle.String(), c.Segment.Lifecycle.String())
 }
 
-// Reasons tells in words why a customer is in their quadrant.
-func (op *Operator) Reasons(p *operators.Purchases, m *operators.Model, f *operators.Facts, highRisk bool) []string {
-	return []string{p.Habit(f), op.valueReason(m, f), op.riskReason(f, highRisk)}
-}
-
-func (op *Operator) valueReason(m *operators.Model, f *operators.Facts) string {
-	clv, cut := op.terms.FormatAmount(f.CLV), op.terms.FormatAmount(m.HighValue)
-	switch {
-	case f.HighValue:
-		return "CLV " + clv + ", at least the cut of " + cut
-	case clv == cut: // at the instant of the fall the two are the same number
-		return "CLV has fallen under the cut of " + cut
-	}
-	return "CLV " + clv + " under the cut of " + cut
-}
-
-func (op *Operator) riskReason(f *operators.Facts, highRisk bool) string {
-	risk, high := operators.FormatRisk(f.Risk()), operators.FormatThreshold(op.terms.HighRisk)
-	if highRisk {
-		return "churn risk " + risk + ": high from " + high + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
-	}
-	if op.terms.ExactRisk {
-		risk = operators.FormatRiskUnder(f.Risk(), op.terms.HighRisk)
-	}
-	return "churn risk " + risk + ": low until it reaches " + high
-}
+// wake asks for the customer at an instant, if nothing comes before.
+func wake(c *operators.Customer, at operators.EventTime) { c.Segment.Next = min(c.Segment.Next, at) }

@@ -13,14 +13,22 @@ var terms = operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ContactDays: 30, Curren
 
 // scored stands before the operator under test and says that the customer has just been scored.
 type scored struct {
-	facts operators.Facts
-	gone  bool
+	facts     operators.Facts
+	gone      bool
+	silent    bool                 // they have not been scored
+	purchases *operators.Purchases // nil: four days
 }
 
 func (s *scored) Name() string { return "scored" }
 func (s *scored) Step(_ *operators.Env, c *operators.Customer, in *operators.Input, _ *operators.Outbox) {
+	if s.silent {
+		return
+	}
 	c.Changed.Score, c.Score.Scored = true, !s.gone
 	c.Purchases = operators.Purchases{Count: 4, First: 100, Last: 157}
+	if s.purchases != nil {
+		c.Purchases = *s.purchases
+	}
 	c.Facts = s.facts
 	c.Facts.AsOf = in.At
 }
@@ -28,11 +36,21 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 	return operators.Never, operators.BySilence
 }
 
+// of returns the changes of a dimension.
+func of(d operators.Dimension, out *operators.Outbox) (changes []operators.SegmentChange) {
+	for i := range out.Outputs {
+		if o := &out.Outputs[i]; o.Kind == operators.SegmentOutput && o.Segment.Dimension == d {
+			changes = append(changes, o.Segment)
+		}
+	}
+	return changes
+}
+
 // TestQuadrants moves a customer about. Instants 100 and 200 are the lines of risk: before 100 it is low, from 200 on high, and between
 // them what it was.
 func TestQuadrants(t *testing.T) {
 	before := &scored{}
-	chain := operators.NewChain(before, segment.New(terms))
+	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: -1000}, terms)) // instants go back here
 	env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 34.88}}
 	c := operators.NewCustomer("c")
 	for i, step := range []struct {
@@ -61,20 +79,21 @@ func TestQuadrants(t *testing.T) {
 		from := c.Segment
 		var out operators.Outbox
 		chain.Step(&env, c, &operators.Input{Kind: operators.DeadlineInput, At: step.at}, &out)
+		changes := of(operators.QuadrantDimension, &out)
 		if got := c.Segment.Quadrant; got != step.want {
 			t.Fatalf("step %d: %s, want %s", i, got, step.want)
 		}
 		if from.Quadrant == step.want {
-			if len(out.Outputs) > 0 || c.Segment.Since != from.Since {
+			if len(changes) > 0 || c.Segment.Since != from.Since {
 				t.Errorf("step %d: nothing has changed, but %v", i, out.Outputs)
 			}
 			continue
 		}
-		if len(out.Outputs) != 1 || c.Segment.Since != step.at {
-			t.Fatalf("step %d: %d outputs, since %d", i, len(out.Outputs), c.Segment.Since)
+		if since := c.Segment.Since; len(changes) != 1 || since != step.at && !before.gone {
+			t.Fatalf("step %d: %d changes, since %d", i, len(changes), since)
 		}
-		change := out.Outputs[0].Segment
-		if change.From != from.Quadrant || change.To != step.want || change.Facts != c.Facts || len(change.Reasons) == 0 {
+		change := changes[0]
+		if change.From != from.Quadrant.String() || change.To != step.want.String() || change.Facts != c.Facts && !before.gone || len(change.Reasons) == 0 {
 			t.Errorf("step %d: %+v", i, change)
 		}
 	}
@@ -82,7 +101,7 @@ func TestQuadrants(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	op := segment.New(terms)
+	op := segment.New(segment.Config{DwellMs: 1}, terms)
 	p := operators.Purchases{Count: 4, First: 100, Last: 157}
 	m := &operators.Model{HighValue: 34.88}
 	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3}
@@ -105,7 +124,7 @@ func TestReasons(t *testing.T) {
 		terms operators.Terms
 		want  string
 	}{{terms, "churn risk 0.70: low until it reaches 0.70"}, {exact, "churn risk 0.698: low until it reaches 0.70"}} {
-		if got := segment.New(c.terms).Reasons(&p, m, &f, false)[2]; got != c.want {
+		if got := segment.New(segment.Config{DwellMs: 1}, c.terms).Reasons(&p, m, &f, false)[2]; got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

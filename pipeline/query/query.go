@@ -51,12 +51,14 @@ type Card struct {
 	Position   int64  `json:"position"`
 	Currency   string `json:"currency"`
 
-	Facts    CardFacts     `json:"facts"`
-	Score    *CardScore    `json:"score"` // null while there is no purchase or no model
-	Segment  string        `json:"segment"`
-	Since    string        `json:"segment_since,omitempty"`
-	Reasons  []string      `json:"reasons"`
-	Deadline *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
+	Facts     CardFacts     `json:"facts"`
+	Score     *CardScore    `json:"score"` // null while there is no purchase or no model
+	Segment   string        `json:"segment"`
+	Since     string        `json:"segment_since,omitempty"`
+	RFMGroup  string        `json:"rfm_group"`
+	Lifecycle string        `json:"lifecycle"`
+	Reasons   []string      `json:"reasons"`
+	Deadline  *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
 	// Change is the first deadline at which silence changes more than the numbers: the segment, or a trigger fires. Null if it never does.
 	Change *CardDeadline `json:"next_change"`
 }
@@ -102,7 +104,7 @@ type CardDeadline struct {
 func Handler(states States, config clv.Config) http.Handler {
 	terms := config.Score.Terms()
 	terms.ExactRisk = true
-	api := &api{states: states, chain: clv.NewChain(config), score: score.New(config.Score), segment: segment.New(terms), config: config}
+	api := &api{states: states, chain: clv.NewChain(config), score: score.New(config.Score), segment: segment.New(config.Segment, terms), config: config}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/customers/{id}", api.customer)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
@@ -156,7 +158,8 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	p := &c.Purchases
 	card := &Card{
 		CustomerID: id, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,
-		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(), Reasons: []string{},
+		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(),
+		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Reasons: []string{},
 		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)},
 	}
 	if c.Segment.Quadrant != operators.NoQuadrant {
@@ -194,12 +197,18 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	return card, nil
 }
 
+// dimensions are what segments are called in the card, by dimension.
+var dimensions = [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle"}
+
 // change lets the customer be silent from an instant on, as the pipeline would, until more than numbers change. It leaves c as it is.
 func (a *api) change(c *operators.Customer, model *operators.Model, at operators.EventTime) *CardDeadline {
 	ahead := operators.NewCustomer(c.ID)
 	ahead.CopyFrom(c)
 	for {
 		next, what := a.score.Next(&ahead.Purchases, model, at)
+		if own := ahead.Segment.Next; own > at && own < next {
+			next, what = own, "time passes"
+		}
 		if next == operators.Never {
 			return nil
 		}
@@ -210,7 +219,7 @@ func (a *api) change(c *operators.Customer, model *operators.Model, at operators
 		for i := range out.Outputs {
 			switch o := &out.Outputs[i]; o.Kind {
 			case operators.SegmentOutput:
-				then = append(then, fmt.Sprintf("segment %s (was %s)", o.Segment.To, o.Segment.From))
+				then = append(then, fmt.Sprintf("%s %s (was %s)", dimensions[o.Segment.Dimension], o.Segment.To, o.Segment.From))
 			case operators.TriggerOutput:
 				then = append(then, "trigger "+o.Trigger.Rule)
 			}

@@ -185,7 +185,7 @@ func TestNextChange(t *testing.T) {
 		model      *operators.Model
 		segment    string // then
 	}{
-		{"risk", "churn risk reaches 0.70: segment save (was advocate), trigger churn_risk", &model, "save"},
+		{"risk", "churn risk reaches 0.70: segment save (was advocate), lifecycle at_risk (was active), trigger churn_risk", &model, "save"},
 		{"value", "CLV falls under the cut of 40.00 USD: segment nurture (was advocate)", &falls, "nurture"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -146,7 +146,7 @@ type told struct {
 
 // move is a step from one quadrant to another.
 type move struct {
-	from, to operators.Quadrant
+	from, to string
 	at       operators.EventTime
 }
 
@@ -165,7 +165,7 @@ func oracle(t *testing.T, m oracleModel, orders []order, end operators.EventTime
 			to = operators.Efficiency
 		}
 		if to != quadrant {
-			tell.moves = append(tell.moves, move{quadrant, to, at})
+			tell.moves = append(tell.moves, move{quadrant.String(), to.String(), at})
 			quadrant = to
 		}
 	}
@@ -244,6 +244,7 @@ type shop struct {
 func runShop(t *testing.T, model *operators.Model, orders []order, end operators.EventTime) *shop {
 	t.Helper()
 	var cfg clv.Config
+	cfg.Segment.DwellMs = 1      // the oracle moves everybody at once
 	cfg.Session.SessionsMax = 64 // some order twenty times in a day, and sessions wait for the watermark, a day behind
 	cfg.EnsureDefaults()
 	p := &process{
@@ -282,7 +283,9 @@ func (s *shop) hear(t *testing.T, o *operators.Output) {
 	case operators.TriggerOutput:
 		tell.triggers = append(tell.triggers, o.Trigger.Deadline)
 	case operators.SegmentOutput:
-		tell.moves = append(tell.moves, move{o.Segment.From, o.Segment.To, o.Time})
+		if o.Segment.Dimension == operators.QuadrantDimension {
+			tell.moves = append(tell.moves, move{o.Segment.From, o.Segment.To, o.Time})
+		}
 	case operators.RejectOutput:
 		t.Errorf("a dead letter: %+v", o)
 	}

@@ -90,7 +90,7 @@ func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
 	tr.EnsureDefaults()
 	terms := sc.Terms()
 	return operators.NewChain(append([]operators.Operator{
-		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), score.New(sc), segment.New(terms), trigger.New(tr, terms),
+		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), score.New(sc), segment.New(segment.Config{DwellMs: 1}, terms), trigger.New(tr, terms),
 	}, more...)...)
 }
 

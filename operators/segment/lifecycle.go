@@ -1,0 +1,50 @@
+package segment
+
+import "lull/operators"
+
+// lifecycle moves the customer to the stage that their risk and their purchases make.
+func (op *Operator) lifecycle(c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	from := c.Segment.Lifecycle
+	to := stage(from, &c.Facts, c.Segment.HighRisk, in)
+	if to == from {
+		return
+	}
+	c.Segment.Lifecycle = to
+	out.Segment(operators.SegmentChange{
+		Dimension: operators.LifecycleDimension, From: from.String(), To: to.String(), Facts: c.Facts,
+		Reasons: []string{c.Purchases.Habit(&c.Facts), op.stageReason(to, &c.Facts)},
+	})
+}
+
+// stage returns the stage of a customer with purchases who was in another before. Who is won back stays that until they buy again, or are at risk again.
+func stage(was operators.Lifecycle, f *operators.Facts, highRisk bool, in *operators.Input) operators.Lifecycle {
+	ordered := in.Kind == operators.EventInput && in.Event.Kind == operators.OrderCompleted
+	switch {
+	case f.AsOf >= f.LostAt:
+		return operators.Lost
+	case f.AsOf >= f.DormantAt:
+		return operators.Dormant
+	case highRisk:
+		return operators.AtRisk
+	case ordered && was >= operators.AtRisk && was <= operators.Lost, !ordered && was == operators.WonBack:
+		return operators.WonBack
+	case f.X == 0:
+		return operators.New
+	}
+	return operators.Active
+}
+
+func (op *Operator) stageReason(to operators.Lifecycle, f *operators.Facts) string {
+	risk := "churn risk " + operators.FormatRisk(f.Risk())
+	switch to {
+	case operators.Lost:
+		return risk + ": lost from " + operators.FormatThreshold(op.terms.LostRisk) + " on"
+	case operators.Dormant:
+		return risk + ": dormant from " + operators.FormatThreshold(op.terms.DormantRisk) + " on"
+	case operators.AtRisk:
+		return risk + ": at risk from " + operators.FormatThreshold(op.terms.HighRisk) + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
+	case operators.WonBack:
+		return "bought again after having been given up, " + risk
+	}
+	return risk + ": at risk from " + operators.FormatThreshold(op.terms.HighRisk) + " on"
+}
