@@ -316,6 +316,8 @@ type Facts struct {
 	HighRiskAt, LowRiskUntil EventTime
 	// DormantAt and LostAt are the instants at which, in silence, risk reaches what counts as dormant and as lost.
 	DormantAt, LostAt EventTime
+	// RiskAfterOrder is what the churn risk would be if the customer bought now.
+	RiskAfterOrder float64
 	// BornHighRisk is set when risk is over the upper threshold before the day of the last purchase is over: silence had no part in it.
 	BornHighRisk bool
 }

@@ -261,11 +261,8 @@ func (f *fitter) learn(record *kgo.Record) error {
 		return err
 	case f.s.Topic(FitsTopic):
 		past, err := schemas.DecodeFit(record.Key, record.Value)
-		if err == nil && past.Verdict != nil {
-			f.lastCheck = later(f.lastCheck, record.Timestamp)
-			if past.Verdict.Candidate != nil {
-				f.lastFit = later(f.lastFit, record.Timestamp)
-			}
+		if err == nil && past.Verdict != nil && past.Verdict.Candidate != nil { // else there was nothing to fit to, which is no attempt
+			f.lastCheck, f.lastFit = later(f.lastCheck, record.Timestamp), later(f.lastFit, record.Timestamp)
 		}
 		return err
 	}
@@ -330,7 +327,7 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 		return nil // one of our own
 	}
 	f.asked = false
-	if err := f.catchUp(ctx); err != nil {
+	if err := f.awaitPopulation(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -342,7 +339,7 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 			return err
 		}
 	}
-	f.log.Info().Stringer("cause", request.Cause).Bool("adopted", verdict.Adopted).Strs("reasons", verdict.Reasons).Dur("took", time.Since(began)).Msg("fitted")
+	f.log.Info().Stringer("cause", request.Cause).Bool("adopted", verdict.Adopted).Strs("reasons", verdict.Reasons).Str("took", time.Since(began).Round(time.Millisecond).String()).Msg("fitted")
 	if err := f.session.Begin(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
@@ -355,6 +352,27 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 	}
 	f.metrics.fits.WithLabelValues(request.Cause.String(), outcome).Inc()
 	return nil
+}
+
+// awaitPopulation reads what is known, and goes on for a while if it is of nobody: right after a start, and while the first events are read, the tasks have yet
+// to tell of their customers.
+func (f *fitter) awaitPopulation(ctx context.Context) error {
+	tick := time.NewTicker(min(f.s.Fit.StatisticsEvery, time.Second))
+	defer tick.Stop()
+	for patience := time.Now().Add(2*f.s.Fit.StatisticsEvery + 2*time.Second); ; {
+		if err := f.catchUp(ctx); err != nil {
+			return err
+		}
+		population, err := f.statistics.Population(f.partitions)
+		if err == nil && population.Customers > 0 && population.AsOf != operators.Unset || time.Now().After(patience) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // records returns those of a verdict, and of the model if it is adopted.
@@ -412,7 +430,11 @@ func (f *fitter) judge(request int64) (out *schemas.Verdict, model *operators.Mo
 		out.Reasons = []string{err.Error() + ": the statistics are published by the processes that own the partitions, every fit.statistics_every; ask again when all run"}
 		return out, nil
 	}
-	if population.Customers > 0 && population.AsOf == operators.Unset {
+	switch {
+	case population.Customers == 0:
+		out.Reasons = []string{"nobody is known to have bought yet: the tasks tell of their customers every fit.statistics_every; ask again when events have been read"}
+		return out, nil
+	case population.AsOf == operators.Unset:
 		out.Reasons = []string{"time has not come anywhere yet: no partition with customers has a watermark. Under clock.mode event it takes a time mark, or events of three customers"}
 		return out, nil
 	}

@@ -101,7 +101,7 @@ func TestSweep(t *testing.T) {
 	c.mark(&s, "2024-03-02T00:00:00Z")
 	p := c.run(s)
 	awaitReadiness(t, &s, p, "no model is in force")
-	awaitAnswer(t, &s, p, "/v1/customers/c7", "no model has been put")
+	awaitAnswer(t, &s, p, "/v1/customers/c7", "no model is in force")
 	models := func() map[string]int {
 		count, of := map[string]int{}, map[string]string{}
 		for _, r := range c.read(s.Topic(ScoresTopic)) {

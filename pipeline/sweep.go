@@ -44,7 +44,10 @@ func (r *Runner) missModels() {
 	}
 	why := ""
 	if missing {
-		why = "no model is in force: nobody is scored, and no trigger is made. With fit.mode auto one is fitted when the input has been read; ask for it by lull fit, or put one by lull models put. Who has bought until then is scored as soon as it is there"
+		why = "no model is in force: nobody is scored, and no trigger is made. " + map[string]string{
+			"auto": "One is fitted when the input has been read; or put one by lull models put", "demand": "Ask for one by lull fit, or put one by lull models put",
+			"off": "Put one by lull models put; fit.mode is off in this process",
+		}[r.s.Fit.Mode] + ". Who has bought until then is scored as soon as it is there"
 	}
 	if missing && !r.modelMissed {
 		r.log.Warn().Msg(why)

@@ -101,12 +101,13 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 			return err
 		}
 	}
-	if f.plots != "" {
-		if err := report.Backtest(f.plots, past, result); err != nil {
-			return err
-		}
+	if err := printBacktest(cmd.OutOrStdout(), f, plan, result); err != nil {
+		return err
 	}
-	return printBacktest(cmd.OutOrStdout(), f, plan, result)
+	if f.plots != "" {
+		return report.Backtest(f.plots, past, result)
+	}
+	return nil
 }
 
 // backtestPlan is what is to be done.

@@ -121,7 +121,7 @@ func (b *backtestFigures) print(w io.Writer) {
 
 	fmt.Fprintf(w, "\n%-14s%14s%14s%9s%9s%9s%9s\n", "", "actual", "predicted", "bias %", "MAE", "RMSE", "corr")
 	row := func(name string, a *backtest.Accuracy) {
-		fmt.Fprintf(w, "%-14s%14.2f%14.2f%+9.1f%9.3f%9.3f%9.3f\n", name, a.Actual, a.Predicted, a.BiasPercent, a.MAE, a.RMSE, a.Correlation)
+		fmt.Fprintf(w, "%-14s%14.2f%14.2f%9s %8.3f %8.3f%9s\n", name, a.Actual, a.Predicted, figure("%+.1f", a.BiasPercent), a.MAE, a.RMSE, figure("%.3f", a.Correlation))
 	}
 	row("transactions", &b.Transactions.Model)
 	row("  past rate", &b.Transactions.PastRate)
@@ -131,7 +131,7 @@ func (b *backtestFigures) print(w io.Writer) {
 	c := &b.Churn
 	fmt.Fprintf(w, "\nchurn: %.1f %% make no purchase in the holdout; who says the same of everybody is right for %.1f %%\n", 100*c.BaseRate, 100*c.MajorityAccuracy)
 	classifier := func(name string, k backtest.Classifier, more string) {
-		fmt.Fprintf(w, "  %-34s accuracy %5.1f %%   AUC %.3f%s\n", name, 100*k.Accuracy, k.AUC, more)
+		fmt.Fprintf(w, "  %-34s accuracy %5.1f %%   AUC %s%s\n", name, 100*k.Accuracy, figure("%.3f", k.AUC), more)
 	}
 	classifier("P(buys again) below 0.5", c.Model, fmt.Sprintf("   Brier %.4f   calibration error %.3f", c.Brier, c.CalibrationError))
 	silence := "nobody buys"
@@ -143,8 +143,16 @@ func (b *backtestFigures) print(w io.Writer) {
 
 	u := &b.Upsell
 	fmt.Fprintf(w, "\nupsell: the %d who spend most in the holdout, %.1f %% of all; to pick nobody is right for %.1f %%\n", u.Count, 100*u.BaseRate, 100*u.MajorityAccuracy)
-	classifier("expected spend", u.Model.Classifier, fmt.Sprintf("   hit rate %.3f", u.Model.HitRate))
-	classifier("spend so far", u.PastSpend.Classifier, fmt.Sprintf("   hit rate %.3f", u.PastSpend.HitRate))
+	classifier("expected spend", u.Model.Classifier, "   hit rate "+figure("%.3f", u.Model.HitRate))
+	classifier("spend so far", u.PastSpend.Classifier, "   hit rate "+figure("%.3f", u.PastSpend.HitRate))
+}
+
+// figure returns a figure in words: "n/a" if there is none.
+func figure(format string, f backtest.Figure) string {
+	if math.IsNaN(float64(f)) {
+		return "n/a"
+	}
+	return fmt.Sprintf(format, float64(f))
 }
 
 func (b *backtestFigures) printModels(w io.Writer) {
@@ -159,6 +167,9 @@ func (b *backtestFigures) printModels(w io.Writer) {
 	}
 	fmt.Fprintf(w, "%-12s r %.6g, alpha %.6g %ss, a %.6g, b %.6g   log likelihood %.3f%s\n",
 		b.Model, b.Parameters.R, b.Parameters.Alpha, b.TimeUnit, b.Parameters.A, b.Parameters.B, b.LogLikelihood, note(b.Converged, b.Prior))
+	if b.Repeaters == 0 {
+		fmt.Fprintf(w, "%-12s   nobody has bought again: it is open whether all are gone or all are slow, and these probabilities are the prior's\n", "")
+	}
 	fmt.Fprintf(w, "%-12s   standard errors %.0f, %.0f, %.0f and %.0f %%\n",
 		"", 100*b.RelativeErrors.R, 100*b.RelativeErrors.Alpha, 100*b.RelativeErrors.A, 100*b.RelativeErrors.B)
 	first := ""

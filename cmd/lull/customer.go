@@ -107,6 +107,9 @@ func printCard(w io.Writer, card *query.Card) error {
 		line("P(alive)", "%.3f (churn risk %.3f)", s.PAlive, s.ChurnRisk)
 		line("expected purchases", "%.2f in %d months; buys within %.0f days with probability %.3f", s.ExpectedPurchases, s.HorizonMonths, s.ContactDays, s.BuysAgain)
 		line("CLV", "%.2f %s in %d months", s.CLV, card.Currency, s.HorizonMonths)
+		v, n := &s.CLVPoints, &s.NextPurchaseDays
+		line("", "%.2f to %.2f %s for 80 of 100 such customers, at most %.2f for half of them", v.Low, v.High, card.Currency, v.Median)
+		line("next purchase", "if there is one, in %.0f to %.0f days for 80 of 100 such customers, within %.0f for half of them", n.Low, n.High, n.Median)
 		line("about to be lost", "%.2f %s within %.0f days of silence", s.AboutToBeLost, card.Currency, s.ContactDays)
 		line("model", "%s", s.Model)
 	}

@@ -126,7 +126,7 @@ func TestAPIPage(t *testing.T) {
 	if string(again)+"\n" != example {
 		t.Errorf("the example is not what the API writes:\n%s\nwant\n%s", example, again)
 	}
-	inCardOnly := []string{"open_sessions", "horizon_months"}
+	inCardOnly := []string{"open_sessions", "horizon_months", "clv_points", "next_purchase_days"}
 	for _, section := range []struct {
 		path string
 		of   reflect.Type

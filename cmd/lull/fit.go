@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -25,7 +26,8 @@ func newFitCommand() *cobra.Command {
 		Use:   "fit",
 		Short: "Let the running pipeline fit a model now, and print the verdict",
 		Long: `Fit asks the process of the group that fits models to do so now, and waits for its verdict. The model is fitted to what the
-tasks have told of their customers, which is at most fit.statistics_every old. It is adopted if it has converged, is sane, and
+tasks have told of their customers, which is at most fit.statistics_every old; right after a start it is waited for. A process that
+fitted and was killed is followed by another after commit.session_timeout. It is adopted if it has converged, is sane, and
 would not have predicted the last weeks worse than the model in force; then everybody is scored anew.
 
 The exit code is 0 whether the model is adopted or not. All verdicts: lull tail fits --from-start.`,
@@ -57,7 +59,7 @@ The exit code is 0 whether the model is adopted or not. All verdicts: lull tail 
 		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, as in the topic")
-	cmd.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long to wait for the verdict")
+	cmd.Flags().DurationVar(&wait, "wait", 5*time.Minute, "how long to wait for the verdict")
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
 }
@@ -149,7 +151,11 @@ func printVerdict(w io.Writer, v *schemas.Verdict) error {
 	p.line("  %-13s %10d", "actual", h.Actual)
 	p.line("  %-13s %10.0f  %.4f", "new", h.Expected, h.LogScore)
 	if h.ChampionExpected != nil {
-		p.line("  %-13s %10.0f  %.4f  new is better by %.4f +- %.4f", "in force", *h.ChampionExpected, *h.ChampionLogScore, h.Difference, h.StandardError)
+		better := "better"
+		if h.Difference < 0 {
+			better = "worse"
+		}
+		p.line("  %-13s %10.0f  %.4f  the new is %s by %.4f +- %.4f", "in force", *h.ChampionExpected, *h.ChampionLogScore, better, math.Abs(h.Difference), h.StandardError)
 	}
 	return p.err
 }

@@ -216,7 +216,7 @@ func TestFitSweepKill(t *testing.T) {
 		t.Error(err)
 	}
 	list := s.lull("models", "list", "--config", s.config)
-	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[2], second) || !strings.Contains(lines[2], "23570 customers as of 1998-01-01") {
+	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[2], "*  "+second) || !strings.Contains(lines[2], "23570 customers as of 1998-01-01") {
 		t.Errorf("the list of models is\n%s", list)
 	}
 }
@@ -291,15 +291,17 @@ func TestModels(t *testing.T) {
 		run("put model "+version, "models", "put", file)
 	}
 	list := run("put by hand", "models", "list")
-	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "one ") || !strings.HasPrefix(lines[2], "two ") {
+	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "   one ") || !strings.HasPrefix(lines[2], "*  two ") {
 		t.Errorf("the list is\n%s", list)
 	}
 	shown := run("clv: [1, 2, 3.5, 29.54]", "models", "show", "one")
 	run("is in my.models already, with these parameters", "models", "put", writeFile(t, "shown.yaml", shown))
-	run(`there is no model "three"; there are one, two`, "models", "rollback", "three")
-	run("two is the last that was published", "models", "rollback", "two")
+	run(`there is no model "four"; there are one, two`, "models", "rollback", "four")
+	run("two is the last that was published", "models", "rollback", "one") // their parameters are the same
+	third := strings.NewReplacer("cdnow-published", "three", "r: 0.525", "r: 0.6").Replace(string(cdnowModel))
+	run("put model three", "models", "put", writeFile(t, "three.yaml", third))
 	run("put model one-again, with the parameters of one", "models", "rollback", "one")
-	run("put model two-again", "models", "rollback", "two")
+	run("put model three-again", "models", "rollback", "three")
 	run("put model one-again-2", "models", "rollback", "one")
 	run("within 10ms there was no verdict", "fit", "--wait", "10ms")
 	run("--wait is 0s: it must be above 0", "fit", "--wait", "0s")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -60,9 +61,9 @@ changed: other parameters need another version. cmd/lull/cdnow/model.yaml is an 
 func newModelsListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the models, the one in force last",
-		Long: `List prints the models in the order in which they were published. The last one whose time has come is in force in every partition
-that has seen it. Times are in days, money in major units.`,
+		Short: "List the models",
+		Long: `List prints the models in the order in which they were published. A star marks the one in force by the clock of this machine: the last
+one whose time has come. In a replay time is the events'. Times are in days, money in major units.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			_, models, err := readModels(cmd)
@@ -70,15 +71,20 @@ that has seen it. Times are in days, money in major units.`,
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "VERSION\tFAMILY\tEFFECTIVE FROM\tR\tALPHA\tA\tB\tMEAN SPEND\tHIGH VALUE\tFITTED TO")
+			newest := inForce(models, operators.EventTime(time.Now().UnixMilli()))
+			fmt.Fprintln(w, "\tVERSION\tFAMILY\tEFFECTIVE FROM\tR\tALPHA\tA\tB\tMEAN SPEND\tHIGH VALUE\tFITTED TO")
 			for i := range models {
 				m := &models[i]
 				fitted := "put by hand"
 				if m.Fit != nil {
 					fitted = fmt.Sprintf("%d customers as of %s", m.Fit.Customers, m.Fit.AsOf)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\n",
-					m.Version, m.Family, m.EffectiveAt, m.R, m.Alpha, m.A, m.B, m.P*m.V/(m.Q-1), m.HighValue, fitted)
+				mark := ""
+				if i == newest {
+					mark = "*"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%.4g\t%s\n",
+					mark, m.Version, m.Family, m.EffectiveAt, m.R, m.Alpha, m.A, m.B, m.P*m.V/(m.Q-1), m.HighValue, fitted)
 			}
 			return w.Flush()
 		}),
@@ -127,8 +133,8 @@ judged against this one. To keep this one whatever comes, set fit.mode to demand
 			if err != nil {
 				return err
 			}
-			if old == &models[len(models)-1] {
-				return fmt.Errorf("%s is the last that was published: it is in force, or will be", old.Version)
+			if last := &models[len(models)-1]; sameParameters(*old, *last) {
+				return fmt.Errorf("%s is the last that was published, with these parameters: it is in force, or will be", last.Version)
 			}
 			again := *old
 			again.EffectiveAt = 0 // from the start: from where each partition is, that is
@@ -142,6 +148,23 @@ judged against this one. To keep this one whatever comes, set fit.mode to demand
 	}
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
+}
+
+// inForce returns the place of the model that is in force at an instant: of those whose time has come the one of the latest time, of the same the last published.
+func inForce(models []operators.Model, now operators.EventTime) int {
+	best := -1
+	for i := range models {
+		if at := models[i].EffectiveAt; at <= now && (best < 0 || at >= models[best].EffectiveAt) {
+			best = i
+		}
+	}
+	return best
+}
+
+// sameParameters reports whether two models say the same of everybody.
+func sameParameters(a, b operators.Model) bool {
+	a.Version, a.EffectiveAt, a.Fit = b.Version, b.EffectiveAt, b.Fit
+	return reflect.DeepEqual(a, b)
 }
 
 // freeVersion returns a version that no model has, nor one with the same short name.

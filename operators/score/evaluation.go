@@ -77,6 +77,7 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 		LowRiskUntil:      e.crossing(e.op.low, at),
 		DormantAt:         e.crossing(e.op.dormant, at),
 		LostAt:            e.crossing(e.op.lost, at),
+		RiskAfterOrder:    1 - e.params.PAlive(bgnbd.History{X: e.x + 1, TX: age, T: age}),
 		BornHighRisk:      highAge <= e.lastAge+bornHighDays,
 	}
 }

@@ -49,6 +49,13 @@ func (op *Operator) ValueRange(p *operators.Purchases, m *operators.Model, u *Un
 	return ValueRange{v.point(0.1), v.point(0.5), v.point(0.9)}
 }
 
+// NextPurchase returns the days from an instant within which the next purchase comes with probability q, in [0, 1), if there is one, of a customer with these purchases, of
+// which there are some, and none after the instant. That there is one has the probability P(alive): see bgnbd.Params.NextPurchase.
+func (op *Operator) NextPurchase(p *operators.Purchases, m *operators.Model, at operators.EventTime, q float64) float64 {
+	e := op.evaluation(p, m)
+	return e.params.NextPurchase(e.history(max(p.Age(at), e.lastAge)), q)
+}
+
 // parameterPoint returns the logarithms of the parameters, of q − 1 for q.
 func parameterPoint(p bgnbd.Params, s gammagamma.Params) []float64 {
 	point := []float64{p.R, p.Alpha, p.A, p.B, s.P, s.Q - 1, s.V}

@@ -99,11 +99,22 @@ func (op *Operator) withheld(env *operators.Env, in *operators.Input, deadline o
 	return ""
 }
 
+// whatIf tells what the risk would be after an order now, and when it will be that of somebody dormant.
+func (op *Operator) whatIf(c *operators.Customer) string {
+	f := &c.Facts
+	text := "an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)
+	if f.DormantAt != operators.Never && f.DormantAt > f.AsOf {
+		text += "; silent until " + f.DormantAt.String() + ": " + operators.FormatThreshold(op.terms.DormantRisk)
+	}
+	return text
+}
+
 func (op *Operator) reasons(c *operators.Customer) []string {
 	f := &c.Facts
 	return []string{
 		c.Purchases.Habit(f),
 		"churn risk reached " + operators.FormatThreshold(op.terms.HighRisk) + " at " + f.HighRiskAt.String(),
 		"value about to be lost within " + operators.FormatDays(op.terms.ContactDays) + ": " + op.terms.FormatAmount(f.AboutToBeLost),
+		op.whatIf(c),
 	}
 }

@@ -27,7 +27,7 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 func newChain(before *scored) *operators.Chain {
 	var config trigger.Config
 	config.EnsureDefaults()
-	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ContactDays: 30, Currency: "USD", MinorDigits: 2}
+	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, Currency: "USD", MinorDigits: 2}
 	return operators.NewChain(before, trigger.New(config, terms))
 }
 
@@ -104,11 +104,14 @@ func TestWithheld(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	facts := operators.Facts{X: 3, LastAge: 57, Age: 128.5, AboutToBeLost: 4.123, LowRiskUntil: 100, HighRiskAt: 891522420000}
+	facts := operators.Facts{
+		X: 3, LastAge: 57, Age: 128.5, PAlive: 0.3, AboutToBeLost: 4.123, LowRiskUntil: 100, HighRiskAt: 891522420000, RiskAfterOrder: 0.061, DormantAt: 900403200000,
+	}
 	var out operators.Outbox
 	newChain(&scored{facts: facts}).Step(&operators.Env{}, operators.NewCustomer("c"), &operators.Input{Kind: operators.DeadlineInput, At: facts.HighRiskAt}, &out)
 	want := []string{
 		"orders every 19 days, silent for 71 days", "churn risk reached 0.70 at 1998-04-02T13:07:00.000Z", "value about to be lost within 30 days: 4.12 USD",
+		"an order now: churn risk 0.70 -> 0.06; silent until 1998-07-14T08:00:00.000Z: 0.85",
 	}
 	if got := out.Outputs[0].Trigger.Reasons; !slices.Equal(got, want) {
 		t.Errorf("%q", got)

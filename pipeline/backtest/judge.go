@@ -28,7 +28,7 @@ type Amounts struct {
 // Classifier says how well a score tells of whom something will be true.
 type Classifier struct {
 	Accuracy float64 `json:"accuracy"`
-	AUC      float64 `json:"auc"`
+	AUC      Figure  `json:"auc"` // undefined if it is true of all or none
 }
 
 // Churn is about the customers without a purchase in the holdout.
@@ -46,7 +46,7 @@ type Churn struct {
 
 // Silence is the rule that who has been silent for longer than a number of days will not buy.
 type Silence struct {
-	CutoffDays float64 `json:"cutoff_days"` // found on the calibration period alone; -1: nobody buys
+	CutoffDays float64 `json:"cutoff_days"` // found on the calibration period alone; -1: the best rule is that nobody buys
 	Classifier
 }
 
@@ -63,7 +63,7 @@ type Upsell struct {
 // Picks says how well as many customers as are to be found were picked.
 type Picks struct {
 	Classifier
-	HitRate float64 `json:"hit_rate"` // share of those picked who belong there
+	HitRate Figure `json:"hit_rate"` // share of those picked who belong there; undefined if nobody does
 }
 
 // Judge fits the models to what was known at the end of calibration and compares what they predict with what was known at the end of the holdout.
@@ -190,9 +190,9 @@ func (r *Result) upsell(o *outcomes) Upsell {
 				hits++
 			}
 		}
-		p := Picks{Classifier: Classifier{agreement(picked, truth), auc(score, truth)}}
+		p := Picks{HitRate: Undefined, Classifier: Classifier{agreement(picked, truth), auc(score, truth)}}
 		if count > 0 {
-			p.HitRate = float64(hits) / float64(count)
+			p.HitRate = Figure(float64(hits) / float64(count))
 		}
 		return p
 	}

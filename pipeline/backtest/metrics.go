@@ -4,20 +4,35 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 )
+
+// Figure is a number, or NaN where there is none, as the correlation with what does not vary; that is null in JSON.
+type Figure float64
+
+// Undefined is no number.
+var Undefined = Figure(math.NaN())
+
+// MarshalJSON implements json.Marshaler.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return []byte("null"), nil
+	}
+	return strconv.AppendFloat(nil, float64(f), 'g', -1, 64), nil
+}
 
 // Accuracy says how near predictions of amounts came to what happened.
 type Accuracy struct {
-	Actual      float64 `json:"actual"`    // in total
-	Predicted   float64 `json:"predicted"` // in total
-	BiasPercent float64 `json:"bias_percent"`
-	MAE         float64 `json:"mae"`         // mean absolute error per customer
-	RMSE        float64 `json:"rmse"`        // root of the mean squared error per customer
-	Correlation float64 `json:"correlation"` // over customers; 0 if either does not vary
+	Actual      float64 `json:"actual"`       // in total
+	Predicted   float64 `json:"predicted"`    // in total
+	BiasPercent Figure  `json:"bias_percent"` // undefined if nothing happened
+	MAE         float64 `json:"mae"`          // mean absolute error per customer
+	RMSE        float64 `json:"rmse"`         // root of the mean squared error per customer
+	Correlation Figure  `json:"correlation"`  // over customers; undefined if either does not vary
 }
 
 func accuracyOf(predicted, actual []float64) Accuracy {
-	var a Accuracy
+	a := Accuracy{BiasPercent: Undefined, Correlation: Undefined}
 	n := float64(len(actual))
 	for i := range actual {
 		a.Predicted += predicted[i]
@@ -34,18 +49,18 @@ func accuracyOf(predicted, actual []float64) Accuracy {
 		varianceActual += q * q
 	}
 	if a.Actual != 0 {
-		a.BiasPercent = 100 * (a.Predicted - a.Actual) / a.Actual
+		a.BiasPercent = Figure(100 * (a.Predicted - a.Actual) / a.Actual)
 	}
 	a.MAE, a.RMSE = absolute/n, math.Sqrt(squared/n)
 	if spread := math.Sqrt(variancePredicted * varianceActual); spread > 0 {
-		a.Correlation = covariance / spread
+		a.Correlation = Figure(covariance / spread)
 	}
 	return a
 }
 
 // auc returns the probability that a customer of whom it is true has the greater score than one of whom it is not, ties counting half: the area under
-// the ROC curve. It is 0.5 if it is true of all or none.
-func auc(score []float64, truth []bool) float64 {
+// the ROC curve. It is undefined if it is true of all or none.
+func auc(score []float64, truth []bool) Figure {
 	order := ascending(score)
 	positives, ranks := 0, 0.0
 	for first := 0; first < len(order); {
@@ -63,10 +78,10 @@ func auc(score []float64, truth []bool) float64 {
 	}
 	negatives := len(order) - positives
 	if positives == 0 || negatives == 0 {
-		return 0.5
+		return Undefined
 	}
 	p := float64(positives)
-	return (ranks - p*(p+1)/2) / (p * float64(negatives))
+	return Figure((ranks - p*(p+1)/2) / (p * float64(negatives)))
 }
 
 // ascending returns the indices of values in their order, ties in the order of the indices.
@@ -114,12 +129,14 @@ func calibration(probability []float64, truth []bool) []Bin {
 			continue
 		}
 		bin := Bin{Customers: size}
+		bought := 0
 		for _, k := range order[:size] {
 			bin.Predicted += probability[k] / float64(size)
 			if truth[k] {
-				bin.Observed += 1 / float64(size)
+				bought++
 			}
 		}
+		bin.Observed = float64(bought) / float64(size)
 		bins = append(bins, bin)
 		order = order[size:]
 	}

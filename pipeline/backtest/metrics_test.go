@@ -34,12 +34,9 @@ func TestAUC(t *testing.T) {
 				}
 			}
 		}
-		want := 0.5
-		if pairs > 0 {
-			want = won / pairs
-		}
-		if got := auc(score, truth); math.Abs(got-want) > 1e-12 {
-			t.Fatalf("%v, want %v", got, want)
+		got := float64(auc(score, truth))
+		if undefined := pairs == 0; undefined != math.IsNaN(got) || !undefined && math.Abs(got-won/pairs) > 1e-12 {
+			t.Fatalf("%v, want %v of %v", got, won, pairs)
 		}
 	})
 }
@@ -104,19 +101,34 @@ func TestCalibration(t *testing.T) {
 	})
 }
 
+// TestCalibrationOfAll: where everybody buys, all of them do, not a little more.
+func TestCalibrationOfAll(t *testing.T) {
+	for n := 1; n < 200; n++ {
+		truth, score := make([]bool, n), make([]float64, n)
+		for i := range truth {
+			truth[i], score[i] = true, 0.9
+		}
+		for _, b := range calibration(score, truth) {
+			if b.Observed != 1 {
+				t.Fatalf("%d customers: %+v", n, b)
+			}
+		}
+	}
+}
+
 // TestAccuracy is a check by hand.
 func TestAccuracy(t *testing.T) {
 	got := accuracyOf([]float64{1, 2, 3}, []float64{2, 2, 6})
-	want := Accuracy{Actual: 10, Predicted: 6, BiasPercent: -40, MAE: 4.0 / 3, RMSE: math.Sqrt(10.0 / 3), Correlation: 4 / math.Sqrt(2*32.0/3)}
+	want := Accuracy{Actual: 10, Predicted: 6, BiasPercent: -40, MAE: 4.0 / 3, RMSE: math.Sqrt(10.0 / 3), Correlation: Figure(4 / math.Sqrt(2*32.0/3))}
 	for _, v := range [][2]float64{
-		{got.Actual, want.Actual}, {got.Predicted, want.Predicted}, {got.BiasPercent, want.BiasPercent}, {got.MAE, want.MAE}, {got.RMSE, want.RMSE},
-		{got.Correlation, want.Correlation},
+		{got.Actual, want.Actual}, {got.Predicted, want.Predicted}, {float64(got.BiasPercent), float64(want.BiasPercent)}, {got.MAE, want.MAE}, {got.RMSE, want.RMSE},
+		{float64(got.Correlation), float64(want.Correlation)},
 	} {
 		if math.Abs(v[0]-v[1]) > 1e-12 {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
-	if got := accuracyOf([]float64{1, 1}, []float64{0, 0}); got.BiasPercent != 0 || got.Correlation != 0 {
+	if got := accuracyOf([]float64{1, 1}, []float64{0, 0}); !math.IsNaN(float64(got.BiasPercent)) || !math.IsNaN(float64(got.Correlation)) {
 		t.Errorf("nothing happened: %+v", got)
 	}
 	if got := brier([]float64{0.9, 0.2}, []bool{true, false}); math.Abs(got-(0.01+0.04)/2) > 1e-12 {

@@ -124,10 +124,10 @@ func (v *Verdict) faults(champion *operators.Model) (faults []string) {
 	}
 	tracked := v.Repeats.Actual >= trackedMin
 	if tracked && v.Repeats.off() {
-		fault("it makes %.0f repeat purchases of the %.0f that there were: over a factor of %d", v.Repeats.Expected, v.Repeats.Actual, trackingRatio)
+		fault("it expects %.0f repeat purchases until now, where there were %.0f: over a factor of %d", v.Repeats.Expected, v.Repeats.Actual, trackingRatio)
 	}
 	if tracked && v.MeanSpend.off() {
-		fault("it makes a mean purchase of %.2f of one of %.2f: over a factor of %d", v.MeanSpend.Expected, v.MeanSpend.Actual, trackingRatio)
+		fault("it expects a mean purchase of %.2f, where it is %.2f: over a factor of %d", v.MeanSpend.Expected, v.MeanSpend.Actual, trackingRatio)
 	}
 	if h := v.Holdout; champion != nil && h != nil && h.Worse() {
 		fault("in the last %d weeks it would have predicted worse than %s: %s", h.Weeks, champion.Version, h.comparison())
@@ -162,7 +162,7 @@ func (v *Verdict) finite() bool {
 func (v *Verdict) merits(champion *operators.Model) []string {
 	merits := []string{
 		fmt.Sprintf("converged, of %d customers with %d repeat purchases", v.Model.Fit.Customers, v.Model.Fit.RepeatPurchases),
-		fmt.Sprintf("makes %.0f of the %.0f repeat purchases", v.Repeats.Expected, v.Repeats.Actual),
+		fmt.Sprintf("expects %.0f repeat purchases of them until now, where there were %.0f", v.Repeats.Expected, v.Repeats.Actual),
 	}
 	if v.Purchases.Prior || v.Spend.Prior {
 		merits = append(merits, "the data alone leave a parameter open, and a weak prior took part: see the standard errors")

@@ -92,6 +92,17 @@ type CardScore struct {
 	DiscountMonthly   float64 `json:"discount_monthly"`
 	ValueAtRisk       float64 `json:"value_at_risk"`
 	AboutToBeLost     float64 `json:"value_about_to_be_lost"`
+	// CLVPoints are those of what the customer will be worth, of which CLV is the mean; the error of a fitted model's parameters is in them.
+	CLVPoints CardPoints `json:"clv_points"`
+	// NextPurchaseDays are those of the wait for the next purchase, if there is one: that there is has the probability PAlive.
+	NextPurchaseDays CardPoints `json:"next_purchase_days"`
+}
+
+// CardPoints are the 10, 50 and 90 % points of a distribution.
+type CardPoints struct {
+	Low    float64 `json:"p10"`
+	Median float64 `json:"p50"`
+	High   float64 `json:"p90"`
 }
 
 // CardDeadline is when silence changes the customer's position, and how.
@@ -176,7 +187,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	}
 	switch {
 	case view.Model == nil && !view.HasModel:
-		card.Reasons = []string{"not scored: no model has been put"}
+		card.Reasons = []string{"not scored: no model is in force in this customer's partition yet"}
 		return card, nil
 	case view.Model == nil:
 		card.Reasons = []string{"not scored yet: the sweep to the model in force has not come to this customer"}
@@ -189,6 +200,14 @@ func (a *api) card(id string, view *View) (*Card, error) {
 		BuysAgain: f.BuysAgain, CLV: f.CLV, HorizonMonths: s.HorizonMonths, HorizonDays: float64(s.HorizonMonths) * s.MonthDays,
 		ContactDays: s.ContactDays, DiscountMonthly: s.DiscountMonthly, ValueAtRisk: f.ValueAtRisk, AboutToBeLost: f.AboutToBeLost,
 	}
+	var uncertainty *score.Uncertainty
+	if fit := view.Model.Fit; fit != nil {
+		uncertainty = &score.Uncertainty{Purchases: fit.Covariance, Spend: fit.SpendCovariance}
+	}
+	value := a.score.ValueRange(p, view.Model, uncertainty, at)
+	card.Score.CLVPoints = CardPoints{value.Low, value.Median, value.High}
+	next := func(q float64) float64 { return min(a.score.NextPurchase(p, view.Model, at, q), daysMax) }
+	card.Score.NextPurchaseDays = CardPoints{next(0.1), next(0.5), next(0.9)}
 	card.Reasons = a.segment.Reasons(p, view.Model, &f, segment.HighRisk(&f, c.Segment.HighRisk))
 	if next, what := a.score.Next(p, view.Model, at); next != operators.Never {
 		card.Deadline = &CardDeadline{At: next.String(), What: what}
@@ -199,6 +218,9 @@ func (a *api) card(id string, view *View) (*Card, error) {
 
 // dimensions are what segments are called in the card, by dimension.
 var dimensions = [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle"}
+
+// daysMax stands for every longer wait, 10,000 years: JSON has no infinity.
+const daysMax = 3_652_500
 
 // change lets the customer be silent from an instant on, as the pipeline would, until more than numbers change. It leaves c as it is.
 func (a *api) change(c *operators.Customer, model *operators.Model, at operators.EventTime) *CardDeadline {

@@ -226,7 +226,7 @@ func TestCardWithoutModel(t *testing.T) {
 	if card.Facts.Purchases != 3 || card.Facts.Age != 109 || card.Segment != "none" {
 		t.Errorf("facts: %s", body)
 	}
-	for _, want := range []string{`"score": null`, `"next_deadline": null`, `"not scored: no model has been put"`} {
+	for _, want := range []string{`"score": null`, `"next_deadline": null`, `"not scored: no model is in force in this customer's partition yet"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}
