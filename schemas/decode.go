@@ -186,14 +186,36 @@ func (d *Decoder) Decode(r *Source, into *operators.Event) *operators.Rejection 
 	if rejection := d.checkTexts(r, into.Kind); rejection != nil {
 		return rejection
 	}
+	redriven, rejection := d.redriven(r)
+	if rejection != nil {
+		return rejection
+	}
 	if rejection := d.setNumbers(into); rejection != nil {
 		return rejection
 	}
 	if rejection := d.setTime(r, into); rejection != nil {
 		return rejection
 	}
-	d.setTexts(r, into)
+	d.setTexts(r, redriven, into)
 	return nil
+}
+
+// redriven returns the position that stands for the message id of an event which has none and was sent again; nil if there is no such.
+func (d *Decoder) redriven(r *Source) ([]byte, *operators.Rejection) {
+	if text(d.slots.MessageID) != "" {
+		return nil, nil
+	}
+	for i := range r.Headers {
+		if r.Headers[i].Key != RedrivenHeader {
+			continue
+		}
+		value := r.Headers[i].Value
+		if _, ok := ParsePosition(string(value)); !ok {
+			return nil, reject(ReasonBadRedriven, "the header %s is %s", RedrivenHeader, quoted(string(value)))
+		}
+		return value, nil
+	}
+	return nil, nil
 }
 
 // clear lets go of the record's memory.
@@ -389,15 +411,18 @@ func (d *Decoder) setTime(r *Source, into *operators.Event) *operators.Rejection
 	return nil
 }
 
-// setTexts sets the texts of the event, all of them parts of one new string.
-func (d *Decoder) setTexts(r *Source, into *operators.Event) {
+// setTexts sets the texts of the event, all of them parts of one new string. redriven is what stands for the message id if the record was sent again.
+func (d *Decoder) setTexts(r *Source, redriven []byte, into *operators.Event) {
 	w := &d.slots.wireEvent
 	kind := into.Kind
 	b := append(d.texts[:0], w.CustomerID...)
 	customer := len(b)
-	if id := text(w.MessageID); id != "" {
+	switch id := text(w.MessageID); {
+	case id != "":
 		b = append(b, id...)
-	} else {
+	case redriven != nil:
+		b = append(b, redriven...)
+	default:
 		b = append(b, r.Topic...)
 		b = strconv.AppendInt(append(b, '/'), int64(r.Partition), 10)
 		b = strconv.AppendInt(append(b, '/'), r.Offset, 10)

@@ -141,6 +141,8 @@ func TestRejections(t *testing.T) {
 		{name: "order without amount", reason: ReasonMissingField, event: func(w *wireEvent) { w.Amount = nil }, detail: "order_completed event has no amount"},
 		{name: "amount without currency", reason: ReasonMissingField, event: func(w *wireEvent) { w.Currency = nil }, detail: "no currency"},
 		{name: "empty currency", reason: ReasonMissingField, event: func(w *wireEvent) { w.Currency = ptr("") }},
+		{name: "redriven from nowhere", reason: ReasonBadRedriven, event: func(w *wireEvent) { w.MessageID = nil },
+			record: func(r *Source) { r.Headers = []Header{{RedrivenHeader, []byte("shop/3")}} }, detail: `lull-redriven is "shop/3"`},
 		{name: "infinite quantity", reason: ReasonQuantityInvalid, event: func(w *wireEvent) { w.Quantity = ptr(math.Inf(1)) }},
 		{name: "quantity NaN", reason: ReasonQuantityInvalid, event: func(w *wireEvent) { w.Quantity = ptr(math.NaN()) }},
 		{name: "quantity below 0", reason: ReasonQuantityNegative, event: func(w *wireEvent) { w.Quantity = ptr(-1.0) }},

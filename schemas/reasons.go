@@ -21,6 +21,7 @@ const (
 	ReasonIDTooLong        = "id_too_long"
 	ReasonTextTooLong      = "text_too_long"
 	ReasonMissingField     = "missing_field"
+	ReasonBadRedriven      = "bad_redriven"
 	ReasonQuantityInvalid  = "quantity_not_finite"
 	ReasonQuantityNegative = "negative_quantity"
 	ReasonAmountNegative   = "negative_amount"
@@ -53,6 +54,7 @@ var Reasons = []Reason{
 	{ReasonTextTooLong, "name or proof is longer than the limit", "shorten it in the producer, or raise limits.name_bytes or limits.proof_bytes"},
 	{ReasonKeyMismatch, "the key is not the customer_id", "key records by customer_id: under any other key a customer's events are in several partitions"},
 	{ReasonMissingField, "a field that this kind of event needs is null or empty", "make the producer set it"},
+	{ReasonBadRedriven, "the header lull-redriven, which stands for the message id of an event without one, is no source position", "send no header of this name: `lull dead-letters redrive` does, with topic/partition/offset in it"},
 	{ReasonQuantityInvalid, "quantity is NaN or infinite", "mend the division or conversion in the producer; send null if the quantity is not known"},
 	{ReasonQuantityNegative, "quantity is below 0", "send what is taken back as order_refunded or order_updated"},
 	{ReasonAmountNegative, "amount is below 0", "send what is paid back as order_refunded, with an amount above 0"},

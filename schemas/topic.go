@@ -25,12 +25,13 @@ const (
 	Models
 	Statistics
 	Fits
+	Redrives
 	topicsEnd
 )
 
 var topicNames = [topicsEnd]string{
 	Events: "events", Sessions: "sessions", Scores: "scores", Segments: "segments", Triggers: "triggers", DeadLetters: "dead-letters", Models: "models",
-	Statistics: "statistics", Fits: "fits",
+	Statistics: "statistics", Fits: "fits", Redrives: "redrives",
 }
 
 // String returns the topic's name without the prefix, such as "dead-letters".
@@ -105,6 +106,7 @@ var files embed.FS
 var schemaFiles = [topicsEnd]string{
 	Events: "event.avsc", Sessions: "session.avsc", Scores: "score.avsc", Segments: "segment.avsc", Triggers: "trigger.avsc",
 	DeadLetters: "dead_letter.avsc", Models: "model.avsc", Statistics: "statistics.avsc", Fits: "fit.avsc",
+	Redrives: "redrive.avsc",
 }
 
 // compiled are the schemas for github.com/twmb/avro. Instants are plain numbers to it: that is what we make of them, and it is faster.
