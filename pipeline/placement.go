@@ -48,3 +48,21 @@ func (p *placement) holds(key []byte, partition int32) bool {
 	all := p.all(key)
 	return slices.Contains(all[1:], partition)
 }
+
+// RedrivePartition returns the partition, of so many, to which a record goes again that came from one of them: where it was if a known partitioner puts its
+// key there, since that is where its producer puts all of its customer's records; else where murmur2 puts the key, as Kafka's own clients do. A record
+// without a key, such as a time mark, was meant for the partition it was in.
+func RedrivePartition(key []byte, from, partitions int32) int32 {
+	inRange := from >= 0 && from < partitions
+	if len(key) == 0 {
+		if inRange {
+			return from
+		}
+		return 0
+	}
+	p := newPlacement(partitions)
+	if inRange && p.holds(key, from) {
+		return from
+	}
+	return p.of(key)
+}

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,4 +124,42 @@ func awaitStatus(t *testing.T, s *Settings, p *process, path string, status int)
 		}
 	}
 	t.Fatalf("%s answers %d, not %d\n%s", path, got, status, p.log)
+}
+
+// A record that is sent again goes where its producer puts its customer's records: where it was, unless no known partitioner puts its key there.
+func TestRedrivePartition(t *testing.T) {
+	const partitions = 8
+	p := newPlacement(partitions)
+	for i := range 200 {
+		key := []byte("customer-" + itoa(i))
+		all := p.all(key)
+		for from := range int32(partitions) {
+			want := all[0]
+			if slices.Contains(all[:], from) {
+				want = from
+			}
+			if got := RedrivePartition(key, from, partitions); got != want {
+				t.Errorf("%s from %d goes to %d, want %d", key, from, got, want)
+			}
+		}
+		if got := RedrivePartition(key, 12, partitions); got != all[0] {
+			t.Errorf("%s from a partition that is no more goes to %d, want %d", key, got, all[0])
+		}
+	}
+	if a, b := RedrivePartition(nil, 5, partitions), RedrivePartition(nil, 12, partitions); a != 5 || b != 0 {
+		t.Errorf("without a key: %d and %d, want 5 and 0", a, b)
+	}
+}
+
+// docs/formats/dead-letters.md has the table of Reasons, word for word.
+func TestReasonsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/formats/dead-letters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Reasons {
+		if row := "| `" + r.Code + "` | " + r.Meaning + " | " + r.Remedy + " |\n"; !strings.Contains(string(page), row) {
+			t.Errorf("the page lacks %s", row)
+		}
+	}
 }

@@ -27,6 +27,7 @@ const (
 	ModelsTopic      = "models"
 	StatisticsTopic  = "statistics"
 	FitsTopic        = "fits"
+	RedrivesTopic    = "redrives"
 	ChangelogTopic   = "changelog"
 )
 
@@ -63,6 +64,7 @@ func (s *Settings) ownTopics() []ownTopic {
 		{name: ModelsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
 		{name: StatisticsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
 		{name: FitsTopic, partitions: 1, kept: true, bytesMin: batchBytes},
+		{name: RedrivesTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
 		{name: ChangelogTopic, compacted: true, bytesMin: batchBytes},
 	}
 }

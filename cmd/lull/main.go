@@ -119,7 +119,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 	}
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newTopicsCommand(), newModelsCommand(), newFitCommand(),
-		newCustomerCommand(), newProduceCommand(), newTailCommand(), newBacktestCommand(), newVersionCommand(),
+		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newBacktestCommand(), newVersionCommand(),
 	)
 	return root
 }

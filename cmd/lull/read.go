@@ -30,6 +30,16 @@ func readOptions() []kgo.Opt {
 // transactions may still be on their way, and the last stable offset below what is committed. The error of a topic that does not exist wraps
 // kerr.UnknownTopicOrPartition.
 func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
+	return spansUntil(ctx, adm.ListEndOffsets, adm, topic)
+}
+
+// stableSpans is topicSpans up to the last stable offset: without what is in a transaction that has not ended, for which a reader would have to wait, and it may
+// be that of a process that is no more.
+func stableSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
+	return spansUntil(ctx, adm.ListCommittedOffsets, adm, topic)
+}
+
+func spansUntil(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), adm *kadm.Client, topic string) (map[int32]span, error) {
 	starts, err := adm.ListStartOffsets(ctx, topic)
 	if err == nil {
 		err = starts.Error()
@@ -37,7 +47,7 @@ func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]
 	if err != nil {
 		return nil, fmt.Errorf("asking for the start of topic %q: %w", topic, err)
 	}
-	ends, err := adm.ListEndOffsets(ctx, topic)
+	ends, err := list(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}

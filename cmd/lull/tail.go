@@ -69,7 +69,7 @@ any other name is that of a topic with events.`,
 func ownTopics() []string {
 	return []string{
 		pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic, pipeline.ModelsTopic,
-		pipeline.StatisticsTopic, pipeline.FitsTopic, pipeline.ChangelogTopic,
+		pipeline.StatisticsTopic, pipeline.FitsTopic, pipeline.RedrivesTopic, pipeline.ChangelogTopic,
 	}
 }
 

@@ -1,0 +1,426 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline"
+	"lull/schemas"
+)
+
+func newDeadLettersCommand() *cobra.Command {
+	return newGroup("dead-letters", "See what has been refused, and send it again", newLettersListCommand(), newLettersShowCommand(), newRedriveCommand())
+}
+
+// letter is a dead letter with its place among the dead letters.
+type letter struct {
+	schemas.Letter
+	Partition int32
+	Offset    int64
+	RefusedAt time.Time
+}
+
+// place returns where the letter stands, as the commands take it: 3/17.
+func (l *letter) place() string { return fmt.Sprintf("%d/%d", l.Partition, l.Offset) }
+
+// source returns where the refused record stands, "a deadline" if there is none.
+func (l *letter) source() string {
+	if l.IsDeadline() {
+		return "a deadline"
+	}
+	return l.Source.String()
+}
+
+// customer returns whose letter it is, as far as is known.
+func (l *letter) customer() string { return cmp.Or(l.Customer, string(l.Key)) }
+
+// letterFilter says which letters are meant.
+type letterFilter struct {
+	reasons              []string // any if empty
+	topic, customer      string   // any if empty
+	partition            int32    // of the topic; below 0 any
+	sinceText, untilText string
+	since, until         time.Time // of the texts; the zero time is no bound
+	given                bool      // any flag was
+}
+
+func (f *letterFilter) add(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.reasons, "reason", nil, "only letters with one of these `reasons`")
+	cmd.Flags().StringVar(&f.topic, "topic", "", "only letters of records of this topic")
+	cmd.Flags().Int32Var(&f.partition, "partition", -1, "only letters of records of this partition of --topic")
+	cmd.Flags().StringVar(&f.customer, "customer", "", "only letters of this customer, by key or customer_id")
+	cmd.Flags().StringVar(&f.sinceText, "since", "", "only letters written since this `time`, or so long ago: 2026-11-23T12:00:00Z, 90m, 7d")
+	cmd.Flags().StringVar(&f.untilText, "until", "", "only letters written before this `time`")
+}
+
+// parse reads the flags. The error says what is wrong with one.
+func (f *letterFilter) parse(cmd *cobra.Command, s *pipeline.Settings) (err error) {
+	for _, name := range []string{"reason", "topic", "partition", "customer", "since", "until"} {
+		f.given = f.given || cmd.Flags().Changed(name)
+	}
+	if cmd.Flags().Changed("partition") && (f.topic == "" || f.partition < 0) {
+		return usageError{errors.New("--partition is that of a topic: name it by --topic, and the partition by a number of 0 or more")}
+	}
+	if f.since, f.until, err = parsePeriod(f.sinceText, f.untilText, s.Calendar.Timezone); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// holds reports whether the letter is meant.
+func (f *letterFilter) holds(l *letter) bool {
+	switch {
+	case len(f.reasons) > 0 && !slices.Contains(f.reasons, l.Reason),
+		f.topic != "" && l.Source.Topic != f.topic,
+		f.partition >= 0 && l.Source.Partition != f.partition,
+		f.customer != "" && l.Customer != f.customer && string(l.Key) != f.customer,
+		!f.since.IsZero() && l.RefusedAt.Before(f.since),
+		!f.until.IsZero() && !l.RefusedAt.Before(f.until):
+		return false
+	}
+	return true
+}
+
+// lettersClient returns a client that reads the dead letters, and the offsets of those committed since an instant, of all if it is zero.
+func lettersClient(ctx context.Context, s *pipeline.Settings, since time.Time) (*kgo.Client, map[int32]span, error) {
+	client, err := newClient(ctx, s.Brokers, readOptions()...)
+	if err != nil {
+		return nil, nil, err
+	}
+	topic := s.Topic(pipeline.DeadLettersTopic)
+	adm := kadm.NewClient(client)
+	spans, err := stableSpans(ctx, adm, topic)
+	if err == nil && !since.IsZero() {
+		err = spansSince(ctx, adm, topic, since, spans)
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		err = fmt.Errorf("topic %q does not exist: mend --prefix, or run `lull topics create`", topic)
+	}
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, spans, nil
+}
+
+// spansSince lets the spans begin with the first record since an instant, by Kafka timestamp.
+func spansSince(ctx context.Context, adm *kadm.Client, topic string, since time.Time, spans map[int32]span) error {
+	starts, err := adm.ListOffsetsAfterMilli(ctx, since.UnixMilli(), topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the offsets of %s in topic %q: %w", since.Format(time.RFC3339), topic, err)
+	}
+	for p, s := range spans {
+		if start, ok := starts.Lookup(topic, p); ok {
+			spans[p] = span{start: min(max(s.start, start.Offset), s.end), end: s.end}
+		}
+	}
+	return nil
+}
+
+// readLetters calls yield for the dead letters in the spans, in the order of each partition.
+func readLetters(ctx context.Context, client *kgo.Client, s *pipeline.Settings, spans map[int32]span, yield func(l *letter) error) error {
+	err := readSpans(ctx, client, s.Topic(pipeline.DeadLettersTopic), spans, func(r *kgo.Record) error {
+		if r.Offset >= spans[r.Partition].end {
+			return nil // it came with the others, and is for the next time
+		}
+		of, err := schemas.DecodeLetter(r.Value)
+		if err != nil {
+			return fmt.Errorf("offset %d of partition %d of topic %q: %w: it is no dead letter of this version of lull", r.Offset, r.Partition, r.Topic, err)
+		}
+		return yield(&letter{Letter: of, Partition: r.Partition, Offset: r.Offset, RefusedAt: r.Timestamp})
+	})
+	return err
+}
+
+// redriveAt is when and how a record was sent again.
+type redriveAt struct {
+	schemas.Redrive
+	At time.Time
+}
+
+// readRedrives returns what has been sent again, by the text of the refused record's position; nothing if the topic does not exist.
+func readRedrives(ctx context.Context, s *pipeline.Settings) (map[string]redriveAt, error) {
+	client, err := newClient(ctx, s.Brokers, readOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	topic := s.Topic(pipeline.RedrivesTopic)
+	redrives := make(map[string]redriveAt)
+	spans, err := stableSpans(ctx, kadm.NewClient(client), topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return redrives, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
+		if r.Value == nil {
+			return nil
+		}
+		redrive, err := schemas.DecodeRedrive(r.Key, r.Value)
+		if err != nil {
+			return fmt.Errorf("offset %d of topic %q: %w", r.Offset, topic, err)
+		}
+		redrives[string(r.Key)] = redriveAt{Redrive: redrive, At: r.Timestamp}
+		return nil
+	})
+	return redrives, err
+}
+
+// parsePeriod reads --since and --until, "" for none; dates are of the zone.
+func parsePeriod(since, until, timezone string) (from, to time.Time, err error) {
+	zone, err := time.LoadLocation(timezone)
+	if err != nil {
+		return from, to, fmt.Errorf("calendar.timezone %q: it must be an IANA time zone such as Europe/Berlin", timezone)
+	}
+	now := time.Now()
+	if from, err = parseMoment(since, now, zone); err != nil {
+		return from, to, fmt.Errorf("--since: %w", err)
+	}
+	if to, err = parseMoment(until, now, zone); err != nil {
+		return from, to, fmt.Errorf("--until: %w", err)
+	}
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return from, to, fmt.Errorf("--since %s is not before --until %s: nothing lies between them", since, until)
+	}
+	return from, to, nil
+}
+
+// parseMoment reads an instant as parseTime does, or how long ago it was: 90m, 24h or 7d. "" is none.
+func parseMoment(text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 && !isDigits(text) {
+		return now.Add(-ago), nil
+	}
+	at, err := parseTime(text, zone)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: it must be a time such as 2026-11-23T12:00:00Z or 2026-11-23, or how long ago: 90m, 24h, 7d", shortened(text))
+	}
+	return time.UnixMilli(int64(at)).UTC(), nil
+}
+
+func newLettersListCommand() *cobra.Command {
+	var f letterFilter
+	var lines int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Count dead letters by reason, and show the newest",
+		Long: `List counts the dead letters by reason: how many there are, how many of their records have been sent again (re-driven), how many
+were refused after that (again), and how many cannot be sent because not all of the record was kept (cut). Below stand the
+newest: when each was written, its place, its record's place, reason, customer and what was found.`,
+		Example: `  lull dead-letters list
+  lull dead-letters list --reason late,unknown_currency --since 24h --lines 50`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			if lines < 0 {
+				return usageError{fmt.Errorf("--lines is %d: it must be 0 or more", lines)}
+			}
+			if err := f.parse(cmd, &s); err != nil {
+				return err
+			}
+			list, err := listLetters(cmd.Context(), &s, &f, lines)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), list)
+			}
+			return list.print(cmd.OutOrStdout())
+		}),
+	}
+	f.add(cmd)
+	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "show this many of the newest letters at most")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print counts and letters as one JSON object")
+	addSettingFlags(cmd, "brokers", "prefix")
+	return cmd
+}
+
+// letterList is what `lull dead-letters list` prints.
+type letterList struct {
+	Letters int64           `json:"letters"`
+	Reasons []*reasonCount  `json:"reasons"`
+	Newest  []letterSummary `json:"newest"`
+}
+
+// reasonCount counts the letters of one reason.
+type reasonCount struct {
+	Reason       string    `json:"reason"`
+	Letters      int64     `json:"letters"`
+	Redriven     int64     `json:"redriven"`
+	RefusedAgain int64     `json:"refused_again"`
+	Cut          int64     `json:"cut"`
+	First        time.Time `json:"first"`
+	Last         time.Time `json:"last"`
+}
+
+// letterSummary is one letter in a list.
+type letterSummary struct {
+	Letter       string    `json:"letter"`
+	Source       string    `json:"source"`
+	RefusedAt    time.Time `json:"refused_at"`
+	Reason       string    `json:"reason"`
+	Customer     string    `json:"customer"`
+	Detail       string    `json:"detail"`
+	Redriven     bool      `json:"redriven"`
+	RefusedAgain bool      `json:"refused_again"`
+	Cut          bool      `json:"cut"`
+}
+
+// listLetters counts the letters that the filter holds, and keeps the newest.
+func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lines int) (*letterList, error) {
+	redrives, err := readRedrives(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	client, spans, err := lettersClient(ctx, s, f.since)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	list := &letterList{Reasons: []*reasonCount{}, Newest: []letterSummary{}}
+	counts := make(map[string]*reasonCount)
+	err = readLetters(ctx, client, s, spans, func(l *letter) error {
+		if !f.holds(l) {
+			return nil
+		}
+		of := counts[l.Reason]
+		if of == nil {
+			of = &reasonCount{Reason: l.Reason, First: l.RefusedAt}
+			counts[l.Reason] = of
+			list.Reasons = append(list.Reasons, of)
+		}
+		_, again := l.Origin()
+		_, redriven := redrives[l.Source.String()]
+		summary := letterSummary{
+			Letter: l.place(), Source: l.source(), RefusedAt: l.RefusedAt.UTC(), Reason: l.Reason, Customer: l.customer(), Detail: l.Detail,
+			Redriven: redriven && !l.IsDeadline(), RefusedAgain: again, Cut: l.Missing() != "",
+		}
+		list.Letters++
+		of.Letters++
+		of.Redriven += one(summary.Redriven)
+		of.RefusedAgain += one(summary.RefusedAgain)
+		of.Cut += one(summary.Cut)
+		of.First, of.Last = earlier(of.First, summary.RefusedAt), later(of.Last, summary.RefusedAt)
+		list.Newest = append(list.Newest, summary)
+		if len(list.Newest) > 2*lines+1000 {
+			list.cut(lines)
+		}
+		return nil
+	})
+	list.cut(lines)
+	slices.SortFunc(list.Reasons, func(a, b *reasonCount) int {
+		return cmp.Or(cmp.Compare(b.Letters, a.Letters), cmp.Compare(a.Reason, b.Reason))
+	})
+	return list, err
+}
+
+func one(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// cut keeps the newest letters, the newest last.
+func (list *letterList) cut(lines int) {
+	slices.SortStableFunc(list.Newest, func(a, b letterSummary) int { return a.RefusedAt.Compare(b.RefusedAt) })
+	list.Newest = slices.Delete(list.Newest, 0, max(0, len(list.Newest)-lines))
+}
+
+const tableTime = "2006-01-02T15:04:05Z"
+
+func (list *letterList) print(w io.Writer) error {
+	if list.Letters == 0 {
+		_, err := fmt.Fprintln(w, "no dead letters")
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "REASON\tLETTERS\tRE-DRIVEN\tAGAIN\tCUT\tFIRST\tLAST")
+	for _, r := range list.Reasons {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", r.Reason, r.Letters, r.Redriven, r.RefusedAgain, r.Cut, r.First.UTC().Format(tableTime), r.Last.UTC().Format(tableTime))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(list.Newest) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\nthe newest %d of %d:\n", len(list.Newest), list.Letters)
+	fmt.Fprintln(t, "WRITTEN\tLETTER\tSOURCE\tREASON\tCUSTOMER\tFOUND")
+	for i := range list.Newest {
+		l := &list.Newest[i]
+		found := schemas.Found(&operators.Rejection{Reason: l.Reason, Detail: l.Detail})
+		if l.Redriven {
+			found = "(re-driven) " + found
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.RefusedAt.Format(tableTime), l.Letter, l.Source, l.Reason, plain(l.Customer), plain(found))
+	}
+	return t.Flush()
+}
+
+// plain returns a text that is one line of a table, whatever is in it.
+func plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '\uFFFD'
+		}
+		return c
+	}, text)
+}
+
+// printJSON prints a value as one indented JSON object.
+func printJSON(w io.Writer, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}
