@@ -51,7 +51,7 @@ docs/models.md explains the models and every figure. With --json the last line i
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return runBacktest(cmd, &f) }),
 	}
-	cmd.Flags().StringVar(&f.file.csv, "events", "", "`file` with a header, may be compressed by gzip; - is standard input")
+	cmd.Flags().StringVar(&f.file.path, "events", "", "`file` with a header, may be compressed by gzip or zstd; - is standard input")
 	cmd.Flags().StringVar(&f.calibrate, "calibrate-until", "", "last `day` that the models may know, as 1997-09-30")
 	cmd.Flags().StringVar(&f.holdout, "holdout-until", "", "last `day` to predict")
 	f.file.add(cmd)
@@ -82,19 +82,19 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 		return err
 	}
 	if err := plan.divide(records); err != nil {
-		return fmt.Errorf("%s: %w", f.file.csv, err)
+		return fmt.Errorf("%s: %w", f.file.path, err)
 	}
 	if last := records[len(records)-1].Day; last < plan.periods.Holdout {
 		fmt.Fprintf(cmd.ErrOrStderr(), "lull: %s: the last event is of %s, the holdout ends on %s: days without events count as days without purchases\n",
-			f.file.csv, last, plan.periods.Holdout)
+			f.file.path, last, plan.periods.Holdout)
 	}
 	past, err := plan.follow(records)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.file.csv, err)
+		return fmt.Errorf("%s: %w", f.file.path, err)
 	}
 	result, err := plan.judge.Judge(past)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.file.csv, err)
+		return fmt.Errorf("%s: %w", f.file.path, err)
 	}
 	if f.perCustomer != "" {
 		if err := writePredictions(f.perCustomer, result.Predictions); err != nil {
@@ -123,7 +123,7 @@ type backtestPlan struct {
 func (f *backtestFlags) plan(s *pipeline.Settings) (*backtestPlan, error) {
 	p := &backtestPlan{}
 	var err error
-	if f.file.csv == "" {
+	if f.file.path == "" {
 		return nil, errors.New("--events is empty: it must name the file with the events")
 	}
 	if p.zone, err = f.file.zone(); err != nil {
@@ -193,7 +193,7 @@ func readRecords(cmd *cobra.Command, f *fileFlags, plan *backtestPlan) ([]timedR
 		return nil, err
 	}
 	defer done()
-	refused, err := newRefusedRows(f.refused, rows.header)
+	refused, err := newRefusedRows(f.refused, rows.source.rawHeader())
 	if err != nil {
 		return nil, err
 	}
@@ -214,16 +214,16 @@ func readRecords(cmd *cobra.Command, f *fileFlags, plan *backtestPlan) ([]timedR
 		err = nil
 	}
 	if err = cmp.Or(err, refused.close()); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.csv, err)
+		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	if refused.Count > 0 {
 		var told strings.Builder
 		refused.print(&told)
 		return nil, fmt.Errorf("%s: %d of %d rows are no events; mend them or take them out:\n%s",
-			f.csv, refused.Count, rows.number, strings.TrimRight(told.String(), "\n"))
+			f.path, refused.Count, rows.number, strings.TrimRight(told.String(), "\n"))
 	}
 	if len(records) == 0 {
-		return nil, fmt.Errorf("%s: it has a header, but no rows", f.csv)
+		return nil, fmt.Errorf("%s: it has a header, but no rows", f.path)
 	}
 	slices.SortStableFunc(records, func(a, b timedRecord) int { return cmp.Compare(a.time, b.time) })
 	return records, nil

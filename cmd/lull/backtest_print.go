@@ -69,7 +69,7 @@ func newBacktestFigures(f *backtestFlags, p *backtestPlan, r *backtest.Result) *
 	m := &r.Models
 	params, spend := m.Purchases.Params, m.Spend.Params
 	figures := &backtestFigures{
-		File: f.file.csv, CalibrateFrom: p.periods.First.String(), CalibrateUntil: p.periods.Calibrate.String(), HoldoutUntil: p.periods.Holdout.String(),
+		File: f.file.path, CalibrateFrom: p.periods.First.String(), CalibrateUntil: p.periods.Calibrate.String(), HoldoutUntil: p.periods.Holdout.String(),
 		HoldoutDays: p.periods.HoldoutDays(), Customers: len(r.Predictions), Repeaters: r.Repeaters(), Currency: f.file.currency,
 		Model: params.Family.String(), TimeUnit: f.timeUnit,
 		Parameters: purchaseParameters{params.R, params.Alpha / p.unitDays, params.A, params.B},

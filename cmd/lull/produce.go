@@ -27,19 +27,43 @@ import (
 
 // produceFlags are the flags of produce.
 type produceFlags struct {
-	file            fileFlags
-	topic, timeMark string
+	file             fileFlags
+	csv, jsonl, avro string
+	topic, timeMark  string
+	again            bool
+}
+
+// setFile takes the file from the flag of its format.
+func (f *produceFlags) setFile() error {
+	for format, path := range []string{csvFormat: f.csv, jsonFormat: f.jsonl, avroFormat: f.avro} {
+		switch {
+		case path == "":
+		case f.file.path != "":
+			return errors.New("--csv, --jsonl and --avro each name a file: give one of them, and the other files one after the other")
+		default:
+			f.file.path, f.file.format = path, fileFormat(format)
+		}
+	}
+	return nil
 }
 
 func newProduceCommand() *cobra.Command {
 	var f produceFlags
 	cmd := &cobra.Command{
-		Use:   "produce --csv FILE --map FIELD=COLUMN,... --topic TOPIC",
-		Short: "Write the rows of a CSV file, or a time mark, into the input topic",
-		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. Event time
-should not go back in the file by more than the pipeline's lateness. Without --map each field is read from the column of its
-name, and time from "date" if there is no column "time". customer_id and time are required; all FIELDs are
+		Use:   "produce --csv|--jsonl|--avro FILE --map FIELD=COLUMN,... --topic TOPIC",
+		Short: "Write the rows of a file, or a time mark, into the input topic",
+		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. A row is
+that of a CSV file, a line of JSON lines, or a record of an Avro object container file; the file may be compressed by gzip or
+zstd. Event time should not go back in the file by more than the pipeline's lateness. Without --map each field is read from the
+column of its name, and time from "date" if there is no column "time". In JSON and Avro a COLUMN is the path of a field:
+customer.id. customer_id and time are required; all FIELDs are
 ` + strings.Join(rowFields, ", ") + `.
+
+A file that was sent in part, because produce was killed or the brokers went away, is gone on with where that stopped: run the
+same command again. Of a file that was sent whole nothing is sent but rows that were refused and have been mended, and rows
+that have been added at its end. How far a file was sent is kept in Kafka, as the offset of a consumer group, for as long as the
+brokers keep offsets of groups at rest (7 days by default); after that the whole file is sent, and counts once by its ids. --again
+sends all rows anew. Standard input and pipes are always sent whole.
 
 Events are known by their message_id, orders by their order_id. Where the file has none, the ids are made of the file's name
 and the row's number, "orders.csv:17": a file that is sent again changes nothing, and another file of the same name is taken
@@ -47,23 +71,27 @@ for the same rows. Give each file a --source of its own, or map order_id and mes
 
 Times are ISO dates, RFC 3339, or Unix seconds or milliseconds. Amounts are decimal numbers of 0 or more; they become minor
 units exactly. Money paid back is an event of kind order_refunded. A row that is no event is counted and told, and the rest
-is sent; the exit code is then 1. Mend such rows where they stand, and send the whole file again: if rows move, so do the ids
+is sent; the exit code is then 1. Mend such rows where they stand, and run the same command again: if rows move, so do the ids
 that are made of their numbers.
 
 A time mark says that no event up to its time will follow; it goes to every partition, after the rows if there are any. With
 clock.mode event it is what lets the silence after the last event end.`,
 		Example: `  lull produce --csv orders.csv.gz --map customer_id=client,time=ordered_at,order_id=id,amount=total --topic orders
+  lull produce --jsonl events.jsonl.zst --map customer_id=user.id,time=at,kind=type,order_id=order.id,amount=order.total --topic orders
   lull produce --csv jan/orders.csv --source orders-1998-01 --map customer_id=client,time=day,amount=total --topic orders
   lull produce --time-mark 1998-07-01T00:00:00Z --topic orders`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return runProduce(cmd, &f) }),
 	}
-	cmd.Flags().StringVar(&f.file.csv, "csv", "", "`file` with a header, may be compressed by gzip; - is standard input")
-	cmd.Flags().StringVar(&f.file.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder and .gz)")
+	cmd.Flags().StringVar(&f.csv, "csv", "", "CSV `file` with a header, may be compressed by gzip or zstd; - is standard input")
+	cmd.Flags().StringVar(&f.jsonl, "jsonl", "", "`file` with a JSON object in each line; compression and - as with --csv")
+	cmd.Flags().StringVar(&f.avro, "avro", "", "Avro object container `file` of records; compression and - as with --csv")
+	cmd.Flags().StringVar(&f.file.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder, .gz and .zst)")
 	cmd.Flags().StringVar(&f.topic, "topic", "", "topic to write to (default input.topic)")
 	cmd.Flags().StringVar(&f.timeMark, "time-mark", "", "`instant` of the time mark to send, as 1998-07-01 or by RFC 3339")
+	cmd.Flags().BoolVar(&f.again, "again", false, "send all rows, also those that were sent before")
 	f.file.add(cmd)
-	addSettingFlags(cmd, "brokers", "prefix")
+	addSettingFlags(cmd, "brokers", "prefix", "group")
 	return cmd
 }
 
@@ -72,6 +100,9 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := f.setFile(); err != nil {
+		return usageError{err}
+	}
 	f.file.setDefaults(&s)
 	f.topic = cmp.Or(f.topic, s.Input.Topic)
 	switch {
@@ -79,10 +110,10 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		return usageError{errors.New("--topic and input.topic are empty: one must name the topic to write to")}
 	case strings.HasPrefix(f.topic, s.Prefix):
 		return usageError{fmt.Errorf("--topic %q is one of lull's own, which all begin with %q: it must name the topic with your events", f.topic, s.Prefix)}
-	case f.file.csv == "" && f.timeMark == "":
-		return usageError{errors.New("there is nothing to send: give --csv, --time-mark or both")}
-	case f.file.csv == "-" && f.file.source == "":
-		return usageError{errors.New("--csv -: --source must name the data, because ids are made of the name")}
+	case f.file.path == "" && f.timeMark == "":
+		return usageError{errors.New("there is nothing to send: give --csv, --jsonl or --avro with a file, --time-mark, or both")}
+	case f.file.path == "-" && f.file.source == "":
+		return usageError{errors.New("standard input: --source must name the data, because ids are made of the name")}
 	}
 	zone, err := f.file.zone()
 	if err != nil {
@@ -101,9 +132,9 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		}
 	}
 	var sent *sendResult
-	if f.file.csv != "" {
-		if sent, err = produceFile(cmd, &s, f, zone); sent != nil {
-			sent.print(cmd.ErrOrStderr(), f.file.csv, f.topic)
+	if f.file.path != "" {
+		if sent, err = produceFile(cmd, &s, f, zone); sent != nil && (err == nil || sent.Rows > 0) {
+			sent.print(cmd.ErrOrStderr(), f.file.path, f.topic)
 		}
 		if err != nil {
 			return err
@@ -117,7 +148,7 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		fmt.Fprintf(cmd.ErrOrStderr(), "time mark %s sent to all %d partitions of %s\n", mark, partitions, f.topic)
 	}
 	if sent != nil && sent.Refused.Count > 0 {
-		return fmt.Errorf("%s: %d of %d rows were refused; %s", f.file.csv, sent.Refused.Count, sent.Rows, sent.remedy())
+		return fmt.Errorf("%s: %d of %d rows were refused; %s", f.file.path, sent.Refused.Count, sent.Rows, sent.remedy())
 	}
 	return nil
 }
@@ -132,26 +163,38 @@ func produceFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone
 		return nil, err
 	}
 	defer done()
-	refused, err := newRefusedRows(f.file.refused, rows.header)
+	refused, err := newRefusedRows(f.file.refused, rows.source.rawHeader())
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(cmd.Context(), s.Brokers, produceOptions()...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
 	byNumber, source := rows.config.numbered(), rows.config.Source
 	if len(byNumber) > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: no column is mapped to %s: the ids are %q and the row's number. Another file that is sent as %q would be taken for the same rows: "+
-			"give each file a --source of its own\n", f.file.csv, strings.Join(byNumber, " and "), source+":", source)
+			"give each file a --source of its own\n", f.file.path, strings.Join(byNumber, " and "), source+":", source)
 	}
 	result := &sendResult{Numbered: len(byNumber) > 0, Refused: refused}
-	err = sendRows(cmd.Context(), client, f.topic, rows, nil, result)
+	if f.file.canResume() {
+		err = loadFile(cmd, s, f, zone, rows, result)
+	} else {
+		err = sendStream(cmd.Context(), s, f.topic, rows, result)
+	}
 	if err = cmp.Or(err, result.Refused.close()); err != nil {
-		err = fmt.Errorf("%s: %w; when that is mended, send the whole file again: what has been sent counts once", f.file.csv, err)
+		err = fmt.Errorf("%s: %w", f.file.path, err)
 	}
 	return result, err
+}
+
+// sendStream sends rows that can be read once only.
+func sendStream(ctx context.Context, s *pipeline.Settings, topic string, rows *rowReader, result *sendResult) error {
+	client, err := newClient(ctx, s.Brokers, produceOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := sendRows(ctx, client, topic, rows, nil, result); err != nil {
+		return fmt.Errorf("%w; when that is mended, send all of it again: what has been sent counts once", err)
+	}
+	return nil
 }
 
 // newProgress returns a progress bar on w that is seen only if w is a terminal; max is -1 if not known.
@@ -168,9 +211,10 @@ func newProgress(w io.Writer, max int64, what string, opts ...progressbar.Option
 
 // sendResult says what became of rows.
 type sendResult struct {
-	// Rows were read; Sent of them are known to be in the topic, Refused are no events. The rest was on its way when an error ended the sending.
-	Rows, Sent int64
-	Refused    refusedRows
+	// Rows were read; There of them had been sent before, Sent are known to be in the topic now, Refused are no events. The rest was on its way when an error ended the
+	// sending.
+	Rows, There, Sent int64
+	Refused           refusedRows
 	// Numbered reports whether the ids of some rows are made of their numbers.
 	Numbered bool
 }
@@ -181,11 +225,15 @@ func (r *sendResult) remedy() string {
 		return "mend them where they stand, and send the whole file again under the same --source: what has been sent counts once. " +
 			"Neither remove nor insert rows: the ids are made of row numbers, and would be those of other rows"
 	}
-	return "mend them and send the file again: what has been sent counts once"
+	return "mend them where they stand and send the file again: what has been sent counts once"
 }
 
 func (r *sendResult) print(w io.Writer, file, topic string) {
-	fmt.Fprintf(w, "%s: %d rows, %d sent to %s, %d refused\n", file, r.Rows, r.Sent, topic, r.Refused.Count)
+	there := ""
+	if r.There > 0 {
+		there = fmt.Sprintf("%d were there already, ", r.There)
+	}
+	fmt.Fprintf(w, "%s: %d rows, %s%d sent to %s, %d refused\n", file, r.Rows, there, r.Sent, topic, r.Refused.Count)
 	r.Refused.print(w)
 }
 

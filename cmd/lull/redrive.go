@@ -430,21 +430,16 @@ func (s *redriveSender) commit(ctx context.Context) error {
 	return nil
 }
 
-// abort undoes the transaction that is open. What cannot be undone now is undone by the brokers, or by the next redrive.
+// abort undoes the transaction that is open, if it is.
 func (s *redriveSender) abort() {
-	if !s.open {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), toolTransaction)
-	defer cancel()
-	if s.client.AbortBufferedRecords(ctx) == nil {
-		_ = s.client.EndTransaction(ctx, kgo.TryAbort)
+	if s.open {
+		abortTransaction(s.client)
 	}
 }
 
 // redriveError says what it means that somebody else has the transactional id by now.
 func redriveError(err error) error {
-	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.InvalidProducerIDMapping) {
+	if isFenced(err) {
 		return fmt.Errorf("another redrive of this group has begun since, or this one was held up for more than %s (%w)", toolTransaction, err)
 	}
 	return err

@@ -18,10 +18,13 @@ import (
 	"lull/schemas"
 )
 
-// fileFlags are the flags that say how the rows of a CSV file become events.
+// fileFlags are the flags that say how the rows of a file become events.
 type fileFlags struct {
-	csv, source, kind, currency, timezone, delimiter, refused string
-	columns                                                   []string
+	path   string
+	format fileFormat
+
+	source, kind, currency, timezone, delimiter, refused string
+	columns                                              []string
 }
 
 // add gives the command the flags, but for those of the file and of its name in ids, which are the command's own.
@@ -69,9 +72,18 @@ func (f *fileFlags) rowConfig(zone *time.Location, limits schemas.Limits) (rowCo
 		return rowConfig{}, fmt.Errorf("--delimiter %q: it must be one character, and no quote or line end", f.delimiter)
 	}
 	return rowConfig{
-		Columns: columns, Source: cmp.Or(f.source, strings.TrimSuffix(filepath.Base(f.csv), ".gz")), Kind: kind, Currency: f.currency, Zone: zone,
+		Format: f.format, Columns: columns, Source: cmp.Or(f.source, sourceOf(f.path)), Kind: kind, Currency: f.currency, Zone: zone,
 		Delimiter: delimiter, Limits: limits,
 	}, nil
+}
+
+// sourceOf returns the name of a file without its folder and without that of its compression.
+func sourceOf(path string) string {
+	name := filepath.Base(path)
+	for _, end := range []string{".gz", ".zst", ".zstd"} {
+		name = strings.TrimSuffix(name, end)
+	}
+	return name
 }
 
 // open opens the file; a progress bar shows how much of it has been read. Call done at the end: it takes the bar from the screen.
@@ -80,7 +92,7 @@ func (f *fileFlags) open(cmd *cobra.Command, zone *time.Location, limits schemas
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
-	file, size, err := openInput(cmd, f.csv)
+	file, size, err := openInput(cmd, f.path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +104,7 @@ func (f *fileFlags) open(cmd *cobra.Command, zone *time.Location, limits schemas
 	reader := progressbar.NewReader(file, bar)
 	if rows, err = newRowReader(&reader, config); err != nil {
 		done()
-		return nil, nil, fmt.Errorf("%s: %w", f.csv, err)
+		return nil, nil, fmt.Errorf("%s: %w", f.path, err)
 	}
 	return rows, done, nil
 }
@@ -119,8 +131,14 @@ func (f *fileFlags) checkOutput(flag, output string) error {
 	if err != nil {
 		return nil // it is made, or the error is told then
 	}
-	if in, err := os.Stat(f.csv); err == nil && os.SameFile(in, out) {
+	if in, err := os.Stat(f.path); err == nil && os.SameFile(in, out) {
 		return usageError{fmt.Errorf("%s %q is the file that is read: name another", flag, output)}
 	}
 	return nil
+}
+
+// canResume reports whether the file can be read again from its start, and so be gone on with.
+func (f *fileFlags) canResume() bool {
+	info, err := os.Stat(f.path)
+	return err == nil && f.path != "-" && info.Mode().IsRegular()
 }

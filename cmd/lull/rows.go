@@ -1,10 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -22,10 +18,12 @@ var rowFields = []string{
 	"customer_id", "time", "order_id", "amount", "currency", "kind", "message_id", "refund_id", "whole", "quantity", "name", "subject", "proof",
 }
 
-// rowConfig says how the rows of a CSV file become events.
+// rowConfig says how the rows of a file become events.
 type rowConfig struct {
-	// Columns has the column's name in the header for each field that the file holds. customer_id and time are required. If it is nil, the fields'
-	// names are the columns', or "date" is that of time.
+	// Format is what the rows are. The zero value is CSV.
+	Format fileFormat
+	// Columns has for each field that the file holds the column's name in the header, or the path of the field in the record. customer_id and time are
+	// required. If it is nil, the fields' names are the columns', or "date" is that of time.
 	Columns map[string]string
 	// Source names the file in the ids of rows that have none of their own: "source:row". The same name gives the same ids.
 	Source string
@@ -94,10 +92,10 @@ func columnsNamed(header []string) (map[string]string, error) {
 
 // row is one row of a file: an event and its encoding, or why it is none.
 type row struct {
-	// Number counts the rows after the header from 1; Line is where it begins in the file.
+	// Number counts the rows after the header from 1; Line is where it begins in the file, 0 if that has no lines.
 	Number int64
 	Line   int
-	Cells  []string        // valid until the next row is read; nil if it could not be taken apart
+	Cells  []string        // of a refused row, as it is written to the file of these; valid until the next row is read; nil if it could not be taken apart
 	Event  operators.Event // as the pipeline reads it from Value
 	Value  []byte          // the encoded event
 	// Numbered reports whether an id is made of the row's number.
@@ -110,99 +108,104 @@ type row struct {
 
 // place says where the row stands: row 4 (line 5), column "total".
 func (r *row) place() string {
-	place := fmt.Sprintf("row %d (line %d)", r.Number, r.Line)
+	place := fmt.Sprintf("row %d", r.Number)
+	if r.Line > 0 {
+		place += fmt.Sprintf(" (line %d)", r.Line)
+	}
 	if r.Column != "" {
 		place += fmt.Sprintf(", column %q", r.Column)
 	}
 	return place
 }
 
-// rowReader reads the rows of a CSV file.
+// rowReader reads the rows of a file.
 type rowReader struct {
 	config   rowConfig
-	csv      *csv.Reader
-	header   []string
-	columns  map[string]int // by field: the index of its column
+	source   rowSource
+	minor    bool // amounts are in minor units
 	number   int64
 	decoders map[string]*schemas.Decoder // by currency
 }
 
-// newRowReader returns a reader of the rows of r, which may be compressed with gzip. The error says what is wrong with the header.
+// newRowReader returns a reader of the rows of r, which may be compressed by gzip or zstd. The error says what is wrong with the file, or that it lacks a column.
 func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
-	text, err := uncompressed(r)
+	source, err := openSource(r, config.Format, config.Delimiter)
 	if err != nil {
 		return nil, err
 	}
-	rows := &rowReader{config: config, csv: csv.NewReader(text), columns: make(map[string]int), decoders: make(map[string]*schemas.Decoder)}
-	rows.csv.ReuseRecord = true
-	rows.csv.Comma = config.Delimiter
-	header, err := rows.csv.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the file is empty: its first line must name the columns")
+	rows := &rowReader{config: config, source: source, decoders: make(map[string]*schemas.Decoder)}
+	if avro, ok := source.(*avroRows); ok {
+		rows.minor = avro.records.MinorUnits()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the header: %w", err)
-	}
-	rows.header = slices.Clone(header)
-	if config.Columns == nil {
-		if rows.config.Columns, err = columnsNamed(rows.header); err != nil {
+	columns := source.columns()
+	switch {
+	case config.Columns != nil:
+	case columns == nil:
+		rows.config.Columns = make(map[string]string)
+		for _, field := range rowFields {
+			rows.config.Columns[field] = field
+		}
+	default:
+		if rows.config.Columns, err = columnsNamed(columns); err != nil {
 			return nil, err
 		}
+	}
+	if columns == nil {
+		return rows, nil
 	}
 	for _, field := range rowFields {
 		column, mapped := rows.config.Columns[field]
 		if !mapped {
 			continue
 		}
-		i := slices.Index(rows.header, column)
+		i := slices.Index(columns, column)
+		if first, _, nested := strings.Cut(column, "."); i < 0 && nested && config.Format == avroFormat {
+			i = slices.Index(columns, first)
+		}
 		switch {
 		case i < 0:
-			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(rows.header, ", "))
-		case slices.Contains(rows.header[i+1:], column):
+			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(columns, ", "))
+		case slices.Contains(columns[i+1:], column):
 			return nil, fmt.Errorf("there are two columns %q: give them names of their own", column)
 		}
-		rows.columns[field] = i
 	}
 	return rows, nil
 }
 
-// uncompressed returns the text of r: decompressed, without a byte order mark.
-func uncompressed(r io.Reader) (*bufio.Reader, error) {
-	text := bufio.NewReaderSize(r, 1<<16)
-	if magic, _ := text.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		unzip, err := gzip.NewReader(text)
-		if err != nil {
-			return nil, fmt.Errorf("decompressing: %w", err)
-		}
-		text = bufio.NewReaderSize(unzip, 1<<16)
-	}
-	if mark, _ := text.Peek(3); bytes.Equal(mark, []byte("\ufeff")) {
-		_, _ = text.Discard(3) // it has been peeked: it is there
-	}
-	return text, nil
-}
-
 // next reads the next row into r. The error is io.EOF after the last one, or that of the file.
 func (rows *rowReader) next(r *row) error {
-	record, err := rows.csv.Read()
-	if errors.Is(err, io.EOF) {
-		return io.EOF
+	malformed, err := rows.read()
+	if err != nil {
+		return err
+	}
+	*r = row{Number: rows.number, Value: r.Value[:0], Line: rows.source.line()}
+	if malformed != "" {
+		r.refuse("", formatNames[rows.config.Format], "%s", malformed)
+	} else {
+		rows.parse(r)
+	}
+	if r.Refused != nil {
+		r.Cells = rows.source.raw()
+	}
+	return nil
+}
+
+// skip passes over the next row. The error is io.EOF after the last one, or that of the file.
+func (rows *rowReader) skip() error {
+	_, err := rows.read()
+	return err
+}
+
+func (rows *rowReader) read() (malformed string, err error) {
+	malformed, err = rows.source.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return "", io.EOF
+	case err != nil:
+		return "", fmt.Errorf("reading row %d: %w", rows.number+1, err)
 	}
 	rows.number++
-	*r = row{Number: rows.number, Value: r.Value[:0]}
-	var malformed *csv.ParseError
-	switch {
-	case errors.As(err, &malformed):
-		r.Line = malformed.StartLine
-		r.refuse("", "csv", "it is no row of %d columns (%v)", len(rows.header), malformed.Err)
-		return nil
-	case err != nil:
-		return fmt.Errorf("reading row %d: %w", rows.number, err)
-	}
-	r.Line, _ = rows.csv.FieldPos(0)
-	r.Cells = record
-	rows.parse(record, r)
-	return nil
+	return malformed, nil
 }
 
 func (r *row) refuse(column, reason, format string, args ...any) {
@@ -210,14 +213,32 @@ func (r *row) refuse(column, reason, format string, args ...any) {
 	r.Refused = &operators.Rejection{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }
 
-// parse makes the row's event of the record. What is no number or time is refused here, all else by the rules that the pipeline itself has.
-func (rows *rowReader) parse(record []string, r *row) {
+// parse makes the row's event of the row that was read. What is no number or time is refused here, all else by the rules that the pipeline itself has.
+func (rows *rowReader) parse(r *row) {
+	var wrongField string
+	var wrong error
 	cell := func(field string) string {
-		if i, mapped := rows.columns[field]; mapped {
-			return strings.TrimSpace(record[i])
+		column, mapped := rows.config.Columns[field]
+		if !mapped {
+			return ""
 		}
-		return ""
+		text, err := rows.source.cell(column)
+		if field == "time" && text == "" && rows.source.columns() == nil && column == "time" {
+			text, err = rows.source.cell("date") // as in files with a header
+		}
+		if err != nil && wrong == nil {
+			wrongField, wrong = field, err
+		}
+		return text
 	}
+	rows.parseCells(r, cell)
+	if wrong != nil {
+		column := rows.config.Columns[wrongField]
+		r.refuse(column, "several_values", "%q: %v", column, wrong)
+	}
+}
+
+func (rows *rowReader) parseCells(r *row, cell func(field string) string) {
 	e := &r.Event
 	e.Customer, e.ID, e.OrderID, e.RefundID = cell("customer_id"), cell("message_id"), cell("order_id"), cell("refund_id")
 	e.Name, e.Subject, e.Proof = cell("name"), cell("subject"), cell("proof")
@@ -259,6 +280,9 @@ func (rows *rowReader) parse(record []string, r *row) {
 	if !ok {
 		r.refuse(rows.config.Columns["currency"], schemas.ReasonUnknownCurrency, "%s is no currency: it must be a code of ISO 4217, such as USD", shortened(currency))
 		return
+	}
+	if rows.minor {
+		digits = 0
 	}
 	if field, err := parseNumbers(cell, digits, e); err != nil {
 		r.refuse(rows.config.Columns[field], "number", "%v", err)

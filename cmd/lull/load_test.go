@@ -1,0 +1,403 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// produceShop runs produce with the map of client, when and total.
+func produceShop(t *testing.T, broker string, args ...string) (errs string, code int) {
+	t.Helper()
+	_, errs, code = lull(t, append([]string{"produce", "--brokers", broker, "--topic", "shop", "--map", "customer_id=client,time=when,amount=total"}, args...)...)
+	return errs, code
+}
+
+// rowsThere returns how often each row of the source is in the topic shop, by number.
+func rowsThere(t *testing.T, broker, source string) map[int]int {
+	t.Helper()
+	there := make(map[int]int)
+	for _, r := range recordsOf(t, broker, "shop") {
+		event, err := schemas.DecodeOutput(schemas.Events, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var number int
+		if _, err := fmt.Sscanf(event.Get("message_id").(string), source+":%d", &number); err != nil {
+			t.Fatalf("event %v: %v", event, err)
+		}
+		there[number]++
+	}
+	return there
+}
+
+// However often produce is killed in the middle, with what is sent on its way and transactions open, the same command goes on behind it, and in the end each row is there
+// once.
+func TestProduceIsKilled(t *testing.T) {
+	broker := newBroker(t)
+	const rows, kills = 150_000, 4
+	var text strings.Builder
+	text.WriteString("client,when,total\n")
+	for i := range rows {
+		fmt.Fprintf(&text, "c%d,1998-01-04,%d.50\n", i%4000, i%100)
+	}
+	file := writeFile(t, "orders.csv", text.String())
+	args := []string{"produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--map", "customer_id=client,time=when,amount=total"}
+	client := producer(t, broker)
+	adm := kadm.NewClient(client)
+	sent := func() (n int64) {
+		ends, err := adm.ListEndOffsets(t.Context(), "shop")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+		return n
+	}
+	killed := 0
+	for range kills {
+		before := sent()
+		process := exec.Command(os.Args[0], args...)
+		var errs bytes.Buffer
+		process.Stderr = &errs
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- process.Wait() }()
+		// Behind the first transaction, and before the end.
+		for tick := time.NewTicker(time.Millisecond); sent() < before+loadRows*5/4 && len(done) == 0; {
+			<-tick.C
+		}
+		_ = process.Process.Kill() // it may have ended
+		if err := <-done; err != nil {
+			killed++
+		}
+	}
+	_, errs, code := lull(t, args...)
+	if code != 0 || !strings.Contains(errs, "were there already") || killed == 0 {
+		t.Fatalf("%d killed, exit code %d: %s", killed, code, errs)
+	}
+	there := rowsThere(t, broker, "orders.csv")
+	if len(there) != rows {
+		t.Errorf("%d rows are there, want %d", len(there), rows)
+	}
+	for number, n := range there {
+		if n != 1 {
+			t.Fatalf("row %d is there %d times", number, n)
+		}
+	}
+}
+
+// A file that was sent is gone on with: rows that were refused and are mended, and rows at the end, are sent; a file of the same name with other rows is not.
+func TestProduceGoesOn(t *testing.T) {
+	broker := newBroker(t)
+	file := filepath.Join(t.TempDir(), "orders.csv")
+	const header = "client,when,total\n"
+	steps := []struct {
+		rows, args string
+		code       int
+		want       []string
+		there      []int // rows of which there is one
+	}{
+		{"ann,1998-01-04,1\nann,1998-01-05,-1\nbob,1998-01-05,x\nbob,1998-01-06,2\neve,9999-01-01,3\n", "", exitError, []string{"5 rows, 2 sent to shop, 3 refused"}, []int{1, 4}},
+		{"ann,1998-01-04,1\nann,1998-01-05,-1\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,9999-01-01,3\n", "", exitError,
+			[]string{"5 rows have been looked at before", "5 rows, 2 were there already, 1 sent to shop, 2 refused", "row 2 (line 3)", "row 5 (line 6)"}, []int{1, 3, 4}},
+		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", 0, []string{"6 rows, 3 were there already, 3 sent to shop, 0 refused"},
+			[]int{1, 2, 3, 4, 5, 6}},
+		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", 0, []string{"6 rows, 6 were there already, 0 sent to shop, 0 refused"},
+			[]int{1, 2, 3, 4, 5, 6}},
+		{"ann,1998-01-04,1\n", "", exitError, []string{`what was sent to topic "shop" as "orders.csv" is not this: the file has 1 rows, and 6 were sent or refused`, "--source of its own", "--again"}, nil},
+		{"zoe,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", exitError, []string{"the first 6 rows make other events"}, nil},
+		{"ann,1998-01-04,\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", exitError, []string{`row 1 (line 2), column "total" was sent, and is no event now`}, nil},
+		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "--currency=EUR", exitError, []string{"sent with other flags"}, nil},
+		{"zoe,1998-01-04,1\n", "--source=other", 0, []string{"1 rows, 1 sent to shop"}, nil},
+	}
+	for i, step := range steps {
+		if err := os.WriteFile(file, []byte(header+step.rows), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		errs, code := produceShop(t, broker, append(strings.Fields(step.args), "--csv", file)...)
+		if code != step.code {
+			t.Errorf("step %d: exit code %d, want %d", i, code, step.code)
+		}
+		for _, want := range step.want {
+			if !strings.Contains(errs, want) {
+				t.Errorf("step %d: no %q in:\n%s", i, want, errs)
+			}
+		}
+		if step.there == nil {
+			continue
+		}
+		there := rowsThere(t, broker, "orders.csv")
+		for _, number := range step.there {
+			if there[number] != 1 {
+				t.Errorf("step %d: row %d is there %d times", i, number, there[number])
+			}
+			delete(there, number)
+		}
+		if len(there) > 0 {
+			t.Errorf("step %d: more rows are there: %v", i, there)
+		}
+	}
+}
+
+// What is known of a topic does not count for another one of the same name.
+func TestProduceIntoNewTopic(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n")
+	adm := kadm.NewClient(producer(t, broker))
+	for range 2 {
+		if errs, code := produceShop(t, broker, "--csv", file); code != 0 || !strings.Contains(errs, "1 rows, 1 sent to shop") {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		if _, err := adm.DeleteTopic(t.Context(), "shop"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := adm.CreateTopic(t.Context(), 8, 1, nil, "shop"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Of two that send the same file at once the second takes over.
+func TestProduceTwoAtOnce(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\nbob,1998-01-04,1\n")
+	s, err := loadSettings(newProduceCommand().Flags(), []string{"LULL_BROKERS=" + broker})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := newLoader(t.Context(), &s, "shop", "orders.csv", &sendResult{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.client.Close()
+	r := row{Number: 1, Event: operators.Event{Customer: "ann"}, Value: []byte("by the first")}
+	if err := first.add(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if errs, code := produceShop(t, broker, "--csv", file); code != 0 || !strings.Contains(errs, "2 rows, 2 sent to shop") {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	if err := first.commit(t.Context(), goesOn); err == nil || !strings.Contains(err.Error(), "another produce of the same file has begun since") {
+		t.Errorf("the first: %v", err)
+	}
+	first.abort()
+	if there := rowsThere(t, broker, "orders.csv"); len(there) != 2 || there[1] != 1 || there[2] != 1 {
+		t.Errorf("there are %v", there)
+	}
+}
+
+// compressed returns the text by gzip or zstd.
+func compressed(t *testing.T, text []byte, by func(io.Writer) io.WriteCloser) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := by(&out)
+	if _, err := w.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// sampleContainer returns an Avro file of another system's records, or of lull's events.
+func sampleContainer(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../schemas/testdata/containers", name+".avro"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The same rows are the same events in whatever format and compression they come.
+func TestRowFormats(t *testing.T) {
+	const csvText = "customer_id,date,order_id,amount,currency,quantity\nann,1998-01-04,o-1,19.99,,2\nbob,1998-01-05,o-2,500,JPY,\n"
+	const jsonText = `{"customer_id":"ann","date":"1998-01-04","order_id":"o-1","amount":19.99,"quantity":2,"more":[1,{"a":2}]}` + "\n\n" +
+		`{"customer_id":"bob","date":"1998-01-05","order_id":"o-2","amount":"500","currency":"JPY","quantity":null}`
+	container := sampleContainer(t, "orders")
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	toGzip := func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }
+	toZstd := func(w io.Writer) io.WriteCloser {
+		z, err := zstd.NewWriter(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	var first []row
+	for _, c := range []struct {
+		name   string
+		format fileFormat
+		text   string
+	}{
+		{"csv", csvFormat, csvText}, {"csv.gz", csvFormat, compressed(t, []byte(csvText), toGzip)}, {"csv.zst", csvFormat, compressed(t, []byte(csvText), toZstd)},
+		{"jsonl", jsonFormat, jsonText}, {"jsonl.zst", jsonFormat, compressed(t, []byte(jsonText), toZstd)},
+		{"avro", avroFormat, container}, {"avro.gz", avroFormat, compressed(t, []byte(container), toGzip)},
+	} {
+		rows := readRows(t, c.text, rowConfig{Format: c.format, Source: "orders", Kind: operators.OrderCompleted, Currency: "USD", Zone: berlin, Delimiter: ','})
+		if len(rows) != 2 {
+			t.Fatalf("%s: %d rows", c.name, len(rows))
+		}
+		if first == nil {
+			first = rows
+		}
+		for i := range rows {
+			if rows[i].Refused != nil {
+				t.Errorf("%s: row %d: %+v", c.name, i+1, rows[i].Refused)
+			} else if !bytes.Equal(rows[i].Value, first[i].Value) || rows[i].Event != first[i].Event {
+				t.Errorf("%s: row %d is %+v, want %+v", c.name, i+1, rows[i].Event, first[i].Event)
+			}
+		}
+	}
+	if e := first[0].Event; e.Amount != 1999 || e.Time.String() != "1998-01-03T23:00:00.000Z" || e.Quantity != 2 || e.ID != "orders:1" {
+		t.Errorf("event %+v", e)
+	}
+}
+
+// Fields lie at paths in JSON and Avro; what is no object, no value or no end of line is told of its row.
+func TestRowPaths(t *testing.T) {
+	config := testRowConfig("customer_id=user.id", "time=at", "amount=order.total")
+	config.Format = jsonFormat
+	rows := readRows(t, strings.Join([]string{
+		`{"user":{"id":"ann"},"at":883919220,"order":{"total":1.5}}`, `{"user.id":"bob","at":"1998-01-04","order":{"total":2}}`,
+		`{"user":{"id":{"x":1}},"at":"1998-01-04","order":{"total":2}}`, `[1]`, `{"a":1} {"b":2}`, `{"user":`, `null`, `{"user":{"id":true},"at":"1998-01-04","order":{"total":1e2}}`,
+		`{"user":{},"at":"1998-01-04","order":7}`,
+	}, "\n"), config)
+	want := []struct{ reason, detail string }{
+		{}, {}, {"several_values", `"user.id": it holds more than one value: name the one within it, as user.id.NAME`}, {"jsonl", "it is no JSON object"}, {"jsonl", "a line of its own"},
+		{"jsonl", "it is no JSON object"}, {"jsonl", "it is no JSON object"}, {"number", `amount is "1e2"`}, {schemas.ReasonNoCustomer, `"user.id" is empty`},
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows, want %d", len(rows), len(want))
+	}
+	for i, r := range rows {
+		switch {
+		case want[i].reason == "" && r.Refused != nil:
+			t.Errorf("row %d: %+v", i+1, r.Refused)
+		case want[i].reason != "" && (r.Refused == nil || r.Refused.Reason != want[i].reason || !strings.Contains(r.Refused.Detail, want[i].detail) || len(r.Cells) != 1):
+			t.Errorf("row %d: %+v, cells %q; want %+v", i+1, r.Refused, r.Cells, want[i])
+		}
+	}
+	if rows[0].Event.Customer != "ann" || rows[0].Event.Amount != 150 || rows[1].Event.Customer != "bob" || rows[0].place() != "row 1 (line 1)" {
+		t.Errorf("%+v, %+v", rows[0].Event, rows[1].Event)
+	}
+}
+
+// A file of lull's own events is taken as it is, amounts in minor units and all.
+func TestRowsOfEvents(t *testing.T) {
+	rows := readRows(t, sampleContainer(t, "event"), rowConfig{Format: avroFormat, Source: "s", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ','})
+	if len(rows) != 1 || rows[0].Refused != nil {
+		t.Fatalf("rows %+v", rows)
+	}
+	want := operators.Event{Kind: operators.OrderRefunded, ID: "m-1", Customer: "ann", Time: 883_919_220_123, OrderID: "o-1", RefundID: "r-1", Amount: 1999, Quantity: 1.5}
+	got := rows[0].Event
+	if got.Day, got.DayStart = 0, 0; got != want {
+		t.Errorf("event %+v, want %+v", got, want)
+	}
+}
+
+func TestAvroFileErrors(t *testing.T) {
+	config := testRowConfig("customer_id=user.id", "time=at")
+	config.Format = avroFormat
+	for text, want := range map[string]string{"customer_id,time\n": "reading the header of the Avro file", sampleContainer(t, "numbers"): "values of type int: they must be records",
+		sampleContainer(t, "orders"): `no column "user.id" for customer_id; columns are customer_id, date`} {
+		if _, err := newRowReader(strings.NewReader(text), config); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want %q", err, want)
+		}
+	}
+}
+
+// Numbers of rows are kept as ranges: like a set, whatever is added behind and removed; and their text, with all else, comes back as it was.
+func TestLoadProgress(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var p loadProgress
+		set := make(map[int64]bool)
+		last := int64(0)
+		for range rapid.IntRange(0, 60).Draw(t, "steps") {
+			if rapid.Bool().Draw(t, "add") {
+				last += rapid.Int64Range(1, 3).Draw(t, "gap")
+				p.refused.add(last)
+				set[last] = true
+			} else if last > 0 {
+				number := rapid.Int64Range(1, last).Draw(t, "number")
+				p.refused.remove(number)
+				delete(set, number)
+			}
+		}
+		for n := range last + 2 {
+			if p.refused.has(n) != set[n] {
+				t.Fatalf("%v has %d: %v", p.refused, n, !set[n])
+			}
+		}
+		p.rows = max(1, last)
+		for i := range p.sum {
+			p.sum[i] = rapid.Uint64().Draw(t, "limb")
+		}
+		id := [16]byte{1, 2, 3}
+		got, ok := parseProgress(p.rows, p.metadata(id), id)
+		if !ok || got.rows != p.rows || got.sum != p.sum || !slices.Equal(got.refused, p.refused) {
+			t.Fatalf("%+v, %v; want %+v", got, ok, p)
+		}
+	})
+	for _, metadata := range []string{"", "1", "2 AQIDAAAAAAAAAAAAAAAAAA AAAA ", "1 AQIDAAAAAAAAAAAAAAAAAA AAAA ", strings.Replace((&loadProgress{}).metadata([16]byte{}), " ", "  ", 1)} {
+		if _, ok := parseProgress(5, metadata, [16]byte{1, 2, 3}); ok {
+			t.Errorf("%q is taken", metadata)
+		}
+	}
+	for _, ranges := range []string{"0", "5-4", "3,4", "4,2", "3-5,5", "x-", "-3", "!"} {
+		if of, ok := parseRanges(ranges); ok {
+			t.Errorf("%q is %v", ranges, of)
+		}
+	}
+}
+
+// More refused rows than can be noted let the progress stay where it is: what follows is sent again, which its ids make harmless, but nothing is forgotten.
+func TestProgressIsBounded(t *testing.T) {
+	var p loadProgress
+	refused := &operators.Rejection{}
+	for n := int64(1); n <= 20_000; n++ {
+		r := row{Number: n}
+		if n%2 == 0 {
+			r.Refused = refused
+		}
+		p.note(&r)
+	}
+	if text := p.metadata([16]byte{}); len(text) > 4096 || p.rows >= 20_000 || p.rows < 500 || !p.full {
+		t.Errorf("%d bytes, %d rows, full %v", len(text), p.rows, p.full)
+	}
+	// All refused, then every other mended: the ranges fall apart.
+	p = loadProgress{}
+	for n := int64(1); n <= 20_000; n++ {
+		p.note(&row{Number: n, Refused: refused})
+	}
+	if p.rows != 20_000 || len(p.refused) != 1 {
+		t.Fatalf("%d rows, %v", p.rows, p.refused)
+	}
+	for n := int64(1); n <= 20_000; n += 2 {
+		p.note(&row{Number: n})
+	}
+	if text := p.metadata([16]byte{}); len(text) > 4096 || p.rows != 20_000 || p.refused.has(1) || !p.refused.has(19_999) {
+		t.Errorf("%d bytes, %d rows", len(text), p.rows)
+	}
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"lull/schemas"
+)
+
+// fileFormat says what the rows of a file are.
+type fileFormat uint8
+
+// The formats.
+const (
+	csvFormat   fileFormat = iota // a header, and rows of cells
+	jsonFormat                    // JSON lines: an object in each
+	avroFormat                    // an Avro object container file of records
+	formatCount                   // how many there are
+)
+
+var formatNames = [formatCount]string{csvFormat: "csv", jsonFormat: "jsonl", avroFormat: "avro"}
+
+// rowSource reads the rows of one format, taken apart but not understood. A column is named by its header, or by the path of a field within the record.
+type rowSource interface {
+	// columns are those that every row has; nil if they differ from row to row.
+	columns() []string
+	// next reads the next row. malformed says that it cannot be taken apart, "" if it can; the error is io.EOF after the last row, or that of the file.
+	next() (malformed string, err error)
+	// cell returns the text in a column of the row read last, "" if there is none. The error says that there is more than one value.
+	cell(column string) (string, error)
+	// line is where in the file the row begins, counted from 1; 0 if the file has no lines.
+	line() int
+	// raw is the row as a refused row is written, in columns of rawHeader; nil if it cannot be taken apart.
+	raw() []string
+	rawHeader() []string
+}
+
+// openSource returns the rows of a file, which may be compressed by gzip or zstd. The error says that the file is not of the format.
+func openSource(r io.Reader, format fileFormat, delimiter rune) (rowSource, error) {
+	text, err := uncompressed(r)
+	if err != nil {
+		return nil, err
+	}
+	switch format {
+	case jsonFormat:
+		return &jsonRows{text: text}, nil
+	case avroFormat:
+		records, err := schemas.OpenContainer(text)
+		if err != nil {
+			return nil, err
+		}
+		return &avroRows{records: records}, nil
+	case csvFormat, formatCount:
+	}
+	return openCSV(text, delimiter)
+}
+
+// uncompressed returns the text of r: decompressed, without a byte order mark.
+func uncompressed(r io.Reader) (*bufio.Reader, error) {
+	const bufferBytes = 1 << 16
+	text := bufio.NewReaderSize(r, bufferBytes)
+	magic, _ := text.Peek(4)
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		unzip, err := gzip.NewReader(text)
+		if err != nil {
+			return nil, fmt.Errorf("decompressing: %w", err)
+		}
+		text = bufio.NewReaderSize(unzip, bufferBytes)
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		unzip, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1)) // without goroutines, which somebody would have to end
+		if err != nil {
+			return nil, fmt.Errorf("decompressing: %w", err)
+		}
+		text = bufio.NewReaderSize(unzip, bufferBytes)
+	}
+	if mark, _ := text.Peek(3); bytes.Equal(mark, []byte("\ufeff")) {
+		_, _ = text.Discard(3) // it has been peeked: it is there
+	}
+	return text, nil
+}
+
+// csvRows are the rows of a CSV file.
+type csvRows struct {
+	csv    *csv.Reader
+	header []string
+	index  map[string]int
+	cells  []string
+	at     int
+}
+
+func openCSV(text io.Reader, delimiter rune) (*csvRows, error) {
+	rows := &csvRows{csv: csv.NewReader(text), index: make(map[string]int)}
+	rows.csv.ReuseRecord = true
+	rows.csv.Comma = delimiter
+	header, err := rows.csv.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the file is empty: its first line must name the columns")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the header: %w", err)
+	}
+	rows.header = slices.Clone(header)
+	for i, name := range slices.Backward(rows.header) {
+		rows.index[name] = i
+	}
+	return rows, nil
+}
+
+func (rows *csvRows) columns() []string   { return rows.header }
+func (rows *csvRows) rawHeader() []string { return rows.header }
+func (rows *csvRows) raw() []string       { return rows.cells }
+func (rows *csvRows) line() int           { return rows.at }
+
+func (rows *csvRows) next() (malformed string, err error) {
+	rows.cells, err = rows.csv.Read()
+	var wrong *csv.ParseError
+	switch {
+	case errors.As(err, &wrong):
+		rows.at, rows.cells = wrong.StartLine, nil
+		return fmt.Sprintf("it is no row of %d columns (%v)", len(rows.header), wrong.Err), nil
+	case err != nil:
+		return "", err
+	}
+	rows.at, _ = rows.csv.FieldPos(0)
+	return "", nil
+}
+
+func (rows *csvRows) cell(column string) (string, error) {
+	return strings.TrimSpace(rows.cells[rows.index[column]]), nil
+}
+
+// jsonRows are the objects of a file with one in each line. Empty lines are none.
+type jsonRows struct {
+	text   *bufio.Reader
+	bytes  []byte // the line
+	object map[string]any
+	at     int
+}
+
+// lineBytesMax is the length of the longest line that is taken apart.
+const lineBytesMax = 16 << 20
+
+func (*jsonRows) columns() []string   { return nil }
+func (*jsonRows) rawHeader() []string { return []string{"record"} }
+func (rows *jsonRows) line() int      { return rows.at }
+func (rows *jsonRows) raw() []string  { return []string{string(rows.bytes)} }
+
+func (rows *jsonRows) next() (malformed string, err error) {
+	for {
+		tooLong, err := rows.readLine()
+		if err != nil {
+			return "", err
+		}
+		if tooLong {
+			return fmt.Sprintf("the line has more than %d bytes", lineBytesMax), nil
+		}
+		if len(rows.bytes) > 0 {
+			break
+		}
+	}
+	rows.object = nil
+	decoder := json.NewDecoder(bytes.NewReader(rows.bytes))
+	decoder.UseNumber() // an amount is what is written, not what a float makes of it
+	if err := decoder.Decode(&rows.object); err != nil || rows.object == nil {
+		return "it is no JSON object", nil
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return "more follows the JSON object: each must have a line of its own", nil
+	}
+	return "", nil
+}
+
+// readLine reads a line without the spaces around it. tooLong is set if it is cut.
+func (rows *jsonRows) readLine() (tooLong bool, err error) {
+	rows.bytes = rows.bytes[:0]
+	rows.at++
+	for {
+		part, err := rows.text.ReadSlice('\n')
+		if len(rows.bytes)+len(part) <= lineBytesMax {
+			rows.bytes = append(rows.bytes, part...)
+		} else {
+			tooLong = true
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && (len(rows.bytes) > 0 || tooLong):
+		case err != nil:
+			return false, err
+		}
+		rows.bytes = bytes.TrimSpace(rows.bytes)
+		return tooLong, nil
+	}
+}
+
+func (rows *jsonRows) cell(column string) (string, error) { return cellAt(rows.object, column) }
+
+// avroRows are the records of an Avro object container file.
+type avroRows struct {
+	records *schemas.Container
+	record  map[string]any
+}
+
+func (rows *avroRows) columns() []string { return rows.records.Fields() }
+func (*avroRows) rawHeader() []string    { return []string{"record"} }
+func (*avroRows) line() int              { return 0 }
+
+func (rows *avroRows) raw() []string {
+	text, err := json.Marshal(rows.record)
+	if err != nil {
+		return nil
+	}
+	return []string{string(text)}
+}
+
+func (rows *avroRows) next() (malformed string, err error) {
+	rows.record, err = rows.records.Next()
+	return "", err
+}
+
+func (rows *avroRows) cell(column string) (string, error) { return cellAt(rows.record, column) }
+
+// cellAt returns the text of the value that a path such as customer.id leads to, "" if there is none or it is null. A field whose own name has dots in it is found
+// first.
+func cellAt(record map[string]any, path string) (string, error) {
+	value, found := record[path]
+	for rest := path; !found; {
+		name, after, nested := strings.Cut(rest, ".")
+		inner, isRecord := record[name].(map[string]any)
+		if !nested || !isRecord {
+			return "", nil
+		}
+		record, rest = inner, after
+		value, found = record[rest]
+	}
+	switch v := value.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return strings.TrimSpace(v), nil
+	case json.Number:
+		return v.String(), nil
+	case bool:
+		if v {
+			return "true", nil
+		}
+		return "false", nil
+	}
+	return "", fmt.Errorf("it holds more than one value: name the one within it, as %s.NAME", path)
+}
