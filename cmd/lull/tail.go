@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lull/operators"
 	"lull/pipeline"
 	"lull/schemas"
 )
@@ -25,17 +26,25 @@ import (
 func newTailCommand() *cobra.Command {
 	var fromStart, follow bool
 	var lines int
+	var filter tailFilter
+	var output string
 	cmd := &cobra.Command{
 		Use:   "tail TOPIC",
-		Short: "Print the records of a topic as JSON lines",
+		Short: "Print the records of a topic as JSON lines or a table",
 		Long: `Tail prints the newest records of a topic over all its partitions, decoded, one JSON object a line: the newest by ce_time, the
 event time of what an output tells, or by Kafka timestamp where there is none. Only what has been committed is read.
+
+--customer, --type, --since and --until choose among the records, and --lines then counts those chosen. The type is an event's
+kind, a trigger's rule, the quadrant that a segment change leads to, a dead letter's reason. The time is that of what the record
+tells: ce_time, an event's own time, else its Kafka timestamp.
 
 TOPIC is one of lull's own, with or without the prefix:
 ` + strings.Join(ownTopics(), ", ") + `;
 any other name is that of a topic with events.`,
 		Example: `  lull tail triggers --from-start
-  lull tail scores --follow`,
+  lull tail scores --follow
+  lull tail orders --customer ann --type order_refunded --since 2026-11-01 --output table
+  lull tail triggers --follow --since 1h -o table`,
 		Args: oneArgument("the TOPIC"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -48,8 +57,17 @@ any other name is that of a topic with events.`,
 				return usageError{fmt.Errorf("--lines is %d: it must be 0 or more", lines)}
 			case fromStart && cmd.Flags().Changed("lines"):
 				return usageError{errors.New("--from-start prints all records: leave out --lines")}
+			case output != "json" && output != "table":
+				return usageError{fmt.Errorf("--output %q: it must be json or table", output)}
+			}
+			if filter.since, filter.until, err = parsePeriod(filter.sinceText, filter.untilText, s.Calendar.Timezone); err != nil {
+				return usageError{err}
 			}
 			t := newTail(s, args[0])
+			t.filter, t.table = filter, output == "table"
+			if _, ok := operators.KindNamed(filter.kind); !ok && filter.kind != "" && t.of == schemas.Events {
+				return usageError{fmt.Errorf("--type %q is no kind of event: of a topic with events it must be one such as %s or %s", filter.kind, operators.PageViewed, operators.OrderCompleted)}
+			}
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			err = t.run(cmd.Context(), out, fromStart, follow, lines)
 			if errors.Is(err, context.Canceled) && follow {
@@ -61,6 +79,8 @@ any other name is that of a topic with events.`,
 	cmd.Flags().BoolVar(&fromStart, "from-start", false, "print all records, in the order of each partition")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until interrupted")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "print this many of the newest records at most")
+	filter.add(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "json", "print json, one object a line, or a table of what matters most")
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
 }
@@ -79,6 +99,9 @@ type tail struct {
 	name      string
 	of        schemas.Topic
 	changelog bool // it is the changelog, which of does not have
+	filter    tailFilter
+	table     bool
+	headed    bool // the table's header has been printed
 }
 
 func newTail(s pipeline.Settings, topic string) *tail {
@@ -98,13 +121,13 @@ func (t *tail) run(ctx context.Context, out *bufio.Writer, fromStart, follow boo
 	}
 	defer func() { client.Close() }()
 	if fromStart {
-		err = readSpans(ctx, client, t.name, spans, func(r *kgo.Record) error { return t.print(out, r) })
+		err = readSpans(ctx, client, t.name, spans, func(r *kgo.Record) error { return t.printHeld(out, r) })
 		if err != nil && !errors.Is(err, errNothingMore) {
 			return err
 		}
 		return t.follow(ctx, client, out, follow)
 	}
-	newest := &newestRecords{topic: t.name, lines: lines}
+	newest := &newestRecords{topic: t.name, lines: lines, holds: t.holds}
 	// A transaction's end takes an offset too, and so does what has been aborted or compacted away: twice as many offsets mostly hold as many records.
 	for window := int64(2*lines + 100); ; window *= 8 {
 		complete, err := newest.read(ctx, client, spans, window)
@@ -149,6 +172,7 @@ func (t *tail) open(ctx context.Context) (*kgo.Client, map[int32]span, error) {
 type newestRecords struct {
 	topic   string
 	lines   int
+	holds   func(r *kgo.Record) bool // whether a record is to be printed
 	records []*kgo.Record
 }
 
@@ -161,6 +185,9 @@ func (n *newestRecords) read(ctx context.Context, client *kgo.Client, spans map[
 		windows[p] = span{start: max(s.start, s.end-window), end: s.end}
 	}
 	err = readSpans(ctx, client, n.topic, windows, func(r *kgo.Record) error {
+		if !n.holds(r) {
+			return nil
+		}
 		n.records = append(n.records, r)
 		found[r.Partition]++
 		return nil
@@ -212,7 +239,7 @@ func (t *tail) follow(ctx context.Context, client *kgo.Client, out *bufio.Writer
 			if r.Attrs.IsControl() {
 				continue
 			}
-			if err := t.print(out, r); err != nil {
+			if err := t.printHeld(out, r); err != nil {
 				return err
 			}
 		}
@@ -220,8 +247,19 @@ func (t *tail) follow(ctx context.Context, client *kgo.Client, out *bufio.Writer
 	return nil
 }
 
+// printHeld prints a record if the filter holds it.
+func (t *tail) printHeld(out io.Writer, r *kgo.Record) error {
+	if !t.holds(r) {
+		return nil
+	}
+	return t.print(out, r)
+}
+
 // print prints one record as a line.
 func (t *tail) print(out io.Writer, r *kgo.Record) error {
+	if t.table {
+		return t.printRow(out, r)
+	}
 	line := schemas.Fields{{Name: "partition", Value: int64(r.Partition)}, {Name: "offset", Value: r.Offset}}
 	key, value, err := t.decode(r)
 	line = append(line, schemas.Field{Name: "key", Value: key})

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// tailFilter says which records of a topic are printed.
+type tailFilter struct {
+	customer, kind       string // any if empty
+	sinceText, untilText string
+	since, until         time.Time // of the texts; the zero time is no bound
+}
+
+func (f *tailFilter) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.customer, "customer", "", "only records of this customer, by key or customer_id")
+	cmd.Flags().StringVar(&f.kind, "type", "", "only records of this `type`: an event's kind, a trigger's rule, a segment, a dead letter's reason")
+	cmd.Flags().StringVar(&f.sinceText, "since", "", "only what has happened since this `time`, or so long ago: 2026-11-23T12:00:00Z, 90m, 7d")
+	cmd.Flags().StringVar(&f.untilText, "until", "", "only what has happened before this `time`")
+}
+
+// typeFields are the fields that hold a record's type.
+var typeFields = map[schemas.Topic]string{
+	schemas.Events: "kind", schemas.Segments: "to", schemas.Triggers: "rule", schemas.DeadLetters: "reason", schemas.Models: "family", schemas.Statistics: "kind",
+	schemas.Fits: "cause", schemas.Redrives: "reason",
+}
+
+// holds reports whether the filter holds a record. A record that cannot be decoded has no type and no customer but its key.
+func (t *tail) holds(r *kgo.Record) bool {
+	f := &t.filter
+	if f.customer == "" && f.kind == "" && f.since.IsZero() && f.until.IsZero() {
+		return true
+	}
+	key, value, err := t.decode(r)
+	fields, _ := value.(schemas.Fields)
+	if err != nil {
+		fields = nil
+	}
+	if at := happenedAt(r, fields); !f.since.IsZero() && at.Before(f.since) || !f.until.IsZero() && !at.Before(f.until) {
+		return false
+	}
+	return (f.customer == "" || t.customerOf(key, fields) == f.customer) && (f.kind == "" || t.typeOf(key, fields) == f.kind)
+}
+
+// happenedAt returns the time of what the record tells: ce_time, an event's own time, else the Kafka timestamp.
+func happenedAt(r *kgo.Record, fields schemas.Fields) time.Time {
+	if at, ok := fields.Get("time").(operators.EventTime); ok {
+		return time.UnixMilli(int64(at))
+	}
+	return timeOf(r)
+}
+
+func (t *tail) customerOf(key any, fields schemas.Fields) string {
+	if t.changelog {
+		of, _ := key.(schemas.Fields)
+		customer, _ := of.Get("customer_id").(string)
+		return customer
+	}
+	if customer, ok := fields.Get("customer_id").(string); ok {
+		return customer
+	}
+	text, _ := key.(string)
+	return text
+}
+
+func (t *tail) typeOf(key any, fields schemas.Fields) string {
+	if t.changelog {
+		of, _ := key.(schemas.Fields)
+		kind, _ := of.Get("kind").(string)
+		return kind
+	}
+	kind, _ := fields.Get(typeFields[t.of]).(string)
+	return kind
+}
+
+// tableColumn is a column of the table: a field of the value, by its path.
+type tableColumn struct {
+	path  string
+	width int // 0: as wide as it is, at the end
+}
+
+// tableColumns are the fields that matter most in each topic, beside the time, the place, the customer and the type.
+var tableColumns = map[schemas.Topic][]tableColumn{
+	schemas.Events:      {{"order_id", 16}, {"amount", 10}, {"currency", 8}, {"name", 20}, {"subject", 0}},
+	schemas.Sessions:    {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
+	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
+	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
+	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"facts.value_about_to_be_lost", 28}, {"reasons", 0}},
+	schemas.DeadLetters: {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
+	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
+	schemas.Statistics:  {{"partition", 9}, {"number", 8}, {"edition", 0}},
+	schemas.Fits:        {{"verdict.adopted", 15}, {"verdict.reasons", 0}},
+	schemas.Redrives:    {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"sent_to", 7}, {"origin", 0}},
+}
+
+// printRow prints a record as a row of the table, below the header if it is the first. Rows have fixed widths, so that they can come one by one; what is longer is cut, but for
+// the last column.
+func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
+	key, value, err := t.decode(r)
+	fields, _ := value.(schemas.Fields)
+	columns := []tableColumn{{"time", 20}, {"place", 10}, {"customer", 20}, {"type", 16}}
+	columns = append(columns, tableColumns[t.of]...)
+	if t.changelog {
+		columns = append(columns[:4:4], tableColumn{"value", 0})
+	}
+	if !t.headed {
+		t.headed = true
+		cells := make([]string, len(columns))
+		for i, c := range columns {
+			cells[i] = strings.ToUpper(c.path[strings.LastIndexByte(c.path, '.')+1:])
+		}
+		if err := writeCells(out, columns, cells); err != nil {
+			return err
+		}
+	}
+	cells := []string{
+		happenedAt(r, fields).UTC().Format(tableTime), fmt.Sprintf("%d/%d", r.Partition, r.Offset), t.customerOf(key, fields), t.typeOf(key, fields),
+	}
+	for _, c := range columns[4:] {
+		if t.changelog {
+			cells = append(cells, tableCell(value))
+			continue
+		}
+		cells = append(cells, tableCell(fieldAt(fields, c.path)))
+	}
+	switch mark := headerOf(r, schemas.TimeMarkHeader); {
+	case err != nil:
+		cells = append(cells[:4], "cannot be decoded: "+err.Error())
+	case mark != "" && len(r.Key) == 0:
+		cells = append(cells[:3], "time mark", mark)
+	case r.Value == nil:
+		cells = append(cells[:3], "deletion")
+	}
+	return writeCells(out, columns, cells)
+}
+
+func headerOf(r *kgo.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// fieldAt returns the value at a path, nil if there is none.
+func fieldAt(fields schemas.Fields, path string) any {
+	name, rest, nested := strings.Cut(path, ".")
+	value := fields.Get(name)
+	if !nested {
+		return value
+	}
+	inner, _ := value.(schemas.Fields)
+	return fieldAt(inner, rest)
+}
+
+// tableCell returns a value as it stands in a table.
+func tableCell(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "-"
+	case string:
+		return v
+	case bool:
+		return strconv.FormatBool(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', 5, 64)
+	case operators.EventTime:
+		return v.String()
+	case operators.Day:
+		return v.String()
+	case []any:
+		parts := make([]string, len(v))
+		for i := range v {
+			parts[i] = tableCell(v[i])
+		}
+		return strings.Join(parts, "; ")
+	}
+	text, err := schemas.Fields{{Name: "v", Value: value}}.MarshalJSON()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(string(text), `{"v":`), "}")
+}
+
+// writeCells writes one line. More cells than fit stand at the end as they are.
+func writeCells(out io.Writer, columns []tableColumn, cells []string) error {
+	var line strings.Builder
+	for i, cell := range cells {
+		cell = plain(cell)
+		width := columns[i].width
+		if width == 0 || i == len(cells)-1 {
+			line.WriteString(cell)
+			continue
+		}
+		if n := utf8.RuneCountInString(cell); n > width {
+			cell = string([]rune(cell)[:width-1]) + "…"
+		}
+		line.WriteString(cell)
+		line.WriteString(strings.Repeat(" ", width+2-utf8.RuneCountInString(cell)))
+	}
+	_, err := fmt.Fprintln(out, strings.TrimRight(line.String(), " "))
+	return err
+}

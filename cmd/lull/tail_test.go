@@ -1,0 +1,121 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// tail prints the records that the filters hold, and of these as many as asked for, however far back they lie.
+func TestTailFilters(t *testing.T) {
+	broker := newBroker(t)
+	var text strings.Builder
+	text.WriteString("customer_id,date,amount,kind,name\nann,1998-01-04,1,,\nbob,1998-01-05T12:00:00Z,2,,\nann,1998-01-06,3,,\nann,1998-01-07,,page,home\n")
+	for range 2000 {
+		text.WriteString("zoe,1998-02-01,9,,\n")
+	}
+	file := writeFile(t, "orders.csv", text.String())
+	if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file, "--time-mark", "1998-03-01"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	for args, want := range map[string][]string{
+		"--customer ann":                                  {"1", "3", "4"},
+		"--customer ann -n 2":                             {"3", "4"},
+		"--customer ann --from-start --type page":         {"4"},
+		"--type page":                                     {"4"},
+		"--type order_completed -n 1 --until 1998-01-06":  {"2"},
+		"--since 1998-01-05T12:00:00Z --until 1998-01-07": {"2", "3"},
+		"--customer eve":                                  nil,
+		"--since 1h --customer ann":                       nil,
+	} {
+		out, errs, code := lull(t, append([]string{"tail", "shop", "--brokers", broker}, strings.Fields(args)...)...)
+		if code != 0 {
+			t.Errorf("%s: exit code %d, %s", args, code, errs)
+		}
+		var got []string
+		for _, part := range strings.Split(out, `"message_id":"orders.csv:`)[1:] {
+			number, _, _ := strings.Cut(part, `"`)
+			got = append(got, number)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) || strings.Count(out, "\n") != len(want) {
+			t.Errorf("%s: %q, want %q in\n%s", args, got, want, out)
+		}
+	}
+	for args, want := range map[string]string{
+		"--type purchase": `--type "purchase" is no kind of event`, "--output yaml": `--output "yaml": it must be json or table`, "--since tomorrow": `--since: "tomorrow": it must be a time such as`,
+		"--since 1998-01-05 --until 1998-01-04": "nothing lies between them",
+	} {
+		if _, errs, code := lull(t, append([]string{"tail", "shop", "--brokers", broker}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: exit code %d, %s; want %q", args, code, errs, want)
+		}
+	}
+}
+
+// A table has a header and a line for each record, whatever is in it.
+func TestTailTable(t *testing.T) {
+	broker := newBroker(t)
+	value, err := schemas.EncodeEvent(nil, &operators.Event{
+		Kind: operators.OrderCompleted, Customer: "a-customer-with-a-name\nof more than a line", Time: 883_919_220_123, OrderID: "o-1", Amount: 1250,
+	}, "USD")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := producer(t, broker)
+	for i, r := range []*kgo.Record{
+		{Key: []byte("x"), Value: value}, {Key: []byte("eve"), Value: []byte("{}")}, {Key: []byte("eve")},
+		{Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte("1998-02-01T00:00:00Z")}}},
+	} {
+		r.Topic, r.Timestamp = "shop", time.UnixMilli(1_700_000_000_000+int64(i))
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code := lull(t, "tail", "shop", "--brokers", broker, "--output", "table")
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if code != 0 || len(lines) != 5 {
+		t.Fatalf("exit code %d, %s%s", code, out, errs)
+	}
+	for i, want := range []string{
+		"TIME PLACE CUSTOMER TYPE ORDER_ID AMOUNT CURRENCY NAME SUBJECT", "1998-01-04T13:07:00Z 0/0 a-customer-with-a-n… order_completed o-1 1250 USD - -",
+		"2023-11-14T22:13:20Z 0/1 eve cannot be decoded: decoding a record of events", "2023-11-14T22:13:20Z 0/2 eve deletion",
+		"2023-11-14T22:13:20Z 0/3 time mark 1998-02-01T00:00:00Z",
+	} {
+		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) {
+			t.Errorf("line %d: %q, want %q", i, got, want)
+		}
+	}
+	if strings.Index(lines[0], "TYPE") != strings.Index(strings.ReplaceAll(lines[1], "…", " "), "order_completed") {
+		t.Errorf("columns are not below their names:\n%s", out)
+	}
+}
+
+// Every own topic has a table whose columns are fields of its schema.
+func TestTailColumns(t *testing.T) {
+	for _, name := range append(ownTopics(), "events") {
+		of, ok := schemas.TopicNamed(name)
+		if !ok {
+			continue // the changelog, which shows all
+		}
+		columns := tableColumns[of]
+		if len(columns) == 0 {
+			t.Errorf("%s has no columns", name)
+		}
+		if field := typeFields[of]; field != "" {
+			columns = append(columns[:len(columns):len(columns)], tableColumn{path: field})
+		}
+		for _, c := range columns {
+			for part := range strings.SplitSeq(c.path, ".") {
+				if !strings.Contains(strings.ReplaceAll(of.Schema(), " ", ""), `"name":`+strconv.Quote(part)) {
+					t.Errorf("%s has no field %s", name, c.path)
+				}
+			}
+		}
+	}
+}
