@@ -142,3 +142,23 @@ func FuzzDigest(f *testing.F) {
 		}
 	})
 }
+
+func FuzzLetter(f *testing.F) {
+	f.Add(sampleValues(f)[DeadLetters], []byte("shop/3/17"))
+	f.Add([]byte{2, 'x', 0}, []byte("shop/3/-1"))
+	f.Fuzz(func(t *testing.T, value, position []byte) {
+		if p, ok := ParsePosition(string(position)); ok && p.String() != string(position) {
+			t.Fatalf("%q is taken for %s", position, p)
+		}
+		bounded(t, len(value), func() {
+			l, err := DecodeLetter(value)
+			if err != nil {
+				return
+			}
+			l.Missing()
+			if origin, redriven := l.Origin(); !redriven && origin != l.Source {
+				t.Fatalf("origin %s of %+v", origin, l)
+			}
+		})
+	})
+}

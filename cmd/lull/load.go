@@ -113,7 +113,11 @@ func (l *loader) begin(ctx context.Context) error {
 	if _, _, err := l.client.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking over as the one who sends %q: %w", l.group, err)
 	}
-	offsets, err := l.adm.FetchOffsets(kadm.RequireStable(ctx), l.group)
+	var offsets kadm.OffsetResponses
+	err = retryCoordinator(ctx, func() (err error) {
+		offsets, err = l.adm.FetchOffsets(kadm.RequireStable(ctx), l.group)
+		return err
+	})
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("asking group %q how far the file was sent: %w", l.group, err)
 	}
@@ -250,10 +254,13 @@ func (l *loader) commit(ctx context.Context, kind commitKind) error {
 		}
 		var offsets kadm.Offsets
 		offsets.Add(kadm.Offset{Topic: l.topic, TopicID: l.topicID, Partition: 0, At: l.progress.rows, LeaderEpoch: -1, Metadata: l.progress.metadata(l.topicID)})
-		responses, err := l.adm.CommitOffsets(ctx, l.group, offsets)
-		if err == nil {
-			err = responses.Error()
-		}
+		err := retryCoordinator(ctx, func() error {
+			responses, err := l.adm.CommitOffsets(ctx, l.group, offsets)
+			if err == nil {
+				err = responses.Error()
+			}
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("noting in group %q how far the file was sent: %w", l.group, err)
 		}
@@ -320,8 +327,13 @@ func (l *loader) addOffset(ctx context.Context) error {
 	})
 }
 
+// coordinatorMax is how long a coordinator may take to be there: the first group and the first transaction of a cluster have the topics made that these are kept in.
+const coordinatorMax = 30 * time.Second
+
 // retryCoordinator repeats a request that the coordinator cannot take just now.
 func retryCoordinator(ctx context.Context, request func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, coordinatorMax)
+	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := request()
 		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) &&
@@ -330,7 +342,7 @@ func retryCoordinator(ctx context.Context, request func() error) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
+			return err
 		case <-time.After(wait):
 		}
 	}
