@@ -71,10 +71,17 @@ func loadFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *t
 		}
 		err = l.check(ctx, checked)
 		done()
-		if err != nil {
+		var other *otherFileError
+		switch {
+		case err == nil:
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d rows have been looked at before: going on\n", f.file.path, l.progress.rows)
+		case errors.As(err, &other) && !l.progress.numbered:
+			// No id is made of a row's number: nothing of this file can be taken for what was sent of another.
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: another file, or another state of it, was sent as %q before: sending all of it\n", f.file.path, rows.config.Source)
+			l.progress = loadProgress{}
+		default:
 			return err
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d rows have been looked at before: going on\n", f.file.path, l.progress.rows)
 	}
 	if err := l.send(ctx, rows); err != nil {
 		l.abort()
@@ -130,7 +137,7 @@ func (l *loader) begin(ctx context.Context) error {
 	return nil
 }
 
-// check reads the rows that were looked at before, and returns an error unless they are those.
+// check reads the rows that were looked at before. The error is an *otherFileError if they are not those, or that of the file.
 func (l *loader) check(ctx context.Context, rows *rowReader) error {
 	var sum rowSum
 	var r row
@@ -163,11 +170,17 @@ func (l *loader) check(ctx context.Context, rows *rowReader) error {
 	return nil
 }
 
-// otherFile says that the file is not the one that has been sent under its name.
+// otherFile returns the error of a file that is not the one which has been sent under its name.
 func (l *loader) otherFile(found string) error {
-	source := strings.TrimPrefix(l.group, l.settings.Group+"/produce/")
-	return fmt.Errorf("what was sent to topic %q as %q is not this: %s. If it is another file, give it a --source of its own. If it is the same one, changed, moved or sent "+
-		"with other flags, --again sends all of it: rows count by their ids, and those with known ids as what they were", l.topic, source, found)
+	return &otherFileError{topic: l.topic, source: strings.TrimPrefix(l.group, l.settings.Group+"/produce/"), found: found}
+}
+
+// otherFileError says that a file is not the one that has been sent under its name.
+type otherFileError struct{ topic, source, found string }
+
+func (e *otherFileError) Error() string {
+	return fmt.Sprintf("what was sent to topic %q as %q is not this: %s. If it is another file, give it a --source of its own. If it is the same one, changed, moved or sent "+
+		"with other flags, --again sends all of it: rows count by their ids, and those with known ids as what they were", e.topic, e.source, e.found)
 }
 
 // send sends the rows that have not been sent.
@@ -382,7 +395,9 @@ type loadProgress struct {
 	rows    int64
 	refused rowRanges
 	sum     rowSum // of those sent
-	full    bool   // no more refused rows can be noted, so that the progress stays where it is
+	// numbered reports whether an id of those sent is made of the row's number.
+	numbered bool
+	full     bool // no more refused rows can be noted, so that the progress stays where it is
 }
 
 // note takes a row for sent, or refused, which is the next or one that had been refused.
@@ -396,7 +411,7 @@ func (p *loadProgress) note(r *row) {
 			p.refused = before // it stays noted as refused, and is sent the next time too
 			return
 		}
-		p.sum.add(r)
+		p.sent(r)
 		return
 	}
 	if p.full {
@@ -409,9 +424,14 @@ func (p *loadProgress) note(r *row) {
 			return
 		}
 	} else {
-		p.sum.add(r)
+		p.sent(r)
 	}
 	p.rows = r.Number
+}
+
+func (p *loadProgress) sent(r *row) {
+	p.sum.add(r)
+	p.numbered = p.numbered || r.Numbered
 }
 
 const (
@@ -423,19 +443,32 @@ const (
 	refusedBytesMax = 3500
 )
 
-// metadata returns all but the number of rows as a text: version, topic id, sum, refused rows.
+// metadata returns all but the number of rows as a text: version, topic id, sum, what the ids are made of, refused rows.
 func (p *loadProgress) metadata(topicID [16]byte) string {
 	var sum [32]byte
 	for i, limb := range p.sum {
 		binary.BigEndian.PutUint64(sum[8*i:], limb)
 	}
-	return strings.Join([]string{progressVersion, base64.RawURLEncoding.EncodeToString(topicID[:]), base64.RawURLEncoding.EncodeToString(sum[:]), p.refused.String()}, " ")
+	return strings.Join([]string{progressVersion, base64.RawURLEncoding.EncodeToString(topicID[:]), base64.RawURLEncoding.EncodeToString(sum[:]), p.ids(), p.refused.String()}, " ")
+}
+
+// The words for what ids are made of.
+const (
+	idsOfNumbers = "numbers"
+	idsOwn       = "own"
+)
+
+func (p *loadProgress) ids() string {
+	if p.numbered {
+		return idsOfNumbers
+	}
+	return idsOwn
 }
 
 // parseProgress reads the offset and the metadata. ok is false if they are not of this topic, or not of this version.
 func parseProgress(rows int64, metadata string, topicID [16]byte) (p loadProgress, ok bool) {
 	parts := strings.Split(metadata, " ")
-	if len(parts) != 4 || parts[0] != progressVersion || parts[1] != base64.RawURLEncoding.EncodeToString(topicID[:]) {
+	if len(parts) != 5 || parts[3] != idsOwn && parts[3] != idsOfNumbers || parts[0] != progressVersion || parts[1] != base64.RawURLEncoding.EncodeToString(topicID[:]) {
 		return loadProgress{}, false
 	}
 	sum, err := base64.RawURLEncoding.DecodeString(parts[2])
@@ -446,7 +479,8 @@ func parseProgress(rows int64, metadata string, topicID [16]byte) (p loadProgres
 		p.sum[i] = binary.BigEndian.Uint64(sum[8*i:])
 	}
 	p.rows = rows
-	if p.refused, ok = parseRanges(parts[3]); !ok {
+	p.numbered = parts[3] == idsOfNumbers
+	if p.refused, ok = parseRanges(parts[4]); !ok {
 		return loadProgress{}, false
 	}
 	return p, true

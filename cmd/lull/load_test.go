@@ -156,6 +156,27 @@ func TestProduceGoesOn(t *testing.T) {
 	}
 }
 
+// A file whose rows have ids of their own may have the name of another: all of it is sent, and the next run goes on with it.
+func TestProduceOtherFile(t *testing.T) {
+	broker := newBroker(t)
+	file := filepath.Join(t.TempDir(), "orders.csv")
+	for _, c := range []struct{ rows, want string }{
+		{"m1,ann,1998-01-04,1\nm2,ann,1998-01-05,1\n", "2 rows, 2 sent to shop"}, {"m3,ann,1998-01-06,1\n", "1 rows, 1 sent to shop"},
+		{"m3,ann,1998-01-06,1\nm4,ann,1998-01-06,2\n", "2 rows, 1 were there already, 1 sent to shop"},
+	} {
+		if err := os.WriteFile(file, []byte("message_id,customer_id,time,amount,order_id\n"+strings.ReplaceAll(c.rows, "\n", ",o\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file); code != 0 || !strings.Contains(errs, c.want) ||
+			strings.HasPrefix(c.want, "1 rows") != strings.Contains(errs, `was sent as "orders.csv" before: sending all of it`) {
+			t.Errorf("exit code %d: %s; want %q", code, errs, c.want)
+		}
+	}
+	if n := len(recordsOf(t, broker, "shop")); n != 4 {
+		t.Errorf("%d records, want 4", n)
+	}
+}
+
 // What is known of a topic does not count for another one of the same name.
 func TestProduceIntoNewTopic(t *testing.T) {
 	broker := newBroker(t)
@@ -350,17 +371,17 @@ func TestLoadProgress(t *testing.T) {
 				t.Fatalf("%v has %d: %v", p.refused, n, !set[n])
 			}
 		}
-		p.rows = max(1, last)
+		p.rows, p.numbered = max(1, last), rapid.Bool().Draw(t, "numbered")
 		for i := range p.sum {
 			p.sum[i] = rapid.Uint64().Draw(t, "limb")
 		}
 		id := [16]byte{1, 2, 3}
 		got, ok := parseProgress(p.rows, p.metadata(id), id)
-		if !ok || got.rows != p.rows || got.sum != p.sum || !slices.Equal(got.refused, p.refused) {
+		if !ok || got.rows != p.rows || got.sum != p.sum || got.numbered != p.numbered || !slices.Equal(got.refused, p.refused) {
 			t.Fatalf("%+v, %v; want %+v", got, ok, p)
 		}
 	})
-	for _, metadata := range []string{"", "1", "2 AQIDAAAAAAAAAAAAAAAAAA AAAA ", "1 AQIDAAAAAAAAAAAAAAAAAA AAAA ", strings.Replace((&loadProgress{}).metadata([16]byte{}), " ", "  ", 1)} {
+	for _, metadata := range []string{"", "1", "2 AQIDAAAAAAAAAAAAAAAAAA AAAA ", "1 AQIDAAAAAAAAAAAAAAAAAA AAAA own ", strings.Replace((&loadProgress{}).metadata([16]byte{}), " ", "  ", 1)} {
 		if _, ok := parseProgress(5, metadata, [16]byte{1, 2, 3}); ok {
 			t.Errorf("%q is taken", metadata)
 		}
