@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -58,6 +59,11 @@ func connect(t *testing.T, dial dialer, brokers []string) *cluster {
 	}
 	t.Cleanup(client.Close)
 	return &cluster{t: t, dial: dial, brokers: brokers, client: client, adm: kadm.NewClient(client)}
+}
+
+// access returns the access to the brokers.
+func (c *cluster) access() *security.Access {
+	return security.New(c.brokers, security.Settings{}, c.dial)
 }
 
 // application returns settings of an application of its own, with its topics made.

@@ -14,6 +14,7 @@ import (
 	"lull/operators"
 	"lull/operators/bgnbd"
 	"lull/pipeline/fit"
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -29,7 +30,7 @@ type fitter struct {
 	zone       *time.Location
 	log        zerolog.Logger
 	metrics    *metrics
-	dial       dialer
+	access     *security.Access
 	adm        *kadm.Client
 	session    *kgo.GroupTransactSession
 	elected    chan bool // what has become of the partition: capacity 1, the latest counts
@@ -71,7 +72,7 @@ func (r *Runner) fitModels(ctx context.Context) {
 func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	decoder := r.s.decoder()
 	f := &fitter{
-		s: r.s, partitions: r.ids.partitions, config: r.s.fit(), zone: decoder.Zone, log: r.log, metrics: r.metrics, dial: r.machine.dial, adm: r.adm, elected: make(chan bool, 1),
+		s: r.s, partitions: r.ids.partitions, config: r.s.fit(), zone: decoder.Zone, log: r.log, metrics: r.metrics, access: r.access, adm: r.adm, elected: make(chan bool, 1),
 	}
 	became := func(elected bool) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -87,10 +88,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	}
 	group := r.s.fitterGroup()
 	var err error
-	f.session, err = kgo.NewGroupTransactSession(
-		kgo.SeedBrokers(r.s.Brokers...),
-		kgo.Dialer(r.machine.dial),
-		kgo.ClientID("lull-"+r.s.Instance+"-fitter"),
+	f.session, err = kgo.NewGroupTransactSession(append(r.access.Options("lull-"+r.s.Instance+"-fitter"),
 		kgo.TransactionalID(group+"/"+r.s.Instance),
 		kgo.TransactionTimeout(r.s.Commit.Timeout),
 		kgo.ConsumerGroup(group),
@@ -106,7 +104,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 		kgo.OnPartitionsAssigned(became(true)),
 		kgo.OnPartitionsRevoked(became(false)),
 		kgo.OnPartitionsLost(became(false)),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the fitter: %w", err)
 	}
@@ -189,15 +187,12 @@ func (f *fitter) remember() error {
 	f.statistics, f.models, f.watermarks = fit.NewStatistics(), nil, make(map[int32]operators.EventTime)
 	f.asked, f.lastFit, f.lastCheck, f.changed = false, time.Time{}, time.Time{}, time.Now()
 	var err error
-	f.reader, err = kgo.NewClient(
-		kgo.SeedBrokers(f.s.Brokers...),
-		kgo.Dialer(f.dial),
-		kgo.ClientID("lull-"+f.s.Instance+"-fitter"),
+	f.reader, err = kgo.NewClient(append(f.access.Options("lull-"+f.s.Instance+"-fitter"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // by them it is known how far has been read
 		kgo.ConsumePartitions(topics),
 		kgo.MetadataMinAge(100*time.Millisecond),
-	)
+	)...)
 	return err
 }
 

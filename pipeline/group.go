@@ -18,10 +18,7 @@ import (
 func (r *Runner) join() error {
 	var err error
 	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
-	r.consumer, err = kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...),
-		kgo.Dialer(r.machine.dial),
-		kgo.ClientID("lull-"+r.s.Instance),
+	r.consumer, err = kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance),
 		kgo.ConsumerGroup(r.s.Group),
 		kgo.ConsumeTopics(r.s.Input.Topic),
 		// Static membership: a restarted process has its partitions back at once.
@@ -46,7 +43,7 @@ func (r *Runner) join() error {
 		kgo.AdjustFetchOffsetsFn(r.onOffsets),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { r.onRevoked(revoked) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, lost map[string][]int32) { r.onLost(lost) }),
-	)
+	)...)
 	r.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("configuring the consumer: %w", err)

@@ -1,10 +1,10 @@
 package pipeline
 
 import (
-	"context"
 	"net"
 	"time"
 
+	"lull/pipeline/security"
 	"lull/state"
 )
 
@@ -16,7 +16,7 @@ type machine struct {
 }
 
 // dialer opens a connection, as net.Dialer.DialContext does.
-type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+type dialer = security.Dialer
 
 // thisMachine is the one that the program runs on.
 func thisMachine() machine {
@@ -26,6 +26,11 @@ func thisMachine() machine {
 		openStore: state.Open,
 	}
 }
+
+// Access returns the access to the brokers from this machine.
+func (s *Settings) Access() *security.Access { return s.access(thisMachine().dial) }
+
+func (s *Settings) access(dial dialer) *security.Access { return security.New(s.Brokers, s.Security, dial) }
 
 // lock is a mutual exclusion that a channel makes, of one place that is taken while it is held: it is held while brokers are waited for, and under
 // the fake clock of testing/synctest whoever waits for a sync.Mutex does not count as waiting, so that time would stand still.

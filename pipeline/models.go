@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -51,7 +52,7 @@ func (m *models) add(model *operators.Model) error {
 }
 
 // followModels reads the models topic to its end, returns, and goes on following it until ctx ends; then stopped is closed.
-func followModels(ctx context.Context, s *Settings, dial dialer, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
+func followModels(ctx context.Context, s *Settings, access *security.Access, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
 	m = &models{byRef: make(map[uint32]*operators.Model)}
 	topic := s.Topic(ModelsTopic)
 	ends, err := adm.ListEndOffsets(ctx, topic)
@@ -62,15 +63,12 @@ func followModels(ctx context.Context, s *Settings, dial dialer, adm *kadm.Clien
 		return nil, nil, fmt.Errorf("asking for the end of the models: %w", err)
 	}
 	end, _ := ends.Lookup(topic, 0)
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(s.Brokers...),
-		kgo.Dialer(dial),
-		kgo.ClientID("lull-"+s.Instance+"-models"),
+	client, err := kgo.NewClient(append(access.Options("lull-"+s.Instance+"-models"),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.MetadataMinAge(100*time.Millisecond),
-	)
+	)...)
 	if err != nil {
 		return nil, nil, err
 	}

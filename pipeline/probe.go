@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"lull/pipeline/security"
 )
 
 const (
@@ -55,6 +57,9 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 			return failed
 		}
 		problem := fmt.Sprintf("the brokers of %s do not answer: %s", strings.Join(r.s.Brokers, ", "), err)
+		if err = security.Explain(err); security.Explained(err) {
+			problem = fmt.Sprintf("the brokers of %s refuse this process: asking for the ends of topic %q: %s", strings.Join(r.s.Brokers, ", "), r.s.Input.Topic, err)
+		}
 		r.health.set("brokers", problem)
 		if failed == probesMax {
 			r.log.Warn().Msg(problem)

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"lull/pipeline/security"
 )
 
 // producer makes transactions. It is the process's only one; a transaction whose outcome is not a clear commit ends it, and the next producer
@@ -42,11 +44,8 @@ type topicPartitioner func(topic string) kgo.TopicPartitioner
 func (p topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return p(topic) }
 
 // newProducer returns a producer with an epoch of its own: what its predecessor left open has been decided when it returns.
-func newProducer(ctx context.Context, s *Settings, dial dialer) (*producer, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(s.Brokers...),
-		kgo.Dialer(dial),
-		kgo.ClientID("lull-"+s.Instance),
+func newProducer(ctx context.Context, s *Settings, access *security.Access) (*producer, error) {
+	client, err := kgo.NewClient(append(access.Options("lull-"+s.Instance),
 		kgo.TransactionalID(s.Group+"/"+s.Instance),
 		// At most the session timeout, so that nothing of a dead process blocks longer than its membership.
 		kgo.TransactionTimeout(s.Commit.Timeout),
@@ -60,7 +59,7 @@ func newProducer(ctx context.Context, s *Settings, dial dialer) (*producer, erro
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordDeliveryTimeout(s.Commit.Timeout),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("configuring the producer: %w", err)
 	}

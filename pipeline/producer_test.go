@@ -15,7 +15,7 @@ import (
 func TestEndOfNothing(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(2)
-	p, err := newProducer(t.Context(), &s, c.dial)
+	p, err := newProducer(t.Context(), &s, c.access())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestEndOfNothing(t *testing.T) {
 			t.Errorf("a transaction of %d changelog records for two partitions: %v, %v", len(records), ends, err)
 		}
 		p.close()
-		if p, err = newProducer(t.Context(), &s, c.dial); err != nil {
+		if p, err = newProducer(t.Context(), &s, c.access()); err != nil {
 			t.Fatal(err)
 		}
 	}

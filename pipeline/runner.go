@@ -24,6 +24,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/pipeline/security"
 	"lull/pipeline/task"
 	"lull/state"
 )
@@ -44,6 +45,7 @@ type Runner struct {
 	ctx     context.Context // ends when the process is told to
 	began   time.Time       // by the wall clock and the monotonic one
 	chain   *operators.Chain
+	access  *security.Access
 
 	consumer       *kgo.Client
 	client         *kgo.Client // for requests, the reading of changelogs among them, that the group's polls must not hold up
@@ -87,7 +89,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	}
 	began := time.Now()
 	r := &Runner{
-		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()),
+		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
 		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
 		began: began, clock: task.NewClock(s.clock(), operators.EventTime(began.UnixMilli())),
 		hold:  task.Unknown,                                         // until it is read
@@ -157,9 +159,7 @@ func (r *Runner) run() error {
 // connect waits for the brokers and for topics that are as they must be.
 func (r *Runner) connect() error {
 	var err error
-	r.client, err = kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance), kgo.MetadataMinAge(100*time.Millisecond),
-	)
+	r.client, err = kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance), kgo.MetadataMinAge(100*time.Millisecond))...)
 	if err != nil {
 		return fmt.Errorf("configuring the Kafka client: %w", err)
 	}
@@ -184,7 +184,11 @@ func (r *Runner) connect() error {
 			r.health.clear("brokers")
 			r.health.set("topics", err.Error())
 		} else {
-			err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
+			if err = security.Explain(err); security.Explained(err) {
+				err = fmt.Errorf("the brokers of %s refuse this process: %w", strings.Join(r.s.Brokers, ", "), err)
+			} else {
+				err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
+			}
 			r.health.set("brokers", err.Error())
 		}
 		if said != err.Error() {
@@ -218,16 +222,19 @@ func (r *Runner) changelogKeeps() time.Duration {
 func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err error) {
 	for {
 		var m *models
-		m, stopped, err = followModels(ctx, r.s, r.machine.dial, r.adm, r.log)
+		m, stopped, err = followModels(ctx, r.s, r.access, r.adm, r.log)
 		if err == nil {
 			r.mu.Lock()
 			r.models = m
 			r.mu.Unlock()
+			r.health.clear("models")
 			return stopped, nil
 		}
 		if r.ctx.Err() != nil {
 			return nil, r.ctx.Err()
 		}
+		err = security.Explain(err)
+		r.health.set("models", err.Error())
 		r.log.Warn().Err(err).Msg("reading the models; trying again")
 		r.pause(time.Second)
 	}
@@ -237,7 +244,7 @@ func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err 
 func (r *Runner) takeEpoch() error {
 	for {
 		ctx, cancel := context.WithTimeout(r.ctx, 2*r.s.Commit.Timeout)
-		p, err := newProducer(ctx, r.s, r.machine.dial)
+		p, err := newProducer(ctx, r.s, r.access)
 		cancel()
 		if err == nil {
 			r.producer = p
@@ -247,6 +254,7 @@ func (r *Runner) takeEpoch() error {
 		if r.ctx.Err() != nil {
 			return r.ctx.Err()
 		}
+		err = security.Explain(err)
 		r.health.set("producer", err.Error())
 		r.log.Warn().Err(err).Msg("waiting for a producer epoch")
 		r.pause(500 * time.Millisecond)
@@ -286,7 +294,7 @@ func (r *Runner) loop() error {
 			if r.ctx.Err() != nil {
 				return nil
 			}
-			r.log.Warn().Err(err).Msg("a transaction did not commit: taking a new producer epoch and restoring")
+			r.log.Warn().Err(security.Explain(err)).Msg("a transaction did not commit: taking a new producer epoch and restoring")
 			if err = r.recover(); err == nil {
 				r.backOff(lost)
 				continue
@@ -310,7 +318,7 @@ func (r *Runner) loop() error {
 // backOff says so if transactions fail one after the other, and waits longer and longer: each leaves aborted records behind.
 func (r *Runner) backOff(lost *uncommittedError) {
 	if r.uncommitted++; r.uncommitted >= uncommittedMax {
-		r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, lost))
+		r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, security.Explain(lost)))
 		r.pause(min(time.Duration(r.uncommitted)*r.s.Commit.Interval, 5*time.Second))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/operators/statistics"
+	"lull/pipeline/security"
 	"lull/pipeline/task"
 	"lull/schemas"
 )
@@ -44,6 +45,9 @@ type Settings struct {
 	Fit      FitSettings      `koanf:"fit"`
 	Limits   LimitSettings    `koanf:"limits"`
 	Topics   TopicSettings    `koanf:"topics"`
+
+	// Security says how the brokers' ports are secured.
+	Security security.Settings `koanf:"security"`
 
 	// OnDataLoss says what a task does whose input has lost records: "stop" (the default) waits for an operator; "continue" goes on at the
 	// log's start if they had not been read, and where the log was cut off if they had: what was applied stays counted.
@@ -315,6 +319,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Limits.Orders, 100_000)
 	defaultTo(&s.Limits.Refunds, 32)
 	defaultTo(&s.Topics.Partitions, 8)
+	s.Security.EnsureDefaults()
 	defaultTo(&s.OnStop, "stay")
 	defaultTo(&s.OnDataLoss, "stop")
 	defaultTo(&s.OnOffsetMismatch, "refuse")
@@ -352,6 +357,9 @@ func (s *Settings) Validate() error {
 	s.checkNumbers(&p)
 	s.checkMoney(&p)
 	s.checkScores(&p)
+	if err := s.Security.Validate(); err != nil {
+		p = append(p, err)
+	}
 	if len(p) > 0 {
 		return errors.Join(p...)
 	}

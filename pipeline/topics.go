@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -110,7 +111,7 @@ func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, 
 	case errors.Is(input.Err, kerr.UnknownTopicOrPartition):
 		problem("the input topic %q does not exist: create it, or mend input.topic", s.Input.Topic)
 	case input.Err != nil:
-		problem("the input topic %q: %s", s.Input.Topic, input.Err)
+		problem("the input topic %q: %s", s.Input.Topic, security.Explain(input.Err))
 	}
 	present := names[:0:0]
 	for _, t := range s.ownTopics() {
@@ -121,7 +122,7 @@ func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, 
 			problem("topic %q does not exist: run `lull topics create`", name)
 			continue
 		case got.Err != nil:
-			problem("topic %q: %s", name, got.Err)
+			problem("topic %q: %s", name, security.Explain(got.Err))
 			continue
 		}
 		present = append(present, name)
@@ -191,7 +192,8 @@ func CreateTopics(ctx context.Context, s Settings, inputPartitions int32) (creat
 }
 
 func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions int32) (created []string, err error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.Dialer(dial), kgo.MetadataMinAge(100*time.Millisecond))
+	access := s.access(dial)
+	client, err := kgo.NewClient(append(access.Options("lull"), kgo.MetadataMinAge(100*time.Millisecond))...)
 	if err != nil {
 		return nil, err
 	}
@@ -214,6 +216,9 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 	}
 	topics, err := adm.ListTopics(ctx, s.Input.Topic)
 	if err != nil {
+		if err = security.Explain(err); security.Explained(err) {
+			return nil, fmt.Errorf("no broker of %s takes this client: %w", strings.Join(s.Brokers, ", "), err)
+		}
 		return nil, fmt.Errorf("no broker of %s answers (%w): start it, or mend brokers", strings.Join(s.Brokers, ", "), err)
 	}
 	input := topics[s.Input.Topic]

@@ -50,17 +50,14 @@ func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
 		from[o.Partition] = kgo.NewOffset().At(o.Offset)
 		w.next[o.Partition], w.reaches[o.Partition] = o.Offset, new(task.Reach)
 	})
-	w.client, err = kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...),
-		kgo.Dialer(r.machine.dial),
-		kgo.ClientID("lull-"+r.s.Instance+"-watch"),
+	w.client, err = kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance+"-watch"),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.s.Input.Topic: from}),
 		// What is aborted later tells of the feed too, and markers move the position.
 		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(8<<20),
 		kgo.MetadataMinAge(100*time.Millisecond),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("configuring a consumer: %w", err)
 	}

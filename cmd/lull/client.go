@@ -8,17 +8,23 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/pipeline"
+	"lull/pipeline/security"
 )
 
 // answerTimeout is how long the tools wait for the brokers' first answer.
 const answerTimeout = 10 * time.Second
 
-// newClient returns a Kafka client of the tools. The error says that no broker answers.
-func newClient(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Client, error) {
-	if len(brokers) == 0 {
+// newClient returns a Kafka client of the tools. The error says that no broker answers, or why none takes this client.
+func newClient(ctx context.Context, s *pipeline.Settings, opts ...kgo.Opt) (*kgo.Client, error) {
+	if len(s.Brokers) == 0 {
 		return nil, usageError{errors.New("brokers is empty: it must be a list of host:port")}
 	}
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(brokers...), kgo.ClientID("lull")}, opts...)...)
+	if err := s.Security.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	client, err := kgo.NewClient(append(s.Access().Options("lull"), opts...)...)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuring the Kafka client: %w", err)}
 	}
@@ -26,11 +32,14 @@ func newClient(ctx context.Context, brokers []string, opts ...kgo.Opt) (*kgo.Cli
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
+		if err = security.Explain(err); security.Explained(err) {
+			return nil, fmt.Errorf("no broker of %s takes this client: %w", strings.Join(s.Brokers, ", "), err)
+		}
 		within := ""
 		if ctx.Err() != nil {
 			within = " within " + answerTimeout.String()
 		}
-		return nil, fmt.Errorf("no broker of %s answers%s (%w): start it, or mend --brokers", strings.Join(brokers, ", "), within, err)
+		return nil, fmt.Errorf("no broker of %s answers%s (%w): start it, or mend --brokers", strings.Join(s.Brokers, ", "), within, err)
 	}
 	return client, nil
 }

@@ -51,7 +51,7 @@ func newBroker(t *testing.T) string {
 // recordsOf reads a topic.
 func recordsOf(t *testing.T, broker, topic string) []*kgo.Record {
 	t.Helper()
-	client, err := newClient(t.Context(), []string{broker}, readOptions()...)
+	client, err := newClient(t.Context(), &pipeline.Settings{Brokers: []string{broker}}, readOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +388,7 @@ func TestTail(t *testing.T) {
 // has been aborted.
 func TestTailNewest(t *testing.T) {
 	broker := newBroker(t)
-	client, err := newClient(t.Context(), []string{broker}, append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	client, err := newClient(t.Context(), &pipeline.Settings{Brokers: []string{broker}}, append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (f *letterFilter) holds(l *letter) bool {
 
 // lettersClient returns a client that reads the dead letters, and the offsets of those committed since an instant, of all if it is zero.
 func lettersClient(ctx context.Context, s *pipeline.Settings, since time.Time) (*kgo.Client, map[int32]span, error) {
-	client, err := newClient(ctx, s.Brokers, readOptions()...)
+	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -160,7 +160,7 @@ type redriveAt struct {
 
 // readRedrives returns what has been sent again, by the text of the refused record's position; nothing if the topic does not exist.
 func readRedrives(ctx context.Context, s *pipeline.Settings) (map[string]redriveAt, error) {
-	client, err := newClient(ctx, s.Brokers, readOptions()...)
+	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
 		return nil, err
 	}

@@ -179,7 +179,7 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 
 // readTopic calls yield for all committed records of the topic.
 func (d *demo) readTopic(ctx context.Context, topic string, yield func(*kgo.Record) error) error {
-	client, err := newClient(ctx, d.settings.Brokers, readOptions()...)
+	client, err := newClient(ctx, &d.settings, readOptions()...)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ type replayed struct {
 // replay sends the log and the time marks into the input topic, and kills the pipeline meanwhile. It returns when the pipeline has committed the end of
 // every partition: then it has fired all that the marks released, for only after that does it commit a mark.
 func (d *demo) replay(ctx context.Context, rows int64) (replayed, error) {
-	client, err := newClient(ctx, d.settings.Brokers, produceOptions()...)
+	client, err := newClient(ctx, &d.settings, produceOptions()...)
 	if err != nil {
 		return replayed{}, err
 	}
@@ -49,7 +49,7 @@ func (d *demo) replay(ctx context.Context, rows int64) (replayed, error) {
 		if err := sendRows(workCtx, client, d.settings.Input.Topic, reader, before, &sendResult{}); err != nil {
 			return err
 		}
-		_, err := sendTimeMarks(workCtx, d.settings.Brokers, d.settings.Input.Topic, demoEnd)
+		_, err := sendTimeMarks(workCtx, &d.settings, d.settings.Input.Topic, demoEnd)
 		return err
 	})
 	work.Go(func() error { return w.run(workCtx) })

@@ -118,7 +118,7 @@ func TestDemoOnKafka(t *testing.T) {
 	suffix := "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	brokers := strings.Split(testBrokers, ",")
 	t.Cleanup(func() {
-		client, err := newClient(context.Background(), brokers)
+		client, err := newClient(context.Background(), &pipeline.Settings{Brokers: brokers})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,7 +66,7 @@ The exit code is 0 whether the model is adopted or not. All verdicts: lull tail 
 
 // requestFit writes a request and returns the value of the verdict on it.
 func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (verdict []byte, err error) {
-	client, err := newClient(ctx, s.Brokers, append(produceOptions(), readOptions()...)...)
+	client, err := newClient(ctx, &s, append(produceOptions(), readOptions()...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func loadFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *t
 func newLoader(ctx context.Context, s *pipeline.Settings, topic, source string, result *sendResult) (*loader, error) {
 	l := &loader{settings: s, topic: topic, group: s.Group + "/produce/" + source, result: result}
 	l.id = l.group + "/" + topic
-	client, err := newClient(ctx, s.Brokers, append(produceOptions(),
+	client, err := newClient(ctx, s, append(produceOptions(),
 		kgo.TransactionalID(l.id), kgo.TransactionTimeout(toolTransaction), kgo.RecordDeliveryTimeout(toolTransaction))...)
 	if err != nil {
 		return nil, err

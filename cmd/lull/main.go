@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lull/pipeline"
+	"lull/pipeline/security"
 )
 
 // The exit codes.
@@ -73,7 +74,7 @@ func (e usageError) Unwrap() error { return e.error }
 func running(run func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := run(cmd, args); err != nil {
-			return runError{err}
+			return runError{security.Explain(err)}
 		}
 		return nil
 	}

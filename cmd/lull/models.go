@@ -197,7 +197,7 @@ func readModels(cmd *cobra.Command) (s pipeline.Settings, models []operators.Mod
 	if s, err = loadSettings(cmd.Flags(), os.Environ()); err != nil {
 		return s, nil, err
 	}
-	client, err := newClient(cmd.Context(), s.Brokers, readOptions()...)
+	client, err := newClient(cmd.Context(), &s, readOptions()...)
 	if err != nil {
 		return s, nil, err
 	}
@@ -240,7 +240,7 @@ func putModel(ctx context.Context, s pipeline.Settings, model *operators.Model) 
 	if err != nil {
 		return false, err
 	}
-	client, err := newClient(ctx, s.Brokers, append(produceOptions(), readOptions()...)...)
+	client, err := newClient(ctx, &s, append(produceOptions(), readOptions()...)...)
 	if err != nil {
 		return false, err
 	}

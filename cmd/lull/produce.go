@@ -141,7 +141,7 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		}
 	}
 	if f.timeMark != "" {
-		partitions, err := sendTimeMarks(cmd.Context(), s.Brokers, f.topic, mark)
+		partitions, err := sendTimeMarks(cmd.Context(), &s, f.topic, mark)
 		if err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func produceFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone
 
 // sendStream sends rows that can be read once only.
 func sendStream(ctx context.Context, s *pipeline.Settings, topic string, rows *rowReader, result *sendResult) error {
-	client, err := newClient(ctx, s.Brokers, produceOptions()...)
+	client, err := newClient(ctx, s, produceOptions()...)
 	if err != nil {
 		return err
 	}
@@ -291,8 +291,8 @@ func topicError(topic string, err error) error {
 }
 
 // sendTimeMarks sends a time mark to every partition of the topic and returns their number.
-func sendTimeMarks(ctx context.Context, brokers []string, topic string, at operators.EventTime) (partitions int, err error) {
-	client, err := newClient(ctx, brokers, append(produceOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+func sendTimeMarks(ctx context.Context, s *pipeline.Settings, topic string, at operators.EventTime) (partitions int, err error) {
+	client, err := newClient(ctx, s, append(produceOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		return 0, err
 	}

@@ -297,7 +297,7 @@ func sortedReasons(of map[string]int64) []string {
 
 // checkTopics asks for the topics that records go to.
 func (r *redrive) checkTopics(ctx context.Context) error {
-	client, err := newClient(ctx, r.settings.Brokers)
+	client, err := newClient(ctx, r.settings)
 	if err != nil {
 		return err
 	}
@@ -363,7 +363,7 @@ const (
 
 // newSender returns a sender. What a predecessor left open has been undone when it returns, and one that still runs can commit no more.
 func (r *redrive) newSender(ctx context.Context) (*redriveSender, error) {
-	client, err := newClient(ctx, r.settings.Brokers, append(produceOptions(),
+	client, err := newClient(ctx, r.settings, append(produceOptions(),
 		kgo.TransactionalID(r.settings.Group+"/redrive"), kgo.TransactionTimeout(toolTransaction),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(toolTransaction), kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {

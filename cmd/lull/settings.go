@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lull/pipeline"
+	"lull/pipeline/security"
 )
 
 // envPrefix begins the environment variables that hold settings.
@@ -58,7 +59,7 @@ func appendSettings(list []setting, section string, index []int, v reflect.Value
 			continue
 		}
 		at := append(slices.Clone(index), i)
-		if field.Type.Kind() == reflect.Struct {
+		if isSection(field.Type) {
 			list = appendSettings(list, section+name+".", at, v.Field(i))
 			continue
 		}
@@ -66,6 +67,15 @@ func appendSettings(list []setting, section string, index []int, v reflect.Value
 	}
 	return list
 }
+
+// isSection reports whether the type of a field holds settings, and is none itself.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t != reflect.TypeFor[security.Secret]()
+}
+
+// isSecret reports whether the setting is one that only the environment may hold: flags are seen by every user of the machine, and files of settings
+// are handed around.
+func (s *setting) isSecret() bool { return s.typ == reflect.TypeFor[security.Secret]() }
 
 // showSetting returns a default as one would write it, "" for none.
 func showSetting(v reflect.Value) string {
@@ -110,7 +120,7 @@ func addSettingFlags(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML (default $LULL_CONFIG)")
 	for i := range settingsList {
 		s := &settingsList[i]
-		if len(keys) > 0 && !slices.Contains(keys, s.key) {
+		if s.isSecret() || len(keys) > 0 && !slices.Contains(keys, s.key) {
 			continue
 		}
 		usage := "sets " + s.key
@@ -201,7 +211,9 @@ func checkKeys(section reflect.Type, path string, values map[string]any) error {
 	for i := range section.NumField() {
 		name := section.Field(i).Tag.Get("koanf")
 		fields[name] = section.Field(i).Type
-		known = append(known, name)
+		if fields[name] != reflect.TypeFor[security.Secret]() {
+			known = append(known, name)
+		}
 	}
 	var errs []error
 	for _, key := range sortedKeys(values) {
@@ -217,6 +229,10 @@ func checkKeys(section reflect.Type, path string, values map[string]any) error {
 				err = fmt.Errorf("unknown key %q: write it as %q under %q, as sections of YAML are", path+key, name, path+section)
 			}
 			errs = append(errs, err)
+		case of == reflect.TypeFor[security.Secret]():
+			secret := settingsList[slices.IndexFunc(settingsList, func(s setting) bool { return s.key == path+key })]
+			errs = append(errs, fmt.Errorf("%q holds a secret, which does not belong into a file of settings: write it to a file of its own and name that under %q, or set the environment variable %s",
+				secret.key, secret.key+"_file", secret.env()))
 		case of.Kind() == reflect.Struct && isMap:
 			errs = append(errs, checkKeys(of, path+key+".", inner))
 		case of.Kind() == reflect.Struct && values[key] != nil:
@@ -276,6 +292,8 @@ func setValue(field reflect.Value, value any) error {
 // whole number, yes or no as a number.
 func setText(field reflect.Value, text string) error {
 	switch {
+	case field.Type() == reflect.TypeFor[security.Secret]():
+		field.Set(reflect.ValueOf(security.NewSecret(text)))
 	case field.Type() == reflect.TypeFor[time.Duration]():
 		d, err := time.ParseDuration(text)
 		if err != nil {

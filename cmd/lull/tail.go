@@ -152,7 +152,7 @@ func (t *tail) run(ctx context.Context, out *bufio.Writer, fromStart, follow boo
 
 // open returns a client that has read nothing, and what is in the topic.
 func (t *tail) open(ctx context.Context) (*kgo.Client, map[int32]span, error) {
-	client, err := newClient(ctx, t.settings.Brokers, readOptions()...)
+	client, err := newClient(ctx, &t.settings, readOptions()...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -78,8 +78,10 @@ var doors = []door{
 	{
 		room:     []string{"pipeline", "pipeline/sim", "pipeline/backfill"},
 		standard: all, others: all,
-		ours: []string{"pipeline/task", "pipeline/query", "pipeline/fit", "state", "schemas", "operators/...", "internal/..."},
+		ours: []string{"pipeline/task", "pipeline/query", "pipeline/fit", "pipeline/security", "state", "schemas", "operators/...", "internal/..."},
 	},
+	// How brokers are reached, whatever is said to them.
+	{room: []string{"pipeline/security", "pipeline/securitytest"}, standard: all, others: all},
 	// What is done with statistics.
 	{room: []string{"pipeline/fit"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"operators/..."}},
 	// What is done with a run over a file.
@@ -130,7 +132,7 @@ type library struct {
 var libraries = []library{
 	{
 		packages: []string{"github.com/twmb/franz-go/..."},
-		rooms:    []string{"pipeline", "cmd/...", "benchmarks/..."},
+		rooms:    []string{"pipeline", "pipeline/security", "pipeline/securitytest", "cmd/...", "benchmarks/..."},
 		reason:   "only the runtime talks to Kafka",
 	},
 	{

@@ -1,0 +1,210 @@
+// Package security is how a process reaches its brokers: the settings of TLS and of the login, the connections made by them, and what to do about
+// one that is refused. Files with certificates and secrets are read for every new connection, so that they can be replaced while the process runs.
+package security
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Settings say how the brokers' ports are secured.
+type Settings struct {
+	TLS  TLSSettings  `koanf:"tls"`
+	SASL SASLSettings `koanf:"sasl"`
+}
+
+// TLSSettings configure the encryption of connections. The files are PEM, and read for every new connection.
+type TLSSettings struct {
+	// Mode is "off" (the default): connections are plain text; or "on": they are encrypted, and the broker proves who it is. It is 1.2 at least.
+	Mode string `koanf:"mode"`
+	// CAFile holds the certificates of the authorities that the brokers' are trusted by. The default is the system's.
+	CAFile string `koanf:"ca_file"`
+	// CertFile holds the certificate that this process shows to the brokers, and those between it and its authority. It goes with KeyFile; the default is none.
+	CertFile string `koanf:"cert_file"`
+	// KeyFile holds the private key of CertFile, not encrypted.
+	KeyFile string `koanf:"key_file"`
+	// ServerName is the name that every broker's certificate must have. The default is the host name of its address.
+	ServerName string `koanf:"server_name"`
+}
+
+// SASLSettings configure the login. Secrets come from files, which are read for every login, or from the environment, never from a flag or the settings' file.
+type SASLSettings struct {
+	// Mechanism is "none" (the default), PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER.
+	Mechanism string `koanf:"mechanism"`
+	// Username is the user of PLAIN and SCRAM.
+	Username string `koanf:"username"`
+	// Password is the user's, given by the environment alone: LULL_SECURITY_SASL_PASSWORD.
+	Password Secret `koanf:"password"`
+	// PasswordFile holds the password. A line's end behind it is not part of it.
+	PasswordFile string `koanf:"password_file"`
+	// TokenURL is where tokens for OAUTHBEARER come from, by the client credentials grant of OAuth 2.0: https, or http on this machine.
+	TokenURL string `koanf:"token_url"`
+	// TokenCAFile holds the certificates of the authorities that the server of TokenURL is trusted by. The default is the system's.
+	TokenCAFile string `koanf:"token_ca_file"`
+	// ClientID is who asks for tokens.
+	ClientID string `koanf:"client_id"`
+	// ClientSecret is the client's, given by the environment alone: LULL_SECURITY_SASL_CLIENT_SECRET.
+	ClientSecret Secret `koanf:"client_secret"`
+	// ClientSecretFile holds the client's secret. A line's end behind it is not part of it.
+	ClientSecretFile string `koanf:"client_secret_file"`
+	// Scope is what tokens are asked for; several are separated by spaces. The default is none.
+	Scope string `koanf:"scope"`
+	// Extensions are told to the brokers with a token, as some services ask for: {logicalCluster: lkc-1}. The default is none.
+	Extensions map[string]string `koanf:"extensions"`
+}
+
+// The values of settings.
+const (
+	tlsOn       = "on"
+	noSASL      = "none"
+	plainText   = "PLAIN"
+	scramSHA256 = "SCRAM-SHA-256"
+	scramSHA512 = "SCRAM-SHA-512"
+	oauthBearer = "OAUTHBEARER"
+)
+
+// EnsureDefaults fills the fields that are unset.
+func (s *Settings) EnsureDefaults() {
+	if s.TLS.Mode == "" {
+		s.TLS.Mode = "off"
+	}
+	if s.SASL.Mechanism == "" {
+		s.SASL.Mechanism = noSASL
+	}
+}
+
+// Validate reports every setting that is not as it must be, by its name as in the file of settings, and every file that cannot be read. No error holds a
+// secret.
+func (s *Settings) Validate() error {
+	return errors.Join(append(s.TLS.check(), s.SASL.check()...)...)
+}
+
+// ReadableOnTheWay says that whoever sees the network traffic can read the login: "" if nobody can.
+func (s *Settings) ReadableOnTheWay() string {
+	if s.TLS.Mode == tlsOn || s.SASL.Mechanism != plainText && s.SASL.Mechanism != oauthBearer {
+		return ""
+	}
+	return fmt.Sprintf("security.sasl.mechanism %s sends the login readable by whoever sees the traffic, because security.tls.mode is %q: use a port with TLS, and set it to %q",
+		s.SASL.Mechanism, s.TLS.Mode, tlsOn)
+}
+
+// field is a setting whose being set means something.
+type field struct {
+	name string
+	set  bool
+}
+
+func (s *TLSSettings) check() (problems []error) {
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if s.Mode != "off" && s.Mode != tlsOn {
+		problem("security.tls.mode is %q: it must be one of off, on", s.Mode)
+	}
+	ca, cert := field{"security.tls.ca_file", s.CAFile != ""}, field{"security.tls.cert_file", s.CertFile != ""}
+	key, name := field{"security.tls.key_file", s.KeyFile != ""}, field{"security.tls.server_name", s.ServerName != ""}
+	if s.Mode != tlsOn {
+		for _, f := range []field{ca, cert, key, name} {
+			if f.set {
+				problem(`%s is set, and security.tls.mode is %q: set that to "on", or leave %s out`, f.name, s.Mode, f.name)
+			}
+		}
+		return problems
+	}
+	if s.CAFile != "" {
+		if _, err := readAuthorities(ca.name, s.CAFile); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	switch {
+	case cert.set && !key.set:
+		problem("%s is set, and %s is not: a certificate is shown with its private key; set both, or leave both out", cert.name, key.name)
+	case key.set && !cert.set:
+		problem("%s is set, and %s is not: a private key is of use with its certificate; set both, or leave both out", key.name, cert.name)
+	case cert.set:
+		if _, err := s.readCertificate(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+func (s *SASLSettings) check() (problems []error) {
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	user := []field{
+		{"security.sasl.username", s.Username != ""}, {"security.sasl.password", !s.Password.IsZero()}, {"security.sasl.password_file", s.PasswordFile != ""},
+	}
+	client := []field{
+		{"security.sasl.token_url", s.TokenURL != ""}, {"security.sasl.token_ca_file", s.TokenCAFile != ""}, {"security.sasl.client_id", s.ClientID != ""},
+		{"security.sasl.client_secret", !s.ClientSecret.IsZero()}, {"security.sasl.client_secret_file", s.ClientSecretFile != ""},
+		{"security.sasl.scope", s.Scope != ""}, {"security.sasl.extensions", len(s.Extensions) > 0},
+	}
+	needless := func(fields []field, mechanisms string) {
+		for _, f := range fields {
+			if f.set {
+				problem("%s is set, and security.sasl.mechanism is %q: set that to %s, or leave %s out", f.name, s.Mechanism, mechanisms, f.name)
+			}
+		}
+	}
+	needed := func(name, value, what string) {
+		if value == "" {
+			problem(`%s is "": with security.sasl.mechanism %s it must be %s`, name, s.Mechanism, what)
+		}
+	}
+	switch s.Mechanism {
+	case noSASL:
+		needless(user, "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+		needless(client, oauthBearer)
+	case plainText, scramSHA256, scramSHA512:
+		needless(client, oauthBearer)
+		needed("security.sasl.username", s.Username, "the user's name")
+		if _, err := s.password(); err != nil {
+			problems = append(problems, err)
+		}
+	case oauthBearer:
+		needless(user, "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+		needed("security.sasl.token_url", s.TokenURL, "the address where tokens are given out")
+		needed("security.sasl.client_id", s.ClientID, "the id of the client that asks for tokens")
+		if _, err := s.clientSecret(); err != nil {
+			problems = append(problems, err)
+		}
+		if err := checkTokenURL(s.TokenURL); err != nil {
+			problems = append(problems, err)
+		}
+		if s.TokenCAFile != "" {
+			if _, err := readAuthorities("security.sasl.token_ca_file", s.TokenCAFile); err != nil {
+				problems = append(problems, err)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Extensions)) {
+			if name == "auth" || strings.Trim(name, letters) != "" {
+				problem("security.sasl.extensions has the key %q: keys are letters only, and not \"auth\"", name)
+			}
+		}
+	default:
+		problem("security.sasl.mechanism is %q: it must be one of none, PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER", s.Mechanism)
+	}
+	return problems
+}
+
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// checkTokenURL says what is wrong with an address that is set. It does not print one that holds a password.
+func checkTokenURL(address string) error {
+	if address == "" {
+		return nil
+	}
+	at, err := url.Parse(address)
+	switch {
+	case err != nil || at.Host == "" || !slices.Contains([]string{"http", "https"}, at.Scheme):
+		return errors.New("security.sasl.token_url is no address: it must be as https://login.example.com/oauth2/token")
+	case at.User != nil:
+		return errors.New("security.sasl.token_url has a user in it: set security.sasl.client_id and security.sasl.client_secret_file instead")
+	case at.Scheme == "http" && at.Hostname() != "localhost" && !net.ParseIP(at.Hostname()).IsLoopback():
+		return fmt.Errorf("security.sasl.token_url is %q: the client's secret would be sent in plain text; it must begin with https", address)
+	}
+	return nil
+}
