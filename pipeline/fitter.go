@@ -34,6 +34,7 @@ type fitter struct {
 	adm        *kadm.Client
 	session    *kgo.GroupTransactSession
 	elected    chan bool // what has become of the partition: capacity 1, the latest counts
+	works      func()    // is called as long as nothing fails
 
 	// What is known, as long as the process is the fitter.
 	reader     *kgo.Client
@@ -52,15 +53,23 @@ const fitterTick = time.Second
 
 // fitModels is the process's candidacy, until ctx ends.
 func (r *Runner) fitModels(ctx context.Context) {
+	var failedAt time.Time
 	for ctx.Err() == nil {
 		f, err := r.newFitter(ctx)
 		if err == nil {
+			f.works = func() {
+				if time.Since(failedAt) > complaintsLast {
+					r.health.warnIf("fitter", "")
+				}
+			}
 			err = f.run(ctx)
 			f.close()
 		}
 		if ctx.Err() != nil {
 			return
 		}
+		failedAt, err = time.Now(), security.Explain(err)
+		r.health.warnIf("fitter", "no models are fitted by this process: "+err.Error())
 		r.log.Warn().Err(err).Msg("fitting models; beginning again")
 		select {
 		case <-ctx.Done():
@@ -89,7 +98,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	group := r.s.fitterGroup()
 	var err error
 	f.session, err = kgo.NewGroupTransactSession(append(r.access.Options("lull-"+r.s.Instance+"-fitter"),
-		kgo.TransactionalID(group+"/"+r.s.Instance),
+		kgo.TransactionalID(transactionalIDs(group)+r.s.Instance),
 		kgo.TransactionTimeout(r.s.Commit.Timeout),
 		kgo.ConsumerGroup(group),
 		kgo.InstanceID(r.s.Instance),
@@ -140,7 +149,7 @@ func (f *fitter) run(ctx context.Context) error {
 		fetches := f.session.PollRecords(tick, 1)
 		cancel()
 		if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("reading requests for fits: %w", err)
+			return fmt.Errorf("reading requests for fits from topic %q in group %q: %w", f.s.Topic(FitsTopic), f.s.fitterGroup(), err)
 		}
 		select {
 		case elected := <-f.elected:
@@ -153,6 +162,7 @@ func (f *fitter) run(ctx context.Context) error {
 			}
 		default:
 		}
+		f.works()
 		if f.reader == nil {
 			continue
 		}

@@ -123,8 +123,12 @@ func (r *Runner) fetchFailed(p *partition, err error) {
 	case outside:
 		r.outOfRange(p)
 	default:
-		r.complain("reading the input: " + err.Error())
-		r.log.Debug().Err(err).Msg("reading the input")
+		var group *kgo.ErrGroupSession
+		reading := fmt.Sprintf("reading the input topic %q", r.s.Input.Topic)
+		if errors.As(err, &group) {
+			reading = fmt.Sprintf("reading the input in group %q", r.s.Group)
+		}
+		r.complain(fmt.Errorf("%s: %w", reading, err))
 	}
 }
 
@@ -139,7 +143,7 @@ func (r *Runner) outOfRange(p *partition) {
 		ends, endsErr = r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
 	})
 	if err = errors.Join(err, starts.Error(), endsErr, ends.Error()); err != nil {
-		r.complain("asking for the input's start and end: " + err.Error())
+		r.complain(fmt.Errorf("asking for the input's start and end: %w", err))
 		return // the next fetch fails again
 	}
 	start, _ := starts.Lookup(r.s.Input.Topic, p.n)

@@ -30,7 +30,9 @@ func thisMachine() machine {
 // Access returns the access to the brokers from this machine.
 func (s *Settings) Access() *security.Access { return s.access(thisMachine().dial) }
 
-func (s *Settings) access(dial dialer) *security.Access { return security.New(s.Brokers, s.Security, dial) }
+func (s *Settings) access(dial dialer) *security.Access {
+	return security.New(s.Brokers, s.Security, dial)
+}
 
 // lock is a mutual exclusion that a channel makes, of one place that is taken while it is held: it is held while brokers are waited for, and under
 // the fake clock of testing/synctest whoever waits for a sync.Mutex does not count as waiting, so that time would stand still.

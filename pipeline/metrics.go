@@ -123,7 +123,7 @@ func (r *Runner) scrape(now time.Time) {
 		partition := strconv.Itoa(int(n))
 		m.state.WithLabelValues(partition, string(p.phase)).Set(1)
 		if rs := p.restore; rs != nil {
-			pr := rs.progress()
+			pr, _ := rs.progress()
 			m.restoreLeft.WithLabelValues(partition).Set(float64(pr.end - pr.next))
 			if left, ok := pr.left(now); ok {
 				offsets, bytes := pr.perSecond(now)

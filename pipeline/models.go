@@ -51,8 +51,9 @@ func (m *models) add(model *operators.Model) error {
 	return nil
 }
 
-// followModels reads the models topic to its end, returns, and goes on following it until ctx ends; then stopped is closed.
-func followModels(ctx context.Context, s *Settings, access *security.Access, adm *kadm.Client, log zerolog.Logger) (m *models, stopped <-chan struct{}, err error) {
+// followModels reads the models topic to its end, returns, and goes on following it until ctx ends; then stopped is closed. failed is told when reading it
+// begins to fail, and with nil when it no longer does.
+func followModels(ctx context.Context, s *Settings, access *security.Access, adm *kadm.Client, log zerolog.Logger, failed func(error)) (m *models, stopped <-chan struct{}, err error) {
 	m = &models{byRef: make(map[uint32]*operators.Model)}
 	topic := s.Topic(ModelsTopic)
 	ends, err := adm.ListEndOffsets(ctx, topic)
@@ -72,8 +73,11 @@ func followModels(ctx context.Context, s *Settings, access *security.Access, adm
 	if err != nil {
 		return nil, nil, err
 	}
-	read := func() (next int64) {
+	read := func() (next int64, err error) {
 		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return 0, fmt.Errorf("reading topic %q: %w", topic, err)
+		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			record := it.Next()
 			next = record.Offset + 1
@@ -90,21 +94,34 @@ func followModels(ctx context.Context, s *Settings, access *security.Access, adm
 			}
 			log.Info().Str("model", model.Version).Msg("model read")
 		}
-		return next
+		return next, nil
 	}
 	for next := int64(0); next < end.Offset; {
-		next = max(next, read())
-		if ctx.Err() != nil {
-			client.Close()
-			return nil, nil, ctx.Err()
+		read, err := read()
+		if err == nil {
+			err = ctx.Err()
 		}
+		if err != nil {
+			client.Close()
+			return nil, nil, err
+		}
+		next = max(next, read)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer client.Close()
+		said := ""
 		for ctx.Err() == nil {
-			read()
+			switch _, err := read(); {
+			case ctx.Err() != nil:
+			case err == nil && said != "":
+				said = ""
+				failed(nil)
+			case err != nil && said != err.Error():
+				said = err.Error()
+				failed(err)
+			}
 		}
 	}()
 	return m, done, nil

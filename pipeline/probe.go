@@ -50,6 +50,7 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Since(r.complainedAt) > complaintsLast {
+		r.complaint = ""
 		r.health.clear("reading")
 	}
 	if err != nil {
@@ -78,8 +79,13 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 	return 0
 }
 
-// complain says on /readyz what keeps the input from being read, as long as it does. mu is held.
-func (r *Runner) complain(problem string) {
-	r.complainedAt = time.Now()
-	r.health.set("reading", problem)
+// complain says on /readyz what keeps the input from being read, as long as it does, and in the log if it is nothing that passes by itself. mu is held.
+func (r *Runner) complain(err error) {
+	err = security.Explain(err)
+	if said := r.complaint; security.Explained(err) && said != err.Error() {
+		r.log.Warn().Msg(err.Error() + "; trying again")
+	}
+	r.complainedAt, r.complaint = time.Now(), err.Error()
+	r.health.set("reading", err.Error())
+	r.log.Debug().Err(err).Msg("reading the input")
 }

@@ -26,6 +26,12 @@ type producer struct {
 	clean bool            // no transaction is under way
 }
 
+// transactionalIDs is what the transactional ids of all processes of a group begin with.
+func transactionalIDs(group string) string { return group + "/" }
+
+// transactionalID is this process's own, stable over restarts.
+func (s *Settings) transactionalID() string { return transactionalIDs(s.Group) + s.Instance }
+
 // changelogPartitioner puts changelog records where their task is, and all else by the hash of the key that every Kafka client uses.
 func changelogPartitioner(changelog string) kgo.Partitioner {
 	byKey := kgo.StickyKeyPartitioner(nil)
@@ -46,7 +52,7 @@ func (p topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return p
 // newProducer returns a producer with an epoch of its own: what its predecessor left open has been decided when it returns.
 func newProducer(ctx context.Context, s *Settings, access *security.Access) (*producer, error) {
 	client, err := kgo.NewClient(append(access.Options("lull-"+s.Instance),
-		kgo.TransactionalID(s.Group+"/"+s.Instance),
+		kgo.TransactionalID(s.transactionalID()),
 		// At most the session timeout, so that nothing of a dead process blocks longer than its membership.
 		kgo.TransactionTimeout(s.Commit.Timeout),
 		// With the default of 5 s, CONCURRENT_TRANSACTIONS right after an EndTxn stalls for as long.
@@ -65,7 +71,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access) (*pr
 	}
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("taking a producer epoch: %w", err)
+		return nil, fmt.Errorf("taking a producer epoch for transactional id %q: %w", s.transactionalID(), err)
 	}
 	return &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}, nil
 }
@@ -87,7 +93,7 @@ func (p *producer) produce(ctx context.Context, r *kgo.Record) {
 		defer p.mu.Unlock()
 		if err != nil {
 			if p.err == nil {
-				p.err = fmt.Errorf("producing to %s: %w", r.Topic, err)
+				p.err = fmt.Errorf("producing to topic %q: %w", r.Topic, err)
 			}
 			return
 		}
@@ -149,7 +155,7 @@ func (p *producer) addOffsets(ctx context.Context, is func() (member, error), po
 		return fmt.Errorf("reading the producer epoch: %w", err)
 	}
 	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.Group, add.ProducerID, add.ProducerEpoch = p.s.Group+"/"+p.s.Instance, p.s.Group, id, epoch
+	add.TransactionalID, add.Group, add.ProducerID, add.ProducerEpoch = p.s.transactionalID(), p.s.Group, id, epoch
 	err = p.retry(ctx, func() error {
 		resp, err := add.RequestWith(ctx, p.client)
 		if err != nil {
@@ -158,7 +164,7 @@ func (p *producer) addOffsets(ctx context.Context, is func() (member, error), po
 		return kerr.ErrorForCode(resp.ErrorCode)
 	})
 	if err != nil {
-		return fmt.Errorf("adding the offsets to a transaction: %w", err)
+		return fmt.Errorf("adding the offsets of group %q to a transaction: %w", p.s.Group, err)
 	}
 	commit := kmsg.NewPtrTxnOffsetCommitRequest()
 	commit.TransactionalID, commit.Group, commit.ProducerID, commit.ProducerEpoch = add.TransactionalID, add.Group, id, epoch
@@ -191,7 +197,7 @@ func (p *producer) addOffsets(ctx context.Context, is func() (member, error), po
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("committing the offsets of a transaction: %w", err)
+		return fmt.Errorf("committing the offsets of topic %q for group %q in a transaction: %w", p.s.Input.Topic, p.s.Group, err)
 	}
 	return nil
 }

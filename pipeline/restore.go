@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"lull/pipeline/security"
 	"lull/pipeline/task"
 	"lull/state"
 )
@@ -24,6 +25,7 @@ type restore struct {
 
 	mu      sync.Mutex // guards what follows
 	reading progress
+	trouble string // why it does not get on just now
 }
 
 // progress says how far the reading of a changelog has come.
@@ -39,10 +41,16 @@ func (rs *restore) set(pr progress) {
 	rs.reading = pr
 }
 
-func (rs *restore) progress() progress {
+func (rs *restore) progress() (pr progress, trouble string) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	return rs.reading
+	return rs.reading, rs.trouble
+}
+
+func (rs *restore) setTrouble(trouble string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.trouble = trouble
 }
 
 // share returns how much of the changelog has been read, from 0 to 1.
@@ -99,7 +107,9 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 			if errors.Is(rs.err, kerr.UnstableOffsetCommit) {
 				wait = 100 * time.Millisecond // a transaction is about to end
 			} else {
-				r.log.Warn().Err(rs.err).Int32("partition", p.n).Msg("restoring is interrupted and tried again")
+				err := security.Explain(rs.err)
+				rs.setTrouble("it is interrupted and tried again: " + err.Error())
+				r.log.Warn().Err(err).Int32("partition", p.n).Msg("restoring is interrupted and tried again")
 			}
 			select {
 			case <-ctx.Done():

@@ -65,6 +65,7 @@ type Runner struct {
 	turns          chan struct{} // restores of more than a tail that may run at once
 	uncommitted    int           // transactions, one after the other, that did not commit
 	complainedAt   time.Time     // when the client last said why it does not read
+	complaint      string        // what it said, for as long as complaintsLast
 
 	mu          lock
 	unfinished  bool // the last budget ended before all that was queued or due, in partitions that are not parked
@@ -222,7 +223,7 @@ func (r *Runner) changelogKeeps() time.Duration {
 func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err error) {
 	for {
 		var m *models
-		m, stopped, err = followModels(ctx, r.s, r.access, r.adm, r.log)
+		m, stopped, err = followModels(ctx, r.s, r.access, r.adm, r.log, r.followFailed)
 		if err == nil {
 			r.mu.Lock()
 			r.models = m
@@ -238,6 +239,16 @@ func (r *Runner) startModels(ctx context.Context) (stopped <-chan struct{}, err 
 		r.log.Warn().Err(err).Msg("reading the models; trying again")
 		r.pause(time.Second)
 	}
+}
+
+// followFailed is told what keeps the models from being followed, nil when nothing does.
+func (r *Runner) followFailed(err error) {
+	warning := ""
+	if err != nil {
+		warning = security.Explain(err).Error() + ": new models are not seen"
+		r.log.Warn().Msg(warning)
+	}
+	r.health.warnIf("models topic", warning)
 }
 
 // takeEpoch makes a producer, however long that takes: by its epoch Kafka decides what became of the last one's transaction.

@@ -87,7 +87,7 @@ type readiness struct {
 type readyIn struct {
 	Phase    phase  `json:"phase"`
 	Position int64  `json:"position,omitempty"` // running: next input offset
-	Why      string `json:"why,omitempty"`      // stopped, waiting
+	Why      string `json:"why,omitempty"`      // stopped, waiting; restoring: what interrupts it
 
 	// Restoring: the share of the changelog that has been read, from 0 to 1; the offsets that are still to be read, and in how many seconds at the
 	// speed until now. Without seconds the partition waits for its turn.
@@ -108,7 +108,8 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 		case p.phase == running:
 			in.Position = p.task.Meta().Position
 		case p.restore != nil:
-			pr := p.restore.progress()
+			pr, trouble := p.restore.progress()
+			in.Why = cmp.Or(in.Why, trouble)
 			in.Done, in.Left = pr.share(), pr.end-pr.next
 			if left, ok := pr.left(time.Now()); ok {
 				in.LeftSeconds = left.Seconds()

@@ -42,6 +42,9 @@ type ownTopic struct {
 	compacted  bool
 	kept       bool // for ever, if not compacted
 	bytesMin   int  // least max.message.bytes
+
+	tasks, fitter uses // what they do with it
+	published     bool // it is for subscribers
 }
 
 // deadLetterBytes is the size of the largest dead letter: the whole value of its record up to the limit, and what can stand beside it.
@@ -57,16 +60,16 @@ const (
 
 func (s *Settings) ownTopics() []ownTopic {
 	return []ownTopic{
-		{name: SessionsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
-		{name: ScoresTopic, partitions: s.Topics.Partitions, compacted: true, bytesMin: batchBytes},
-		{name: SegmentsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
-		{name: TriggersTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes},
-		{name: DeadLettersTopic, partitions: s.Topics.Partitions, bytesMin: s.deadLetterBytes() + batchOverhead},
-		{name: ModelsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
-		{name: StatisticsTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
-		{name: FitsTopic, partitions: 1, kept: true, bytesMin: batchBytes},
+		{name: SessionsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes, tasks: writes, published: true},
+		{name: ScoresTopic, partitions: s.Topics.Partitions, compacted: true, bytesMin: batchBytes, tasks: writes, published: true},
+		{name: SegmentsTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes, tasks: writes, published: true},
+		{name: TriggersTopic, partitions: s.Topics.Partitions, bytesMin: batchBytes, tasks: writes, published: true},
+		{name: DeadLettersTopic, partitions: s.Topics.Partitions, bytesMin: s.deadLetterBytes() + batchOverhead, tasks: writes},
+		{name: ModelsTopic, partitions: 1, compacted: true, bytesMin: batchBytes, tasks: reads, fitter: reads | writes},
+		{name: StatisticsTopic, partitions: 1, compacted: true, bytesMin: batchBytes, tasks: writes, fitter: reads},
+		{name: FitsTopic, partitions: 1, kept: true, bytesMin: batchBytes, fitter: reads | writes},
 		{name: RedrivesTopic, partitions: 1, compacted: true, bytesMin: batchBytes},
-		{name: ChangelogTopic, compacted: true, bytesMin: batchBytes},
+		{name: ChangelogTopic, compacted: true, bytesMin: batchBytes, tasks: reads | writes},
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline"
 	"lull/schemas"
 )
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"lull/pipeline"
 )
 
 // firstCustomers returns the part of the log that is of its first n customers, compressed.

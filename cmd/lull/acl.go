@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lull/pipeline"
+)
+
+// aclFlags are the flags of acl print.
+type aclFlags struct {
+	principal, subscriber, subscriberGroup string
+	format                                 string
+	roles                                  []string
+}
+
+func newACLCommand() *cobra.Command {
+	var f aclFlags
+	cmd := &cobra.Command{
+		Use:   "print --config FILE",
+		Short: "Print the least rights that this application needs on the brokers",
+		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics create, for the
+other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids, which begin
+with the group's name and end with that of a process. It asks no broker.
+
+The roles are ` + strings.Join(roleNames(), ", ") + `. A deployment needs the first for as
+long as it runs, create once and after an upgrade that brings new topics, the others where somebody does what they are for.`,
+		Example: `  lull acl print --config lull.yaml --for run,create --principal User:lull | sh
+  lull acl print --config lull.yaml --for subscribe --subscriber User:crm --subscriber-group crm-triggers`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			roles, err := f.check(&s)
+			if err != nil {
+				return usageError{err}
+			}
+			if f.format == "json" {
+				return f.printJSON(cmd.OutOrStdout(), roles)
+			}
+			return f.printCommands(cmd.OutOrStdout(), &s, roles)
+		}),
+	}
+	cmd.Flags().StringVar(&f.principal, "principal", "User:lull", "whom the brokers know lull as: `TYPE:NAME`")
+	cmd.Flags().StringVar(&f.subscriber, "subscriber", "User:subscriber", "whom the brokers know a reader of the outputs as: `TYPE:NAME`")
+	cmd.Flags().StringVar(&f.subscriberGroup, "subscriber-group", "", "consumer `group` of that reader (default its NAME)")
+	cmd.Flags().StringVar(&f.format, "format", "kafka-acls", "kafka-acls: commands for a shell; or json")
+	cmd.Flags().StringSliceVar(&f.roles, "for", roleNames(), "`roles` to print")
+	addSettingFlags(cmd, "brokers", "prefix", "group", "input.topic", "fit.mode")
+	return newGroup("acl", "Rights on the brokers", cmd)
+}
+
+func roleNames() (names []string) {
+	defaults := pipeline.DefaultSettings()
+	for _, role := range defaults.Roles("") {
+		names = append(names, role.Name)
+	}
+	return names
+}
+
+// check returns the roles that are asked for.
+func (f *aclFlags) check(s *pipeline.Settings) (roles []pipeline.Role, err error) {
+	for _, flag := range []struct{ name, value string }{{"--principal", f.principal}, {"--subscriber", f.subscriber}} {
+		if kind, name, ok := strings.Cut(flag.value, ":"); !ok || kind == "" || name == "" {
+			return nil, fmt.Errorf("%s is %q: it must be TYPE:NAME, such as User:lull", flag.name, flag.value)
+		}
+	}
+	switch {
+	case s.Input.Topic == "":
+		return nil, fmt.Errorf(`input.topic is "": it must be the name of the topic with the events`)
+	case f.format != "kafka-acls" && f.format != "json":
+		return nil, fmt.Errorf("--format is %q: it must be kafka-acls or json", f.format)
+	}
+	for _, name := range f.roles {
+		if !slices.Contains(roleNames(), name) {
+			return nil, fmt.Errorf("--for is %q: it must be a list of %s", name, strings.Join(roleNames(), ", "))
+		}
+	}
+	group := f.subscriberGroup
+	if group == "" {
+		_, group, _ = strings.Cut(f.subscriber, ":")
+	}
+	return slices.DeleteFunc(s.Roles(group), func(r pipeline.Role) bool { return !slices.Contains(f.roles, r.Name) }), nil
+}
+
+func (f *aclFlags) principalOf(role pipeline.Role) string {
+	if role.Subscriber {
+		return f.subscriber
+	}
+	return f.principal
+}
+
+// printCommands prints a command for every resource.
+func (f *aclFlags) printCommands(w io.Writer, s *pipeline.Settings, roles []pipeline.Role) error {
+	p := printer{w: w}
+	resourceFlags := map[string]string{"Topic": "--topic", "Group": "--group", "TransactionalId": "--transactional-id"}
+	for i, role := range roles {
+		if i > 0 {
+			p.line("")
+		}
+		p.line("# %s: %s", role.Name, role.Purpose)
+		for _, right := range role.Rights {
+			words := []string{"kafka-acls", "--bootstrap-server", quote(strings.Join(s.Brokers, ",")), "--add", "--allow-principal", quote(f.principalOf(role))}
+			for _, operation := range right.Operations {
+				words = append(words, "--operation", operation)
+			}
+			words = append(words, resourceFlags[right.Resource], quote(right.Name))
+			if right.Prefixed {
+				words = append(words, "--resource-pattern-type", "prefixed")
+			}
+			p.line("%s", strings.Join(words, " "))
+		}
+	}
+	return p.err
+}
+
+// quote returns a word as a shell takes it.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+
+// aclEntry is an access control list's entry as Kafka has it.
+type aclEntry struct {
+	Role         string `json:"role"`
+	Principal    string `json:"principal"`
+	Host         string `json:"host"`
+	ResourceType string `json:"resource_type"`
+	ResourceName string `json:"resource_name"`
+	PatternType  string `json:"pattern_type"`
+	Operation    string `json:"operation"`
+	Permission   string `json:"permission"`
+}
+
+// printJSON prints an object for every operation on every resource.
+func (f *aclFlags) printJSON(w io.Writer, roles []pipeline.Role) error {
+	entries := []aclEntry{}
+	for _, role := range roles {
+		for _, right := range role.Rights {
+			e := aclEntry{
+				Role: role.Name, Principal: f.principalOf(role), Host: "*", ResourceType: right.Resource, ResourceName: right.Name, PatternType: "Literal", Permission: "Allow",
+			}
+			if right.Prefixed {
+				e.PatternType = "Prefixed"
+			}
+			for _, operation := range right.Operations {
+				e.Operation = operation
+				entries = append(entries, e)
+			}
+		}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(entries)
+}

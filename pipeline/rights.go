@@ -1,0 +1,101 @@
+package pipeline
+
+// Role is something that is done with the brokers, and the least rights that it needs there.
+type Role struct {
+	// Name is short, and unique.
+	Name string
+	// Purpose says what is done.
+	Purpose string
+	// Subscriber says that it is not lull that does it.
+	Subscriber bool
+	Rights     []Right
+}
+
+// Right allows operations on a resource, named as Kafka names them.
+type Right struct {
+	// Resource is Topic, Group or TransactionalId.
+	Resource string
+	// Name is the resource's, or what the names of all begin with that Prefixed means.
+	Name     string
+	Prefixed bool
+	// Operations are what is allowed. Read, Write and Create allow Describe too, Create when the topic is there does not.
+	Operations []string
+}
+
+// The resources and operations of rights, as Kafka's tools have them.
+const (
+	topicResource         = "Topic"
+	groupResource         = "Group"
+	transactionalResource = "TransactionalId"
+
+	opRead            = "Read"
+	opWrite           = "Write"
+	opCreate          = "Create"
+	opDescribe        = "Describe"
+	opDescribeConfigs = "DescribeConfigs"
+)
+
+// Roles returns all that is done with this application's topics, and the least rights for it. Subscribers read in a group of theirs.
+func (s *Settings) Roles(subscriberGroup string) []Role {
+	run := Role{Name: "run", Purpose: "lull run", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
+	create := Role{Name: "create", Purpose: "lull topics create", Rights: []Right{s.onTopic(s.Input.Topic, opDescribe)}}
+	tail := Role{Name: "tail", Purpose: "lull tail", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
+	subscribe := Role{Name: "subscribe", Purpose: "whoever acts on the outputs", Subscriber: true}
+	fits := s.Fit.Mode != "off"
+	for _, t := range s.ownTopics() {
+		name, use := s.Topic(t.name), t.tasks
+		if fits {
+			use |= t.fitter
+		}
+		// The topics are looked at before they are used.
+		run.Rights = append(run.Rights, s.onTopic(name, append(use.operations(), opDescribeConfigs)...))
+		create.Rights = append(create.Rights, s.onTopic(name, opCreate, opDescribe, opDescribeConfigs))
+		tail.Rights = append(tail.Rights, s.onTopic(name, opRead))
+		if t.published {
+			subscribe.Rights = append(subscribe.Rights, s.onTopic(name, opRead))
+		}
+	}
+	groups := []string{s.Group}
+	if fits {
+		groups = append(groups, s.fitterGroup())
+	}
+	for _, group := range groups {
+		run.Rights = append(run.Rights,
+			Right{Resource: groupResource, Name: group, Operations: []string{opRead}},
+			Right{Resource: transactionalResource, Name: transactionalIDs(group), Prefixed: true, Operations: []string{opWrite}})
+	}
+	subscribe.Rights = append(subscribe.Rights, Right{Resource: groupResource, Name: subscriberGroup, Operations: []string{opRead}})
+	return []Role{
+		run, create,
+		{Name: "create-input", Purpose: "lull topics create --input-partitions N, besides", Rights: []Right{s.onTopic(s.Input.Topic, opCreate)}},
+		{Name: "produce", Purpose: "lull produce", Rights: []Right{s.onTopic(s.Input.Topic, opWrite)}},
+		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite)}},
+		tail, subscribe,
+	}
+}
+
+func (s *Settings) onTopic(name string, operations ...string) Right {
+	return Right{Resource: topicResource, Name: name, Operations: operations}
+}
+
+// uses are what is done with the records of a topic.
+type uses uint8
+
+const (
+	reads uses = 1 << iota
+	writes
+)
+
+// operations returns what must be allowed: at least to see that the topic is there.
+func (u uses) operations() (operations []string) {
+	if u&reads != 0 {
+		operations = append(operations, opRead)
+	}
+	if u&writes != 0 {
+		operations = append(operations, opWrite)
+	}
+	if u == 0 {
+		operations = append(operations, opDescribe)
+	}
+	return operations
+}
