@@ -101,7 +101,8 @@ func (s *TLSSettings) config(address string) (*tls.Config, error) {
 func handshakeError(address string, err error) error {
 	var notTLS tls.RecordHeaderError
 	if errors.Is(err, io.EOF) || errors.As(err, &notTLS) || errors.Is(err, context.DeadlineExceeded) {
-		return &explained{fmt.Errorf("broker %s does not answer as TLS does: %w", address, err),
+		// The end of a connection is not passed on as one: the client would put its own guess in place of all this.
+		return &explained{fmt.Errorf("broker %s does not answer as TLS does: %s", address, err),
 			"the port may be one without TLS: name the TLS port in brokers, or set security.tls.mode to off"}
 	}
 	return fmt.Errorf("TLS with broker %s: %w", address, err)

@@ -26,6 +26,17 @@ type tokens struct {
 
 func newTokens(s *SASLSettings) *tokens { return &tokens{settings: s} }
 
+// tokenRest is how much of a token's life must be left when it is used. The client logs in again a second before the end; brokers do not take two logins of a
+// connection within a second.
+const tokenRest = 3 * time.Second
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // tokenTimeout is how long a token may take.
 const tokenTimeout = 10 * time.Second
 
@@ -50,7 +61,7 @@ func (t *tokens) get(ctx context.Context) (Secret, error) {
 	if t.end.IsZero() {
 		t.end = asked.Add(time.Minute) // a server that does not say how long is not believed for long
 	}
-	t.until = asked.Add(t.end.Sub(asked) * 4 / 5)
+	t.until = earlier(asked.Add(t.end.Sub(asked)*4/5), t.end.Add(-tokenRest))
 	return t.token, nil
 }
 
