@@ -56,7 +56,7 @@ func (r *Runner) readChangelog(ctx context.Context, p *partition, rs *restore, f
 			return ctx.Err()
 		}
 		if batch.err != nil {
-			return fmt.Errorf("reading changelog partition %d from offset %d: %w", p.n, pr.next, batch.err)
+			return fmt.Errorf("reading partition %d of topic %q from offset %d: %w", p.n, r.s.Topic(ChangelogTopic), pr.next, batch.err)
 		}
 		for _, record := range batch.records {
 			if err := p.store.Restore(record.Key, record.Value, record.Offset+1); err != nil {

@@ -24,6 +24,7 @@ type cluster struct {
 	t       *testing.T
 	dial    dialer
 	brokers []string
+	secured security.Settings // how the test itself reaches them
 	client  *kgo.Client
 	adm     *kadm.Client
 }
@@ -52,18 +53,32 @@ func embedded(t *testing.T) (*kfake.Cluster, *cluster) {
 
 func connect(t *testing.T, dial dialer, brokers []string) *cluster {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.Dialer(dial), kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20),
-		kgo.UnknownTopicRetries(-1)) // a topic that has just been created is not known everywhere at once
+	return connectBy(t, dial, brokers, security.Settings{})
+}
+
+func connectBy(t *testing.T, dial dialer, brokers []string, secured security.Settings) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dial: dial, brokers: brokers, secured: secured}
+	// A topic that has just been created is not known everywhere at once.
+	c.client = c.newClient(kgo.MetadataMinAge(100*time.Millisecond), kgo.ProducerBatchMaxBytes(8<<20), kgo.UnknownTopicRetries(-1))
+	t.Cleanup(c.client.Close)
+	c.adm = kadm.NewClient(c.client)
+	return c
+}
+
+// newClient returns a client that its caller closes.
+func (c *cluster) newClient(opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	client, err := kgo.NewClient(append(c.access().Options("test"), opts...)...)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	t.Cleanup(client.Close)
-	return &cluster{t: t, dial: dial, brokers: brokers, client: client, adm: kadm.NewClient(client)}
+	return client
 }
 
 // access returns the access to the brokers.
 func (c *cluster) access() *security.Access {
-	return security.New(c.brokers, security.Settings{}, c.dial)
+	return security.New(c.brokers, c.secured, c.dial)
 }
 
 // application returns settings of an application of its own, with its topics made.
@@ -74,7 +89,7 @@ func (c *cluster) application(partitions int32) Settings {
 	s := Settings{
 		Brokers: c.brokers, Prefix: id + ".", Instance: "one", Input: InputSettings{Topic: "events-" + id},
 		State: StateSettings{Dir: c.t.TempDir()}, HTTP: HTTPSettings{Listen: "127.0.0.1:0"}, Clock: ClockSettings{Mode: "event"},
-		Commit: CommitSettings{SessionTimeout: 10 * time.Second}, Fit: FitSettings{Mode: "off"},
+		Commit: CommitSettings{SessionTimeout: 10 * time.Second}, Fit: FitSettings{Mode: "off"}, Security: c.secured,
 	}
 	s.EnsureDefaults()
 	if err := s.Validate(); err != nil {
@@ -174,10 +189,7 @@ func (c *cluster) mark(s *Settings, at string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
 	defer client.Close()
 	for n := range topics[s.Input.Topic].Partitions {
 		r := &kgo.Record{Topic: s.Input.Topic, Partition: n, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}}
@@ -240,11 +252,7 @@ func (c *cluster) read(topic string) []*kgo.Record {
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	client := c.newClient(kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: starts}))
 	defer client.Close()
 	var records []*kgo.Record
 	for len(left) > 0 {

@@ -95,12 +95,11 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 			f.elected <- elected
 		}
 	}
-	group := r.s.fitterGroup()
 	var err error
 	f.session, err = kgo.NewGroupTransactSession(append(r.access.Options("lull-"+r.s.Instance+"-fitter"),
-		kgo.TransactionalID(transactionalIDs(group)+r.s.Instance),
+		kgo.TransactionalID(r.s.fitterTransactionalID()),
 		kgo.TransactionTimeout(r.s.Commit.Timeout),
-		kgo.ConsumerGroup(group),
+		kgo.ConsumerGroup(r.s.fitterGroup()),
 		kgo.InstanceID(r.s.Instance),
 		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
@@ -122,6 +121,10 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 
 // fitterGroup returns the consumer group whose member with the partition of fits is the fitter.
 func (s *Settings) fitterGroup() string { return s.Group + "-fitter" }
+
+func (s *Settings) fitterTransactionalID() string {
+	return transactionalIDs(s.fitterGroup()) + s.Instance
+}
 
 // fit returns the configuration of fits.
 func (s *Settings) fit() fit.Config {
@@ -214,7 +217,7 @@ func (f *fitter) catchUp(ctx context.Context) error {
 		err = ends.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the ends of statistics, models and fits: %w", err)
+		return fmt.Errorf("asking for the ends of topics %s: %w", strings.Join(topics, ", "), err)
 	}
 	for _, topic := range topics {
 		if end, _ := ends.Lookup(topic, 0); f.read[topic] > end.Offset {
@@ -346,7 +349,7 @@ func (f *fitter) take(ctx context.Context, record *kgo.Record) error {
 	}
 	f.log.Info().Stringer("cause", request.Cause).Bool("adopted", verdict.Adopted).Strs("reasons", verdict.Reasons).Str("took", time.Since(began).Round(time.Millisecond).String()).Msg("fitted")
 	if err := f.session.Begin(); err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("beginning a transaction as %q: %w", f.s.fitterTransactionalID(), err)
 	}
 	if committed, err := f.end(ctx, records); err != nil || !committed {
 		return err
@@ -398,10 +401,15 @@ func (f *fitter) records(cause schemas.FitCause, verdict *schemas.Verdict, model
 
 // end produces the records and commits the transaction, with the place to which requests have been read.
 func (f *fitter) end(ctx context.Context, records []*kgo.Record) (committed bool, err error) {
-	produced := f.session.ProduceSync(ctx, records...).FirstErr()
+	var produced error
+	for _, result := range f.session.ProduceSync(ctx, records...) {
+		if result.Err != nil && produced == nil {
+			produced = fmt.Errorf("topic %q: %w", result.Record.Topic, result.Err)
+		}
+	}
 	committed, err = f.session.End(ctx, kgo.TransactionEndTry(produced == nil))
 	if err = errors.Join(produced, err); err != nil {
-		return false, fmt.Errorf("writing a verdict: %w", err)
+		return false, fmt.Errorf("writing a verdict as %q: %w", f.s.fitterTransactionalID(), err)
 	}
 	if !committed {
 		f.log.Warn().Msg("a transaction of the fitter did not commit: what it was about is done again by whoever fits now")
@@ -509,7 +517,7 @@ func (f *fitter) askIfDue(ctx context.Context) error {
 		return err
 	}
 	if err := f.session.Begin(); err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("beginning a transaction as %q: %w", f.s.fitterTransactionalID(), err)
 	}
 	f.asked, err = f.end(ctx, []*kgo.Record{{Topic: f.s.Topic(FitsTopic), Key: key, Value: value}})
 	if !f.asked {

@@ -113,6 +113,7 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 			}
 			select {
 			case <-ctx.Done():
+				rs.err = ctx.Err()
 				return
 			case <-time.After(wait):
 			}
@@ -179,14 +180,14 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 		err = ends.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the changelog's end: %w", err)
+		return fmt.Errorf("asking for the end of topic %q: %w", topic, err)
 	}
 	starts, err := r.adm.ListStartOffsets(ctx, topic, r.s.Input.Topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the starts of the changelog and the input: %w", err)
+		return fmt.Errorf("asking for the starts of topics %q and %q: %w", topic, r.s.Input.Topic, err)
 	}
 	end, ok := ends.Lookup(topic, p.n)
 	if !ok {

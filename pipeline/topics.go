@@ -97,13 +97,41 @@ type topicIDs struct {
 	partitions       int32 // of both
 }
 
+// listTopics returns what the brokers say of topics. Of those that this process may not see the detail says so: the client gives up at the first of them and
+// does not tell which it was.
+func listTopics(ctx context.Context, adm *kadm.Client, names ...string) (kadm.TopicDetails, error) {
+	topics, err := adm.ListTopics(ctx, names...)
+	if !denied(err) {
+		return topics, err
+	}
+	topics = make(kadm.TopicDetails)
+	for _, name := range names {
+		one, err := adm.ListTopics(ctx, name)
+		switch {
+		case denied(err):
+			topics[name] = kadm.TopicDetail{Topic: name, Err: err}
+		case err != nil:
+			return nil, err
+		default:
+			topics[name] = one[name]
+		}
+	}
+	return topics, nil
+}
+
+// denied reports whether the error is of a right that is missing.
+func denied(err error) bool {
+	var right *kadm.AuthError
+	return errors.As(err, &right)
+}
+
 // checkTopics reports whether every topic is there as it must be. The error is a *TopicError, or the broker's.
 func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, error) {
 	names := []string{s.Input.Topic}
 	for _, t := range s.ownTopics() {
 		names = append(names, s.Topic(t.name))
 	}
-	topics, err := adm.ListTopics(ctx, names...)
+	topics, err := listTopics(ctx, adm, names...)
 	if err != nil {
 		return topicIDs{}, fmt.Errorf("asking for the topics: %w", err)
 	}
@@ -150,6 +178,14 @@ func checkTopics(ctx context.Context, adm *kadm.Client, s *Settings) (topicIDs, 
 
 func checkTopicConfigs(ctx context.Context, adm *kadm.Client, s *Settings, present []string) (problems []string, err error) {
 	configs, err := adm.DescribeTopicConfigs(ctx, present...)
+	if denied(err) { // the client does not tell of which topic
+		for _, name := range present {
+			if _, err := adm.DescribeTopicConfigs(ctx, name); denied(err) {
+				problems = append(problems, fmt.Sprintf("topic %q: asking for its configuration: %s", name, security.Explain(err)))
+			}
+		}
+		return problems, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topics' configuration: %w", err)
 	}
@@ -217,7 +253,7 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 		}
 		return nil
 	}
-	topics, err := adm.ListTopics(ctx, s.Input.Topic)
+	topics, err := listTopics(ctx, adm, s.Input.Topic)
 	if err != nil {
 		if err = security.Explain(err); security.Explained(err) {
 			return nil, fmt.Errorf("no broker of %s takes this client: %w", strings.Join(s.Brokers, ", "), err)

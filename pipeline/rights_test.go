@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"lull/pipeline/security"
+	"lull/pipeline/securitytest"
+)
+
+// guarded is a cluster that checks rights: as the test sees it, who may do everything, and as a user does who may do what has been granted.
+type guarded struct {
+	*cluster
+	name    string
+	brokers []string
+	secured security.Settings
+}
+
+// guard returns the real cluster with secured ports if there is one, else an embedded one, with a new user.
+func guard(t *testing.T) *guarded {
+	t.Helper()
+	const password = "user-secret"
+	login := func(user, password string) security.Settings {
+		s := security.Settings{SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: user, Password: security.NewSecret(password)}}
+		s.EnsureDefaults()
+		return s
+	}
+	name := fmt.Sprintf("user-%d-%d", os.Getpid(), applications.Add(1))
+	g := &guarded{name: name, secured: login(name, password)}
+	if os.Getenv(securitytest.Variable) != "" {
+		real := securitytest.Open(t)
+		g.cluster, g.brokers = connect(t, thisMachine().dial, real.Open), real.SASL
+	} else {
+		fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("SCRAM-SHA-256", "admin", "admin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fake.Close)
+		g.cluster, g.brokers = connectBy(t, thisMachine().dial, fake.ListenAddrs(), login("admin", "admin")), fake.ListenAddrs()
+	}
+	securitytest.SetUser(t, g.adm, name, password)
+	return g
+}
+
+// as returns the settings with which the user runs an application.
+func (g *guarded) as(s Settings) Settings {
+	s.Brokers, s.Security = g.brokers, g.secured
+	return s
+}
+
+// only gives the user these rights and no others.
+func (g *guarded) only(rights ...Right) {
+	g.t.Helper()
+	all := kadm.NewACLs().Allow("User:" + g.name).AllowHosts().ResourcePatternType(kadm.ACLPatternAny).AnyResource().Operations(kadm.OpAny)
+	if _, err := g.adm.DeleteACLs(g.t.Context(), all); err != nil {
+		g.t.Fatal(err)
+	}
+	request := kmsg.NewPtrCreateACLsRequest()
+	for _, right := range rights {
+		for _, operation := range right.Operations {
+			c := kmsg.NewCreateACLsRequestCreation()
+			var err error
+			if c.ResourceType, err = kmsg.ParseACLResourceType(right.Resource); err != nil {
+				g.t.Fatal(err)
+			}
+			if c.Operation, err = kmsg.ParseACLOperation(operation); err != nil {
+				g.t.Fatal(err)
+			}
+			c.ResourceName, c.Principal, c.Host, c.PermissionType = right.Name, "User:"+g.name, "*", kmsg.ACLPermissionTypeAllow
+			c.ResourcePatternType = kmsg.ACLResourcePatternTypeLiteral
+			if right.Prefixed {
+				c.ResourcePatternType = kmsg.ACLResourcePatternTypePrefixed
+			}
+			request.Creations = append(request.Creations, c)
+		}
+	}
+	if len(request.Creations) == 0 {
+		return
+	}
+	response, err := request.RequestWith(g.t.Context(), g.client)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, r := range response.Results {
+		if r.ErrorCode != 0 {
+			g.t.Fatalf("granting a right: error %d", r.ErrorCode)
+		}
+	}
+	// The brokers take rights in one after the other: when the last holds, all do.
+	last := request.Creations[len(request.Creations)-1]
+	filter := kadm.NewACLs().Allow("User:" + g.name).AllowHosts().ResourcePatternType(kadm.ACLPatternAny).AnyResource(last.ResourceName).Operations(last.Operation)
+	for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+		found, err := g.adm.DescribeACLs(g.t.Context(), filter)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if len(found) > 0 && len(found[0].Described) > 0 {
+			return
+		}
+	}
+}
+
+// without returns the rights less one operation on one resource.
+func without(rights []Right, of int, operation string) (left []Right) {
+	left = slices.Clone(rights)
+	left[of].Operations = slices.DeleteFunc(slices.Clone(rights[of].Operations), func(o string) bool { return o == operation })
+	return left
+}
+
+func roleNamed(t *testing.T, s *Settings, name string) Role {
+	t.Helper()
+	for _, role := range s.Roles("") {
+		if role.Name == name {
+			return role
+		}
+	}
+	t.Fatalf("no role %q", name)
+	return Role{}
+}
+
+// TestLeastRights proves that a process does all of its work with the rights of the role run, a fit and its adoption among it, and that it needs each of them: without
+// any one /readyz and the log name the resource and say what to do, while the process goes on trying.
+func TestLeastRights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a process for each right")
+	}
+	g := guard(t)
+	s := g.application(1)
+	s.Fit = FitSettings{Mode: "demand", StatisticsEvery: 10 * time.Millisecond}
+	s.Commit.Interval, s.HTTP.Listen = 20*time.Millisecond, freeAddress(t)
+	s.EnsureDefaults()
+	for _, order := range shop(300, 200) {
+		g.client.Produce(t.Context(), g.event(&s, order), nil)
+	}
+	if err := g.client.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.mark(&s, "1998-01-01T00:00:00Z")
+	// There is something to read in every topic before the user comes.
+	first := s
+	first.Fit.Mode, first.OnStop = "off", "leave"
+	p := g.run(first)
+	g.await(&s, p)
+	p.end()
+	g.produce(&kgo.Record{Topic: s.Input.Topic, Value: []byte("a dead letter")})
+
+	user := g.as(s)
+	rights, asked := roleNamed(t, &user, "run").Rights, 0
+	for i, right := range rights {
+		for _, operation := range right.Operations {
+			g.only(without(rights, i, operation)...)
+			g.ask(&s)
+			asked++
+			began := time.Now()
+			p := g.run(user)
+			name := strings.TrimSuffix(right.Name, "/") // of transactional ids, with the process's
+			for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+				if answer := readyz(&user); strings.Contains(answer, name) && strings.Contains(answer, "lull acl print") {
+					break
+				}
+				select {
+				case err := <-p.done:
+					t.Fatalf("without %s on %s the process ends: %v", operation, right.Name, err)
+				default:
+				}
+				if time.Since(began) > 8*time.Second {
+					t.Errorf("without %s on %s %q, /readyz says %s\n%s", operation, right.Resource, right.Name, readyz(&user), p.log)
+					break
+				}
+			}
+			p.stop()
+			if err := <-p.done; err != nil {
+				t.Errorf("without %s on %s %q the process ends with %v", operation, right.Resource, right.Name, err)
+			}
+			if log := p.log.String(); !strings.Contains(log, name) || !strings.Contains(log, "lull acl print") {
+				t.Errorf("without %s on %s %q, the log says %s", operation, right.Resource, right.Name, log)
+			}
+			t.Logf("%s on %s %q: %s", operation, right.Resource, right.Name, time.Since(began))
+		}
+	}
+	g.only(rights...)
+	p = g.run(user)
+	g.await(&user, p)
+	if verdicts := g.verdicts(&s, asked); len(verdicts) != asked || !verdicts[0].Verdict.Adopted {
+		t.Errorf("%d verdicts on %d requests, the first: %v", len(verdicts), asked, verdicts[0].Verdict)
+	}
+	awaitReadiness(t, &user, p, `"ready":true,"partitions"`) // without a warning
+	p.end()
+}
