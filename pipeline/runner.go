@@ -97,6 +97,9 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
+	if readable := s.Security.ReadableOnTheWay(); readable != "" {
+		r.log.Warn().Msg(readable)
+	}
 	server, err := r.serve()
 	if err != nil {
 		return err

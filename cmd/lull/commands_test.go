@@ -49,10 +49,17 @@ func newBroker(t *testing.T) string {
 	return cluster.ListenAddrs()[0]
 }
 
+// reaching returns the settings by which brokers are reached that let everybody do everything.
+func reaching(brokers ...string) *pipeline.Settings {
+	s := pipeline.DefaultSettings()
+	s.Brokers = brokers
+	return &s
+}
+
 // recordsOf reads a topic.
 func recordsOf(t *testing.T, broker, topic string) []*kgo.Record {
 	t.Helper()
-	client, err := newClient(t.Context(), &pipeline.Settings{Brokers: []string{broker}}, readOptions()...)
+	client, err := newClient(t.Context(), reaching(broker), readOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,7 +396,7 @@ func TestTail(t *testing.T) {
 // has been aborted.
 func TestTailNewest(t *testing.T) {
 	broker := newBroker(t)
-	client, err := newClient(t.Context(), &pipeline.Settings{Brokers: []string{broker}}, append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	client, err := newClient(t.Context(), reaching(broker), append(produceOptions(), kgo.TransactionalID("t"), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		t.Fatal(err)
 	}

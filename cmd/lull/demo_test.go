@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-
-	"lull/pipeline"
 )
 
 // firstCustomers returns the part of the log that is of its first n customers, compressed.
@@ -120,7 +118,7 @@ func TestDemoOnKafka(t *testing.T) {
 	suffix := "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	brokers := strings.Split(testBrokers, ",")
 	t.Cleanup(func() {
-		client, err := newClient(context.Background(), &pipeline.Settings{Brokers: brokers})
+		client, err := newClient(context.Background(), reaching(brokers...))
 		if err != nil {
 			t.Fatal(err)
 		}

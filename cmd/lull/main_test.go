@@ -4,12 +4,14 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"lull/pipeline/securitytest"
 )
 
 // asLull is the environment variable by which the test binary becomes lull itself, for tests that need it as a process.
 const asLull = "RUN_AS_LULL"
 
-// testBrokers are those of a real Kafka, "" for none. The variable is none of lull's settings, which would refuse it.
+// testBrokers are those of a real Kafka, "" for none. The variable is none of lull's settings, which would refuse it; nor is that of securitytest.
 var testBrokers = os.Getenv("LULL_TEST_BROKERS")
 
 func TestMain(m *testing.M) {
@@ -18,7 +20,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// Processes that tests start are lull.
-	if err := errors.Join(os.Setenv(asLull, "1"), os.Unsetenv("LULL_TEST_BROKERS")); err != nil {
+	if err := errors.Join(os.Setenv(asLull, "1"), os.Unsetenv("LULL_TEST_BROKERS"), os.Unsetenv(securitytest.Variable)); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

@@ -33,6 +33,12 @@ import (
 // Variable names the folder of the cluster that `deploy/local/kafka start --secure` has started.
 const Variable = "LULL_TEST_SECURE"
 
+// folder is read before the main program of a package's tests can take the variable out of the way of what it tests.
+var folder = os.Getenv(Variable)
+
+// Named reports whether there is such a cluster.
+func Named() bool { return folder != "" }
+
 // The user that the brokers know from their settings, by PLAIN.
 const (
 	PlainUser     = "plain"
@@ -52,21 +58,20 @@ type Cluster struct {
 // Open returns the cluster that the environment names, and skips the test if it names none.
 func Open(t *testing.T) *Cluster {
 	t.Helper()
-	dir := os.Getenv(Variable)
-	if dir == "" {
+	if !Named() {
 		t.Skipf("%s names no cluster with secured ports", Variable)
 	}
 	addresses := func(name string) []string {
-		return strings.Split(strings.TrimSpace(string(read(t, filepath.Join(dir, name)))), ",")
+		return strings.Split(strings.TrimSpace(string(read(t, filepath.Join(folder, name)))), ",")
 	}
 	c := &Cluster{Open: addresses("bootstrap"), SASL: addresses("bootstrap-sasl"), TLS: addresses("bootstrap-tls"), SASLTLS: addresses("bootstrap-sasl_tls")}
-	c.Authority = &Authority{File: filepath.Join(dir, "secure", "ca.pem")}
-	pair, err := tls.LoadX509KeyPair(c.Authority.File, filepath.Join(dir, "secure", "ca.key"))
+	c.Authority = &Authority{File: filepath.Join(folder, "secure", "ca.pem")}
+	pair, err := tls.LoadX509KeyPair(c.Authority.File, filepath.Join(folder, "secure", "ca.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Authority.cert, c.Authority.key = pair.Leaf, pair.PrivateKey
-	c.tokenKey = parseKey(t, read(t, filepath.Join(dir, "secure", "token.key"))).(*rsa.PrivateKey)
+	c.tokenKey = parseKey(t, read(t, filepath.Join(folder, "secure", "token.key"))).(*rsa.PrivateKey)
 	return c
 }
 
