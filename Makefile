@@ -21,7 +21,7 @@ SIM_SEED ?= 1
 # Runs under a fake clock in which everything goes wrong, and the first one's seed.
 ATTACKS ?= 1000
 ATTACK_SEED ?= 1
-# The first of the two ports of the broker of test-kafka.
+# The first of the five ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
 
 # Tools are built from source once, under names that carry their version, and not through go.mod: their
@@ -58,12 +58,12 @@ test-race: ## the same tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -shuffle=on -timeout 15m ./...
 
 .PHONY: test-kafka
-test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17 and Maven)
+test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17, Maven and openssl)
 	@dir=$$(mktemp -d); \
 	trap '[[ ! -f $$dir/bootstrap ]] || deploy/local/kafka stop "$$dir"; rm -rf "$$dir"' EXIT; \
-	deploy/local/kafka start "$$dir" --port $(KAFKA_PORT); \
-	export LULL_TEST_BROKERS=$$(deploy/local/kafka bootstrap "$$dir"); \
-	echo "LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/..."; \
+	deploy/local/kafka start "$$dir" --port $(KAFKA_PORT) --secure; \
+	export LULL_TEST_SECURE=$$dir LULL_TEST_BROKERS=$$(deploy/local/kafka bootstrap "$$dir"); \
+	echo "LULL_TEST_SECURE=$$dir LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/..."; \
 	go test -tags invariants -count=1 -p 1 -timeout 15m ./pipeline/... ./cmd/...
 
 .PHONY: sim

@@ -102,7 +102,7 @@ func handshakeError(address string, err error) error {
 	var notTLS tls.RecordHeaderError
 	if errors.Is(err, io.EOF) || errors.As(err, &notTLS) || errors.Is(err, context.DeadlineExceeded) {
 		// The end of a connection is not passed on as one: the client would put its own guess in place of all this.
-		return &explained{fmt.Errorf("broker %s does not answer as TLS does: %s", address, err),
+		return &explained{fmt.Errorf("broker %s does not answer as TLS does: %s", address, err.Error()),
 			"the port may be one without TLS: name the TLS port in brokers, or set security.tls.mode to off"}
 	}
 	return fmt.Errorf("TLS with broker %s: %w", address, err)

@@ -59,6 +59,7 @@ func write(t *testing.T, path, text string) string {
 // TestPorts proves that each kind of port is reached with the right settings, and that with wrong ones the error says what is wrong and what to do, and holds no
 // secret.
 func TestPorts(t *testing.T) {
+	t.Parallel()
 	c := securitytest.Open(t)
 	const user = "ports"
 	securitytest.SetUser(t, c.Admin(t), user, password)
@@ -148,6 +149,7 @@ func TestPorts(t *testing.T) {
 // Files that are replaced hold for the next connection: a certificate, the authority that brokers are trusted by, a password, and the secret that tokens are
 // asked for with. What was replaced by something wrong is told, and the next right one is taken.
 func TestRotation(t *testing.T) {
+	t.Parallel()
 	c := securitytest.Open(t)
 	admin := c.Admin(t)
 	const user = "rotation"
@@ -204,6 +206,7 @@ func TestRotation(t *testing.T) {
 // A connection outlives its token: the client logs in again on it with another before it ends. A token is asked for once for all connections, and again after four
 // fifths of its life.
 func TestTokenRenewal(t *testing.T) {
+	t.Parallel()
 	c := securitytest.Open(t)
 	const life = 6 * time.Second // less than the tenfold of what the client stays away from its end
 	tokens := c.Tokens(t, "renewal", password, life)
