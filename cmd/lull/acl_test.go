@@ -208,7 +208,7 @@ func TestRoles(t *testing.T) {
 		securitytest.SetUser(t, n.admin, user(role), password)
 		return fmt.Sprintf("sasl: {mechanism: SCRAM-SHA-512, username: %s, password_file: %s}", user(role), secret)
 	}
-	trust := fmt.Sprintf("mode: \"on\", ca_file: %s", c.Authority.File)
+	trust := fmt.Sprintf("enabled: true, ca_file: %s", c.Authority.File)
 	cert, key := filepath.Join(n.dir, "cert.pem"), filepath.Join(n.dir, "key.pem")
 	c.Authority.Issue(t, user("run"), time.Now().Add(time.Hour), cert, key)
 	tokens := c.Tokens(t, user("operate"), password, time.Minute)

@@ -300,6 +300,11 @@ func setText(field reflect.Value, text string) error {
 			return fmt.Errorf("%q is no duration: write it with a unit, such as 90s, 10m or 24h", text)
 		}
 		field.SetInt(int64(d))
+	case field.Kind() == reflect.Bool:
+		if text != "true" && text != "false" {
+			return fmt.Errorf("%q is neither true nor false", text)
+		}
+		field.SetBool(text == "true")
 	case field.CanInt():
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

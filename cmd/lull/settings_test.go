@@ -100,6 +100,7 @@ func TestSettingsErrors(t *testing.T) {
 		{"duration without a unit", "clock: {lateness: 600}", nil, nil, []string{"clock.lateness", "600", "unit"}},
 		{"duration that is none", "", []string{"LULL_CLOCK_LATENESS=soon"}, nil, []string{"clock.lateness", `"soon"`, "unit"}},
 		{"fraction of a partition", "topics: {partitions: 2.5}", nil, nil, []string{"topics.partitions", "2.5"}},
+		{"a number for yes or no", "security: {tls: {enabled: 1}}", nil, nil, []string{"lull.yaml", "security.tls.enabled", `"1" is neither true nor false`}},
 		{"yes for a number", "topics: {partitions: true}", nil, nil, []string{"topics.partitions", "true"}},
 		{"text for a number", "", nil, []string{"--topics-partitions", "many"}, []string{"--topics-partitions", "topics.partitions", `"many" is no whole number`}},
 		{"text for a fraction", "money: {margin: abc}", nil, nil, []string{"lull.yaml", "money.margin", `"abc" is no number`}},

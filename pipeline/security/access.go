@@ -36,7 +36,7 @@ func New(brokers []string, settings Settings, dial Dialer) *Access {
 // Options returns the options by which a Kafka client, of this name for the brokers, finds the brokers, trusts them and logs in.
 func (a *Access) Options(clientID string) []kgo.Opt {
 	options := []kgo.Opt{kgo.SeedBrokers(a.brokers...), kgo.ClientID(clientID), kgo.Dialer(a.dial)}
-	if a.settings.TLS.Mode == tlsOn {
+	if a.settings.TLS.Enabled {
 		options = append(options, kgo.Dialer(a.dialTLS))
 	}
 	if mechanism := a.mechanism(); mechanism != nil {
@@ -103,7 +103,7 @@ func handshakeError(address string, err error) error {
 	if errors.Is(err, io.EOF) || errors.As(err, &notTLS) || errors.Is(err, context.DeadlineExceeded) {
 		// The end of a connection is not passed on as one: the client would put its own guess in place of all this.
 		return &explained{fmt.Errorf("broker %s does not answer as TLS does: %s", address, err.Error()),
-			"the port may be one without TLS: name the TLS port in brokers, or set security.tls.mode to off"}
+			"the port may be one without TLS: name the TLS port in brokers, or set security.tls.enabled to false"}
 	}
 	return fmt.Errorf("TLS with broker %s: %w", address, err)
 }

@@ -74,9 +74,9 @@ func TestPorts(t *testing.T) {
 	tokens, expired := c.Tokens(t, user, password, time.Minute), c.Tokens(t, user, password, -time.Minute)
 
 	plain := security.TLSSettings{}
-	trusting := security.TLSSettings{Mode: "on", CAFile: c.Authority.File}
+	trusting := security.TLSSettings{Enabled: true, CAFile: c.Authority.File}
 	showing := func(name string) security.TLSSettings {
-		return security.TLSSettings{Mode: "on", CAFile: c.Authority.File, CertFile: file(name + ".pem"), KeyFile: file(name + ".key")}
+		return security.TLSSettings{Enabled: true, CAFile: c.Authority.File, CertFile: file(name + ".pem"), KeyFile: file(name + ".key")}
 	}
 	none := security.SASLSettings{}
 	login := func(mechanism, path string) security.SASLSettings {
@@ -97,7 +97,7 @@ func TestPorts(t *testing.T) {
 		{"SCRAM-SHA-256", c.SASL, plain, login("SCRAM-SHA-256", right), nil},
 		{"SCRAM-SHA-512", c.SASL, plain, login("SCRAM-SHA-512", right), nil},
 		{"a certificate", c.TLS, showing("client"), none, nil},
-		{"a certificate and a broker's name", c.TLS, security.TLSSettings{Mode: "on", CAFile: c.Authority.File, CertFile: file("client.pem"), KeyFile: file("client.key"), ServerName: "localhost"}, none, nil},
+		{"a certificate and a broker's name", c.TLS, security.TLSSettings{Enabled: true, CAFile: c.Authority.File, CertFile: file("client.pem"), KeyFile: file("client.key"), ServerName: "localhost"}, none, nil},
 		{"SCRAM by TLS", c.SASLTLS, trusting, login("SCRAM-SHA-512", right), nil},
 		{"a token", c.SASLTLS, trusting, bearer(tokens.URL, right), nil},
 
@@ -107,11 +107,11 @@ func TestPorts(t *testing.T) {
 		{"a mechanism of another port", c.SASL, plain, bearer(tokens.URL, right), []string{"does not know security.sasl.mechanism"}},
 		{"a login where none is wanted", c.Open, plain, login("SCRAM-SHA-256", right), []string{"security.sasl.mechanism to none"}},
 		{"no login where one is wanted", c.SASL, plain, none, []string{"SASL", "set security.sasl.mechanism"}},
-		{"plain text to TLS", c.TLS, plain, none, []string{"set security.tls.mode to on"}},
-		{"plain text with a login to TLS", c.SASLTLS, plain, login("SCRAM-SHA-256", right), []string{"set security.tls.mode to on"}},
-		{"TLS to plain text", c.Open, trusting, none, []string{"does not answer as TLS does", "set security.tls.mode to off"}},
-		{"a broker of an unknown authority", c.SASLTLS, security.TLSSettings{Mode: "on", CAFile: other.File}, login("SCRAM-SHA-256", right), []string{c.SASLTLS[0], "security.tls.ca_file", "unknown authority"}},
-		{"a broker of another name", c.SASLTLS, security.TLSSettings{Mode: "on", CAFile: c.Authority.File, ServerName: "kafka.example.com"}, login("SCRAM-SHA-256", right), []string{"kafka.example.com", "security.tls.server_name"}},
+		{"plain text to TLS", c.TLS, plain, none, []string{"set security.tls.enabled to true"}},
+		{"plain text with a login to TLS", c.SASLTLS, plain, login("SCRAM-SHA-256", right), []string{"set security.tls.enabled to true"}},
+		{"TLS to plain text", c.Open, trusting, none, []string{"does not answer as TLS does", "set security.tls.enabled to false"}},
+		{"a broker of an unknown authority", c.SASLTLS, security.TLSSettings{Enabled: true, CAFile: other.File}, login("SCRAM-SHA-256", right), []string{c.SASLTLS[0], "security.tls.ca_file", "unknown authority"}},
+		{"a broker of another name", c.SASLTLS, security.TLSSettings{Enabled: true, CAFile: c.Authority.File, ServerName: "kafka.example.com"}, login("SCRAM-SHA-256", right), []string{"kafka.example.com", "security.tls.server_name"}},
 		{"no certificate", c.TLS, trusting, none, []string{"security.tls.cert_file"}},
 		{"a certificate of an unknown authority", c.TLS, showing("other"), none, []string{"security.tls.cert_file"}},
 		{"an expired certificate", c.TLS, showing("old"), none, []string{"security.tls.cert_file", file("old.pem"), "valid from"}},
@@ -166,8 +166,8 @@ func TestRotation(t *testing.T) {
 	tomorrow := time.Now().Add(24 * time.Hour)
 	c.Authority.Issue(t, user, tomorrow, file("cert.pem"), file("key.pem"))
 
-	tls := security.TLSSettings{Mode: "on", CAFile: ca}
-	mutual := security.TLSSettings{Mode: "on", CAFile: ca, CertFile: file("cert.pem"), KeyFile: file("key.pem")}
+	tls := security.TLSSettings{Enabled: true, CAFile: ca}
+	mutual := security.TLSSettings{Enabled: true, CAFile: ca, CertFile: file("cert.pem"), KeyFile: file("key.pem")}
 	accesses := map[string]*security.Access{
 		"certificate": security.New(c.TLS, security.Settings{TLS: mutual}, dial),
 		"password":    security.New(c.SASLTLS, security.Settings{TLS: tls, SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: user, PasswordFile: secret}}, dial),
@@ -211,7 +211,7 @@ func TestTokenRenewal(t *testing.T) {
 	const life = 6 * time.Second // less than the tenfold of what the client stays away from its end
 	tokens := c.Tokens(t, "renewal", password, life)
 	settings := security.Settings{
-		TLS: security.TLSSettings{Mode: "on", CAFile: c.Authority.File},
+		TLS: security.TLSSettings{Enabled: true, CAFile: c.Authority.File},
 		SASL: security.SASLSettings{
 			Mechanism: "OAUTHBEARER", TokenURL: tokens.URL, ClientID: securitytest.ClientID, ClientSecret: security.NewSecret(password),
 		},

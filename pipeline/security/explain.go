@@ -78,7 +78,7 @@ func advice(err error) string {
 	case errors.As(err, &op) && op.Op == "remote error":
 		return "the broker refuses TLS with this process: security.tls.cert_file and key_file must hold a certificate that is valid, and of an authority that the brokers trust"
 	case errors.As(err, &first) && strings.Contains(first.Error(), "api versions"), strings.Contains(err.Error(), "speaking to a tls endpoint"): // the client has no kind for it
-		return "if the port has TLS, set security.tls.mode to on"
+		return "if the port has TLS, set security.tls.enabled to true"
 	case errors.As(err, &first):
 		return "if the port asks for a login, set security.sasl.mechanism"
 	}

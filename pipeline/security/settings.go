@@ -20,8 +20,8 @@ type Settings struct {
 
 // TLSSettings configure the encryption of connections. The files are PEM, and read for every new connection.
 type TLSSettings struct {
-	// Mode is "off" (the default): connections are plain text; or "on": they are encrypted, and the broker proves who it is. It is 1.2 at least.
-	Mode string `koanf:"mode"`
+	// Enabled says that connections are encrypted, by TLS 1.2 at least, and brokers prove who they are. The default is false: plain text.
+	Enabled bool `koanf:"enabled"`
 	// CAFile holds the certificates of the authorities that the brokers' are trusted by. The default is the system's.
 	CAFile string `koanf:"ca_file"`
 	// CertFile holds the certificate that this process shows to the brokers, and those between it and its authority. It goes with KeyFile; the default is none.
@@ -60,7 +60,6 @@ type SASLSettings struct {
 
 // The values of settings.
 const (
-	tlsOn       = "on"
 	noSASL      = "none"
 	plainText   = "PLAIN"
 	scramSHA256 = "SCRAM-SHA-256"
@@ -70,9 +69,6 @@ const (
 
 // EnsureDefaults fills the fields that are unset.
 func (s *Settings) EnsureDefaults() {
-	if s.TLS.Mode == "" {
-		s.TLS.Mode = "off"
-	}
 	if s.SASL.Mechanism == "" {
 		s.SASL.Mechanism = noSASL
 	}
@@ -86,11 +82,11 @@ func (s *Settings) Validate() error {
 
 // ReadableOnTheWay says that whoever sees the network traffic can read the login: "" if nobody can.
 func (s *Settings) ReadableOnTheWay() string {
-	if s.TLS.Mode == tlsOn || s.SASL.Mechanism != plainText && s.SASL.Mechanism != oauthBearer {
+	if s.TLS.Enabled || s.SASL.Mechanism != plainText && s.SASL.Mechanism != oauthBearer {
 		return ""
 	}
-	return fmt.Sprintf("security.sasl.mechanism %s sends the login readable by whoever sees the traffic, because security.tls.mode is %q: use a port with TLS, and set it to %q",
-		s.SASL.Mechanism, s.TLS.Mode, tlsOn)
+	return fmt.Sprintf("security.sasl.mechanism %s sends the login readable by whoever sees the traffic, because security.tls.enabled is false: use a port with TLS, and set it to true",
+		s.SASL.Mechanism)
 }
 
 // field is a setting whose being set means something.
@@ -101,15 +97,12 @@ type field struct {
 
 func (s *TLSSettings) check() (problems []error) {
 	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if s.Mode != "off" && s.Mode != tlsOn {
-		problem("security.tls.mode is %q: it must be one of off, on", s.Mode)
-	}
 	ca, cert := field{"security.tls.ca_file", s.CAFile != ""}, field{"security.tls.cert_file", s.CertFile != ""}
 	key, name := field{"security.tls.key_file", s.KeyFile != ""}, field{"security.tls.server_name", s.ServerName != ""}
-	if s.Mode != tlsOn {
+	if !s.Enabled {
 		for _, f := range []field{ca, cert, key, name} {
 			if f.set {
-				problem(`%s is set, and security.tls.mode is %q: set that to "on", or leave %s out`, f.name, s.Mode, f.name)
+				problem("%s is set, and security.tls.enabled is false: set that to true, or leave %s out", f.name, f.name)
 			}
 		}
 		return problems

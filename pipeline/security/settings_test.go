@@ -73,8 +73,8 @@ func TestValidate(t *testing.T) {
 		want []string
 	}{
 		"nothing":                    {},
-		"TLS":                        {tls: tls{Mode: "on"}},
-		"TLS with all":               {tls: tls{Mode: "on", CAFile: authority.File, CertFile: file("a.pem"), KeyFile: file("a.key"), ServerName: "kafka"}},
+		"TLS":                        {tls: tls{Enabled: true}},
+		"TLS with all":               {tls: tls{Enabled: true, CAFile: authority.File, CertFile: file("a.pem"), KeyFile: file("a.key"), ServerName: "kafka"}},
 		"a login":                    {sasl: sasl{Mechanism: "SCRAM-SHA-512", Username: "ann", PasswordFile: secret}},
 		"a login by the environment": {sasl: sasl{Mechanism: "PLAIN", Username: "ann", Password: security.NewSecret(password)}},
 		"tokens":                     {sasl: bearer(func(*sasl) {})},
@@ -83,19 +83,18 @@ func TestValidate(t *testing.T) {
 			s.Extensions = map[string]string{"logicalCluster": "lkc-1"}
 		})},
 
-		"no mode":                      {tls: tls{Mode: "yes"}, want: []string{`security.tls.mode is "yes"`, "off, on"}},
-		"a file, and TLS off":          {tls: tls{CAFile: authority.File}, want: []string{"security.tls.ca_file is set", `security.tls.mode is "off"`, `set that to "on"`}},
+		"a file, and TLS off":          {tls: tls{CAFile: authority.File}, want: []string{"security.tls.ca_file is set", "security.tls.enabled is false", "set that to true"}},
 		"a name, and TLS off":          {tls: tls{ServerName: "kafka"}, want: []string{"security.tls.server_name is set", "leave security.tls.server_name out"}},
-		"a certificate without key":    {tls: tls{Mode: "on", CertFile: file("a.pem")}, want: []string{"security.tls.key_file is not", "set both"}},
-		"a key without certificate":    {tls: tls{Mode: "on", KeyFile: file("a.key")}, want: []string{"security.tls.cert_file is not", "set both"}},
-		"no authority's file":          {tls: tls{Mode: "on", CAFile: missing}, want: []string{"security.tls.ca_file", missing, "no such file", "can read"}},
-		"a folder":                     {tls: tls{Mode: "on", CAFile: dir}, want: []string{"security.tls.ca_file", dir, "directory"}},
-		"a store of Java":              {tls: tls{Mode: "on", CAFile: jks}, want: []string{"security.tls.ca_file", jks, "PEM", "keytool"}},
-		"a key for an authority":       {tls: tls{Mode: "on", CAFile: file("a.key")}, want: []string{"security.tls.ca_file", "no certificate"}},
-		"a key for a certificate":      {tls: tls{Mode: "on", CertFile: file("a.key"), KeyFile: file("a.key")}, want: []string{"security.tls.cert_file", "no certificate"}},
-		"a certificate for a key":      {tls: tls{Mode: "on", CertFile: file("a.pem"), KeyFile: file("a.pem")}, want: []string{"security.tls.key_file", "no private key"}},
-		"another's key":                {tls: tls{Mode: "on", CertFile: file("a.pem"), KeyFile: file("b.key")}, want: []string{"security.tls.key_file", file("b.key"), "does not go with security.tls.cert_file"}},
-		"an encrypted key":             {tls: tls{Mode: "on", CertFile: file("a.pem"), KeyFile: encrypted}, want: []string{"security.tls.key_file", "encrypted", "openssl pkey"}},
+		"a certificate without key":    {tls: tls{Enabled: true, CertFile: file("a.pem")}, want: []string{"security.tls.key_file is not", "set both"}},
+		"a key without certificate":    {tls: tls{Enabled: true, KeyFile: file("a.key")}, want: []string{"security.tls.cert_file is not", "set both"}},
+		"no authority's file":          {tls: tls{Enabled: true, CAFile: missing}, want: []string{"security.tls.ca_file", missing, "no such file", "can read"}},
+		"a folder":                     {tls: tls{Enabled: true, CAFile: dir}, want: []string{"security.tls.ca_file", dir, "directory"}},
+		"a store of Java":              {tls: tls{Enabled: true, CAFile: jks}, want: []string{"security.tls.ca_file", jks, "PEM", "keytool"}},
+		"a key for an authority":       {tls: tls{Enabled: true, CAFile: file("a.key")}, want: []string{"security.tls.ca_file", "no certificate"}},
+		"a key for a certificate":      {tls: tls{Enabled: true, CertFile: file("a.key"), KeyFile: file("a.key")}, want: []string{"security.tls.cert_file", "no certificate"}},
+		"a certificate for a key":      {tls: tls{Enabled: true, CertFile: file("a.pem"), KeyFile: file("a.pem")}, want: []string{"security.tls.key_file", "no private key"}},
+		"another's key":                {tls: tls{Enabled: true, CertFile: file("a.pem"), KeyFile: file("b.key")}, want: []string{"security.tls.key_file", file("b.key"), "does not go with security.tls.cert_file"}},
+		"an encrypted key":             {tls: tls{Enabled: true, CertFile: file("a.pem"), KeyFile: encrypted}, want: []string{"security.tls.key_file", "encrypted", "openssl pkey"}},
 		"an unknown mechanism":         {sasl: sasl{Mechanism: "GSSAPI"}, want: []string{`security.sasl.mechanism is "GSSAPI"`, "OAUTHBEARER"}},
 		"a user, and no mechanism":     {sasl: sasl{Username: "ann"}, want: []string{"security.sasl.username is set", `security.sasl.mechanism is "none"`, "PLAIN, SCRAM-SHA-256"}},
 		"a password and no mechanism":  {sasl: sasl{Password: security.NewSecret(password)}, want: []string{"security.sasl.password is set"}},
@@ -136,12 +135,13 @@ func TestValidate(t *testing.T) {
 // A login that everybody on the way can read is told.
 func TestReadableOnTheWay(t *testing.T) {
 	for _, at := range []struct {
-		tls, mechanism string
-		readable       bool
-	}{{"off", "none", false}, {"off", "PLAIN", true}, {"on", "PLAIN", false}, {"off", "SCRAM-SHA-256", false}, {"off", "OAUTHBEARER", true}, {"on", "OAUTHBEARER", false}} {
-		s := security.Settings{TLS: security.TLSSettings{Mode: at.tls}, SASL: security.SASLSettings{Mechanism: at.mechanism}}
+		tls       bool
+		mechanism string
+		readable  bool
+	}{{false, "none", false}, {false, "PLAIN", true}, {true, "PLAIN", false}, {false, "SCRAM-SHA-256", false}, {false, "OAUTHBEARER", true}, {true, "OAUTHBEARER", false}} {
+		s := security.Settings{TLS: security.TLSSettings{Enabled: at.tls}, SASL: security.SASLSettings{Mechanism: at.mechanism}}
 		if got := s.ReadableOnTheWay(); (got != "") != at.readable || at.readable && !strings.Contains(got, at.mechanism) {
-			t.Errorf("%s with TLS %s: %q", at.mechanism, at.tls, got)
+			t.Errorf("%s with TLS %v: %q", at.mechanism, at.tls, got)
 		}
 	}
 }
