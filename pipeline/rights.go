@@ -68,7 +68,16 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	return []Role{
 		run, create,
 		{Name: "create-input", Purpose: "lull topics create --input-partitions N, besides", Rights: []Right{s.onTopic(s.Input.Topic, opCreate)}},
-		{Name: "produce", Purpose: "lull produce", Rights: []Right{s.onTopic(s.Input.Topic, opWrite)}},
+		{Name: "produce", Purpose: "lull produce", Rights: []Right{
+			// How far a file has been sent is the offset of a group in the same transaction, of the topic that it is sent to.
+			s.onTopic(s.Input.Topic, opRead, opWrite),
+			{Resource: groupResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opRead}},
+			{Resource: transactionalResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opWrite}},
+		}},
+		{Name: "redrive", Purpose: "lull dead-letters", Rights: []Right{
+			s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite), s.onTopic(s.Input.Topic, opWrite, opDescribeConfigs),
+			{Resource: transactionalResource, Name: s.Group + "/redrive", Operations: []string{opWrite}},
+		}},
 		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite)}},
 		tail, subscribe,
 	}

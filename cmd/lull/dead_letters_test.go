@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline"
 	"lull/schemas"
 )
 
