@@ -114,6 +114,26 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// The same for the other formats: an order of some 100 bytes, for segment-json a whole call of 900.
+func BenchmarkDecodeFormats(b *testing.B) {
+	for _, c := range []struct {
+		format Format
+		sample formatSample
+	}{{RegistryAvro, registrySample(b)}, {FixedAvro, fixedSample(b)}, {SegmentJSON, segmentSample(b)}, {JSON, jsonSample(b)}, {CSV, csvSample(b)}} {
+		b.Run(c.format.String(), func(b *testing.B) {
+			r := &Source{Topic: "shop", Partition: 3, Offset: 42, AppendTime: 1_700_000_000_000, Key: c.sample.key, Value: c.sample.value}
+			b.SetBytes(int64(len(r.Value)))
+			b.ReportAllocs()
+			var e operators.Event
+			for b.Loop() {
+				if rejection := c.sample.decoder.Decode(r, &e); rejection != nil {
+					b.Fatal(rejection)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkEncodeEvent(b *testing.B) {
 	e := benchEvent()
 	b.ReportAllocs()

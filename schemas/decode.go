@@ -84,6 +84,8 @@ type DecoderConfig struct {
 	// Currency, a decimal number such as "1.0842" of at most 15 digits. Amounts are converted exactly, then rounded half away from zero.
 	Rates  map[string]string
 	Limits Limits
+	// Input says how the records are written. The default is event.avsc.
+	Input Input
 }
 
 // EnsureDefaults sets the fields that are zero to their defaults.
@@ -104,6 +106,7 @@ func (c *DecoderConfig) EnsureDefaults() {
 // concurrent use.
 type Decoder struct {
 	config   DecoderConfig
+	values   valueReader
 	calendar *calendar
 	rates    map[string]rate
 	slots    eventSlots
@@ -122,7 +125,7 @@ func NewDecoder(config DecoderConfig) (*Decoder, error) {
 	if _, ok := CurrencyDigits(config.Currency); !ok {
 		return nil, fmt.Errorf("decoder: Currency is %s; it must be a code of ISO 4217, such as USD", quoted(config.Currency))
 	}
-	d := &Decoder{config: config, calendar: newCalendar(config.Zone), rates: map[string]rate{config.Currency: {num: 1, den: 1}}}
+	d := &Decoder{config: config, values: config.Input.newReader(), calendar: newCalendar(config.Zone), rates: map[string]rate{config.Currency: {num: 1, den: 1}}}
 	for code, decimal := range config.Rates {
 		r, err := rateOf(config.Currency, code, decimal)
 		if err != nil {
@@ -166,23 +169,49 @@ func (d *Decoder) doubts(r *Source, t operators.EventTime) bool {
 	return r.ReadTime != 0 && t > r.ReadTime+operators.EventTime(d.config.SkewMaxMs)
 }
 
-// Decode makes into the event of a record, or returns why the record is refused; into is undefined then. The event shares no memory with the
-// record: all its texts are parts of one string.
+// Decode makes into the event of a record, or returns why the record is refused; into is undefined then. Two reasons are no refusals: ReasonIgnored and
+// ReasonSchemaAwaited. The event shares no memory with the record: all its texts are parts of one string.
 func (d *Decoder) Decode(r *Source, into *operators.Event) *operators.Rejection {
 	if rejection := d.checkSize(r); rejection != nil {
 		return rejection
 	}
-	w := &d.slots.wireEvent
-	d.slots.open()
 	defer d.slots.clear()
-	rest, err := compiled[Events].Decode(r.Value, w, aliasInput)
-	if err != nil {
-		return undecodable(r, err)
+	if d.config.Input.mapping != nil {
+		// Whether the record has a key matters only if it is an event.
+		if rejection := d.values.read(r, &d.slots); rejection != nil {
+			return rejection
+		}
+		if rejection := d.checkKey(r); rejection != nil {
+			return rejection
+		}
+		return d.accept(r, into)
 	}
-	if len(rest) > 0 {
-		return reject(ReasonTrailingBytes, "%d of %d bytes follow the event", len(rest), len(r.Value))
+	if rejection := d.checkKey(r); rejection != nil {
+		return rejection
 	}
-	*into = operators.Event{Kind: operators.EventKind(w.Kind + 1)}
+	if rejection := d.values.read(r, &d.slots); rejection != nil {
+		return rejection
+	}
+	return d.accept(r, into)
+}
+
+// DecodeKeyless is Decode for a record whose key is not known: it is taken to be the customer's id.
+func (d *Decoder) DecodeKeyless(r *Source, into *operators.Event) *operators.Rejection {
+	if rejection := d.checkSize(r); rejection != nil {
+		return rejection
+	}
+	defer d.slots.clear()
+	if rejection := d.values.read(r, &d.slots); rejection != nil {
+		return rejection
+	}
+	keyed := *r
+	keyed.Key = []byte(d.slots.CustomerID)
+	return d.accept(&keyed, into)
+}
+
+// accept makes into the event of what has been read into the slots, if it is one.
+func (d *Decoder) accept(r *Source, into *operators.Event) *operators.Rejection {
+	*into = operators.Event{Kind: operators.EventKind(d.slots.Kind + 1)}
 	if rejection := d.checkTexts(r, into.Kind); rejection != nil {
 		return rejection
 	}
@@ -229,13 +258,18 @@ func (d *Decoder) checkSize(r *Source) *operators.Rejection {
 	if n := headerBytes(r.Headers); n > limits.HeaderBytes {
 		return reject(ReasonHeadersTooLarge, "%d headers of %d bytes, the limit is %d", len(r.Headers), n, limits.HeaderBytes)
 	}
+	if r.Value == nil && len(r.Key) > 0 {
+		return reject(ReasonNoValue, "the value is null")
+	}
+	return nil
+}
+
+func (d *Decoder) checkKey(r *Source) *operators.Rejection {
 	switch {
 	case len(r.Key) == 0:
 		return reject(ReasonNoCustomer, "the record has no key")
-	case len(r.Key) > limits.IDBytes:
-		return reject(ReasonIDTooLong, "the key has %d bytes, the limit is %d", len(r.Key), limits.IDBytes)
-	case r.Value == nil:
-		return reject(ReasonNoValue, "the value is null")
+	case len(r.Key) > d.config.Limits.IDBytes:
+		return reject(ReasonIDTooLong, "the key has %d bytes, the limit is %d", len(r.Key), d.config.Limits.IDBytes)
 	}
 	return nil
 }
@@ -251,12 +285,12 @@ func headerBytes(headers []Header) int {
 // headerSize counts 8 bytes for each header, so that empty ones are bounded too.
 func headerSize(h *Header) int { return len(h.Key) + len(h.Value) + 8 }
 
-func undecodable(r *Source, err error) *operators.Rejection {
+func undecodable(value []byte, err error) *operators.Rejection {
 	var short *avro.ShortBufferError
 	if errors.As(err, &short) {
-		return reject(ReasonTruncated, "the value of %d bytes ends within the event (%s)", len(r.Value), avroCause(err))
+		return reject(ReasonTruncated, "the value of %d bytes ends within the event (%s)", len(value), avroCause(err))
 	}
-	return reject(ReasonMalformed, "the value of %d bytes is no event (%s)", len(r.Value), avroCause(err))
+	return reject(ReasonMalformed, "the value of %d bytes is no event (%s)", len(value), avroCause(err))
 }
 
 // avroCause returns what is wrong with the bytes, and in which field, without the types that they were to be read into.

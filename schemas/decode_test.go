@@ -175,6 +175,11 @@ func TestRejections(t *testing.T) {
 		cases = append(cases, c)
 	}
 	seen := map[string]bool{ReasonBadTimeMark: true} // TestTimeMark
+	for _, reason := range []string{
+		ReasonUnmatched, ReasonBadField, ReasonAmountInexact, ReasonNoSchemaID, ReasonSchemaUnknown, ReasonSchemaUnusable, ReasonSchemaUnavailable,
+	} {
+		seen[reason] = true // TestFormats
+	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDecoder(t, c.config)

@@ -1,7 +1,9 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/json"
+	"math"
 	"runtime"
 	"testing"
 	"unicode/utf8"
@@ -38,15 +40,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		// What is accepted keeps the promises of operators.Event, and is the same event when it is written and read again.
-		if e.Customer != string(key) || e.ID == "" || e.Time < TimeMin || e.Time >= TimeEnd || e.DayStart > e.Time || e.Amount < 0 || !(e.Quantity >= 0) {
-			t.Fatalf("accepted %+v", e)
-		}
-		for _, s := range []string{e.ID, e.Customer, e.Name, e.OrderID, e.RefundID, e.Subject, e.Proof} {
-			if !utf8.ValidString(s) || len(s) > 1024 {
-				t.Fatalf("accepted the text %q", s)
-			}
-		}
+		checkAccepted(t, string(key), &e)
+		// It is the same event when it is written and read again.
 		again, err := EncodeEvent(nil, &e, "USD")
 		if err != nil {
 			t.Fatal(err)
@@ -58,6 +53,84 @@ func FuzzDecode(f *testing.F) {
 		back.Clamped = e.Clamped // the time is that of the record by now
 		if back != e {
 			t.Fatalf("%+v comes back as %+v", e, back)
+		}
+	})
+}
+
+// checkAccepted fails the test if an event that was accepted does not keep the promises of operators.Event.
+func checkAccepted(t *testing.T, key string, e *operators.Event) {
+	t.Helper()
+	if e.Customer != key || e.ID == "" || e.Time < TimeMin || e.Time >= TimeEnd || e.DayStart > e.Time || e.Amount < 0 || !(e.Quantity >= 0) || math.IsInf(e.Quantity, 0) {
+		t.Fatalf("accepted %+v", e)
+	}
+	for _, s := range []string{e.ID, e.Customer, e.Name, e.OrderID, e.RefundID, e.Subject, e.Proof} {
+		if !utf8.ValidString(s) || len(s) > 1024 {
+			t.Fatalf("accepted the text %q", s)
+		}
+	}
+}
+
+// FuzzFormats proves of every format but our own that whatever a record holds, it becomes an event that keeps its promises, or is refused for a known reason, within bounds of memory.
+func FuzzFormats(f *testing.F) {
+	decoders := make(map[Format]*Decoder)
+	for format, sample := range map[Format]formatSample{RegistryAvro: registrySample(f), FixedAvro: fixedSample(f), SegmentJSON: segmentSample(f), JSON: jsonSample(f), CSV: csvSample(f)} {
+		decoders[format] = sample.decoder
+		f.Add(uint8(format), sample.key, sample.value)
+		var e operators.Event
+		if rejection := sample.decoder.Decode(&Source{Key: sample.key, Value: sample.value, AppendTime: TimeEnd - 1}, &e); rejection != nil {
+			f.Fatalf("the sample of %s is refused: %+v", format, rejection)
+		}
+	}
+	f.Add(uint8(JSON), []byte("c"), bytes.Repeat([]byte("["), 20_000))
+	f.Add(uint8(JSON), []byte("c"), []byte(`{"lines":[{"qty":"1e999"},{"qty":-1}],"total":-0.0e-0,"ts":"NaN"}`))
+	f.Add(uint8(FixedAvro), []byte("c"), []byte{2, 2, 'c', 0xfe, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(uint8(CSV), []byte("c"), []byte("\"a\"b,\n"))
+	f.Add(uint8(CSV), []byte("c"), []byte("0\n\"0")) // what followed a row that had been refused was taken for a part of the next record
+	f.Fuzz(func(t *testing.T, format uint8, key, value []byte) {
+		d := decoders[Format(format)]
+		if d == nil {
+			return
+		}
+		var e operators.Event
+		var rejection *operators.Rejection
+		bounded(t, len(key)+len(value), func() {
+			rejection = d.Decode(&Source{Topic: "shop", Key: key, Value: value, AppendTime: 1_700_000_000_000}, &e)
+		})
+		switch {
+		case rejection == nil:
+			checkAccepted(t, string(key), &e)
+		case rejection.Reason != ReasonIgnored && rejection.Reason != ReasonSchemaAwaited && remedies[rejection.Reason] == "":
+			t.Fatalf("unknown reason %q", rejection.Reason)
+		case !utf8.ValidString(rejection.Detail) || len(rejection.Detail) > 2000:
+			t.Fatalf("the detail %q", rejection.Detail)
+		}
+		// Nothing of a record is left over for the next.
+		var again operators.Event
+		second := d.Decode(&Source{Topic: "shop", Key: key, Value: value, AppendTime: 1_700_000_000_000}, &again)
+		if (second == nil) != (rejection == nil) || second == nil && again != e || second != nil && *second != *rejection {
+			t.Fatalf("read again it is %+v, %+v, before %+v, %+v", again, second, e, rejection)
+		}
+	})
+}
+
+// FuzzParseMapping proves that no mapping file makes the reader panic, and that one which is accepted can be used.
+func FuzzParseMapping(f *testing.F) {
+	f.Add(segmentMapping, []byte(`{"type":"page"}`))
+	f.Add([]byte("version: 1\nfields: {customer_id: $key, time: {from: a[0].b, format: seconds}}\nrules: [{kind: identify}]"), []byte(`{"a":[{"b":1}]}`))
+	f.Add([]byte("a: &a [*a]"), []byte{})
+	f.Fuzz(func(t *testing.T, file, value []byte) {
+		m, err := ParseMapping(file)
+		if err != nil {
+			return
+		}
+		for _, format := range []Format{JSON, CSV} {
+			input, err := NewInput(format, "", m, nil)
+			if err != nil {
+				continue
+			}
+			d := newDecoder(t, func(c *DecoderConfig) { c.Input = input })
+			var e operators.Event
+			d.DecodeKeyless(&Source{Topic: "shop", Value: value, AppendTime: 1_700_000_000_000}, &e)
 		}
 	})
 }

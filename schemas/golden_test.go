@@ -13,7 +13,9 @@ import (
 	"github.com/twmb/avro"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the golden files of schemas that have none yet, or an empty one in a new directory")
+// rewriting reports whether the flag -rewrite is set, which package datadriven has: it writes the golden files of schemas that have none yet, or an empty one in
+// a new directory, and what TestFormats sees.
+func rewriting() bool { return flag.Lookup("rewrite").Value.String() == "true" }
 
 // TestGolden proves that what was written with a former version of a schema can be read with today's. testdata/vN has, for each schema, its text
 // then, the bytes of a sample, and what they mean. These files are never changed: a changed schema gets files in a new directory.
@@ -34,7 +36,7 @@ func TestGolden(t *testing.T) {
 }
 
 func golden(t *testing.T, topic Topic, path string) {
-	if info, err := os.Stat(path + ".hex"); (os.IsNotExist(err) || err == nil && info.Size() == 0) && *rewrite {
+	if info, err := os.Stat(path + ".hex"); (os.IsNotExist(err) || err == nil && info.Size() == 0) && rewriting() {
 		writeGolden(t, topic, path)
 	}
 	read := func(ext string) []byte {

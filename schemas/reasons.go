@@ -30,6 +30,23 @@ const (
 	ReasonTimeOutOfRange   = "time_out_of_range"
 	ReasonTimeInFuture     = "time_in_future"
 	ReasonBadTimeMark      = "bad_time_mark"
+
+	// Of inputs with a mapping, and of those with a registry.
+	ReasonUnmatched         = "unmatched"
+	ReasonBadField          = "bad_field"
+	ReasonAmountInexact     = "amount_inexact"
+	ReasonNoSchemaID        = "no_schema_id"
+	ReasonSchemaUnknown     = "schema_unknown"
+	ReasonSchemaUnusable    = "schema_unusable"
+	ReasonSchemaUnavailable = "schema_unavailable"
+)
+
+// Two answers of Decoder are no refusals.
+const (
+	// ReasonIgnored says that the mapping passes the record over.
+	ReasonIgnored = "ignored"
+	// ReasonSchemaAwaited says that the record can be decoded once the registry has answered: try it again.
+	ReasonSchemaAwaited = "schema_awaited"
 )
 
 // Reason describes a reason for people. docs/formats/dead-letters.md shows all of them.
@@ -46,9 +63,16 @@ var Reasons = []Reason{
 	{ReasonHeadersTooLarge, "the headers together are longer than the limit", "make the producer send fewer, or raise limits.header_bytes"},
 	{ReasonNoCustomer, "the key or the customer_id is empty", "key records by customer_id; resolve anonymous events first"},
 	{ReasonNoValue, "the record has a key but no value", "input topics hold events, not a table: send no deletions"},
-	{ReasonTruncated, "the value ends in the middle of an event", "check that the producer writes event.avsc with all its fields, and no other schema"},
+	{ReasonNoSchemaID, "input.format is registry-avro, and the value does not begin with a schema's id", "check that the producer writes by a registry; avro and avro-schema are the formats without an id"},
+	{ReasonSchemaUnknown, "the registry has no schema with the value's id", "check that producer and lull use the same registry; if its schemas were lost, restore them, then re-drive the record"},
+	{ReasonSchemaUnavailable, "the registry did not give the value's schema, and registry.on_unavailable is dead-letter", "mend the registry or its settings, then re-drive the record"},
+	{ReasonSchemaUnusable, "the value's schema is no Avro schema, or cannot be resolved to the one that is read", "give new fields of the reader's schema defaults, and renamed ones aliases; then re-drive the record"},
+	{ReasonTruncated, "the value ends in the middle of an event", "check that the producer writes the schema that is read, with all its fields"},
 	{ReasonTrailingBytes, "bytes follow the event", "send one event per record; a registry's prefix or a newer schema look like this too"},
-	{ReasonMalformed, "the value is no event: a kind, a union branch, a boolean or a length that cannot be", "check that the producer writes event.avsc, without a registry's prefix, and not JSON"},
+	{ReasonMalformed, "the value is no event: what cannot be in its format", "check that the producer writes what input.format says: avro is event.avsc, without a registry's prefix, and not JSON"},
+	{ReasonUnmatched, "no rule of the mapping matches the record", "add a rule for it, of kind ignore if it is no event, or set unmatched: ignore in the mapping"},
+	{ReasonBadField, "a field that the mapping names is not what it must be", "mend the producer, or the mapping: lull mapping try shows what becomes of a record"},
+	{ReasonAmountInexact, "an amount has more decimals than its currency", "make the producer round it, or set inexact: round for amount in the mapping"},
 	{ReasonInvalidUTF8, "a text is not UTF-8", "make the producer convert its texts to UTF-8"},
 	{ReasonIDTooLong, "an id is longer than the limit", "shorten it in the producer, for example by a hash, or raise limits.id_bytes"},
 	{ReasonTextTooLong, "name or proof is longer than the limit", "shorten it in the producer, or raise limits.name_bytes or limits.proof_bytes"},
@@ -59,8 +83,8 @@ var Reasons = []Reason{
 	{ReasonQuantityNegative, "quantity is below 0", "send what is taken back as order_refunded or order_updated"},
 	{ReasonAmountNegative, "amount is below 0", "send what is paid back as order_refunded, with an amount above 0"},
 	{ReasonUnknownCurrency, "the currency has no rate", "add its rate to money.rates; codes are of ISO 4217 in upper case"},
-	{ReasonAmountOutOfRange, "amount in the base currency is beyond 64 bits", "check the producer's unit: amounts are in minor units (cents)"},
-	{ReasonTimeOutOfRange, "the time is not from 1970 up to, not including, 2200", "check the producer's unit: times are in milliseconds since 1970"},
+	{ReasonAmountOutOfRange, "amount in the base currency is beyond 64 bits", "check the producer's unit: amounts of event.avsc are in minor units (cents), of others in what the mapping says"},
+	{ReasonTimeOutOfRange, "the time is not from 1970 up to, not including, 2200", "check the producer's unit: times of event.avsc are in milliseconds since 1970, of others in what the mapping says"},
 	{ReasonTimeInFuture, "the time is later than the record's Kafka timestamp and the allowed skew, and such records are refused or have no usable timestamp", "set the producer's clock; allow more skew, or let such times be clamped"},
 }
 

@@ -109,14 +109,17 @@ var schemaFiles = [topicsEnd]string{
 	Redrives: "redrive.avsc",
 }
 
-// compiled are the schemas for github.com/twmb/avro. Instants are plain numbers to it: that is what we make of them, and it is faster.
+// plainInstants makes instants plain numbers to github.com/twmb/avro: that is what we make of them, and it is faster.
+var plainInstants = avro.CustomType{LogicalType: "timestamp-millis", AvroType: "long"}
+
+// compiled are the schemas for github.com/twmb/avro.
 var compiled = func() (schemas [topicsEnd]*avro.Schema) {
 	for t := Events; t < topicsEnd; t++ {
 		text, err := files.ReadFile(schemaFiles[t])
 		if err != nil {
 			panic(err)
 		}
-		schemas[t] = avro.MustParse(string(text), avro.CustomType{LogicalType: "timestamp-millis", AvroType: "long"})
+		schemas[t] = avro.MustParse(string(text), plainInstants)
 	}
 	return schemas
 }()
