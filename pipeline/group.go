@@ -155,7 +155,7 @@ func (r *Runner) takeAssigned() error {
 			return err
 		}
 		p := &partition{n: n, store: store, group: committed, clock: operators.Unset, placement: newPlacement(r.ids.partitions)}
-		if p.decoder, err = schemas.NewDecoder(r.s.decoder()); err != nil {
+		if p.decoder, err = r.newDecoder(); err != nil {
 			return err
 		}
 		if p.encoder, err = schemas.NewEncoder(r.s.encoder()); err != nil {

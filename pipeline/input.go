@@ -175,8 +175,8 @@ func (r *Runner) stop(p *partition, why string) {
 // parkedAfter is how many transactions in a row may leave a partition with work before the others go on without it. A backlog leaves a few at a time.
 const parkedAfter = 10
 
-// park lets the others be read while one partition is at work for long, on a mark that has released very many deadlines: it is not read meanwhile, and
-// read on from where it stands when it is done.
+// park lets the others be read while one partition is at work for long, on a mark that has released very many deadlines, or awaits a schema: it is not read
+// meanwhile, and read on from where it stands when it is done.
 func (r *Runner) park(p *partition) {
 	input := map[string][]int32{r.s.Input.Topic: {p.n}}
 	switch {
@@ -187,7 +187,7 @@ func (r *Runner) park(p *partition) {
 	case p.done:
 		p.busyFor = 0
 	default:
-		if p.busyFor++; p.busyFor == parkedAfter {
+		if p.busyFor++; p.busyFor == parkedAfter || p.awaits != "" && !p.parked {
 			p.parked = true
 			r.consumer.PauseFetchPartitions(input)
 		}

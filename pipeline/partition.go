@@ -68,6 +68,7 @@ type partition struct {
 	done      bool                // all that is queued and due has been done
 	busyFor   int                 // transactions in a row that were not
 	parked    bool                // it is not read until it is done
+	awaits    string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
 	err       error               // of the transaction under way
 	stats     txnStats
 	told      publication
@@ -79,6 +80,7 @@ type partition struct {
 // txnStats counts what one transaction did in one partition.
 type txnStats struct {
 	applied, repeated, duplicate, late int
+	ignored                            int // records that the mapping passes over
 	deadLetters                        map[string]int
 	outputs                            [operators.RejectOutput + 1]int
 	triggers                           map[string]int // by why they are withheld, "none" if they are not
@@ -90,6 +92,7 @@ type txnStats struct {
 
 // apply fires what was left due, lets new models come into force and the clock advance, and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
 func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
+	p.awaits = ""
 	if done, err = p.task.FireDue(b); err != nil || !done {
 		return false, err
 	}
@@ -142,7 +145,16 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		p.source.ReadTime = p.task.Now()
 	}
 	mark, refusal := p.decode()
-	if refusal != nil {
+	switch {
+	case refusal == nil:
+	case refusal.Reason == schemas.ReasonSchemaAwaited:
+		p.awaits = refusal.Detail
+		return false, nil
+	case refusal.Reason == schemas.ReasonIgnored:
+		p.task.Skip(record.Offset)
+		p.stats.ignored++
+		return true, nil
+	default:
 		p.task.Skip(record.Offset)
 		return true, p.deadLetter(r, *refusal)
 	}
@@ -307,14 +319,14 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 
 // forgetTask forgets all that was made of a store which is no more.
 func (p *partition) forgetTask() {
-	p.busyFor, p.parked, p.gap = 0, false, 0
+	p.busyFor, p.parked, p.gap, p.awaits = 0, false, 0, ""
 	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
 	p.task, p.why, p.doubted = nil, "", false
 }
 
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
-	p.busyFor, p.parked, p.gap = 0, false, 0
+	p.busyFor, p.parked, p.gap, p.awaits = 0, false, 0, ""
 	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
 	p.store.Abort()
 	if p.task == nil {

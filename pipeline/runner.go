@@ -24,8 +24,10 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/pipeline/registry"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
+	"lull/schemas"
 	"lull/state"
 )
 
@@ -37,7 +39,7 @@ func (e *FencedError) Error() string {
 }
 
 // Runner runs one process of an application. Its goroutines: loop (the caller of Run), the two clients' own, one per restore, the models'
-// follower, the probe, the fitter, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
+// follower, the probe, the registry, the fitter, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
 type Runner struct {
 	s       *Settings
 	machine machine
@@ -46,6 +48,9 @@ type Runner struct {
 	began   time.Time       // by the wall clock and the monotonic one
 	chain   *operators.Chain
 	access  *security.Access
+	input   schemas.Input
+	// registry knows the schemas of registry-avro; nil with other formats.
+	registry *registry.Registry
 
 	consumer       *kgo.Client
 	client         *kgo.Client // for requests, the reading of changelogs among them, that the group's polls must not hold up
@@ -120,6 +125,9 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.closeStore()
+	if err := r.loadInput(); err != nil {
+		return err
+	}
 	if err := r.connect(); err != nil {
 		return err
 	}
@@ -132,6 +140,9 @@ func (r *Runner) run() error {
 	}
 	var beside sync.WaitGroup
 	beside.Go(func() { r.probe(following) })
+	if r.registry != nil {
+		beside.Go(func() { r.registry.Run(following, r.s.Input.Topic+"-value") })
+	}
 	if r.s.Fit.Mode != "off" {
 		beside.Go(func() { r.fitModels(following) })
 	}
@@ -140,6 +151,9 @@ func (r *Runner) run() error {
 		<-stopped
 		beside.Wait()
 	}()
+	if err := r.checkKeys(); err != nil {
+		return err
+	}
 	if err := r.takeEpoch(); err != nil {
 		return err
 	}
@@ -451,9 +465,10 @@ func (r *Runner) apply(until time.Time) error {
 	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
 	for _, p := range r.active() {
 		r.park(p)
-		r.busy = r.busy || !p.done
+		r.busy = r.busy || !p.done && p.awaits == ""
 		r.unfinished = r.unfinished || !p.done && !p.parked
 	}
+	r.tellAwaited()
 	return err
 }
 
@@ -547,6 +562,10 @@ func (r *Runner) commit() error {
 		if p.stats.misplaced > 0 {
 			r.health.warnIf("placement", fmt.Sprintf("records of topic %q are in partitions that neither murmur2, CRC-32 nor FNV-1a puts their keys into: "+
 				"one customer may be in several partitions. Key the topic by customer id with one partitioner", r.s.Input.Topic))
+		}
+		if p.stats.deadLetters[schemas.ReasonKeyMismatch] > 0 {
+			r.health.warnIf("keys", fmt.Sprintf("records of topic %q have another key than their customer's id, and are dead letters (%s): key the topic by customer id",
+				r.s.Input.Topic, schemas.ReasonKeyMismatch))
 		}
 		p.stats = txnStats{}
 		p.store.MarkAtEnd(time.Now().UnixMilli())

@@ -87,7 +87,7 @@ type readiness struct {
 type readyIn struct {
 	Phase    phase  `json:"phase"`
 	Position int64  `json:"position,omitempty"` // running: next input offset
-	Why      string `json:"why,omitempty"`      // stopped, waiting; restoring: what interrupts it
+	Why      string `json:"why,omitempty"`      // stopped, waiting; restoring: what interrupts it; running: the schema that it stands still for
 
 	// Restoring: the share of the changelog that has been read, from 0 to 1; the offsets that are still to be read, and in how many seconds at the
 	// speed until now. Without seconds the partition waits for its turn.
@@ -106,7 +106,7 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 		in := readyIn{Phase: p.phase, Why: p.why}
 		switch {
 		case p.phase == running:
-			in.Position = p.task.Meta().Position
+			in.Position, in.Why = p.task.Meta().Position, p.awaits
 		case p.restore != nil:
 			pr, trouble := p.restore.progress()
 			in.Why = cmp.Or(in.Why, trouble)

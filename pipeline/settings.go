@@ -13,6 +13,7 @@ import (
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/operators/statistics"
+	"lull/pipeline/registry"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
 	"lull/schemas"
@@ -30,21 +31,22 @@ type Settings struct {
 	// Instance names this process in its group, stable over restarts and unique (static membership, KIP-345). It is required by run.
 	Instance string `koanf:"instance"`
 
-	Input    InputSettings    `koanf:"input"`
-	State    StateSettings    `koanf:"state"`
-	HTTP     HTTPSettings     `koanf:"http"`
-	Commit   CommitSettings   `koanf:"commit"`
-	Clock    ClockSettings    `koanf:"clock"`
-	Calendar CalendarSettings `koanf:"calendar"`
-	Session  SessionSettings  `koanf:"session"`
-	Money    MoneySettings    `koanf:"money"`
-	Scores   ScoresSettings   `koanf:"scores"`
-	Risk     RiskSettings     `koanf:"risk"`
-	Segments SegmentSettings  `koanf:"segments"`
-	Triggers TriggerSettings  `koanf:"triggers"`
-	Fit      FitSettings      `koanf:"fit"`
-	Limits   LimitSettings    `koanf:"limits"`
-	Topics   TopicSettings    `koanf:"topics"`
+	Input    InputSettings     `koanf:"input"`
+	Registry registry.Settings `koanf:"registry"`
+	State    StateSettings     `koanf:"state"`
+	HTTP     HTTPSettings      `koanf:"http"`
+	Commit   CommitSettings    `koanf:"commit"`
+	Clock    ClockSettings     `koanf:"clock"`
+	Calendar CalendarSettings  `koanf:"calendar"`
+	Session  SessionSettings   `koanf:"session"`
+	Money    MoneySettings     `koanf:"money"`
+	Scores   ScoresSettings    `koanf:"scores"`
+	Risk     RiskSettings      `koanf:"risk"`
+	Segments SegmentSettings   `koanf:"segments"`
+	Triggers TriggerSettings   `koanf:"triggers"`
+	Fit      FitSettings       `koanf:"fit"`
+	Limits   LimitSettings     `koanf:"limits"`
+	Topics   TopicSettings     `koanf:"topics"`
 
 	// Security says how the brokers' ports are secured.
 	Security security.Settings `koanf:"security"`
@@ -68,6 +70,15 @@ type Settings struct {
 type InputSettings struct {
 	// Topic holds the events, keyed by customer. It is required.
 	Topic string `koanf:"topic"`
+	// Format is how its values are written: "avro" (the default): by lull's event.avsc, without framing; "registry-avro": Avro in the wire format of a schema
+	// registry; "avro-schema": Avro by one schema, without framing; "segment-json": calls of the Segment specification; "json"; or "csv".
+	Format string `koanf:"format"`
+	// Mapping is the file that says which of a record's fields become which of an event's (docs/formats/mapping.md). json and csv need it, registry-avro and
+	// avro-schema unless their records are events by event.avsc. The default is none.
+	Mapping string `koanf:"mapping"`
+	// Schema is the file with the Avro schema that records are read by: for avro-schema the one that they are written with, for registry-avro with a mapping
+	// the one that the writers' schemas are resolved to. The default is none.
+	Schema string `koanf:"schema"`
 	// FutureDated says what becomes of an event dated later than its append time + clock.max_skew: "clamp" (the default) to the append time, or "dead-letter".
 	FutureDated string `koanf:"future_dated"`
 	// Late says what becomes of an event older than the watermark that is no fact: "dead-letter" (the default) or "drop".
@@ -265,8 +276,10 @@ func (s *Settings) EnsureDefaults() {
 	}
 	defaultTo(&s.Prefix, "lull.")
 	s.EnsureGroup()
+	defaultTo(&s.Input.Format, "avro")
 	defaultTo(&s.Input.FutureDated, "clamp")
 	defaultTo(&s.Input.Late, "dead-letter")
+	s.Registry.EnsureDefaults()
 	defaultTo(&s.State.Dir, "lull-state")
 	defaultTo(&s.State.Keep, time.Hour)
 	defaultTo(&s.State.FlushBytes, 64<<20)
@@ -342,6 +355,7 @@ func (s *Settings) Validate() error {
 	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
 	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
 	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
+	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
 	p.oneOf("clock.mode", s.Clock.Mode, "wall", "event")
@@ -357,6 +371,9 @@ func (s *Settings) Validate() error {
 	s.checkNumbers(&p)
 	s.checkMoney(&p)
 	s.checkScores(&p)
+	if err := s.checkInput(); err != nil {
+		p = append(p, err)
+	}
 	if err := s.Security.Validate(); err != nil {
 		p = append(p, err)
 	}

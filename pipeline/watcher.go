@@ -40,7 +40,7 @@ func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking for the input's offsets after %s: %w", since, err)
 	}
-	decoder, err := schemas.NewDecoder(r.s.decoder())
+	decoder, err := r.newDecoder()
 	if err != nil {
 		return nil, err
 	}

@@ -78,10 +78,12 @@ var doors = []door{
 	{
 		room:     []string{"pipeline", "pipeline/sim", "pipeline/backfill"},
 		standard: all, others: all,
-		ours: []string{"pipeline/task", "pipeline/query", "pipeline/fit", "pipeline/security", "state", "schemas", "operators/...", "internal/..."},
+		ours: []string{"pipeline/task", "pipeline/query", "pipeline/fit", "pipeline/security", "pipeline/registry", "state", "schemas", "operators/...", "internal/..."},
 	},
 	// How brokers are reached, whatever is said to them.
 	{room: []string{"pipeline/security", "pipeline/securitytest"}, standard: all, others: all},
+	// Writers' schemas, asked for.
+	{room: []string{"pipeline/registry"}, standard: all, others: all, ours: []string{"schemas"}},
 	// What is done with statistics.
 	{room: []string{"pipeline/fit"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"operators/..."}},
 	// What is done with a run over a file.
@@ -132,7 +134,7 @@ type library struct {
 var libraries = []library{
 	{
 		packages: []string{"github.com/twmb/franz-go/..."},
-		rooms:    []string{"pipeline", "pipeline/security", "pipeline/securitytest", "cmd/...", "benchmarks/..."},
+		rooms:    []string{"pipeline", "pipeline/security", "pipeline/securitytest", "pipeline/registry", "cmd/...", "benchmarks/..."},
 		reason:   "only the runtime talks to Kafka",
 	},
 	{
