@@ -115,10 +115,8 @@ func readEvent(schema *avro.Schema, value []byte, into *eventSlots) *operators.R
 
 // writerSchemas are the schemas of a registry's ids, made ready to be read by.
 type writerSchemas struct {
-	writers Writers
-	reader  *avro.Schema // for a mapping; nil: the writer's own
-	mapped  bool
-	ready   map[uint32]writerSchema
+	input *Input
+	ready map[uint32]writerSchema
 }
 
 // writerSchema is what is known of an id: the schema to decode with, or why records of it are refused.
@@ -157,7 +155,7 @@ func (w *writerSchemas) make(id uint32) (known writerSchema, keep bool) {
 	refused := func(reason, format string, args ...any) writerSchema {
 		return writerSchema{refusal: reject(reason, format, args...)}
 	}
-	written, err := w.writers.Writer(id)
+	written, err := w.input.writers.Writer(id)
 	switch {
 	case errors.Is(err, ErrWriterAwaited):
 		return writerSchema{refusal: &operators.Rejection{Reason: ReasonSchemaAwaited, Detail: fmt.Sprintf("schema %d (%v)", id, err)}}, false
@@ -166,16 +164,7 @@ func (w *writerSchemas) make(id uint32) (known writerSchema, keep bool) {
 	case err != nil:
 		return refused(ReasonSchemaUnavailable, "schema %d: %v", id, err), false
 	}
-	schema, err := parseForeign(written.Schema, written.References, w.mapped)
-	if err != nil {
-		return refused(ReasonSchemaUnusable, "schema %d cannot be read (%s)", id, avroCause(err)), true
-	}
-	switch {
-	case !w.mapped:
-		schema, err = resolve(schema, compiled[Events])
-	case w.reader != nil:
-		schema, err = resolve(schema, w.reader)
-	}
+	schema, err := w.input.readerOf(written)
 	if err != nil {
 		return refused(ReasonSchemaUnusable, "records of schema %d cannot be read as those that are expected (%s)", id, avroCause(err)), true
 	}

@@ -135,6 +135,9 @@ func NewInput(format Format, schema string, mapping *Mapping, writers Writers) (
 	return in, nil
 }
 
+// Mapping returns the mapping by which fields become events; nil if there is none.
+func (in *Input) Mapping() *Mapping { return in.mapping }
+
 // valueReader reads a record's value into slots, or says why it cannot. What it sets points into the value or into memory of its own, until the next call.
 type valueReader interface {
 	read(r *Source, into *eventSlots) *operators.Rejection
@@ -144,7 +147,7 @@ type valueReader interface {
 func (in *Input) newReader() valueReader {
 	switch in.Format {
 	case RegistryAvro:
-		writers := &writerSchemas{writers: in.writers, reader: in.reader, mapped: in.mapping != nil}
+		writers := &writerSchemas{input: in}
 		if in.mapping == nil {
 			return &resolvedReader{writers}
 		}

@@ -370,3 +370,9 @@ func (m *mappedReader) unitName(r *fieldRule) string {
 	}
 	return m.texts[currencyField]
 }
+
+// Columns returns the names of the columns of a record of CSV; nil if the mapping is none for CSV. Whoever reads them does not change them.
+func (m *Mapping) Columns() []string { return m.columns }
+
+// Delimiter returns the character between columns.
+func (m *Mapping) Delimiter() rune { return m.delimiter }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -278,7 +279,12 @@ func (r *Registry) report(err error) {
 // Explain returns an error of the registry's client, with what to do about it where that is known.
 func Explain(err error) error {
 	var response *sr.ResponseError
-	if !errors.As(err, &response) {
+	var connection *url.Error
+	switch {
+	case errors.As(err, &response):
+	case errors.As(err, &connection):
+		return fmt.Errorf("%s: %w: start it, or mend registry.url", connection.URL, connection.Err)
+	default:
 		return err
 	}
 	switch {
@@ -288,4 +294,24 @@ func Explain(err error) error {
 		return fmt.Errorf("there is no registry at this URL (%s answers 404): mend the path of registry.url; Apicurio's is /apis/ccompat/v7", response.URL)
 	}
 	return fmt.Errorf("%s answers %d: %s", response.URL, response.StatusCode, strings.TrimSpace(response.Message))
+}
+
+// Asking returns writers' schemas for tools: it waits for the registry's answers. Run must not run.
+func (r *Registry) Asking(ctx context.Context) schemas.Writers { return &asking{ctx, r} }
+
+type asking struct {
+	ctx context.Context
+	r   *Registry
+}
+
+// Writer implements schemas.Writers.
+func (a *asking) Writer(id uint32) (schemas.WriterSchema, error) {
+	s, err := a.r.Writer(id)
+	if !errors.Is(err, schemas.ErrWriterAwaited) {
+		return s, err
+	}
+	if err := a.r.fetch(a.ctx); err != nil {
+		return schemas.WriterSchema{}, fmt.Errorf("the schema registry %s does not answer: %w", strings.Join(a.r.settings.URL, ", "), Explain(err))
+	}
+	return a.r.Writer(id)
 }

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline"
+	"lull/pipeline/registry"
+	"lull/schemas"
+)
+
+func newMappingCommand() *cobra.Command {
+	show := &cobra.Command{
+		Use:   "show",
+		Short: "Print the mapping that input.format segment-json stands for",
+		Args:  cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(schemas.SegmentMapping())
+			return err
+		}),
+	}
+	return newGroup("mapping", "Try how records become events", newMappingTryCommand(), show)
+}
+
+// tryFlags are the flags of mapping try.
+type tryFlags struct {
+	samples []string
+	topic   string
+	lines   int
+}
+
+func newMappingTryCommand() *cobra.Command {
+	var f tryFlags
+	cmd := &cobra.Command{
+		Use:   "try [FILE]",
+		Short: "Show what becomes of records",
+		Long: `Try reads records and prints, for each, a JSON line with the event that it becomes, or with the reason for which it is refused, as
+lull run would. FILE is the mapping (default input.mapping). The records are those of a file: JSON, one after the other; CSV,
+with or without a line of the columns' names; or one record of Avro. Or they are the newest of a topic.
+
+The format is input.format; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
+keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused, and 2 if FILE is not as it must be.`,
+		Example: `  lull mapping try orders.yaml --sample orders.jsonl
+  lull mapping try orders.yaml --topic shop-orders -n 20
+  lull mapping try --input-format segment-json --sample calls.jsonl`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			s, err := loadSettings(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				s.Input.Mapping = args[0]
+			}
+			if (len(f.samples) > 0) == (f.topic != "") {
+				return usageError{errors.New("either --sample FILE or --topic TOPIC must say where records are")}
+			}
+			if f.lines < 1 {
+				return usageError{fmt.Errorf("--lines is %d: it must be 1 or more", f.lines)}
+			}
+			t, err := newTrial(cmd.Context(), &s)
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			if err := errors.Join(t.run(cmd, &f, out), out.Flush()); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d records: %d events, %d ignored, %d refused\n", t.records, t.records-t.ignored-t.refused, t.ignored, t.refused)
+			if t.refused > 0 {
+				return fmt.Errorf("%d of %d records were refused: mend the mapping, or what writes them", t.refused, t.records)
+			}
+			return nil
+		}),
+	}
+	cmd.Flags().StringArrayVar(&f.samples, "sample", nil, "`file` with records, - for standard input; for Avro one record, and the flag once for each")
+	cmd.Flags().StringVar(&f.topic, "topic", "", "`topic` whose newest records are read")
+	cmd.Flags().IntVarP(&f.lines, "lines", "n", 20, "how many records of --topic are read")
+	addSettingFlags(cmd, "brokers", "input.format", "input.schema", "input.future_dated", "calendar.timezone", "clock.max_skew", "money.currency", "money.rates",
+		"registry.url", "registry.username", "registry.password_file", "registry.ca_file", "registry.timeout")
+	return cmd
+}
+
+// trial shows what becomes of records.
+type trial struct {
+	settings *pipeline.Settings
+	format   schemas.Format
+	input    schemas.Input
+	decoder  *schemas.Decoder
+
+	records, ignored, refused int
+}
+
+func newTrial(ctx context.Context, s *pipeline.Settings) (*trial, error) {
+	if s.Input.Format == schemas.OwnAvro.String() && s.Input.Mapping != "" {
+		text, err := os.ReadFile(s.Input.Mapping)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		mapping, err := schemas.ParseMapping(text)
+		if err != nil {
+			return nil, usageError{&pipeline.MappingError{File: s.Input.Mapping, Err: err}}
+		}
+		s.Input.Format = schemas.JSON.String()
+		if len(mapping.Columns()) > 0 {
+			s.Input.Format = schemas.CSV.String()
+		}
+	}
+	var writers schemas.Writers
+	if s.Input.Format == schemas.RegistryAvro.String() {
+		known, err := registry.New(&s.Registry, "", zerolog.Nop())
+		if err != nil {
+			return nil, usageError{err}
+		}
+		writers = known.Asking(ctx)
+	}
+	t := &trial{settings: s}
+	var err error
+	if t.input, err = s.LoadInput(writers); err != nil {
+		return nil, usageError{err}
+	}
+	t.format = t.input.Format
+	zone, err := time.LoadLocation(s.Calendar.Timezone)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("calendar.timezone is %q: it must be an IANA time zone such as Europe/Berlin", s.Calendar.Timezone)}
+	}
+	config := schemas.DecoderConfig{
+		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Currency: s.Money.Currency, Rates: s.Money.Rates, Limits: s.Limits.Record(), Input: t.input,
+	}
+	if s.Input.FutureDated == "dead-letter" {
+		config.Future = schemas.RejectFuture
+	}
+	if t.decoder, err = schemas.NewDecoder(config); err != nil {
+		return nil, usageError{err}
+	}
+	return t, nil
+}
+
+func (t *trial) run(cmd *cobra.Command, f *tryFlags, out io.Writer) error {
+	if f.topic != "" {
+		return t.tryTopic(cmd.Context(), f.topic, f.lines, out)
+	}
+	for _, path := range f.samples {
+		file, _, err := openInput(cmd, path)
+		if err != nil {
+			return err
+		}
+		values, err := t.split(file)
+		_ = file.Close() // it has only been read
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		for _, value := range values {
+			source := schemas.Source{Topic: path, Offset: int64(t.records), Value: value, AppendTime: operators.EventTime(time.Now().UnixMilli())}
+			var e operators.Event
+			if err := t.show(out, nil, t.decoder.DecodeKeyless(&source, &e), &e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// split returns the records that a file holds.
+func (t *trial) split(file io.Reader) ([][]byte, error) {
+	if t.format != schemas.JSON && t.format != schemas.SegmentJSON && t.format != schemas.CSV {
+		value, err := io.ReadAll(file)
+		return [][]byte{value}, err
+	}
+	reader, err := uncompressed(file)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(reader)
+	if err != nil {
+		return nil, err
+	}
+	if t.format == schemas.CSV {
+		return t.splitRows(text), nil
+	}
+	return splitJSON(text), nil
+}
+
+// splitJSON returns the JSON values of a text, however they are laid out; if they are not all JSON, its lines.
+func splitJSON(text []byte) (values [][]byte) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	for {
+		var value json.RawMessage
+		err := d.Decode(&value)
+		if errors.Is(err, io.EOF) {
+			return values
+		}
+		if err != nil {
+			break
+		}
+		values = append(values, bytes.Clone(value))
+	}
+	values = nil
+	for line := range bytes.Lines(text) {
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			values = append(values, line)
+		}
+	}
+	return values
+}
+
+// splitRows returns the rows of a CSV text, without one of the columns' names at its beginning.
+func (t *trial) splitRows(text []byte) (values [][]byte) {
+	columns, delimiter := t.input.Mapping().Columns(), t.input.Mapping().Delimiter()
+	rows := csv.NewReader(bytes.NewReader(text))
+	rows.Comma, rows.FieldsPerRecord, rows.LazyQuotes = delimiter, -1, true
+	for from := int64(0); ; {
+		cells, err := rows.Read()
+		if err != nil { // with lazy quotes only the end
+			return values
+		}
+		value := bytes.TrimSpace(text[from:rows.InputOffset()])
+		from = rows.InputOffset()
+		if len(values) == 0 && sameTexts(cells, columns) {
+			continue
+		}
+		values = append(values, value)
+	}
+}
+
+func sameTexts(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] && b[i] != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// tryTopic shows what becomes of the newest records of a topic.
+func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Writer) error {
+	records, err := newestOf(ctx, *t.settings, topic, lines)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		source := schemas.Source{
+			Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, AppendTime: operators.EventTime(r.Timestamp.UnixMilli()), Key: r.Key, Value: r.Value,
+		}
+		for _, h := range r.Headers {
+			source.Headers = append(source.Headers, schemas.Header{Key: h.Key, Value: h.Value})
+		}
+		if _, isMark, _ := t.decoder.TimeMark(&source); isMark {
+			continue
+		}
+		var e operators.Event
+		if err := t.show(out, r, t.decoder.Decode(&source, &e), &e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newestOf returns the newest records of a topic.
+func newestOf(ctx context.Context, s pipeline.Settings, topic string, lines int) ([]*kgo.Record, error) {
+	t := &tail{settings: s, name: topic, of: schemas.Events}
+	newest := &newestRecords{topic: topic, lines: lines}
+	for window := int64(2*lines + 100); ; window *= 8 {
+		client, spans, err := t.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		complete, err := newest.read(ctx, client, spans, window)
+		client.Close()
+		if err != nil || complete {
+			return newest.take(), err
+		}
+	}
+}
+
+// show prints what has become of a record.
+func (t *trial) show(out io.Writer, of *kgo.Record, refusal *operators.Rejection, e *operators.Event) error {
+	t.records++
+	line := schemas.Fields{{Name: "record", Value: int64(t.records)}}
+	if of != nil {
+		line = append(line, schemas.Field{Name: "partition", Value: int64(of.Partition)}, schemas.Field{Name: "offset", Value: of.Offset})
+	}
+	switch {
+	case refusal == nil:
+		line = append(line, schemas.Field{Name: "event", Value: eventFields(e, t.settings.Money.Currency)})
+	case refusal.Reason == schemas.ReasonIgnored:
+		t.ignored++
+		line = append(line, schemas.Field{Name: "ignored", Value: true})
+	default:
+		t.refused++
+		line = append(line, schemas.Field{Name: "refused", Value: refusal.Reason}, schemas.Field{Name: "detail", Value: refusal.Detail})
+	}
+	text, err := line.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("printing record %d: %w", t.records, err)
+	}
+	_, err = fmt.Fprintf(out, "%s\n", text)
+	return err
+}
+
+// eventFields returns what an event has, by the names of event.avsc. The amount is in minor units of the base currency.
+func eventFields(e *operators.Event, currency string) schemas.Fields {
+	fields := schemas.Fields{
+		{Name: "kind", Value: e.Kind.String()}, {Name: "customer_id", Value: e.Customer}, {Name: "time", Value: e.Time}, {Name: "day", Value: e.Day},
+		{Name: "message_id", Value: e.ID},
+	}
+	add := func(name string, is bool, value any) {
+		if is {
+			fields = append(fields, schemas.Field{Name: name, Value: value})
+		}
+	}
+	add("order_id", e.OrderID != "", e.OrderID)
+	add("refund_id", e.RefundID != "", e.RefundID)
+	hasAmount := e.Kind == operators.OrderCompleted || e.Kind == operators.OrderUpdated || e.Kind == operators.OrderRefunded && !e.Whole
+	add("amount", hasAmount, int64(e.Amount))
+	add("currency", hasAmount, currency)
+	add("whole", e.Whole, true)
+	add("quantity", e.Quantity != 0, e.Quantity)
+	add("name", e.Name != "", e.Name)
+	add("subject", e.Subject != "", e.Subject)
+	add("proof", e.Proof != "", e.Proof)
+	add("clamped", e.Clamped, true)
+	return fields
+}

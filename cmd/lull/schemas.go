@@ -1,0 +1,212 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"lull/pipeline"
+	"lull/pipeline/registry"
+	"lull/schemas"
+)
+
+func newSchemasCommand() *cobra.Command {
+	return newGroup("schemas", "Hold the schemas against a registry", newSchemasCheckCommand(), newSchemasRegisterCommand(), newSchemasShowCommand())
+}
+
+// subjectFlags say which subjects are meant.
+type subjectFlags struct {
+	names string
+	only  []string
+}
+
+func (f *subjectFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.names, "subjects", "topic", "how subjects are named: topic, as lull.scores-value; or record, as lull.Score")
+	cmd.Flags().StringSliceVar(&f.only, "topics", nil, "these `TOPICS` alone, without the prefix (default all outputs)")
+	addSettingFlags(cmd, "prefix", "input.topic", "input.format", "input.mapping", "input.schema", "registry.url", "registry.username", "registry.password_file", "registry.ca_file",
+		"registry.timeout")
+}
+
+// outputTopics are those whose values have schemas of ours.
+func outputTopics() (topics []schemas.Topic) {
+	for _, name := range ownTopics() {
+		if topic, ok := schemas.TopicNamed(name); ok {
+			topics = append(topics, topic)
+		}
+	}
+	return topics
+}
+
+// open returns the subjects and a client of the registry.
+func (f *subjectFlags) open(cmd *cobra.Command) (s pipeline.Settings, subjects []registry.Subject, client *sr.Client, err error) {
+	if s, err = loadSettings(cmd.Flags(), os.Environ()); err != nil {
+		return s, nil, nil, err
+	}
+	if f.names != "topic" && f.names != "record" {
+		return s, nil, nil, usageError{fmt.Errorf("--subjects is %q: it must be topic or record", f.names)}
+	}
+	var names []string
+	for _, topic := range outputTopics() {
+		names = append(names, topic.String())
+		if len(f.only) > 0 && !slices.Contains(f.only, topic.String()) {
+			continue
+		}
+		name := s.Topic(topic.String()) + "-value"
+		if f.names == "record" {
+			name = topic.FullName()
+		}
+		subjects = append(subjects, registry.Subject{Name: name, Schema: topic.Schema()})
+	}
+	for _, name := range f.only {
+		if !slices.Contains(names, name) {
+			return s, nil, nil, usageError{fmt.Errorf("--topics is %q: it must be a list of %s", name, strings.Join(names, ", "))}
+		}
+	}
+	if client, err = s.Registry.NewClient(); err != nil {
+		return s, nil, nil, usageError{err}
+	}
+	return s, subjects, client, nil
+}
+
+func newSchemasCheckCommand() *cobra.Command {
+	var f subjectFlags
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Tell before a deploy whether schemas are compatible with what is registered",
+		Long: `Check asks the registry whether it would take the schemas of this version's outputs under their subjects. Where it asks for no
+compatibility (level NONE), check itself tells whether subscribers that read by the registered schema can read on. With
+input.format registry-avro it tells besides whether all registered versions of the input's schema can be read.
+
+The exit code is 1 if something is not compatible. Nothing is changed.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, subjects, client, err := f.open(cmd)
+			if err != nil {
+				return err
+			}
+			wrong := 0
+			for _, subject := range subjects {
+				v, err := registry.Check(cmd.Context(), client, subject)
+				if err != nil {
+					return err
+				}
+				printCompatibility(cmd.OutOrStdout(), &v)
+				if !v.Compatible() {
+					wrong++
+				}
+			}
+			unreadable, err := checkInputVersions(cmd.Context(), cmd.OutOrStdout(), &s, client)
+			if err != nil {
+				return err
+			}
+			if wrong+unreadable > 0 {
+				return fmt.Errorf("%d schemas of outputs are not compatible with what is registered, and %d of the input cannot be read", wrong, unreadable)
+			}
+			return nil
+		}),
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func printCompatibility(w io.Writer, v *registry.Verdict) {
+	says := fmt.Sprintf("compatible with version %d", v.Version)
+	switch {
+	case v.Version == 0:
+		says = "not registered yet"
+	case v.Same:
+		says = fmt.Sprintf("the same as version %d", v.Version)
+	case v.Refused != "":
+		says = fmt.Sprintf("NOT COMPATIBLE with what is registered: %s", v.Refused)
+	case !v.Compatible():
+		says = fmt.Sprintf("NOT COMPATIBLE: the registry would take it, but who reads by version %d could not read on: %s", v.Version, v.Unreadable)
+	}
+	fmt.Fprintf(w, "%s (%s): %s\n", v.Name, v.Level, says)
+}
+
+// checkInputVersions tells which registered versions of the input's schema cannot be read, if the input has a registry.
+func checkInputVersions(ctx context.Context, w io.Writer, s *pipeline.Settings, client *sr.Client) (unreadable int, err error) {
+	if s.Input.Format != schemas.RegistryAvro.String() || s.Input.Topic == "" {
+		return 0, nil
+	}
+	input, err := s.LoadInput(nil)
+	if err != nil {
+		return 0, usageError{err}
+	}
+	subject := s.Input.Topic + "-value"
+	versions, err := registry.CheckWritten(ctx, client, subject, &input)
+	if err != nil {
+		return 0, err
+	}
+	if len(versions) == 0 {
+		fmt.Fprintf(w, "%s: no such subject; the input's schemas are known by their ids alone\n", subject)
+	}
+	for _, v := range versions {
+		if v.Unreadable != "" {
+			unreadable++
+		}
+		fmt.Fprintf(w, "%s version %d (id %d): %s\n", subject, v.Version, v.ID, cmp.Or(v.Unreadable, "can be read"))
+	}
+	return unreadable, nil
+}
+
+func newSchemasRegisterCommand() *cobra.Command {
+	var f subjectFlags
+	cmd := &cobra.Command{
+		Use:   "register --config FILE",
+		Short: "Register the schemas of the outputs",
+		Long: `Register puts the schemas of this version's outputs into the registry, under their subjects, for subscribers who look there. lull
+itself does not need them: what it writes is plain Avro by these schemas, without their ids. A subject that has the schema stays
+as it is. The registry refuses what is not compatible: lull schemas check tells before.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			_, subjects, client, err := f.open(cmd)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, subject := range subjects {
+				id, err := registry.Register(cmd.Context(), client, subject)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: id %d\n", subject.Name, id)
+			}
+			return errors.Join(errs...)
+		}),
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func newSchemasShowCommand() *cobra.Command {
+	names := func() (list []string) {
+		for _, topic := range append(outputTopics(), schemas.Events) {
+			list = append(list, topic.String())
+		}
+		return list
+	}
+	return &cobra.Command{
+		Use:   "show TOPIC",
+		Short: "Print the Avro schema of a topic",
+		Long:  "Show prints the Avro schema of the values of one of lull's own topics, without the prefix, or of events, which the input holds: " + strings.Join(names(), ", ") + ".",
+		Args:  oneArgument("the TOPIC"),
+		RunE: running(func(cmd *cobra.Command, args []string) error {
+			topic, ok := schemas.TopicNamed(args[0])
+			if !ok {
+				return usageError{fmt.Errorf("TOPIC is %q: it must be one of %s", args[0], strings.Join(names(), ", "))}
+			}
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(topic.Schema()))
+			return err
+		}),
+	}
+}

@@ -1,0 +1,123 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"lull/schemas"
+)
+
+// Subject is what a schema of ours is registered under, and the schema.
+type Subject struct {
+	Name   string
+	Schema string
+}
+
+// Verdict is how a schema of ours stands to what a subject has.
+type Verdict struct {
+	Subject
+	// Version is the newest that is registered, 0 if there is none; Same says that it is ours.
+	Version int
+	Same    bool
+	// Level is what the registry asks of new versions, such as BACKWARD. NONE asks for nothing.
+	Level string
+	// Refused is why the registry would not take ours, "" if it would.
+	Refused string
+	// Unreadable is why a subscriber with the registered schema cannot read what is written by ours, "" if they can.
+	Unreadable string
+}
+
+// Compatible reports whether ours can be deployed: the registry takes it, and where that asks for nothing, subscribers can read on.
+func (v *Verdict) Compatible() bool {
+	return v.Refused == "" && (v.Level != "NONE" || v.Unreadable == "")
+}
+
+// Check asks the registry how a schema of ours stands to what is registered under its subject.
+func Check(ctx context.Context, client *sr.Client, subject Subject) (Verdict, error) {
+	v := Verdict{Subject: subject}
+	level := client.Compatibility(sr.WithParams(ctx, sr.DefaultToGlobal), subject.Name)[0]
+	if level.Err != nil && !hasCode(level.Err, sr.ErrSubjectNotFound) && !hasCode(level.Err, sr.ErrSubjectLevelCompatibilityNotConfigured) {
+		return v, fmt.Errorf("asking for the compatibility of subject %q: %w", subject.Name, Explain(level.Err))
+	}
+	if level.Err != nil {
+		if level = client.Compatibility(ctx)[0]; level.Err != nil {
+			return v, fmt.Errorf("asking for the compatibility of all subjects: %w", Explain(level.Err))
+		}
+	}
+	v.Level = level.Level.String()
+	newest, err := client.SchemaByVersion(ctx, subject.Name, -1)
+	if hasCode(err, sr.ErrSubjectNotFound) || hasCode(err, sr.ErrVersionNotFound) {
+		return v, nil
+	}
+	if err != nil {
+		return v, fmt.Errorf("asking for the newest version of subject %q: %w", subject.Name, Explain(err))
+	}
+	v.Version, v.Same = newest.Version, schemas.SameSchema(newest.Schema.Schema, subject.Schema)
+	if v.Same {
+		return v, nil
+	}
+	if err := schemas.Readable(subject.Schema, newest.Schema.Schema); err != nil {
+		v.Unreadable = err.Error()
+	}
+	against := -1
+	if strings.HasSuffix(v.Level, "_TRANSITIVE") {
+		against = -2
+	}
+	answer, err := client.CheckCompatibility(sr.WithParams(ctx, sr.Verbose), subject.Name, against, sr.Schema{Schema: subject.Schema})
+	if err != nil {
+		return v, fmt.Errorf("asking whether subject %q takes the schema: %w", subject.Name, Explain(err))
+	}
+	if !answer.Is {
+		v.Refused = "it does not say why"
+		if len(answer.Messages) > 0 {
+			v.Refused = strings.Join(answer.Messages, "; ")
+		}
+	}
+	return v, nil
+}
+
+// Register registers a schema of ours under its subject, and returns its id. One that is there already keeps its id.
+func Register(ctx context.Context, client *sr.Client, subject Subject) (id int, err error) {
+	registered, err := client.CreateSchema(ctx, subject.Name, sr.Schema{Schema: subject.Schema})
+	if err != nil {
+		return 0, fmt.Errorf("registering subject %q: %w", subject.Name, Explain(err))
+	}
+	return registered.ID, nil
+}
+
+// Written is a version of a subject of the input, and why its records cannot be read, "" if they can.
+type Written struct {
+	Version, ID int
+	Unreadable  string
+}
+
+// CheckWritten asks for all versions of a subject whether records of them can be read as the input's. There are none if there is no such subject.
+func CheckWritten(ctx context.Context, client *sr.Client, subject string, input *schemas.Input) (list []Written, err error) {
+	r := &Registry{client: client}
+	versions, err := client.SubjectVersions(ctx, subject)
+	if hasCode(err, sr.ErrSubjectNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking for the versions of subject %q: %w", subject, Explain(err))
+	}
+	for _, version := range versions {
+		s, err := client.SchemaByVersion(ctx, subject, version)
+		written := schemas.WriterSchema{Schema: s.Schema.Schema}
+		if err == nil {
+			err = r.references(ctx, s.References, &written, make(map[string]bool), 0)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("asking for version %d of subject %q: %w", version, subject, Explain(err))
+		}
+		w := Written{Version: version, ID: s.ID}
+		if err := input.CanRead(written); err != nil {
+			w.Unreadable = err.Error()
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
