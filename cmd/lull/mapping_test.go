@@ -1,0 +1,244 @@
+package main
+
+import (
+	"compress/gzip"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"lull/pipeline/registry"
+	"lull/schemas"
+)
+
+const ordersMapping = `
+version: 1
+fields:
+  customer_id: customer.id
+  message_id: id
+  time: at
+  order_id: order
+  amount: {from: total, unit: major}
+  currency: {const: USD}
+rules:
+  - kind: {from: type, values: {placed: order_completed, ping: ignore}}
+`
+
+// fileOf writes a file of a test and returns its path.
+func fileOf(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestMappingTry proves that each record is shown as the event that it becomes, as ignored, or with the reason for which it is refused, from files of each kind and from a topic, and that
+// the exit code says whether all are well.
+func TestMappingTry(t *testing.T) {
+	mapping := fileOf(t, "orders.yaml", ordersMapping)
+	good := `{"id":"e1","type":"placed","at":"2025-07-01T12:00:00Z","customer":{"id":42},"order":"A-1","total":12.50}`
+	event := `"event":{"kind":"order_completed","customer_id":"42","time":"2025-07-01T12:00:00.000Z","day":"2025-07-01","message_id":"e1","order_id":"A-1","amount":1250,"currency":"USD"}`
+	pretty := "{\n \"id\": \"e1\", \"type\": \"placed\",\n \"at\": \"2025-07-01T12:00:00Z\", \"customer\": {\"id\": 42}, \"order\": \"A-1\", \"total\": 12.50\n}\n{\"type\": \"ping\"}"
+	csvMapping := fileOf(t, "rows.yaml", `
+version: 1
+csv: {columns: [type, id, customer, at, total, note], delimiter: ;}
+fields: {customer_id: customer, message_id: id, order_id: id, time: at, amount: {from: total, unit: major}, currency: {const: USD}}
+rules: [{kind: order_completed}]`)
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		out  []string // lines, or parts of them
+		errs string
+	}{
+		{
+			name: "lines", args: []string{mapping, "--sample", fileOf(t, "a.jsonl", good+"\n\n{\"type\":\"ping\"}\n{\"type\":\"lost\"}\n{\"id\"\n")}, code: 1,
+			out: []string{
+				`{"record":1,` + event + `}`, `{"record":2,"ignored":true}`, `{"record":3,"refused":"unmatched","detail":"no rule of the mapping matches (type is \"lost\")`,
+				`{"record":4,"refused":"malformed",`,
+			},
+			errs: "4 records: 1 events, 1 ignored, 2 refused\nlull: 2 of 4 records were refused",
+		},
+		{name: "laid out", args: []string{mapping, "--sample", fileOf(t, "a.json", pretty)}, out: []string{`{"record":1,` + event + `}`, `{"record":2,"ignored":true}`}, errs: "2 records: 1 events, 1 ignored, 0 refused\n"},
+		{
+			name: "rows", args: []string{csvMapping, "--sample", fileOf(t, "a.csv", "type;id;customer;at;total;note\nx;e1;42;2025-07-01 12:00:00;12.50;\"one\nnote\"\n")},
+			out: []string{`{"record":1,` + strings.Replace(event, `"A-1"`, `"e1"`, 1) + `}`},
+		},
+		{
+			name: "segment", args: []string{"--input-format", "segment-json", "--sample", fileOf(t, "c.jsonl", `{"type":"page","name":"Home","userId":"u-1","messageId":"m","timestamp":"2025-03-01T08:59:00Z"}`)},
+			out: []string{`{"record":1,"event":{"kind":"page","customer_id":"u-1","time":"2025-03-01T08:59:00.000Z","day":"2025-03-01","message_id":"m","name":"Home"}}`},
+		},
+		{name: "no records", args: []string{mapping}, code: 2, errs: "either --sample FILE or --topic TOPIC must say where records are"},
+		{name: "no such file", args: []string{mapping, "--sample", "none.jsonl"}, code: 1, errs: "none.jsonl"},
+		{name: "no such mapping", args: []string{"none.yaml", "--sample", "a"}, code: 2, errs: "none.yaml"},
+		{name: "a wrong mapping", args: []string{fileOf(t, "bad.yaml", "version: 1\nrules: [{kind: page}]\n"), "--sample", "a"}, code: 2, errs: "bad.yaml:\nline 2, column 9: page events need customer_id"},
+		{name: "no mapping", args: []string{"--input-format", "json", "--sample", "a"}, code: 2, errs: "input.mapping is missing"},
+		{name: "no lines", args: []string{mapping, "--topic", "shop", "-n", "0"}, code: 2, errs: "--lines is 0: it must be 1 or more"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, errs, code := lull(t, append([]string{"mapping", "try"}, c.args...)...)
+			if code != c.code || !strings.Contains(errs, c.errs) {
+				t.Errorf("exit code %d, %s", code, errs)
+			}
+			lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+			if len(c.out) > 0 && len(lines) != len(c.out) {
+				t.Fatalf("%d lines:\n%s", len(lines), out)
+			}
+			for i, want := range c.out {
+				if !strings.HasPrefix(lines[i], want) {
+					t.Errorf("%s\nwant %s", lines[i], want)
+				}
+			}
+		})
+	}
+}
+
+// TestMappingTryTopic proves that the newest records of a topic are tried with their own keys, and compressed samples are read.
+func TestMappingTryTopic(t *testing.T) {
+	broker := newBroker(t)
+	mapping := fileOf(t, "orders.yaml", ordersMapping)
+	client, err := newClient(t.Context(), []string{broker}, produceOptions()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	value := []byte(`{"id":"e1","type":"placed","at":"2025-07-01T12:00:00Z","customer":{"id":42},"order":"A-1","total":12.50}`)
+	for _, key := range []string{"42", "43"} {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "shop", Key: []byte(key), Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--brokers", broker)
+	if code != 1 || strings.Count(out, `"event":`) != 1 || strings.Count(out, `"refused":"key_mismatch"`) != 1 || !strings.Contains(out, `"partition":`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if _, errs, code := lull(t, "mapping", "try", mapping, "--topic", "none", "--brokers", broker); code != 1 || !strings.Contains(errs, `topic "none" does not exist`) {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	var zipped strings.Builder
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write(value); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := lull(t, "mapping", "try", mapping, "--sample", fileOf(t, "a.jsonl.gz", zipped.String())); code != 0 || !strings.Contains(out, `"event":`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestMappingShow proves that what is printed is a mapping that reads as segment-json does.
+func TestMappingShow(t *testing.T) {
+	out, errs, code := lull(t, "mapping", "show")
+	if code != 0 {
+		t.Fatalf("exit code %d, %s", code, errs)
+	}
+	sample := fileOf(t, "c.jsonl", `{"type":"track","event":"Completed Order","userId":"u-1","messageId":"m","timestamp":"2025-03-01T08:59:00Z","properties":{"orderId":7,"revenue":"25.00"}}`)
+	mine, _, code := lull(t, "mapping", "try", fileOf(t, "segment.yaml", out), "--sample", sample)
+	theirs, _, _ := lull(t, "mapping", "try", "--input-format", "segment-json", "--sample", sample)
+	if code != 0 || mine != theirs || !strings.Contains(mine, `"amount":2500`) {
+		t.Errorf("%s\n%s", mine, theirs)
+	}
+}
+
+// TestConnectPage proves that the mapping and the record of docs/operating/connect-your-data.md go together.
+func TestConnectPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operating/connect-your-data.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(language string) string {
+		_, text, ok := strings.Cut(string(page), "```"+language+"\n")
+		text, _, closed := strings.Cut(text, "```")
+		if !ok || !closed {
+			t.Fatalf("no %s", language)
+		}
+		return text
+	}
+	out, errs, code := lull(t, "mapping", "try", fileOf(t, "orders.yaml", part("yaml")), "--sample", fileOf(t, "orders.json", part("json")), "--money-currency", "EUR")
+	if code != 0 || !strings.Contains(out, `"time":"2026-07-01T10:00:00.000Z"`) || !strings.Contains(out, `"amount":1250,"currency":"EUR","quantity":2`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	mapping, err := os.ReadFile("../../docs/formats/mapping.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(mapping), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	if _, err := schemas.ParseMapping([]byte(text)); err != nil {
+		t.Errorf("docs/formats/mapping.md: %v", err)
+	}
+}
+
+// TestSchemas proves what the commands for the registry print: what is registered, what is not compatible, with exit code 1, and what cannot be read of the input.
+func TestSchemas(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	url := "--registry-url=" + fake.URL()
+	client, err := sr.NewClient(sr.URLs(fake.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := lull(t, "schemas", "check", url)
+	if code != 0 || strings.Count(out, "not registered yet") != 8 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores,triggers"); code != 0 || !strings.Contains(out, "lull.scores-value: id ") || strings.Count(out, "\n") != 2 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores", "--subjects", "record"); code != 0 || !strings.Contains(out, "lull.Score: id ") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := lull(t, "schemas", "check", url); code != 0 || strings.Count(out, "the same as version 1") != 2 {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	older := strings.Replace(schemas.Scores.Schema(), `"name": "purchases"`, `"name": "buys"`, 1)
+	if _, err := client.CreateSchema(t.Context(), "lull.scores-value", sr.Schema{Schema: older}); err != nil {
+		t.Fatal(err)
+	}
+	client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatNone})
+	out, errs, code = lull(t, "schemas", "check", url, "--topics", "scores")
+	if code != 1 || !strings.Contains(out, "NOT COMPATIBLE: the registry would take it, but who reads by version 2 could not read on") || !strings.Contains(errs, "1 schemas of outputs are not compatible") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	for _, schema := range []string{schemas.Events.Schema(), `{"type": "record", "name": "Other", "fields": []}`} {
+		if _, err := registry.Register(t.Context(), client, registry.Subject{Name: "shop-value", Schema: schema}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code = lull(t, "schemas", "check", url, "--topics", "fits", "--input-topic", "shop", "--input-format", "registry-avro")
+	if code != 1 || !strings.Contains(out, "shop-value version 1 (id ") || !strings.Contains(out, "can be read") || !strings.Contains(out, "record names do not match") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		errs string
+	}{
+		{[]string{"schemas", "check"}, 2, "registry.url is empty"},
+		{[]string{"schemas", "check", url, "--subjects", "both"}, 2, `--subjects is "both": it must be topic or record`},
+		{[]string{"schemas", "register", url, "--topics", "scoers"}, 2, `--topics is "scoers": it must be a list of sessions, scores`},
+		{[]string{"schemas", "show", "scoers"}, 2, `TOPIC is "scoers": it must be one of`},
+	} {
+		if _, errs, code := lull(t, c.args...); code != c.code || !strings.Contains(errs, c.errs) {
+			t.Errorf("%v: exit code %d, %s", c.args, code, errs)
+		}
+	}
+	if out, _, code := lull(t, "schemas", "show", "events"); code != 0 || strings.TrimSpace(out) != strings.TrimSpace(schemas.Events.Schema()) {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	defer gone.Close()
+	if _, errs, code := lull(t, "schemas", "check", "--registry-url", gone.URL); code != 1 || !strings.Contains(errs, "there is no registry at this URL") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
