@@ -118,10 +118,8 @@ func (r *Runner) newestRecords(ctx context.Context) (records []*kgo.Record, err 
 	if len(left) == 0 {
 		return nil, nil
 	}
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(r.s.Brokers...), kgo.Dialer(r.machine.dial), kgo.ClientID("lull-"+r.s.Instance+"-keys"), kgo.KeepControlRecords(),
-		kgo.FetchMaxBytes(8<<20), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.s.Input.Topic: from}),
-	)
+	client, err := kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance+"-keys"), kgo.KeepControlRecords(),
+		kgo.FetchMaxBytes(8<<20), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.s.Input.Topic: from}))...)
 	if err != nil {
 		return nil, fmt.Errorf("configuring a consumer: %w", err)
 	}

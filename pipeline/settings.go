@@ -31,22 +31,24 @@ type Settings struct {
 	// Instance names this process in its group, stable over restarts and unique (static membership, KIP-345). It is required by run.
 	Instance string `koanf:"instance"`
 
-	Input    InputSettings     `koanf:"input"`
+	Input    InputSettings    `koanf:"input"`
+	State    StateSettings    `koanf:"state"`
+	HTTP     HTTPSettings     `koanf:"http"`
+	Commit   CommitSettings   `koanf:"commit"`
+	Clock    ClockSettings    `koanf:"clock"`
+	Calendar CalendarSettings `koanf:"calendar"`
+	Session  SessionSettings  `koanf:"session"`
+	Money    MoneySettings    `koanf:"money"`
+	Scores   ScoresSettings   `koanf:"scores"`
+	Risk     RiskSettings     `koanf:"risk"`
+	Segments SegmentSettings  `koanf:"segments"`
+	Triggers TriggerSettings  `koanf:"triggers"`
+	Fit      FitSettings      `koanf:"fit"`
+	Limits   LimitSettings    `koanf:"limits"`
+	Topics   TopicSettings    `koanf:"topics"`
+
+	// Registry says where the schema registry is, for input.format registry-avro.
 	Registry registry.Settings `koanf:"registry"`
-	State    StateSettings     `koanf:"state"`
-	HTTP     HTTPSettings      `koanf:"http"`
-	Commit   CommitSettings    `koanf:"commit"`
-	Clock    ClockSettings     `koanf:"clock"`
-	Calendar CalendarSettings  `koanf:"calendar"`
-	Session  SessionSettings   `koanf:"session"`
-	Money    MoneySettings     `koanf:"money"`
-	Scores   ScoresSettings    `koanf:"scores"`
-	Risk     RiskSettings      `koanf:"risk"`
-	Segments SegmentSettings   `koanf:"segments"`
-	Triggers TriggerSettings   `koanf:"triggers"`
-	Fit      FitSettings       `koanf:"fit"`
-	Limits   LimitSettings     `koanf:"limits"`
-	Topics   TopicSettings     `koanf:"topics"`
 
 	// Security says how the brokers' ports are secured.
 	Security security.Settings `koanf:"security"`

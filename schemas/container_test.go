@@ -71,7 +71,7 @@ var containers = map[string]struct {
 func TestContainer(t *testing.T) {
 	for name, c := range containers {
 		path := filepath.Join("testdata", "containers", name+".avro")
-		if _, err := os.Stat(path); err != nil && *rewrite {
+		if _, err := os.Stat(path); err != nil && rewriting() {
 			writeContainer(t, path, c.schema, c.records)
 		}
 		text, err := os.ReadFile(path)

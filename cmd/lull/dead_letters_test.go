@@ -31,7 +31,7 @@ func newApplication(t *testing.T) string {
 // producer returns a client for tests' own records.
 func producer(t *testing.T, broker string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := newClient(t.Context(), &pipeline.Settings{Brokers: []string{broker}}, append(append(produceOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(8<<20), kgo.RecordDeliveryTimeout(0)), opts...)...)
+	client, err := newClient(t.Context(), reaching(broker), append(append(produceOptions(), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(8<<20), kgo.RecordDeliveryTimeout(0)), opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,7 +105,7 @@ rules: [{kind: order_completed}]`)
 func TestMappingTryTopic(t *testing.T) {
 	broker := newBroker(t)
 	mapping := fileOf(t, "orders.yaml", ordersMapping)
-	client, err := newClient(t.Context(), []string{broker}, produceOptions()...)
+	client, err := newClient(t.Context(), reaching(broker), produceOptions()...)
 	if err != nil {
 		t.Fatal(err)
 	}
