@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
-	"lull/pipeline"
 	"lull/schemas"
 )
 
