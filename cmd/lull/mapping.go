@@ -275,7 +275,7 @@ func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Wr
 // newestOf returns the newest records of a topic.
 func newestOf(ctx context.Context, s pipeline.Settings, topic string, lines int) ([]*kgo.Record, error) {
 	t := &tail{settings: s, name: topic, of: schemas.Events}
-	newest := &newestRecords{topic: topic, lines: lines}
+	newest := &newestRecords{topic: topic, lines: lines, holds: func(*kgo.Record) bool { return true }}
 	for window := int64(2*lines + 100); ; window *= 8 {
 		client, spans, err := t.open(ctx)
 		if err != nil {
