@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -255,10 +257,27 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 	if err != nil {
 		return finalError{fmt.Errorf("partition %d: reading the meta record in the state folder %q: %w", p.n, r.s.State.Dir, err)}
 	}
-	if refusal := r.checkChangelog(p, &meta); refusal != "" {
+	was, err := r.shapeOf(p)
+	if err != nil {
+		return err
+	}
+	if refusal := r.checkChangelog(p, &meta, was); refusal != "" {
 		return finalError{errors.New(refusal)}
 	}
 	return nil
+}
+
+// shapeOf returns what p's state was made with, nil if it does not say so.
+func (r *Runner) shapeOf(p *partition) (task.Shape, error) {
+	value, ok, err := p.store.Get(task.ShapeKey)
+	if err != nil || !ok {
+		return nil, err
+	}
+	shape, err := task.DecodeShape(value)
+	if err != nil {
+		return nil, finalError{fmt.Errorf("partition %d: reading what the state was made with: %w", p.n, err)}
+	}
+	return shape, nil
 }
 
 // emptyStore removes p's state from this machine. The changelog keeps it.
@@ -285,12 +304,17 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if err != nil {
 		return "", err
 	}
+	was, err := r.shapeOf(p)
+	if err != nil {
+		return "", err
+	}
+	shape, foreign := r.s.shape(r.ids.partitions), false
 	if known {
-		refusal = r.checkState(p, t.Meta())
+		refusal, foreign = r.checkState(p, t.Meta(), was, shape)
 	} else {
 		refusal = r.checkBeginning(p)
 	}
-	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && (!known || t.Meta().ChangelogID == r.ids.changelog)
+	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && !foreign
 	switch {
 	case rebuild:
 		r.log.Warn().Int32("partition", p.n).Str("why", refusal).Msg("reading all of the input again into an empty state, as told")
@@ -302,7 +326,10 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	}
 	meta := t.Meta()
 	if !known || rebuild {
-		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, r.s.fingerprint(r.ids.partitions), p.inputStart
+		if err := p.store.Set(task.ShapeKey, shape.Append(nil)); err != nil {
+			return "", fmt.Errorf("opening partition %d: %w", p.n, err)
+		}
+		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, shape.Fingerprint(), p.inputStart
 	}
 	if p.group.Offset >= 0 && r.s.OnOffsetMismatch == "group" && meta.Position != p.group.Offset {
 		r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group.Offset).Msg("following the group's offset, as told")
@@ -354,33 +381,61 @@ func (r *Runner) checkBeginning(p *partition) (refusal string) {
 }
 
 // checkChangelog returns why a state is not that of the changelog.
-func (r *Runner) checkChangelog(p *partition, meta *task.Meta) (refusal string) {
+func (r *Runner) checkChangelog(p *partition, meta *task.Meta, was task.Shape) (refusal string) {
 	if meta.ChangelogID == r.ids.changelog {
 		return ""
+	}
+	if prefix := was.Get("prefix"); prefix != "" && prefix != r.s.Prefix {
+		return fmt.Sprintf("partition %d: the state folder %q holds the state of another application, that of the prefix %q, and this one's is %q: name another folder by --state-dir",
+			p.n, r.s.State.Dir, prefix, r.s.Prefix)
 	}
 	return fmt.Sprintf("partition %d: the state belongs to a changelog of id %x, and topic %q has the id %x: it was re-created, or the state folder is another application's. "+
 		"Remove the state folder %q to follow the topic, or name another by --state-dir", p.n, meta.ChangelogID, r.s.Topic(ChangelogTopic), r.ids.changelog, r.s.State.Dir)
 }
 
-// checkState returns why a task must not go on from its state.
-func (r *Runner) checkState(p *partition, meta *task.Meta) (refusal string) {
-	if refusal := r.checkChangelog(p, meta); refusal != "" {
-		return refusal
+// checkState returns why a task must not go on from its state; foreign is true if the state is another application's, of which nothing may be rebuilt.
+func (r *Runner) checkState(p *partition, meta *task.Meta, was, is task.Shape) (refusal string, foreign bool) {
+	if refusal := r.checkChangelog(p, meta, was); refusal != "" {
+		return refusal, true
+	}
+	if group := was.Get("group"); group != "" && group != r.s.Group {
+		return fmt.Sprintf("partition %d: topic %q holds the state of another application, that of the group %q, and this one's is %q: two applications never share a prefix. "+
+			"Give this one a --prefix and a --state-dir of its own, or set group to %q if it is that application",
+			p.n, r.s.Topic(ChangelogTopic), group, r.s.Group, group), true
 	}
 	switch {
+	case meta.Settings != is.Fingerprint():
+		return r.otherShape(p, was, is), false
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
-			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input)
-	case meta.Settings != r.s.fingerprint(r.ids.partitions):
-		return fmt.Sprintf("partition %d: the state was made with another number of partitions, or other settings of session.gap, calendar.timezone, clock.lateness, money or "+
-			"limits. Set them back, use a new --prefix and --state-dir beside these, or --on-offset-mismatch=rebuild to forget the state and read all of the input again", p.n)
+			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input), false
 	case p.group.Offset >= 0 && p.group.Offset != meta.Position && r.s.OnOffsetMismatch != "state" && r.s.OnOffsetMismatch != "group":
 		return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
 			"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never; "+
 			"=rebuild forgets the state and reads all of the input again",
-			p.n, meta.Position, r.s.Group, p.group.Offset, meta.Position, p.group.Offset)
+			p.n, meta.Position, r.s.Group, p.group.Offset, meta.Position, p.group.Offset), false
 	}
-	return ""
+	return "", false
 }
+
+// otherShape says which settings are others than those that a state was made with, and what to do.
+func (r *Runner) otherShape(p *partition, was, is task.Shape) string {
+	var changes []string
+	for _, c := range was.Changes(is) {
+		changes = append(changes, fmt.Sprintf("%s was %s and is %s", c.Name, shown(c.Was), shown(c.Is)))
+	}
+	if len(was) == 0 {
+		changes = []string{"an earlier version made it, which did not note its settings"}
+	}
+	way := "Set them back; or forget the state and read all of the input again, by `lull reset` or --on-offset-mismatch=rebuild; or take a new --prefix and --state-dir " +
+		"beside these, and compare what comes out by `lull diff " + r.s.Prefix + " NEW_PREFIX`"
+	if was.Get(partitionsSetting) != is.Get(partitionsSetting) && len(was) > 0 {
+		changes, way = []string{fmt.Sprintf("%s was %s and is %s: %s", partitionsSetting, was.Get(partitionsSetting), is.Get(partitionsSetting), anewUnderPrefix)}, "There is no way back"
+	}
+	return fmt.Sprintf("partition %d: the state was made with other settings: %s. %s", p.n, strings.Join(changes, "; "), way)
+}
+
+// shown returns a setting's value for a message.
+func shown(value string) string { return cmp.Or(value, "not set") }
 
 var _ task.Store = (*state.Partition)(nil)

@@ -577,11 +577,30 @@ func sampled(partitions int32) int {
 	return min(statistics.SampleSize, 2*statistics.SampleSize/int(max(1, partitions))+1000)
 }
 
-// fingerprint, where "state 1" is the oldest format of states that is read, stands for the settings that shape the state, and the number of the input's partitions: with others, what the state says would be wrong.
-func (s *Settings) fingerprint(partitions int32) uint64 {
-	return operators.Hash64(fmt.Sprintf("state 1: partitions %d, gap %s, timezone %s, lateness %s, currency %s, rates %v, ids %d, sessions %d, orders %d, refunds %d",
-		partitions, s.Session.Gap, s.Calendar.Timezone, s.Clock.Lateness, s.Money.Currency, s.Money.Rates,
-		s.Limits.MessageIDs, s.Limits.OpenSessions, s.Limits.Orders, s.Limits.Refunds))
+// partitionsSetting is what the number of the input's partitions is called in a shape, for want of a setting.
+const partitionsSetting = "partitions of the input"
+
+// shape says what a state is made with, with so many partitions of the input: whose it is, and what it would be wrong under others.
+func (s *Settings) shape(partitions int32) task.Shape {
+	var rates []string
+	for _, code := range slices.Sorted(maps.Keys(s.Money.Rates)) {
+		rates = append(rates, code+"="+s.Money.Rates[code])
+	}
+	return task.Shape{
+		{Name: "prefix", Value: s.Prefix},
+		{Name: "group", Value: s.Group},
+		{Name: "input.topic", Value: s.Input.Topic},
+		{Name: partitionsSetting, Value: fmt.Sprint(partitions)},
+		{Name: "session.gap", Value: s.Session.Gap.String()},
+		{Name: "calendar.timezone", Value: s.Calendar.Timezone},
+		{Name: "clock.lateness", Value: s.Clock.Lateness.String()},
+		{Name: "money.currency", Value: s.Money.Currency},
+		{Name: "money.rates", Value: strings.Join(rates, ",")},
+		{Name: "limits.message_ids", Value: fmt.Sprint(s.Limits.MessageIDs)},
+		{Name: "limits.open_sessions", Value: fmt.Sprint(s.Limits.OpenSessions)},
+		{Name: "limits.orders", Value: fmt.Sprint(s.Limits.Orders)},
+		{Name: "limits.refunds", Value: fmt.Sprint(s.Limits.Refunds)},
+	}
 }
 
 // terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.

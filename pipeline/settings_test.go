@@ -2,7 +2,7 @@ package pipeline
 
 import "testing"
 
-// TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the fingerprint, which refuses a state; the others are
+// TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the shape, which refuses a state; the others are
 // not part of the terms.
 func TestTermsOfScores(t *testing.T) {
 	var was Settings
@@ -27,8 +27,8 @@ func TestTermsOfScores(t *testing.T) {
 		if changed := is.task(8).Terms != was.task(8).Terms; changed != v.terms {
 			t.Errorf("%s: the terms have changed: %v", name, changed)
 		}
-		if v.terms && is.fingerprint(8) != was.fingerprint(8) {
-			t.Errorf("%s is part of the fingerprint", name)
+		if v.terms && is.shape(8).Fingerprint() != was.shape(8).Fingerprint() {
+			t.Errorf("%s is part of the shape", name)
 		}
 	}
 }

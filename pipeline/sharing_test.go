@@ -129,7 +129,7 @@ func TestForeignChangelog(t *testing.T) {
 	c.forgetMember(&s)
 	mixed := s
 	mixed.State.Dir = old.State.Dir
-	c.refused(mixed, "the state folder is another application's", "--state-dir")
+	c.refused(mixed, `holds the state of another application, that of the prefix \"`+old.Prefix, "--state-dir")
 }
 
 // TestIdleState proves that a state which nobody released leaves the disk, as a partition's that a dead process had and another one has by now.

@@ -84,7 +84,7 @@ func (s *Settings) batchBytes(topic string) int32 {
 
 // anewUnderPrefix says why the input's partitions cannot change under a state, and what to do.
 const anewUnderPrefix = "customers are in other partitions than their state when the number of partitions changes: take a new --prefix and --state-dir, under which " +
-	"`lull topics create` makes topics that fit, and read the input again"
+	"`lull topics apply` makes topics that fit, and read the input again"
 
 // TopicError says what is wrong with the topics, and what mends it.
 type TopicError struct{ Problems []string }

@@ -22,6 +22,14 @@ func showChange(key, value []byte) (of schemas.Fields, shown any, err error) {
 		meta, err := task.DecodeMeta(value)
 		return of, showMeta(&meta), err
 	}
+	if string(key) == string(task.ShapeKey) {
+		of = schemas.Fields{{Name: "kind", Value: "settings"}}
+		if value == nil {
+			return of, nil, nil
+		}
+		shape, err := task.DecodeShape(value)
+		return of, showShape(shape), err
+	}
 	if id, ok := task.CustomerOf(key); ok {
 		of = schemas.Fields{{Name: "kind", Value: "customer"}, {Name: "customer_id", Value: textOrBytes(id)}}
 		if value == nil {
@@ -59,6 +67,13 @@ func showPart(key, value []byte) (of schemas.Fields, shown any, err error) {
 		return of, showDays(days), err
 	}
 	return nil, nil, fmt.Errorf("part %q: there is no such list", name)
+}
+
+func showShape(shape task.Shape) (fields schemas.Fields) {
+	for _, s := range shape {
+		fields = append(fields, schemas.Field{Name: s.Name, Value: s.Value})
+	}
+	return fields
 }
 
 func showMeta(m *task.Meta) schemas.Fields {

@@ -50,6 +50,7 @@ func TestShowChange(t *testing.T) {
 		want       []string
 	}{
 		{"meta", task.MetaKey, meta.Append(nil), []string{`"kind":"meta"`, `"position":42`, `"watermark":"1998-01-05T`, `"adoptions":[{"model":"`}},
+		{"settings", task.ShapeKey, task.Shape{{Name: "session.gap", Value: "30m0s"}}.Append(nil), []string{`"key":{"kind":"settings"},"value":{"session.gap":"30m0s"}`}},
 		{
 			"customer", task.CustomerKey(nil, "ann"), c.AppendState(nil),
 			[]string{`"customer_id":"ann"`, `"revision":7`, `"counts":{"page":2}`, `"order_id":"o1"`, `"net":1000`, `"quadrant":"save"`, `"churn_risk_trigger":"holding"`},
@@ -65,7 +66,7 @@ func TestShowChange(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []struct{ key, value string }{{"x", ""}, {"", ""}, {"p", ""}, {"p\xff", "\x01"}, {"p\x03an", "\x01"}, {"p\x01ax", "\x01"}, {"m", "\x09"}, {"cann", "\x09"}} {
+	for _, bad := range []struct{ key, value string }{{"x", ""}, {"", ""}, {"p", ""}, {"p\xff", "\x01"}, {"p\x03an", "\x01"}, {"p\x01ax", "\x01"}, {"m", "\x09"}, {"s", "\x09"}, {"cann", "\x09"}} {
 		if _, _, err := showChange([]byte(bad.key), []byte(bad.value)); err == nil {
 			t.Errorf("key %q, value %q: no error", bad.key, bad.value)
 		}

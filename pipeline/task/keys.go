@@ -11,6 +11,7 @@ const (
 	metaClass     = 'm' // the meta record: the key is this byte
 	customerClass = 'c' // a customer's state: then the customer's id
 	partClass     = 'p' // a customer's long list: then the length of the id (uvarint), the id, the list's name
+	shapeClass    = 's' // what the state was made with: the key is this byte
 )
 
 // MetaKey is the key of the task's meta record.

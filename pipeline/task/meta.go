@@ -22,7 +22,7 @@ type Meta struct {
 	Observed int64
 	// InputID and ChangelogID are the ids of the topics: another id is another topic of the same name.
 	InputID, ChangelogID [16]byte
-	// Settings is the fingerprint of the settings that shape the state.
+	// Settings is the fingerprint of the settings that shape the state, which the shape record spells out.
 	Settings uint64
 	// Watermark is the event time that the partition has certainly reached.
 	Watermark operators.EventTime
