@@ -146,7 +146,7 @@ func TestBrokerAway(t *testing.T) {
 	if _, err := c.adm.CreateTopic(t.Context(), 2, 1, nil, "shop"); err != nil {
 		t.Fatal(err)
 	}
-	awaitReadiness(t, &s, p, "run `lull topics create`")
+	awaitReadiness(t, &s, p, "run `lull topics apply`")
 	tooSmall := s
 	tooSmall.Limits.ValueBytes = 1000
 	if _, err := CreateTopics(t.Context(), tooSmall, 0); err != nil {

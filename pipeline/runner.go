@@ -185,7 +185,12 @@ func (r *Runner) connect() error {
 	said := ""
 	for {
 		var ids topicIDs
-		if ids, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
+		var warnings []string
+		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
+			if len(warnings) > 0 {
+				r.health.warnIf("topics", (&TopicError{warnings}).Error())
+				r.log.Warn().Msg((&TopicError{warnings}).Error())
+			}
 			r.mu.Lock()
 			r.ids = ids
 			r.mu.Unlock()

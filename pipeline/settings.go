@@ -250,6 +250,12 @@ type TopicSettings struct {
 	Partitions int `koanf:"partitions"`
 	// Replication of every topic; 0, the default, is the brokers' own.
 	Replication int `koanf:"replication"`
+	// Retention is how long sessions, segments and triggers stay readable at least. The default is 168h.
+	Retention time.Duration `koanf:"retention"`
+	// DeadLetterRetention is how long dead letters stay, which hold events as they came, and can be driven again meanwhile. The default is 168h.
+	DeadLetterRetention time.Duration `koanf:"dead_letter_retention"`
+	// CompactionLag is how long what has been replaced or deleted may lie in a compacted topic, at most: personal data that was erased among it. The default is 168h.
+	CompactionLag time.Duration `koanf:"compaction_lag"`
 }
 
 // defaultTo sets an unset field.
@@ -335,6 +341,9 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Limits.Refunds, 32)
 	defaultTo(&s.Topics.Partitions, 8)
 	s.Security.EnsureDefaults()
+	defaultTo(&s.Topics.Retention, 7*24*time.Hour)
+	defaultTo(&s.Topics.DeadLetterRetention, 7*24*time.Hour)
+	defaultTo(&s.Topics.CompactionLag, 7*24*time.Hour)
 	defaultTo(&s.OnStop, "stay")
 	defaultTo(&s.OnDataLoss, "stop")
 	defaultTo(&s.OnOffsetMismatch, "refuse")
@@ -427,6 +436,8 @@ func (s *Settings) checkDurations(p *problems) {
 		{"fit.every", s.Fit.Every, time.Minute, 0}, {"fit.check_every", s.Fit.CheckEvery, time.Minute, 0}, {"fit.statistics_every", s.Fit.StatisticsEvery, 10 * time.Millisecond, 0},
 		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
 		{"segments.dwell", s.Segments.Dwell, least, year},
+		{"topics.retention", s.Topics.Retention, time.Minute, 0}, {"topics.dead_letter_retention", s.Topics.DeadLetterRetention, time.Minute, 0},
+		{"topics.compaction_lag", s.Topics.CompactionLag, time.Minute, 0},
 	} {
 		rule := "at least " + d.min.String()
 		if d.max > 0 {

@@ -381,7 +381,7 @@ func TestTail(t *testing.T) {
 		}
 	}
 	for topic, want := range map[string]string{"scores": `"lull.scores" does not exist`, "trigger": `"trigger" does not exist; lull's own are sessions, scores`} {
-		if _, errs, code := lull(t, "tail", topic, "--brokers", broker); code != exitError || !strings.Contains(errs, want) || !strings.Contains(errs, "lull topics create") {
+		if _, errs, code := lull(t, "tail", topic, "--brokers", broker); code != exitError || !strings.Contains(errs, want) || !strings.Contains(errs, "lull topics apply") {
 			t.Errorf("a missing topic: exit code %d, %s", code, errs)
 		}
 	}
@@ -442,12 +442,12 @@ func TestTailNewest(t *testing.T) {
 	}
 }
 
-// topics create makes what models put and the pipeline need; models put refuses a bad file and puts a good one where tail finds it.
+// topics apply makes what models put and the pipeline need; models put refuses a bad file and puts a good one where tail finds it.
 func TestTopicsAndModels(t *testing.T) {
 	broker := newBroker(t)
 	config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop}\nprefix: my.\n", broker))
-	for _, want := range []string{"created my.scores", "all topics are there"} {
-		if out, errs, code := lull(t, "topics", "create", "--config", config); code != 0 || !strings.Contains(out, want) {
+	for _, want := range []string{"+ my.scores: create it with 8 partitions", "nothing is to be done"} {
+		if out, errs, code := lull(t, "topics", "apply", "--config", config); code != 0 || !strings.Contains(out, want) {
 			t.Fatalf("exit code %d, %s%s; want %q", code, out, errs, want)
 		}
 	}
@@ -471,8 +471,8 @@ func TestTopicsAndModels(t *testing.T) {
 	}
 }
 
-// topics create says so if what is there does not fit, or is not what was asked for.
-func TestTopicsCreateRefuses(t *testing.T) {
+// topics plan shows what apply does, apply does that and nothing that it cannot do whole, and check fails as long as something is left to do.
+func TestTopicCommands(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"), kfake.SeedTopics(2, "few.changelog"))
 	if err != nil {
 		t.Fatal(err)
@@ -484,21 +484,37 @@ func TestTopicsCreateRefuses(t *testing.T) {
 	}
 	broker := cluster.ListenAddrs()[0]
 	for _, c := range []struct {
-		args string
-		code int
-		want string
+		args      string
+		code      int
+		out, errs string
 	}{
-		{"--prefix few. --input-topic shop", exitError, `"few.changelog" has 2 partitions and the input topic "shop" has 8: they must be equal`},
-		{"--input-topic shop --input-partitions 4", exitError, `"shop" has 8 partitions, not 4`},
-		{"--input-topic shop --input-partitions 8", 0, ""},
-		{"--input-topic none --input-partitions 0", exitUsage, "--input-partitions is 0: it must be 1 or more"},
-		{"--input-topic none --input-partitions -3", exitUsage, "--input-partitions is -3: it must be 1 or more"},
-		{"--input-topic none", exitError, `"none" does not exist: create it first, or let --input-partitions N create it`},
-		{"--input-topic shop --brokers " + away, exitError, "no broker of " + away + " answers"},
+		{"plan --prefix few. --input-topic shop", 0, "! topic \"few.changelog\" has 2 partitions", ""},
+		{"apply --prefix few. --input-topic shop", exitError, "", `nothing was done: topics: topic "few.changelog" has 2 partitions and the input topic "shop" has 8: they must be equal`},
+		{"check --prefix few. --input-topic shop", exitError, "", `topic "few.sessions" does not exist: run ` + "`lull topics apply`"},
+		{"apply --input-topic shop --input-partitions 4", exitError, "", `"shop" has 8 partitions, not 4`},
+		{"check --input-topic shop", exitError, "", `topic "lull.changelog" does not exist`},
+		{"plan --input-topic shop", 0, "+ lull.changelog: create it with 8 partitions, the brokers' default number of replicas, cleanup.policy=compact delete.retention.ms=86400000", ""},
+		{"plan --input-topic shop", 0, "9 to create, 0 to alter, 0 that apply cannot mend", ""},
+		{"apply --input-topic shop --input-partitions 8", 0, "all topics are there, as they must be", ""},
+		{"check --input-topic shop", 0, "", ""},
+		{"plan --input-topic shop", 0, "nothing is to be done", ""},
+		{"plan --input-topic shop --topics-compaction-lag 24h", 0, "~ lull.changelog: max.compaction.lag.ms from 604800000 (168h0m0s) to 86400000 (24h0m0s)", ""},
+		{"check --input-topic shop --topics-compaction-lag 24h", exitError, "", "topic \"lull.scores\" has segment.ms=604800000 and must have at most 86400000: run `lull topics plan`"},
+		{"apply --input-topic shop --topics-compaction-lag 24h", 0, "0 to create, 4 to alter", ""},
+		{"check --input-topic shop --topics-compaction-lag 24h", 0, "", ""},
+		{"plan --input-topic shop --topics-dead-letter-retention 24h", 0, "~ lull.dead-letters: retention.ms from 604800000 (168h0m0s) to 86400000 (24h0m0s) (the brokers delete records by that: --delete-records)", ""},
+		{"apply --input-topic shop --topics-dead-letter-retention 24h", exitError, "", `nothing was done, because the brokers would delete records: topic "lull.dead-letters", retention.ms=86400000 instead of 604800000`},
+		{"apply --input-topic shop --topics-dead-letter-retention 24h --delete-records", 0, "all topics are there", ""},
+		{"apply --input-topic none --input-partitions 0", exitUsage, "", "--input-partitions is 0: it must be 1 or more"},
+		{"plan --input-topic none --input-partitions -3", exitUsage, "", "--input-partitions is -3: it must be 1 or more"},
+		{"apply --input-topic none", exitError, "", `"none" does not exist: create it first, let ` + "`lull topics apply --input-partitions N` create it"},
+		{"plan --input-topic shop --brokers " + away, exitError, "", "no broker of " + away + " answers"},
+		{"plan", exitUsage, "", `input.topic is ""`},
 	} {
-		_, errs, code := lull(t, append([]string{"topics", "create", "--brokers", broker}, strings.Fields(c.args)...)...)
-		if code != c.code || !strings.Contains(errs, c.want) {
-			t.Errorf("%s: exit code %d, want %d; %s, want %q", c.args, code, c.code, errs, c.want)
+		verb, args, _ := strings.Cut(c.args, " ")
+		out, errs, code := lull(t, append([]string{"topics", verb, "--brokers", broker}, strings.Fields(args)...)...)
+		if code != c.code || !strings.Contains(errs, c.errs) || !strings.Contains(out, c.out) {
+			t.Errorf("%s: exit code %d, want %d; %s%s, want %q%q", c.args, code, c.code, out, errs, c.out, c.errs)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (v
 	if topics, err := kadm.NewClient(client).ListTopics(ctx, topic); err != nil {
 		return nil, fmt.Errorf("asking for topic %q: %w", topic, err)
 	} else if errors.Is(topics[topic].Err, kerr.UnknownTopicOrPartition) {
-		return nil, fmt.Errorf("topic %q does not exist: run `lull topics create`", topic)
+		return nil, fmt.Errorf("topic %q does not exist: run `lull topics apply`", topic)
 	}
 	key, value, err := schemas.EncodeFit(&schemas.Fit{Cause: schemas.FitOnDemand})
 	if err != nil {

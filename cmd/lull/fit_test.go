@@ -288,7 +288,7 @@ func TestModels(t *testing.T) {
 		}
 		return out
 	}
-	run("run `lull topics create`", "models", "list")
+	run("run `lull topics apply`", "models", "list")
 	run("created", "topics", "create")
 	run(`there is no model "x", nor any other`, "models", "show", "x")
 	for _, version := range []string{"one", "two"} {

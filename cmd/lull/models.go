@@ -215,7 +215,7 @@ func readModels(cmd *cobra.Command) (s pipeline.Settings, models []operators.Mod
 func eachModel(ctx context.Context, client *kgo.Client, topic string, yield func(m *operators.Model) error) error {
 	spans, err := topicSpans(ctx, kadm.NewClient(client), topic)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("topic %q does not exist: run `lull topics create`", topic)
+		return fmt.Errorf("topic %q does not exist: run `lull topics apply`", topic)
 	}
 	if err != nil {
 		return err

@@ -285,7 +285,7 @@ func sendRows(ctx context.Context, client *kgo.Client, topic string, rows *rowRe
 // topicError says what a broker's error about a topic means to who has named the topic.
 func topicError(topic string, err error) error {
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("topic %q does not exist: create it, as `lull topics create --input-partitions N` does with input.topic, or mend --topic", topic)
+		return fmt.Errorf("topic %q does not exist: create it, as `lull topics apply --input-partitions N` does with input.topic, or mend --topic", topic)
 	}
 	return fmt.Errorf("topic %q: %w", topic, err)
 }

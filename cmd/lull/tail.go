@@ -162,7 +162,7 @@ func (t *tail) open(ctx context.Context) (*kgo.Client, map[int32]span, error) {
 	}
 	client.Close()
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("topic %q does not exist; lull's own are %s under the prefix %q, and `lull topics create` makes them",
+		err = fmt.Errorf("topic %q does not exist; lull's own are %s under the prefix %q, and `lull topics apply` makes them",
 			t.name, strings.Join(ownTopics(), ", "), t.settings.Prefix)
 	}
 	return nil, nil, err

@@ -1,48 +1,250 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline"
 )
 
 func newTopicsCommand() *cobra.Command {
-	inputPartitions := int32(0)
-	create := &cobra.Command{
-		Use:   "create --config FILE",
-		Short: "Create those of lull's own topics that are missing",
-		Long: `Create makes the topics that lull writes: sessions, scores, segments, triggers, dead-letters, models and the changelog, under the
-prefix, and with --input-partitions the input topic. Topics that are there stay as they are; those that do not fit are named, with
-what mends them. The changelog has as many partitions as the input topic.`,
+	return newGroup("topics", "Manage lull's own topics", newTopicsPlanCommand(), newTopicsApplyCommand(), newTopicsCheckCommand())
+}
+
+// topicSettings are the settings that the topics follow from.
+var topicSettings = []string{
+	"brokers", "prefix", "input.topic", "limits.value_bytes", "topics.partitions", "topics.replication", "topics.retention", "topics.dead_letter_retention", "topics.compaction_lag",
+}
+
+func newTopicsPlanCommand() *cobra.Command {
+	var inputPartitions int32
+	cmd := &cobra.Command{
+		Use:   "plan --config FILE",
+		Short: "Show the topics, and what apply would do",
+		Long: `Plan shows every topic of the application: partitions, replicas, clean-up, retention, the largest record, and the size on disk of
+all replicas. Then what apply would do: + is a topic to create, ~ one to alter, ! what apply cannot mend, and = a difference
+that is yours to choose. It changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			s, err := loadSettings(cmd.Flags(), os.Environ())
-			if err != nil {
-				return err
-			}
-			if err := s.Validate(); err != nil {
-				return usageError{err}
-			}
-			if cmd.Flags().Changed("input-partitions") && inputPartitions < 1 {
-				return usageError{fmt.Errorf("--input-partitions is %d: it must be 1 or more", inputPartitions)}
-			}
-			created, err := pipeline.CreateTopics(cmd.Context(), s, inputPartitions)
-			for _, topic := range created {
-				fmt.Fprintln(cmd.OutOrStdout(), "created", topic)
-			}
-			if err != nil {
-				return err
-			}
-			if len(created) == 0 {
-				fmt.Fprintln(cmd.OutOrStdout(), "all topics are there, as they must be")
-			}
-			return nil
+			return withPlan(cmd, inputPartitions, func(_ context.Context, _ *kgo.Client, _ *pipeline.Settings, plan *pipeline.TopicPlan) error {
+				return printPlan(cmd.OutOrStdout(), plan)
+			})
 		}),
 	}
-	create.Flags().Int32Var(&inputPartitions, "input-partitions", 0, "create the input topic with so many partitions if it is missing")
-	addSettingFlags(create, "brokers", "prefix", "input.topic", "topics.partitions", "topics.replication")
-	return newGroup("topics", "Manage lull's own topics", create)
+	addInputPartitions(cmd, &inputPartitions)
+	addSettingFlags(cmd, topicSettings...)
+	return cmd
+}
+
+func newTopicsApplyCommand() *cobra.Command {
+	var inputPartitions int32
+	var deleteRecords bool
+	cmd := &cobra.Command{
+		Use:   "apply --config FILE",
+		Short: "Create and alter topics as plan shows it",
+		Long: `Apply prints the plan, creates those of lull's own topics that are missing, and with --input-partitions the input topic, and alters
+the configuration of those that are there where plan says so; then it waits until the brokers know all of it. It never changes a
+number of partitions or replicas, and never deletes a topic. If there is anything that it cannot mend it does nothing. A change by
+which the brokers delete records, such as a shorter retention, needs --delete-records.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			return withPlan(cmd, inputPartitions, func(ctx context.Context, client *kgo.Client, s *pipeline.Settings, plan *pipeline.TopicPlan) error {
+				if err := printPlan(cmd.OutOrStdout(), plan); err != nil {
+					return err
+				}
+				deletions := pipeline.RefuseDeletions
+				if deleteRecords {
+					deletions = pipeline.AllowDeletions
+				}
+				if err := plan.Apply(ctx, client, s, deletions); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "all topics are there, as they must be")
+				return err
+			})
+		}),
+	}
+	addInputPartitions(cmd, &inputPartitions)
+	cmd.Flags().BoolVar(&deleteRecords, "delete-records", false, "also make changes by which the brokers delete records")
+	addSettingFlags(cmd, topicSettings...)
+	return cmd
+}
+
+func newTopicsCheckCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check --config FILE",
+		Short: "Fail if a topic is not as it must be",
+		Long: `Check prints nothing and returns 0 if every topic is as it must be, and else says what is not, and what mends it, with exit code 1: for
+CI, and before a deploy. It goes by the same list as run does when it starts; run goes on without what does no harm to what it
+writes (retention, compaction lag), and warns.`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			return withPlan(cmd, 0, func(_ context.Context, _ *kgo.Client, _ *pipeline.Settings, plan *pipeline.TopicPlan) error {
+				return plan.Check()
+			})
+		}),
+	}
+	addSettingFlags(cmd, topicSettings...)
+	return cmd
+}
+
+func addInputPartitions(cmd *cobra.Command, n *int32) {
+	cmd.Flags().Int32Var(n, "input-partitions", 0, "create the input topic with so many partitions if it is missing")
+}
+
+// withPlan calls do with the plan of the application's topics.
+func withPlan(cmd *cobra.Command, inputPartitions int32, do func(ctx context.Context, client *kgo.Client, s *pipeline.Settings, plan *pipeline.TopicPlan) error) error {
+	s, err := loadValid(cmd)
+	if err != nil {
+		return err
+	}
+	if flag := cmd.Flags().Lookup("input-partitions"); flag != nil && flag.Changed && inputPartitions < 1 {
+		return usageError{fmt.Errorf("--input-partitions is %d: it must be 1 or more", inputPartitions)}
+	}
+	client, err := newClient(cmd.Context(), s.Brokers, kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	plan, err := pipeline.PlanTopics(cmd.Context(), client, &s, inputPartitions)
+	if err != nil {
+		return err
+	}
+	return do(cmd.Context(), client, &s, plan)
+}
+
+// loadValid returns the settings if they are valid, for a command that needs all of them to be.
+func loadValid(cmd *cobra.Command) (pipeline.Settings, error) {
+	s, err := loadSettings(cmd.Flags(), os.Environ())
+	if err != nil {
+		return s, err
+	}
+	if err := s.Validate(); err != nil {
+		return s, usageError{err}
+	}
+	return s, nil
+}
+
+// printPlan prints the topics as they are, and what is to become of them.
+func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "TOPIC\tPARTITIONS\tREPLICAS\tCLEAN-UP\tRETENTION\tLARGEST RECORD\tON DISK")
+	for i := range plan.Topics {
+		t := &plan.Topics[i]
+		if !t.Exists {
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", t.Name, t.Partitions, replicasText(t.Replication), orUnknown(t.Configs["cleanup.policy"]),
+			msText(t.Configs["retention.ms"]), bytesText(t.Configs["max.message.bytes"]), bytesText(strconv.FormatInt(t.Bytes, 10)))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	p := &printer{w: out}
+	p.line("")
+	created, altered, problems := 0, 0, 0
+	for i := range plan.Topics {
+		t := &plan.Topics[i]
+		if t.Create {
+			created++
+			p.line("+ %s: create it with %d partitions, %s replicas%s", t.Name, t.Partitions, replicasText(t.Replication), configsText(t.Configs))
+		}
+		if len(t.Changes) > 0 {
+			altered++
+		}
+		for _, c := range t.Changes {
+			why := ""
+			if c.Deletes {
+				why = " (the brokers delete records by that: --delete-records)"
+			}
+			p.line("~ %s: %s from %s to %s%s", t.Name, c.Key, withMs(c.Key, c.From), withMs(c.Key, c.To), why)
+		}
+		for _, problem := range t.Problems {
+			problems++
+			p.line("! %s", problem)
+		}
+		for _, note := range t.Notes {
+			p.line("= %s: %s", t.Name, note)
+		}
+	}
+	if created+altered+problems == 0 {
+		p.line("nothing is to be done")
+		return p.err
+	}
+	p.line("%d to create, %d to alter, %d that apply cannot mend", created, altered, problems)
+	return p.err
+}
+
+func configsText(configs map[string]string) string {
+	var parts []string
+	for key, value := range configs {
+		parts = append(parts, key+"="+value)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	slices.Sort(parts)
+	return ", " + strings.Join(parts, " ")
+}
+
+func replicasText(n int) string {
+	if n < 0 {
+		return "the brokers' default number of"
+	}
+	return strconv.Itoa(n)
+}
+
+func orUnknown(text string) string {
+	if text == "" {
+		return "?"
+	}
+	return text
+}
+
+// withMs adds to a number of milliseconds how long that is.
+func withMs(key, value string) string {
+	if !strings.HasSuffix(key, ".ms") {
+		return value
+	}
+	return value + " (" + msText(value) + ")"
+}
+
+// msText shows milliseconds as Kafka has them in a configuration: -1, and what is beyond a lifetime, is no limit.
+func msText(value string) string {
+	const century = 100 * 365 * 24 * time.Hour
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return "?"
+	case n < 0 || n > century.Milliseconds():
+		return "no limit"
+	}
+	return (time.Duration(n) * time.Millisecond).String()
+}
+
+// bytesText shows a number of bytes for a person.
+func bytesText(value string) string {
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || n < 0 {
+		return "?"
+	}
+	units := []string{"B", "KiB", "MiB", "GiB"}
+	for _, unit := range units[:len(units)-1] {
+		if n < 1024 {
+			return strconv.FormatFloat(n, 'f', -1, 64) + " " + unit
+		}
+		n = float64(int64(n/1024*10)) / 10
+	}
+	return strconv.FormatFloat(n, 'f', -1, 64) + " " + units[len(units)-1]
 }
