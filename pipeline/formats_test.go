@@ -279,13 +279,13 @@ func TestInputSettings(t *testing.T) {
 	}
 }
 
-// TestInputIsNoFingerprint proves that neither the format nor the mapping is among what a state is refused for.
-func TestInputIsNoFingerprint(t *testing.T) {
+// TestInputIsNotInShape proves that neither the format nor the mapping is part of what a state is refused for.
+func TestInputIsNotInShape(t *testing.T) {
 	var was Settings
 	was.EnsureDefaults()
 	is := was
 	is.Input.Format, is.Input.Mapping, is.Input.Schema = "json", "mapping.yaml", "order.avsc"
-	if was.fingerprint(8) != is.fingerprint(8) {
-		t.Error("the fingerprint has changed")
+	if was.shape(8).Fingerprint() != is.shape(8).Fingerprint() {
+		t.Error("the shape has changed")
 	}
 }

@@ -353,6 +353,27 @@ func (s *Settings) EnsureDefaults() {
 // Validate reports every setting that is not as it must be: its name as in the file, its value and the rule.
 func (s *Settings) Validate() error {
 	var p problems
+	s.check(&p)
+	if len(p.found) > 0 {
+		return errors.Join(p.found...)
+	}
+	// What follows knows no names of settings: that it finds nothing more is an assertion.
+	if _, err := schemas.NewDecoder(s.decoder()); err != nil {
+		return fmt.Errorf("settings that were found valid: %w", err)
+	}
+	chain := s.Chain()
+	if err := chain.Validate(); err != nil {
+		return fmt.Errorf("settings that were found valid: %w", err)
+	}
+	if n := chain.RecordBytesMax(s.Limits.IDBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
+		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds and limits.id_bytes together let a customer's record become %d bytes long; "+
+			"the changelog takes %d: lower the largest of them", n, batchBytes-batchOverhead)
+	}
+	return nil
+}
+
+// check holds each setting against its rules.
+func (s *Settings) check(p *problems) {
 	for _, b := range s.Brokers {
 		_, _, err := net.SplitHostPort(b)
 		p.check(err == nil, "brokers", quoted(b), "a list of host:port")
@@ -378,45 +399,62 @@ func (s *Settings) Validate() error {
 	p.oneOf("log_level", s.LogLevel, "debug", "info", "warn", "error")
 	_, err := time.LoadLocation(s.Calendar.Timezone)
 	p.check(err == nil && s.Calendar.Timezone != "", "calendar.timezone", quoted(s.Calendar.Timezone), "an IANA time zone such as Europe/Berlin")
-	s.checkDurations(&p)
-	s.checkNumbers(&p)
-	s.checkMoney(&p)
-	s.checkScores(&p)
+	s.checkDurations(p)
+	s.checkNumbers(p)
+	s.checkMoney(p)
+	s.checkScores(p)
 	if err := s.checkInput(); err != nil {
-		p = append(p, err)
+		p.found = append(p.found, err)
 	}
 	if err := s.Security.Validate(); err != nil {
-		p = append(p, err)
+		p.found = append(p.found, err)
 	}
-	if len(p) > 0 {
-		return errors.Join(p...)
-	}
-	// What follows knows no names of settings: that it finds nothing more is an assertion.
-	if _, err := schemas.NewDecoder(s.decoder()); err != nil {
-		return fmt.Errorf("settings that were found valid: %w", err)
-	}
-	chain := s.Chain()
-	if err := chain.Validate(); err != nil {
-		return fmt.Errorf("settings that were found valid: %w", err)
-	}
-	if n := chain.RecordBytesMax(s.Limits.IDBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
-		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds and limits.id_bytes together let a customer's record become %d bytes long; "+
-			"the changelog takes %d: lower the largest of them", n, batchBytes-batchOverhead)
-	}
-	return nil
 }
 
-// problems are what is wrong with settings.
-type problems []error
+// problems are what is wrong with settings, and the rules that they were held against.
+type problems struct {
+	found []error
+	rules []Rule
+}
+
+// Rule is what a setting must be.
+type Rule struct {
+	Setting  string
+	Text     string   // after "it must be"
+	Choices  []string // all that it can be; nil if it is no choice
+	Min, Max *int64   // of a whole number
+}
+
+// Rules returns the rules of the settings, in the order in which Validate goes through them. Some have several, some none.
+func Rules() []Rule {
+	s := DefaultSettings()
+	var p problems
+	s.check(&p)
+	return p.rules
+}
 
 func (p *problems) check(ok bool, setting string, value any, rule string) {
+	p.hold(ok, value, Rule{Setting: setting, Text: rule})
+}
+
+func (p *problems) hold(ok bool, value any, rule Rule) {
+	p.rules = append(p.rules, rule)
 	if !ok {
-		*p = append(*p, fmt.Errorf("%s is %v: it must be %s", setting, value, rule))
+		p.found = append(p.found, fmt.Errorf("%s is %v: it must be %s", rule.Setting, value, rule.Text))
 	}
 }
 
 func (p *problems) oneOf(setting, value string, values ...string) {
-	p.check(slices.Contains(values, value), setting, quoted(value), "one of "+strings.Join(values, ", "))
+	p.hold(slices.Contains(values, value), quoted(value), Rule{Setting: setting, Text: "one of " + strings.Join(values, ", "), Choices: values})
+}
+
+// number holds a whole number against a range; the greatest number there is is no upper bound.
+func (p *problems) number(setting string, value, least, most int64) {
+	rule := Rule{Setting: setting, Text: fmt.Sprintf("from %d to %d", least, most), Min: &least, Max: &most}
+	if most == math.MaxInt64 {
+		rule.Text, rule.Max = fmt.Sprintf("at least %d", least), nil
+	}
+	p.hold(value >= least && value <= most, value, rule)
 }
 
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
@@ -467,11 +505,7 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
 	} {
-		rule := fmt.Sprintf("from %d to %d", n.min, n.max)
-		if n.max == math.MaxInt64 {
-			rule = fmt.Sprintf("at least %d", n.min)
-		}
-		p.check(n.value >= n.min && n.value <= n.max, n.setting, n.value, rule)
+		p.number(n.setting, n.value, n.min, n.max)
 	}
 }
 
@@ -480,7 +514,7 @@ func (s *Settings) checkMoney(p *problems) {
 	p.check(known, "money.currency", quoted(s.Money.Currency), "a code of ISO 4217 in capitals, such as USD")
 	for _, code := range slices.Sorted(maps.Keys(s.Money.Rates)) {
 		if err := schemas.CheckRate(s.Money.Currency, code, s.Money.Rates[code]); known && err != nil {
-			*p = append(*p, fmt.Errorf("money.rates: %w", err))
+			p.found = append(p.found, fmt.Errorf("money.rates: %w", err))
 		}
 	}
 	p.check(s.Money.Margin > 0 && s.Money.Margin <= 1, "money.margin", s.Money.Margin, "above 0 and at most 1, such as 0.4 for 40 %")
@@ -490,14 +524,12 @@ func (s *Settings) checkMoney(p *problems) {
 func (s *Settings) checkScores(p *problems) {
 	const levelsMax = 99
 	p.check(len(s.Scores.Levels) <= levelsMax, "scores.levels", fmt.Sprintf("a list of %d", len(s.Scores.Levels)), fmt.Sprintf("one of at most %d", levelsMax))
-	above := 1.0
+	above, falling := 1.0, true
 	for _, level := range s.Scores.Levels {
-		if !(level > 0 && level < above) {
-			p.check(false, "scores.levels", s.Scores.Levels, "a list of numbers above 0 and below 1, each below the one before it")
-			break
-		}
+		falling = falling && level > 0 && level < above
 		above = level
 	}
+	p.check(falling, "scores.levels", s.Scores.Levels, "a list of numbers above 0 and below 1, each below the one before it")
 	p.check(s.Scores.Discount >= 0 && s.Scores.Discount <= 1, "scores.discount", s.Scores.Discount, "from 0 to 1, such as 0.01 for 1 % a month")
 	p.check(s.Risk.High > 0 && s.Risk.High < 1, "risk.high", s.Risk.High, "above 0 and below 1")
 	p.check(s.Segments.Dormant > s.Risk.High && s.Segments.Dormant < 1, "segments.dormant", s.Segments.Dormant, fmt.Sprintf("above risk.high (%v) and below 1", s.Risk.High))

@@ -38,7 +38,7 @@ func (c *cluster) configure(topic, key, value string) {
 	}
 	for is := ""; err == nil && is != value; {
 		var configs map[string]map[string]string
-		if configs, err = topicConfigs(c.t.Context(), c.adm, topic); err == nil {
+		if configs, _, err = topicConfigs(c.t.Context(), c.adm, topic); err == nil {
 			is = configs[topic][key]
 		}
 	}

@@ -137,16 +137,22 @@ const configEnv = envPrefix + "CONFIG"
 // loadSettings returns the settings of the flags, the environment (as os.Environ has it) and the file that --config or LULL_CONFIG names, the first
 // of which that has a setting wins, with defaults for the rest. The errors, each a usageError, name the file, variable or flag and the key.
 func loadSettings(flags *pflag.FlagSet, environ []string) (pipeline.Settings, error) {
-	s := pipeline.DefaultSettings()
-	if err := setSettings(&s, flags, environ); err != nil {
-		return s, usageError{err}
-	}
-	s.EnsureGroup()
-	return s, nil
+	s, _, err := loadWithOrigins(flags, environ)
+	return s, err
 }
 
-// setSettings sets what is set anywhere.
-func setSettings(s *pipeline.Settings, flags *pflag.FlagSet, environ []string) error {
+// loadWithOrigins also returns, by key, where each setting that is set anywhere comes from: a flag, a variable or the path of the file.
+func loadWithOrigins(flags *pflag.FlagSet, environ []string) (s pipeline.Settings, origins map[string]string, err error) {
+	s, origins = pipeline.DefaultSettings(), make(map[string]string)
+	if err := setSettings(&s, origins, flags, environ); err != nil {
+		return s, origins, usageError{err}
+	}
+	s.EnsureGroup()
+	return s, origins, nil
+}
+
+// setSettings sets what is set anywhere, and notes where.
+func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.FlagSet, environ []string) error {
 	k := koanf.New(".")
 	path, _ := flags.GetString("config")
 	for _, variable := range environ {
@@ -162,15 +168,14 @@ func setSettings(s *pipeline.Settings, flags *pflag.FlagSet, environ []string) e
 			return fmt.Errorf("reading the settings in %s: %w", path, err)
 		}
 	}
-	origin := make(map[string]string) // of settings that are not of the file
-	if err := loadEnviron(k, origin, environ); err != nil {
+	if err := loadEnviron(k, origins, environ); err != nil {
 		return err
 	}
 	var errs []error
 	flags.Visit(func(f *pflag.Flag) {
 		if sf, ok := f.Value.(*settingFlag); ok {
 			errs = append(errs, k.Set(sf.of.key, sf.value))
-			origin[sf.of.key] = "--" + f.Name
+			origins[sf.of.key] = "--" + f.Name
 		}
 	})
 	for _, setting := range settingsList {
@@ -178,15 +183,16 @@ func setSettings(s *pipeline.Settings, flags *pflag.FlagSet, environ []string) e
 		if value == nil {
 			continue // not set; a section of which all is commented out is nil too
 		}
+		origins[setting.key] = cmp.Or(origins[setting.key], path)
 		if err := setValue(setting.of(s), value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %s: %w", cmp.Or(origin[setting.key], path), setting.key, err))
+			errs = append(errs, fmt.Errorf("%s: %s: %w", origins[setting.key], setting.key, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // loadEnviron sets what the environment has. A variable with the prefix that is no setting is an error.
-func loadEnviron(k *koanf.Koanf, origin map[string]string, environ []string) error {
+func loadEnviron(k *koanf.Koanf, origins map[string]string, environ []string) error {
 	var errs []error
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
@@ -199,7 +205,7 @@ func loadEnviron(k *koanf.Koanf, origin map[string]string, environ []string) err
 			continue
 		}
 		errs = append(errs, k.Set(settingsList[i].key, value))
-		origin[settingsList[i].key] = name
+		origins[settingsList[i].key] = name
 	}
 	return errors.Join(errs...)
 }

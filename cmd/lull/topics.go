@@ -112,7 +112,7 @@ func withPlan(cmd *cobra.Command, inputPartitions int32, do func(ctx context.Con
 	if flag := cmd.Flags().Lookup("input-partitions"); flag != nil && flag.Changed && inputPartitions < 1 {
 		return usageError{fmt.Errorf("--input-partitions is %d: it must be 1 or more", inputPartitions)}
 	}
-	client, err := newClient(cmd.Context(), s.Brokers, kgo.MetadataMinAge(100*time.Millisecond))
+	client, err := newClient(cmd.Context(), &s, kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"lull/pipeline/security"
+)
+
+// lull config print shows the value in effect of every setting and where it comes from, and what it prints is a file that means the same.
+func TestConfigPrint(t *testing.T) {
+	config := writeFile(t, "lull.yaml", "input: {topic: shop}\nclock: {lateness: 90s, max_skew: 1m}\nmoney: {rates: {GBP: 1.27}}\nscores: {levels: []}\nprefix: my.\n")
+	t.Setenv("LULL_CLOCK_MAX_SKEW", "2m")
+	t.Setenv("LULL_BROKERS", "a:1,b:2")
+	out, errs, code := lull(t, "config", "print", "--config", config, "--commit-interval", "1s", "--http-listen", "")
+	if code != exitUsage || !strings.Contains(errs, `http.listen is ""`) {
+		t.Errorf("what is not valid: exit code %d, %s", code, errs)
+	}
+	lines := make(map[string]string) // without the room that aligns them
+	for _, line := range strings.Split(out, "\n") {
+		value, origin, _ := strings.Cut(line, "#")
+		lines[strings.TrimRight(value, " ")] = strings.TrimSpace(origin)
+	}
+	for line, origin := range map[string]string{
+		`brokers: ["a:1","b:2"]`:       "LULL_BROKERS",
+		`prefix: "my."`:                config,
+		`group: "my"`:                  "follows from prefix",
+		`  lateness: 1m30s`:            config,
+		`  max_skew: 2m`:               "LULL_CLOCK_MAX_SKEW",
+		`  max_jump: 168h`:             "default",
+		`  interval: 1s`:               "--commit-interval",
+		`  listen: ""`:                 "--http-listen",
+		`  rates: {"GBP":"1.27"}`:      config,
+		`  levels: []`:                 config,
+		`  discount: 0.01`:             "default",
+		`  orders: 100000`:             "default",
+		`  source_max_silence: 0s`:     "default",
+		`on_offset_mismatch: "refuse"`: "default",
+	} {
+		if got, ok := lines[line]; !ok || got != origin && line != "  interval: 1s" {
+			t.Errorf("%q: origin %q, want %q", line, got, origin)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	again, err := load(t, out, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := load(t, "input: {topic: shop}\nclock: {lateness: 90s, max_skew: 2m}\nmoney: {rates: {GBP: 1.27}}\nscores: {levels: []}\nprefix: my.\nbrokers: [a:1, b:2]\n"+
+		"commit: {interval: 1s}\nhttp: {listen: \"\"}", nil)
+	again.Money.Rates, s.Money.Rates = nil, nil
+	again.Scores.Levels, s.Scores.Levels = nil, nil
+	if err != nil || !reflect.DeepEqual(again, s) {
+		t.Errorf("what was printed means\n%+v\nand not\n%+v, %v", again, s, err)
+	}
+}
+
+// lull config validate says what is wrong, or that nothing is.
+func TestConfigValidate(t *testing.T) {
+	for _, c := range []struct {
+		file, out, errs string
+		code            int
+	}{
+		{"input: {topic: shop}\ninstance: one", "the settings are valid\n", "", 0},
+		{"input: {topic: shop}", "instance is not set: run needs it", "", 0},
+		{"input: {topic: shop}\nclock: {mode: sundial}", "", `clock.mode is "sundial": it must be one of wall, event`, exitUsage},
+		{"clok: {}", "", `unknown key "clok"`, exitUsage},
+	} {
+		out, errs, code := lull(t, "config", "validate", "--config", writeFile(t, "lull.yaml", c.file))
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {
+			t.Errorf("%s: exit code %d, %s%s", c.file, code, out, errs)
+		}
+	}
+}
+
+// A secret is shown neither in the help nor in what is printed.
+func TestSecretsAreNotShown(t *testing.T) {
+	secret := reflect.ValueOf(security.NewSecret("hunter2"))
+	value, err := yamlValue(secret)
+	if err != nil || value != `"[redacted]"` || showSetting(secret) != "[redacted]" {
+		t.Errorf("%s, %v; %s", value, err, showSetting(secret))
+	}
+	if got := shortDuration(100 * time.Hour); got != "100h" {
+		t.Error(got)
+	}
+}
