@@ -1,0 +1,64 @@
+// Command reference writes what is generated from the settings in package pipeline: the table of docs/configuration.md, and deploy/lull.schema.json, the JSON Schema of a file
+// of settings. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"lull/pipeline"
+)
+
+//go:generate go run . ../..
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: reference ROOT, the root of the repository")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintf(os.Stderr, "reference: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run writes the files that are out of date.
+func run(root string) error {
+	files, err := generate(root)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name, content := range files {
+		if old, err := os.ReadFile(name); err == nil && string(old) == string(content) {
+			continue
+		}
+		errs = append(errs, os.WriteFile(name, content, 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+// generate returns the files by path.
+func generate(root string) (map[string][]byte, error) {
+	settings, err := readSettings(root)
+	if err != nil {
+		return nil, err
+	}
+	addRules(settings, pipeline.Rules())
+	page := filepath.Join(root, "docs", "configuration.md")
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return nil, err
+	}
+	text, err = replaceTable(text, settings)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", page, err)
+	}
+	schema, err := jsonSchema(settings)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{page: text, filepath.Join(root, "deploy", "lull.schema.json"): schema}, nil
+}
