@@ -99,7 +99,7 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	f.session, err = kgo.NewGroupTransactSession(append(r.access.Options("lull-"+r.s.Instance+"-fitter"),
 		kgo.TransactionalID(r.s.fitterTransactionalID()),
 		kgo.TransactionTimeout(r.s.Commit.Timeout),
-		kgo.ConsumerGroup(r.s.fitterGroup()),
+		kgo.ConsumerGroup(r.s.FitterGroup()),
 		kgo.InstanceID(r.s.Instance),
 		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
@@ -119,11 +119,11 @@ func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
 	return f, ctx.Err()
 }
 
-// fitterGroup returns the consumer group whose member with the partition of fits is the fitter.
-func (s *Settings) fitterGroup() string { return s.Group + "-fitter" }
+// FitterGroup returns the consumer group by which the application's processes agree on the one that fits models.
+func (s *Settings) FitterGroup() string { return s.Group + "-fitter" }
 
 func (s *Settings) fitterTransactionalID() string {
-	return transactionalIDs(s.fitterGroup()) + s.Instance
+	return transactionalIDs(s.FitterGroup()) + s.Instance
 }
 
 // fit returns the configuration of fits.
@@ -152,7 +152,7 @@ func (f *fitter) run(ctx context.Context) error {
 		fetches := f.session.PollRecords(tick, 1)
 		cancel()
 		if err := fetches.Err0(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("reading requests for fits from topic %q in group %q: %w", f.s.Topic(FitsTopic), f.s.fitterGroup(), err)
+			return fmt.Errorf("reading requests for fits from topic %q in group %q: %w", f.s.Topic(FitsTopic), f.s.FitterGroup(), err)
 		}
 		select {
 		case elected := <-f.elected:

@@ -251,7 +251,7 @@ func TestEveryRequestHasOneVerdict(t *testing.T) {
 			one.end()
 			asked := []int64{c.ask(&s), c.ask(&s), c.ask(&s)}
 			commits := 0
-			fault.TxnID, fault.Count = s.fitterGroup()+"/"+s.Instance, 1
+			fault.TxnID, fault.Count = s.FitterGroup()+"/"+s.Instance, 1
 			fault.When = func(kmsg.Request) bool { commits++; return commits == 2 }
 			hits := fake.Fault(fault)
 			one = c.run(s)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
@@ -51,16 +52,17 @@ func (r *Runner) join() error {
 	return nil
 }
 
-// leave takes this process out of the group. A static member does not leave by closing its client, so that it can come back.
+// leave takes this process out of the group, and out of that of the fitters. A static member does not leave by closing its client, so that it can come back.
 func (r *Runner) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.s.Commit.Timeout)
 	defer cancel()
 	groups := []string{r.s.Group}
 	if r.s.Fit.Mode != "off" {
-		groups = append(groups, r.s.fitterGroup())
+		groups = append(groups, r.s.FitterGroup())
 	}
 	for _, group := range groups {
-		if _, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(r.s.Instance).Reason("told to stop")); err != nil {
+		_, err := r.adm.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(r.s.Instance).Reason("told to stop"))
+		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // a fitter that has never joined may have no group
 			return fmt.Errorf("leaving group %q: %w; it waits for %q until %s have passed", group, err, r.s.Instance, r.s.Commit.SessionTimeout)
 		}
 	}

@@ -33,13 +33,22 @@ const (
 	opCreate          = "Create"
 	opDescribe        = "Describe"
 	opDescribeConfigs = "DescribeConfigs"
+	opAlterConfigs    = "AlterConfigs"
+	opDelete          = "Delete"
 )
 
 // Roles returns all that is done with this application's topics, and the least rights for it. Subscribers read in a group of theirs.
 func (s *Settings) Roles(subscriberGroup string) []Role {
 	run := Role{Name: "run", Purpose: "lull run", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
-	create := Role{Name: "create", Purpose: "lull topics create", Rights: []Right{s.onTopic(s.Input.Topic, opDescribe)}}
+	apply := Role{Name: "apply", Purpose: "lull topics apply", Rights: []Right{s.onTopic(s.Input.Topic, opDescribe)}}
 	tail := Role{Name: "tail", Purpose: "lull tail", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
+	// What the state was made with is read in the changelog.
+	reset := []Right{s.onTopic(s.Topic(ChangelogTopic), opRead, opDelete), s.onTopic(s.Topic(StatisticsTopic), opDelete)}
+	diff := []Right{s.onTopic(s.Input.Topic, opDescribe), s.onTopic(s.Topic(ChangelogTopic), opRead)}
+	for _, name := range []string{SessionsTopic, ScoresTopic, SegmentsTopic, TriggersTopic, DeadLettersTopic} {
+		reset = append(reset, s.onTopic(s.Topic(name), opDelete))
+		diff = append(diff, s.onTopic(s.Topic(name), opRead))
+	}
 	subscribe := Role{Name: "subscribe", Purpose: "whoever acts on the outputs", Subscriber: true}
 	fits := s.Fit.Mode != "off"
 	for _, t := range s.ownTopics() {
@@ -49,7 +58,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		}
 		// The topics are looked at before they are used.
 		run.Rights = append(run.Rights, s.onTopic(name, append(use.operations(), opDescribeConfigs)...))
-		create.Rights = append(create.Rights, s.onTopic(name, opCreate, opDescribe, opDescribeConfigs))
+		apply.Rights = append(apply.Rights, s.onTopic(name, opCreate, opDescribe, opDescribeConfigs, opAlterConfigs))
 		tail.Rights = append(tail.Rights, s.onTopic(name, opRead))
 		if t.published {
 			subscribe.Rights = append(subscribe.Rights, s.onTopic(name, opRead))
@@ -57,7 +66,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	}
 	groups := []string{s.Group}
 	if fits {
-		groups = append(groups, s.fitterGroup())
+		groups = append(groups, s.FitterGroup())
 	}
 	for _, group := range groups {
 		run.Rights = append(run.Rights,
@@ -66,8 +75,8 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	}
 	subscribe.Rights = append(subscribe.Rights, Right{Resource: groupResource, Name: subscriberGroup, Operations: []string{opRead}})
 	return []Role{
-		run, create,
-		{Name: "create-input", Purpose: "lull topics create --input-partitions N, besides", Rights: []Right{s.onTopic(s.Input.Topic, opCreate)}},
+		run, apply,
+		{Name: "apply-input", Purpose: "lull topics apply --input-partitions N, besides", Rights: []Right{s.onTopic(s.Input.Topic, opCreate)}},
 		{Name: "produce", Purpose: "lull produce", Rights: []Right{
 			// How far a file has been sent is the offset of a group in the same transaction, of the topic that it is sent to.
 			s.onTopic(s.Input.Topic, opRead, opWrite),
@@ -79,6 +88,10 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 			{Resource: transactionalResource, Name: s.Group + "/redrive", Operations: []string{opWrite}},
 		}},
 		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite)}},
+		{Name: "reset", Purpose: "lull reset --outputs", Rights: append(reset,
+			Right{Resource: groupResource, Name: s.Group, Operations: []string{opDelete}},
+			Right{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}})},
+		{Name: "diff", Purpose: "lull diff, of both applications", Rights: append(diff, Right{Resource: groupResource, Name: s.Group, Operations: []string{opDescribe}})},
 		tail, subscribe,
 	}
 }

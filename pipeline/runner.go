@@ -146,11 +146,12 @@ func (r *Runner) run() error {
 	if r.s.Fit.Mode != "off" {
 		beside.Go(func() { r.fitModels(following) })
 	}
-	defer func() {
+	stopBeside := func() { // a second time it does nothing
 		stopFollowing()
 		<-stopped
 		beside.Wait()
-	}()
+	}
+	defer stopBeside()
 	if err := r.checkKeys(); err != nil {
 		return err
 	}
@@ -169,6 +170,7 @@ func (r *Runner) run() error {
 		r.consumer.Close()
 	}
 	if r.s.OnStop == "leave" && r.ctx.Err() != nil {
+		stopBeside() // a fitter that runs would join its group again
 		err = errors.Join(err, r.leave())
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -112,6 +113,39 @@ func Open(o Options) (*DB, error) {
 	d := &DB{store: store, index: o.Index, open: make(map[int32]*Partition)}
 	d.budget.max = o.DirtyBytesMax
 	return d, nil
+}
+
+// Exists reports whether there is a store in o.Dir, in use or not.
+func Exists(o Options) (bool, error) {
+	o.EnsureDefaults()
+	for _, name := range []string{lockFile, pebbleDir} { // a folder with that name alone may be anybody's
+		_, err := o.FS.Stat(o.FS.PathJoin(o.Dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("looking for a state store in %s: %w", o.Dir, err)
+		}
+	}
+	return true, nil
+}
+
+// Remove removes the store in o.Dir, and leaves the directory and all else in it, what was moved aside included. Without a store it does nothing. It is an error if a
+// process has the store open.
+func Remove(o Options) error {
+	o.EnsureDefaults()
+	if there, err := Exists(o); err != nil || !there {
+		return err
+	}
+	s := &pebbleStore{dir: o.Dir, fs: o.FS}
+	err := s.lockDir()
+	if err == nil {
+		err = errors.Join(s.fs.RemoveAll(s.path(pebbleDir)), s.fs.RemoveAll(s.path(tablesDir)), syncDir(s.fs, o.Dir), s.lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("removing the state store in %s: %w", o.Dir, err)
+	}
+	return nil
 }
 
 // Partition opens partition n; what the store has of it from earlier is its state. A partition is open once at a time.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -276,6 +277,48 @@ func TestOccupied(t *testing.T) {
 	names, err := fs.List("store")
 	must(t, err)
 	expect(t, "files", names, []string{"holiday.jpg"})
+}
+
+// TestRemove proves that a store is removed and nothing else, not while a process has it open, and that a new one can be made in its place.
+func TestRemove(t *testing.T) {
+	fs := vfs.NewMem()
+	o := Options{Dir: "store", FS: fs}
+	there := func() bool {
+		t.Helper()
+		is, err := Exists(o)
+		must(t, err)
+		return is
+	}
+	must(t, Remove(o)) // there is none
+	if there() {
+		t.Error("a store where there is nothing")
+	}
+	must(t, fs.MkdirAll("store/pebble", 0o755))
+	f, err := fs.Create("store/pebble/holiday.jpg", diskWrites)
+	must(t, errors.Join(err, f.Close()))
+	must(t, Remove(o))
+	if _, err := fs.Stat("store/pebble/holiday.jpg"); there() || err != nil {
+		t.Errorf("somebody's folder of the same name: %v", err)
+	}
+	must(t, fs.RemoveAll("store"))
+
+	d := openStore(t, fs)
+	o.Dir = d.store.dir
+	if err := Remove(o); err == nil || !strings.Contains(err.Error(), "does another process use it?") || !there() {
+		t.Errorf("an open store: %v", err)
+	}
+	must(t, d.Close())
+	aside, err := fs.Create(fs.PathJoin(o.Dir, "pebble.aside-1"), diskWrites)
+	must(t, errors.Join(err, aside.Close()))
+	must(t, Remove(o))
+	names, err := fs.List(o.Dir)
+	must(t, err)
+	slices.Sort(names)
+	expect(t, "files", names, []string{"pebble.aside-1", "state.lock"})
+	if there() {
+		t.Error("it is still there")
+	}
+	must(t, openStore(t, fs).Close())
 }
 
 // A mark that no program of ours has written is damage, whatever Pebble's checksums say.

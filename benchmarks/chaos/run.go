@@ -110,7 +110,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 // createApplication makes the topics of an application, and puts its model.
 func (r *run) createApplication(ctx context.Context, name string) error {
 	settings := []string{"--brokers", strings.Join(r.brokers.addresses(), ","), "--prefix", name + "."}
-	create := []string{"topics", "create", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)}
+	create := []string{"topics", "apply", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)}
 	if err := r.runLull(ctx, append(create, settings...)...); err != nil {
 		return err
 	}

@@ -25,13 +25,14 @@ func newACLCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "print --config FILE",
 		Short: "Print the least rights that this application needs on the brokers",
-		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics create, for the
+		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics apply, for the
 other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids, which begin
 with the group's name and end with that of a process. It asks no broker.
 
 The roles are ` + strings.Join(roleNames(), ", ") + `. A deployment needs the first for as
-long as it runs, create once and after an upgrade that brings new topics, the others where somebody does what they are for.`,
-		Example: `  lull acl print --config lull.yaml --for run,create --principal User:lull | sh
+long as it runs, apply once and after an upgrade that brings new topics, the others where somebody does what they are for. reset,
+which deletes, is printed only if --for names it.`,
+		Example: `  lull acl print --config lull.yaml --for run,apply --principal User:lull | sh
   lull acl print --config lull.yaml --for subscribe --subscriber User:crm --subscriber-group crm-triggers`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +54,7 @@ long as it runs, create once and after an upgrade that brings new topics, the ot
 	cmd.Flags().StringVar(&f.subscriber, "subscriber", "User:subscriber", "whom the brokers know a reader of the outputs as: `TYPE:NAME`")
 	cmd.Flags().StringVar(&f.subscriberGroup, "subscriber-group", "", "consumer `group` of that reader (default its NAME)")
 	cmd.Flags().StringVar(&f.format, "format", "kafka-acls", "kafka-acls: commands for a shell; or json")
-	cmd.Flags().StringSliceVar(&f.roles, "for", roleNames(), "`roles` to print")
+	cmd.Flags().StringSliceVar(&f.roles, "for", slices.DeleteFunc(roleNames(), func(name string) bool { return name == "reset" }), "`roles` to print")
 	addSettingFlags(cmd, "brokers", "prefix", "group", "input.topic", "fit.mode")
 	return newGroup("acl", "Rights on the brokers", cmd)
 }

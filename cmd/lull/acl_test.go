@@ -167,6 +167,7 @@ func (n *tenant) grant(config string, roles, principal string) {
 		}
 		operation := map[string]kadm.ACLOperation{
 			"Read": kadm.OpRead, "Write": kadm.OpWrite, "Create": kadm.OpCreate, "Describe": kadm.OpDescribe, "DescribeConfigs": kadm.OpDescribeConfigs,
+			"AlterConfigs": kadm.OpAlterConfigs, "Delete": kadm.OpDelete,
 		}[e.Operation]
 		results, err := n.admin.CreateACLs(n.t.Context(), acl.Operations(operation))
 		if err != nil {
@@ -217,18 +218,18 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	create := n.config("create", c.SASL, "{"+scram("create")+"}", "")
+	apply := n.config("apply", c.SASL, "{"+scram("apply")+"}", "")
 	produce := n.config("produce", c.SASLTLS, "{tls: {"+trust+"}, "+scram("produce")+"}", "")
 	operate := n.config("operate", c.SASLTLS, fmt.Sprintf("{tls: {%s}, sasl: {mechanism: OAUTHBEARER, token_url: %q, client_id: %s, client_secret_file: %s}}",
 		trust, tokens.URL, securitytest.ClientID, secret), "")
 	run := n.config("run", c.TLS, fmt.Sprintf("{tls: {%s, cert_file: %s, key_file: %s}}", trust, cert, key), fmt.Sprintf(
-		"instance: one\nstate: {dir: %s}\nhttp: {listen: %q}\nclock: {mode: event}\nfit: {mode: demand, statistics_every: 50ms}\ncommit: {session_timeout: 10s}", filepath.Join(n.dir, "state"), http))
-	n.grant(create, "create,create-input", "User:"+user("create"))
+		"instance: one\nstate: {dir: %s}\nhttp: {listen: %q}\nclock: {mode: event}\nfit: {mode: demand, statistics_every: 50ms}\ncommit: {session_timeout: 10s}\non_stop: leave", filepath.Join(n.dir, "state"), http))
+	n.grant(apply, "apply,apply-input", "User:"+user("apply"))
 	n.grant(produce, "produce", "User:"+user("produce"))
 	n.grant(operate, "operate,tail", "User:"+user("operate"))
 	n.grant(run, "run", "User:"+user("run"))
 
-	n.lull("topics", "create", "--config", create, "--input-partitions", "2")
+	n.lull("topics", "apply", "--config", apply, "--input-partitions", "2")
 	s := &shopOnKafka{t: t, broker: c.Open[0], prefix: n.id + ".", input: "orders-" + n.id, config: run}
 	orders := filepath.Join(n.dir, "orders.csv")
 	if err := os.WriteFile(orders, s.rows("1997-01-01", "1997-06-30"), 0o600); err != nil {
@@ -257,9 +258,9 @@ func TestRoles(t *testing.T) {
 	}{
 		{[]string{"tail", "scores", "--config", produce}, n.id + ".scores"},
 		{[]string{"produce", "--time-mark", "1997-07-01", "--config", operate}, "orders-" + n.id},
-		{[]string{"fit", "--config", create}, n.id + ".fits"},
+		{[]string{"fit", "--config", apply}, n.id + ".fits"},
 		{[]string{"models", "list", "--config", produce}, n.id + ".models"},
-		{[]string{"topics", "create", "--config", produce}, n.id + ".sessions"},
+		{[]string{"topics", "apply", "--config", produce}, n.id + ".sessions"},
 	} {
 		out, errs, code := lull(t, at.args...)
 		if code != exitError || !strings.Contains(errs, at.want) || !strings.Contains(errs, "lull acl print") {
@@ -269,6 +270,22 @@ func TestRoles(t *testing.T) {
 	if err := s.process.stop(); err != nil {
 		t.Error(err)
 	}
+	// A second application beside it, as one is when settings that shape a state are to change, and then no more of the first.
+	second := n.id + "-second."
+	secondly := writeFile(t, "second.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninput: {topic: orders-%s}\n", c.Open[0], second, n.id))
+	n.lull("topics", "apply", "--config", secondly)
+	diff, reset := n.config("diff", c.SASL, "{"+scram("diff")+"}", ""), n.config("reset", c.SASL, "{"+scram("reset")+"}", "")
+	n.grant(diff, "diff", "User:"+user("diff"))
+	n.grant(secondly, "diff", "User:"+user("diff"))
+	out, errs, code := lull(t, "diff", n.id+".", second, "--config", diff)
+	if code != exitError || !strings.Contains(out, "scores") || strings.Contains(errs, "AUTHORIZATION") {
+		t.Errorf("the comparison: exit code %d, %s%s", code, out, errs)
+	}
+	n.grant(reset, "reset", "User:"+user("reset"))
+	if out := n.lull("reset", "--outputs", "--yes", "--config", reset); !strings.Contains(out, "removed.") {
+		t.Errorf("reset: %s", out)
+	}
+
 	log, err := os.ReadFile(s.process.log)
 	if err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func lettersClient(ctx context.Context, s *pipeline.Settings, since time.Time) (
 		err = spansSince(ctx, adm, topic, since, spans)
 	}
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("topic %q does not exist: mend --prefix, or run `lull topics create`", topic)
+		err = fmt.Errorf("topic %q does not exist: mend --prefix, or run `lull topics apply`", topic)
 	}
 	if err != nil {
 		client.Close()

@@ -21,7 +21,7 @@ import (
 func newApplication(t *testing.T) string {
 	t.Helper()
 	broker := newBroker(t)
-	if _, errs, code := lull(t, "topics", "create", "--brokers", broker, "--input-topic", "shop"); code != 0 {
+	if _, errs, code := lull(t, "topics", "apply", "--brokers", broker, "--input-topic", "shop"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	return broker

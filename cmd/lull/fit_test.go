@@ -46,7 +46,7 @@ func newShopOnKafka(t *testing.T, settings string) *shopOnKafka {
 	s.config = writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninstance: one\ninput: {topic: %s}\nstate: {dir: %s}\nhttp: {listen: %q}\nclock: {mode: event}\n%s\n",
 		s.broker, s.prefix, s.input, filepath.Join(dir, "state"), http, settings))
 	s.process = process{config: s.config, log: filepath.Join(dir, "log"), ready: "http://" + http + "/readyz"}
-	s.lull("topics", "create", "--config", s.config, "--input-partitions", "4")
+	s.lull("topics", "apply", "--config", s.config, "--input-partitions", "4")
 	return s
 }
 
@@ -289,7 +289,7 @@ func TestModels(t *testing.T) {
 		return out
 	}
 	run("run `lull topics apply`", "models", "list")
-	run("created", "topics", "create")
+	run("all topics are there", "topics", "apply")
 	run(`there is no model "x", nor any other`, "models", "show", "x")
 	for _, version := range []string{"one", "two"} {
 		file := writeFile(t, version+".yaml", strings.Replace(string(cdnowModel), "cdnow-published", version, 1)+

@@ -120,7 +120,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 	}
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newConfigCommand(), newTopicsCommand(), newACLCommand(), newMappingCommand(), newSchemasCommand(), newModelsCommand(), newFitCommand(),
-		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newBacktestCommand(), newVersionCommand(),
+		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newResetCommand(), newDiffCommand(), newBacktestCommand(), newVersionCommand(),
 	)
 	return root
 }

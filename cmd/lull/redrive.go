@@ -313,7 +313,7 @@ func (r *redrive) checkTopics(ctx context.Context) error {
 		return fmt.Errorf("asking for the topics: %w", err)
 	}
 	if errors.Is(topics[redrives].Err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("topic %q does not exist, in which it is noted what was sent again: run `lull topics create`", redrives)
+		return fmt.Errorf("topic %q does not exist, in which it is noted what was sent again: run `lull topics apply`", redrives)
 	}
 	for _, topic := range names {
 		switch err := topics[topic].Err; {

@@ -79,7 +79,7 @@ var mutants = []mutant{
 	{"keep an aborted bound of dead deadlines", "state/partition.go", "	clear(p.overlay)\n	p.overlayDrop = nil\n", "	clear(p.overlay)\n", check{"state", "TestDropIndexBelow"}},
 	{"take a topic of the same name for the one that was", "pipeline/restore.go", "	case meta.InputID != r.ids.input:", "	case false:", check{"pipeline", "TestRecreated"}},
 	{"begin at offset 0 where the log does not", "pipeline/restore.go", "shape.Fingerprint(), p.inputStart\n", "shape.Fingerprint(), 0\n", check{"pipeline", "TestFirstStart"}},
-	{"wait for ever when another process has the name", "pipeline/runner.go", "	defer func() {\n		stopFollowing()\n		<-stopped", "	defer func() {\n		<-stopped", check{"pipeline", "TestSameInstance"}},
+	{"wait for ever when another process has the name", "pipeline/runner.go", "	stopBeside := func() { // a second time it does nothing\n		stopFollowing()\n		<-stopped", "	stopBeside := func() {\n		<-stopped", check{"pipeline", "TestSameInstance"}},
 	{"mix a state with another changelog", "pipeline/restore.go", "	if err := r.checkOwnChangelog(p); err != nil {", "	if err := r.checkOwnChangelog(p); err == r.ctx.Err() && err != nil {", check{"pipeline", "TestForeignChangelog"}},
 	{"let one partition's deadlines keep the others waiting", "pipeline/input.go", "		if p.busyFor++; p.busyFor == parkedAfter || p.awaits != \"\" && !p.parked {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
 	{"refuse a record whose schema is awaited", "pipeline/partition.go", "	case refusal.Reason == schemas.ReasonSchemaAwaited:\n", "	case false:\n", check{"pipeline", "TestRegistryOutage"}},

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// beside returns another application over the input of s.
+func (s *shopOnKafka) beside(settings string) *shopOnKafka {
+	s.t.Helper()
+	other := newShopOnKafka(s.t, settings)
+	text := strings.Replace(readFile(s.t, other.config), "topic: "+other.input, "topic: "+s.input, 1)
+	text = strings.Replace(text, fmt.Sprintf("%q", other.broker), fmt.Sprintf("%q", s.broker), 1)
+	other.input, other.broker = s.input, s.broker
+	other.config = writeFile(s.t, "lull.yaml", text)
+	other.process.config = other.config
+	other.lull("topics", "apply", "--config", other.config)
+	return other
+}
+
+// runTo runs the application until it has come to the date, and stops it.
+func (s *shopOnKafka) runTo(date string) {
+	s.t.Helper()
+	s.start()
+	s.awaitStatistics(date, 4)
+	if err := s.process.stop(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestResetAndDiff is how settings that shape a state are changed: a second application beside the first, filled from the input, and compared; or the first one reset,
+// which ends in what a new one would tell. reset refuses while a process runs and shows what it would do before it does it.
+func TestResetAndDiff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs processes")
+	}
+	const common = "fit: {mode: demand, statistics_every: 50ms}\ncommit: {timeout: 5s, session_timeout: 6s}\non_stop: leave\n"
+	a := newShopOnKafka(t, common)
+	model := writeFile(t, "model.yaml", string(cdnowModel))
+	a.lull("models", "put", model, "--config", a.config)
+	a.send("1997-01-01", "1997-01-10")
+	lullFails := func(want string, args ...string) {
+		t.Helper()
+		if out, errs, code := lull(t, args...); code != exitError || !strings.Contains(errs, want) {
+			t.Errorf("%v: exit code %d, %s%s; want %q", args, code, out, errs, want)
+		}
+	}
+	a.start()
+	a.awaitStatistics("1997-01-10", 4)
+	lullFails(`"one" in group "`+strings.TrimSuffix(a.prefix, ".")+`", from 127.0.0.1`, "reset", "--config", a.config, "--yes")
+	if err := a.process.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	same, other := a.beside(common), a.beside(common+"session: {gap: 100h}\n")
+	for _, app := range []*shopOnKafka{same, other} {
+		app.lull("models", "put", model, "--config", app.config)
+	}
+	lullFails(a.prefix+" and "+same.prefix+" differ", "diff", a.prefix, same.prefix, "--brokers", a.broker) // which has told nothing yet
+	same.runTo("1997-01-10")
+	other.runTo("1997-01-10")
+	if out := a.lull("diff", a.prefix, same.prefix, "--brokers", a.broker); !strings.Contains(out, "sessions: ") || strings.Contains(out, "sessions: 0 keys alike") || strings.Contains(out, " is ") {
+		t.Errorf("two alike:\n%s", out)
+	}
+	out, errs, code := lull(t, "diff", a.prefix, other.prefix, "--brokers", a.broker, "--examples", "2")
+	sessions, _, _ := strings.Cut(out[strings.Index(out, "sessions: "):], "segments: ")
+	if code != exitError || !strings.Contains(errs, a.prefix+" and "+other.prefix+" differ: in ") || !strings.Contains(out, `session.gap is "30m0s" in `+a.prefix+` and "100h0m0s" in `+other.prefix) ||
+		strings.Count(sessions, "\n  ") != 2 || !strings.Contains(sessions, "records, number 1 ") {
+		t.Errorf("another gap: exit code %d, %s\n%s", code, errs, out)
+	}
+
+	foreign := writeFile(t, "foreign.yaml", readFile(t, a.config)+"group: theirs\n")
+	lullFails("holds the state of another application, that of the group", "reset", "--config", foreign, "--yes")
+	plan := a.lull("reset", "--config", a.config)
+	for _, want := range []string{"- topic " + a.prefix + "changelog: 4 partitions", "- topic " + a.prefix + "statistics", "- the offsets of group", "- the state store in ", "sessions, scores, segments, triggers, dead-letters stay"} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, plan)
+		}
+	}
+	if again := a.lull("reset", "--config", a.config); again != plan {
+		t.Errorf("the plan has done something:\n%s", again)
+	}
+	if out := a.lull("reset", "--config", a.config, "--outputs", "--yes"); !strings.Contains(out, "- topic "+a.prefix+"triggers") || !strings.Contains(out, "removed. Next: lull topics apply") {
+		t.Errorf("reset:\n%s", out)
+	}
+	if out := a.lull("reset", "--config", a.config, "--outputs", "--yes"); !strings.Contains(out, "nothing is there to be removed") {
+		t.Errorf("a second time:\n%s", out)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(a.process.log), "state", "pebble")); err != nil || len(left) > 0 {
+		t.Errorf("the store: %v, %v", left, err)
+	}
+	a.lull("topics", "apply", "--config", a.config)
+	a.runTo("1997-01-10")
+	a.lull("diff", a.prefix, same.prefix, "--brokers", a.broker)
+}
+
+// A command line of diff that is wrong is told so.
+func TestDiffUsage(t *testing.T) {
+	broker := newBroker(t)
+	for line, want := range map[string]struct {
+		code int
+		text string
+	}{
+		"diff lull.":                        {exitUsage, "there must be two, PREFIX_A and PREFIX_B"},
+		"diff lull. lull.":                  {exitUsage, `both prefixes are "lull."`},
+		"diff a. b. --ignore clv,price":     {exitUsage, `no output has a field "price"`},
+		"diff a. b. --examples -1":          {exitUsage, "--examples is -1"},
+		"diff lull lull2 --ignore revision": {exitError, `topic "lullsessions" does not exist: the prefix is what the names`},
+	} {
+		if _, errs, code := lull(t, append(strings.Fields(line), "--brokers", broker)...); code != want.code || !strings.Contains(errs, want.text) {
+			t.Errorf("%s: exit code %d, %s; want %q", line, code, errs, want.text)
+		}
+	}
+}
