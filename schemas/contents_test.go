@@ -151,7 +151,9 @@ func TestDifferingFields(t *testing.T) {
 		return fields
 	}
 	a := decode(nil)
-	b := decode(func(o *operators.Output) { o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Facts.CLV, o.Revision = true, "", 1.5, 99 })
+	b := decode(func(o *operators.Output) {
+		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Facts.CLV, o.Revision = true, "", 1.5, 99
+	})
 	got, err := DifferingFields(a, b, []string{"revision"})
 	want := []FieldDifference{{"actionable", "false", "true"}, {"withheld", `"stale"`, "null"}, {"facts.clv", "48.75", "1.5"}}
 	if err != nil || !reflect.DeepEqual(got, want) {

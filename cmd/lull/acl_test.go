@@ -85,7 +85,7 @@ func TestACLPrint(t *testing.T) {
 		"acl print": `input.topic is ""`,
 		"acl print --input-topic shop --principal lull":   `--principal is "lull": it must be TYPE:NAME`,
 		"acl print --input-topic shop --format yaml":      `--format is "yaml"`,
-		"acl print --input-topic shop --for run,walk":     `--for is "walk": it must be a list of run, create`,
+		"acl print --input-topic shop --for run,walk":     `--for is "walk": it must be a list of run, apply`,
 		"acl print --input-topic shop --subscriber User:": `--subscriber is "User:"`,
 	} {
 		if _, errs, code := lull(t, strings.Fields(line)...); code != exitUsage || !strings.Contains(errs, want) {

@@ -502,7 +502,7 @@ func TestTopicCommands(t *testing.T) {
 		{"check --prefix few. --input-topic shop", exitError, "", `topic "few.sessions" does not exist: run ` + "`lull topics apply`"},
 		{"apply --input-topic shop --input-partitions 4", exitError, "", `"shop" has 8 partitions, not 4`},
 		{"check --input-topic shop", exitError, "", `topic "lull.changelog" does not exist`},
-		{"plan --input-topic shop", 0, "+ lull.changelog: create it with 8 partitions, the brokers' default number of replicas, cleanup.policy=compact delete.retention.ms=86400000", ""},
+		{"plan --input-topic shop", 0, "+ lull.changelog: create it with 8 partitions, the brokers' default of replicas, cleanup.policy=compact delete.retention.ms=86400000", ""},
 		{"plan --input-topic shop", 0, "9 to create, 0 to alter, 0 that apply cannot mend", ""},
 		{"apply --input-topic shop --input-partitions 8", 0, "all topics are there, as they must be", ""},
 		{"check --input-topic shop", 0, "", ""},
@@ -517,6 +517,8 @@ func TestTopicCommands(t *testing.T) {
 		{"apply --input-topic none --input-partitions 0", exitUsage, "", "--input-partitions is 0: it must be 1 or more"},
 		{"plan --input-topic none --input-partitions -3", exitUsage, "", "--input-partitions is -3: it must be 1 or more"},
 		{"apply --input-topic none", exitError, "", `"none" does not exist: create it first, let ` + "`lull topics apply --input-partitions N` create it"},
+		{"plan --prefix new. --input-topic none", 0, "+ new.changelog: create it with as many partitions as the input, ", ""},
+		{"plan --prefix new. --input-topic none", 0, "+ new.models: create it with 1 partition, ", ""},
 		{"plan --input-topic shop --brokers " + away, exitError, "", "no broker of " + away + " answers"},
 		{"plan", exitUsage, "", `input.topic is ""`},
 	} {

@@ -122,12 +122,13 @@ func (d *diff) compareSettings(ctx context.Context) error {
 		if shapes[i], err = readShape(ctx, d.s, app.prefix); err != nil {
 			return err
 		}
+		if len(shapes[i]) == 0 {
+			d.out.line("%s has no state that says what it was made with", app.prefix)
+			return d.out.err
+		}
 		if err := d.tellLag(ctx, app.prefix, shapes[i]); err != nil {
 			return err
 		}
-	}
-	if len(shapes[0]) == 0 || len(shapes[1]) == 0 {
-		return nil // one of them has no state, or does not say what it was made with
 	}
 	for _, c := range shapes[0].Changes(shapes[1]) {
 		if c.Name != "prefix" && c.Name != "group" {
@@ -184,7 +185,7 @@ func (d *diff) read(ctx context.Context, prefix string, topic schemas.Topic, yie
 	name := prefix + topic.String()
 	spans, err := topicSpans(ctx, kadm.NewClient(client), name)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return fmt.Errorf("topic %q does not exist: the prefix is what the names of an application's topics begin with, such as lull.", name)
+		return fmt.Errorf("topic %q does not exist: the prefix is what the names of an application's topics begin with, such as \"lull.\"", name)
 	}
 	if err != nil {
 		return err
@@ -248,6 +249,11 @@ func (d *diff) show(ctx context.Context, topic schemas.Topic, keys []string) err
 	return nil
 }
 
+const (
+	shownMax  = 300 // bytes that are shown of a record which only one of two applications has
+	fieldsMax = 8   // fields that are shown of two records which differ
+)
+
 // showKey prints where two lists of outputs of a key part.
 func (d *diff) showKey(key string, a, b []schemas.Fields) error {
 	for i := range min(len(a), len(b)) {
@@ -259,8 +265,11 @@ func (d *diff) showKey(key string, a, b []schemas.Fields) error {
 			continue
 		}
 		var texts []string
-		for _, f := range differing {
+		for _, f := range differing[:min(len(differing), fieldsMax)] {
 			texts = append(texts, fmt.Sprintf("%s is %s and %s", f.Path, f.A, f.B))
+		}
+		if more := len(differing) - fieldsMax; more > 0 {
+			texts = append(texts, fmt.Sprintf("and %d fields more", more))
 		}
 		d.out.line("  %s: of %d and %d records, number %d differs: %s", key, len(a), len(b), i+1, strings.Join(texts, "; "))
 		return nil
@@ -276,6 +285,9 @@ func (d *diff) showKey(key string, a, b []schemas.Fields) error {
 	text, err := longer[min(len(a), len(b))].MarshalJSON()
 	if err != nil {
 		return err
+	}
+	if len(text) > shownMax {
+		text = append(text[:shownMax:shownMax], "... (lull tail shows all of it)"...)
 	}
 	d.out.line("  %s: of %d and %d records, number %d is in %s only: %s", key, len(a), len(b), min(len(a), len(b))+1, where, text)
 	return nil

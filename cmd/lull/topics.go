@@ -145,8 +145,12 @@ func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
 		if !t.Exists {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", t.Name, t.Partitions, replicasText(t.Replication), orUnknown(t.Configs["cleanup.policy"]),
-			msText(t.Configs["retention.ms"]), bytesText(t.Configs["max.message.bytes"]), bytesText(strconv.FormatInt(t.Bytes, 10)))
+		retention := msText(t.Configs["retention.ms"])
+		if t.Configs["cleanup.policy"] == "compact" { // which keeps the last of each key
+			retention = "-"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%s\n", t.Name, t.Partitions, t.Replication, orUnknown(t.Configs["cleanup.policy"]),
+			retention, bytesText(t.Configs["max.message.bytes"]), bytesText(strconv.FormatInt(t.Bytes, 10)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -158,7 +162,7 @@ func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
 		t := &plan.Topics[i]
 		if t.Create {
 			created++
-			p.line("+ %s: create it with %d partitions, %s replicas%s", t.Name, t.Partitions, replicasText(t.Replication), configsText(t.Configs))
+			p.line("+ %s: create it with %s, %s%s", t.Name, partitionsText(t.Partitions), replicasText(t.Replication), configsText(t.Configs))
 		}
 		if len(t.Changes) > 0 {
 			altered++
@@ -198,11 +202,24 @@ func configsText(configs map[string]string) string {
 	return ", " + strings.Join(parts, " ")
 }
 
-func replicasText(n int) string {
-	if n < 0 {
-		return "the brokers' default number of"
+func partitionsText(n int) string {
+	switch n {
+	case 0:
+		return "as many partitions as the input"
+	case 1:
+		return "1 partition"
 	}
-	return strconv.Itoa(n)
+	return fmt.Sprintf("%d partitions", n)
+}
+
+func replicasText(n int) string {
+	switch {
+	case n < 0:
+		return "the brokers' default of replicas"
+	case n == 1:
+		return "1 replica"
+	}
+	return fmt.Sprintf("%d replicas", n)
 }
 
 func orUnknown(text string) string {
