@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"lull/pipeline"
-	"lull/pipeline/security"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -75,9 +74,14 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 			fmt.Fprintf(w, "%s%s:\n", strings.Repeat("  ", i), section)
 		}
 		sections = sections[:len(within)]
-		value, err := yamlValue(setting.of(s))
-		if err != nil {
-			return fmt.Errorf("printing %s: %w", setting.key, err)
+		var value string
+		if v := setting.of(s); setting.isSecret() {
+			name, value = "# "+name, showSetting(v) // no file may hold it
+		} else {
+			var err error
+			if value, err = yamlValue(v); err != nil {
+				return fmt.Errorf("printing %s: %w", setting.key, err)
+			}
 		}
 		origin := origins[setting.key]
 		switch {
@@ -94,10 +98,6 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 
 // yamlValue returns a setting's value as it can be written in a file.
 func yamlValue(v reflect.Value) (string, error) {
-	if secret, ok := v.Interface().(security.Secret); ok {
-		text, err := json.Marshal(secret)
-		return string(text), err
-	}
 	if d, ok := v.Interface().(time.Duration); ok {
 		return shortDuration(d), nil
 	}
