@@ -24,8 +24,9 @@ func newResetCommand() *cobra.Command {
 		Short: "Forget the application's state, so that run reads all of the input again",
 		Long: `Reset shows what it would remove, and with --yes removes it: the changelog and statistics topics, the group's committed offsets,
 and the state store on this machine; with --outputs also what subscribers read: sessions, scores, segments, triggers and
-dead letters. The input, the models and the fits stay. It refuses while a process of the application is a member of its group,
-and if the state is another application's. It can be repeated: what is gone is gone.
+dead letters. The input, the models and the fits stay, and the redrives too: what was sent again is in the input. It refuses while
+a process of the application is a member of its group, and if the state is another application's. It can be repeated: what is gone
+is gone.
 
 Afterwards lull topics apply makes the topics anew. Without --outputs what is read again is told again after what has been
 told, with the same ce_id where nothing has changed.`,
@@ -108,7 +109,8 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if !outputs {
 		r.out.line("= %s stay: what is read again is told again, after what they hold; --outputs deletes them too", strings.Join(told, ", "))
 	}
-	r.out.line("= %s, %s and %s stay, and so does the group %q", r.s.Input.Topic, r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.FitterGroup())
+	r.out.line("= %s, %s, %s and %s stay, and so does the group %q",
+		r.s.Input.Topic, r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.Topic(pipeline.RedrivesTopic), r.s.FitterGroup())
 	r.out.line("This removes it; on other machines of the application run it too, before the topics are made anew: lull reset --yes")
 	return r.out.err
 }
