@@ -8,7 +8,7 @@ SHELL := bash
 # What is tested is what is shipped: a static binary. Only the race detector needs cgo.
 export CGO_ENABLED := 0
 
-# Arguments of `lull demo` and of bench-restore, as in: make demo ARGS="--kill 5 --json"
+# Arguments of `lull demo`, bench-restore and bench-sweep, as in: make demo ARGS="--kill 5 --json"
 ARGS ?=
 # How long each benchmark runs.
 BENCHTIME ?= 3s
@@ -110,6 +110,11 @@ bench: ## what an event costs: CPU, memory, state and changelog, then each kind'
 bench-restore: ## what a cold start, a restart after SIGKILL and a take-over take; ARGS="-customers 1000000", LULL_BROKERS for real ones
 	go build -o bin/benchmarks ./benchmarks
 	bin/benchmarks restore $(ARGS)
+
+.PHONY: bench-sweep
+bench-sweep: ## what a new model for everybody costs the latency of live orders; ARGS="-customers 1000000 -kill", LULL_BROKERS for real ones
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks sweep $(ARGS)
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) $(SHFMT) ## format Go and shell sources

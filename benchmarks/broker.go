@@ -97,8 +97,13 @@ func (b *broker) createInput(ctx context.Context, topic string) error {
 	return nil
 }
 
-// produce writes the generator's next events into an input topic, at most n of them.
-func (b *broker) produce(ctx context.Context, topic string, g *Generator, n int) (*input, error) {
+// source makes events one after the other; ok is false if there are no more.
+type source interface {
+	Next(into *operators.Event) (ok bool)
+}
+
+// produce writes a source's next events into an input topic, at most n of them.
+func (b *broker) produce(ctx context.Context, topic string, g source, n int) (*input, error) {
 	in := &input{first: operators.Never, last: operators.Unset}
 	seen := make(map[string]struct{})
 	began := time.Now()
@@ -131,7 +136,12 @@ func (b *broker) prepare(ctx context.Context, s *pipeline.Settings) error {
 	if _, err := pipeline.CreateTopics(ctx, *s, 0); err != nil {
 		return err
 	}
-	key, value, err := schemas.EncodeModel(&model)
+	return b.putModel(ctx, s, &model)
+}
+
+// putModel publishes a model.
+func (b *broker) putModel(ctx context.Context, s *pipeline.Settings, m *operators.Model) error {
+	key, value, err := schemas.EncodeModel(m)
 	if err != nil {
 		return err
 	}

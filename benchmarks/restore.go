@@ -8,14 +8,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"lull/pipeline"
 )
@@ -25,22 +22,14 @@ const restoreArgument = "restore"
 
 // restoreRun is a scenario: a process that has a state loses its folder, is killed, or leaves its partitions to another.
 type restoreRun struct {
-	generator  GeneratorConfig // Events fill the state; what comes later is load
-	runs       int
-	tail       int // events that a killed process has applied since it last had a rest
-	rate       int // events a second while processes are killed
-	session    time.Duration
-	dir        string
-	brokers    string
-	profileDir string
+	scenario
+	generator GeneratorConfig // Events fill the state; what comes later is load
+	runs      int
+	tail      int // events that a killed process has applied since it last had a rest
+	rate      int // events a second while processes are killed
+	session   time.Duration
 
-	ctx      context.Context
-	b        *broker
-	events   *Generator
-	topic    string // the input
-	work     string // folder of the states
-	settings pipeline.Settings
-
+	events    *Generator
 	filled    time.Duration // what making the state took
 	changelog int64         // offsets that the state took
 	results   map[string][]handOver
@@ -74,9 +63,7 @@ func runRestore(arguments []string) error {
 	flags.IntVar(&r.tail, "tail", 200_000, "number of events that a process has applied without a flush when it is killed")
 	flags.IntVar(&r.rate, "rate", 2000, "events a second while processes are killed")
 	flags.DurationVar(&r.session, "session", 10*time.Second, "session timeout")
-	flags.StringVar(&r.dir, "dir", "", "existing `folder` below which the data of the run are kept meanwhile (default that for temporary files)")
-	flags.StringVar(&r.brokers, "brokers", os.Getenv("LULL_BROKERS"), "brokers, as in lull run (default an embedded one)")
-	flags.StringVar(&r.profileDir, "profile", "", "existing `folder` for a CPU and an allocation profile of the last cold start; profiling costs time itself")
+	r.flags(flags, "the last cold start")
 	_ = flags.Parse(arguments) // it exits
 	if flags.NArg() > 0 || r.runs < 1 {
 		return errors.New("restore: no arguments but flags, and -runs of at least 1")
@@ -84,27 +71,10 @@ func runRestore(arguments []string) error {
 	if r.generator.Events == 0 {
 		r.generator.Events = 25 * r.generator.Customers
 	}
-	var cancel context.CancelFunc
-	r.ctx, cancel = signal.NotifyContext(context.Background(), os.Interrupt)
-	defer cancel()
-	return r.run()
+	return r.within(r.run)
 }
 
-func (r *restoreRun) run() (err error) {
-	if r.work, err = os.MkdirTemp(r.dir, "lull-bench-"); err != nil {
-		return fmt.Errorf("making a folder for the data: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.work)) }()
-	if r.brokers == "" {
-		r.b, err = startBroker(r.work)
-	} else {
-		r.b, err = connect(strings.Split(r.brokers, ","))
-	}
-	if err != nil {
-		return err
-	}
-	defer r.b.close()
-	defer func() { err = errors.Join(err, r.deleteTopics()) }()
+func (r *restoreRun) run() error {
 	load := loadAverage()
 	if err := r.fill(); err != nil {
 		return err
@@ -118,35 +88,9 @@ func (r *restoreRun) run() (err error) {
 	return r.print(os.Stdout, load)
 }
 
-// deleteTopics leaves nothing behind on brokers that are not ours.
-func (r *restoreRun) deleteTopics() error {
-	if r.b.cluster != nil || r.topic == "" {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	topics, err := r.b.adm.ListTopics(ctx)
-	if err != nil {
-		return fmt.Errorf("looking for the topics to delete: %w", err)
-	}
-	var ours []string
-	for _, name := range topics.Names() {
-		if name == r.topic || strings.HasPrefix(name, r.settings.Prefix) {
-			ours = append(ours, name)
-		}
-	}
-	if _, err := r.b.adm.DeleteTopics(ctx, ours...); err != nil {
-		return fmt.Errorf("deleting the topics: %w", err)
-	}
-	return nil
-}
-
 // fill makes the state, by running the pipeline over events.
 func (r *restoreRun) fill() error {
-	name := fmt.Sprintf("lull-bench-%d", time.Now().UnixNano())
-	r.topic = name + "-events"
-	r.settings = r.b.settings(name, filepath.Join(r.work, "state"))
-	r.settings.Input.Topic = r.topic
+	r.name()
 	r.settings.Commit.SessionTimeout = r.session
 	config := r.generator
 	config.Events += loadEvents
@@ -155,7 +99,7 @@ func (r *restoreRun) fill() error {
 	if r.events, err = NewGenerator(config); err != nil {
 		return err
 	}
-	if err := errors.Join(r.b.createInput(r.ctx, r.topic), r.b.prepare(r.ctx, &r.settings)); err != nil {
+	if err := r.create(); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "producing %d events\n", r.generator.Events)
@@ -187,26 +131,6 @@ func (r *restoreRun) fill() error {
 	return nil
 }
 
-// offsets are those of the input's partitions.
-type offsets [partitions]int64
-
-func (r *restoreRun) committed() (at offsets, err error) {
-	committed, err := r.b.adm.FetchOffsetsForTopics(r.ctx, r.settings.Group, r.topic)
-	if err == nil {
-		err = committed.Error()
-	}
-	for _, none := range []error{kerr.GroupIDNotFound, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress} {
-		if errors.Is(err, none) {
-			return at, nil // no process has joined it yet, on brokers that have seen no group yet
-		}
-	}
-	if err != nil {
-		return at, fmt.Errorf("asking for the offsets of group %q: %w", r.settings.Group, err)
-	}
-	committed.Each(func(o kadm.OffsetResponse) { at[o.Partition] = max(0, o.At) })
-	return at, nil
-}
-
 // settled returns the committed offsets once a transaction that a killed process had ended is in them.
 func (r *restoreRun) settled() (at offsets, err error) {
 	for last := (offsets{-1}); err == nil && at != last; {
@@ -215,39 +139,6 @@ func (r *restoreRun) settled() (at offsets, err error) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return at, err
-}
-
-// poll calls done with the committed offsets every few milliseconds until it returns true, or one of the children has ended.
-func (r *restoreRun) poll(c *child, done func(at offsets) bool) error {
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		at, err := r.committed()
-		if err != nil || done(at) {
-			return err
-		}
-		select {
-		case <-r.ctx.Done():
-			return r.ctx.Err()
-		case <-c.ended:
-			return fmt.Errorf("a process has ended by itself: %w", c.err)
-		case <-ticker.C:
-		}
-	}
-}
-
-// awaitEnd waits until the input's end is committed.
-func (r *restoreRun) awaitEnd(c *child) error {
-	var ends offsets
-	listed, err := r.b.adm.ListEndOffsets(r.ctx, r.topic)
-	if err == nil {
-		err = listed.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("asking for the end of the input: %w", err)
-	}
-	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
-	return r.poll(c, func(at offsets) bool { return at == ends })
 }
 
 // awaitNew waits until the partitions have commits beyond those given.

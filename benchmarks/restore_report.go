@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -54,11 +53,7 @@ func (r *restoreRun) print(w io.Writer, loadBefore string) error {
 	p.line("CPU and memory are the process's from its start until all input was committed; for the take-over it had run before.")
 	p.line("Input: seed %d, %d partitions, %s changelog offsets for the state, which took %.0f s to make; %s events more before each kill, %s a second during it.",
 		g.Seed, partitions, thousands(int(r.changelog)), r.filled.Seconds(), thousands(r.tail), thousands(r.rate))
-	broker := "embedded, in the process that measures"
-	if r.brokers != "" {
-		broker = fmt.Sprint("Apache Kafka at ", r.brokers)
-	}
-	p.line("Broker: %s, on the same machine.", broker)
+	p.line("Broker: %s, on the same machine.", r.whereBroker())
 	printSettings(&p, &r.settings)
 	printMachine(&p, loadBefore, r.profileDir != "")
 	return p.err
