@@ -260,6 +260,9 @@ func TestInputSettings(t *testing.T) {
 		{func(s *Settings) {
 			s.Input.Format, s.Registry.URL = "registry-avro", []string{"http://me:secret@registry:8081"}
 		}, "registry.url holds a login"},
+		{func(s *Settings) {
+			s.Input.Format, s.Registry.URL = "registry-avro", []string{"me:secret@registry:8081"}
+		}, "registry.url holds a login"},
 		{func(s *Settings) { s.Registry.Username = "me" }, `registry.username is "me" and registry.password_file is ""`},
 		{func(s *Settings) { s.Registry.Username, s.Registry.PasswordFile = "me", file("empty", "\n") }, "is empty: it must hold the password"},
 		{func(s *Settings) { s.Registry.CAFile = file("ca.pem", "no certificate") }, "there is no certificate in it"},

@@ -85,7 +85,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		}},
 		{Name: "redrive", Purpose: "lull dead-letters", Rights: []Right{
 			s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite), s.onTopic(s.Input.Topic, opWrite, opDescribeConfigs),
-			{Resource: transactionalResource, Name: s.Group + "/redrive", Operations: []string{opWrite}},
+			{Resource: transactionalResource, Name: s.RedriveTransactionalID(), Operations: []string{opWrite}},
 		}},
 		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite)}},
 		{Name: "reset", Purpose: "lull reset --outputs", Rights: append(reset,
@@ -95,6 +95,9 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		tail, subscribe,
 	}
 }
+
+// RedriveTransactionalID returns the id by which only one at a time sends dead letters again. It follows from the prefix, as do the topics in which that is noted.
+func (s *Settings) RedriveTransactionalID() string { return s.Prefix + "redrive" }
 
 func (s *Settings) onTopic(name string, operations ...string) Right {
 	return Right{Resource: topicResource, Name: name, Operations: operations}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -137,6 +138,9 @@ func (w *writerSchemas) open(value []byte) (*avro.Schema, []byte, *operators.Rej
 		return nil, nil, reject(ReasonNoSchemaID, "the value of %d bytes does not begin with a zero byte and the 4 bytes of a schema's id", len(value))
 	}
 	id := binary.BigEndian.Uint32(value[1:])
+	if id > math.MaxInt32 { // no registry gives such an id, and some answer for it as for a wrong address, which would be waited out
+		return nil, nil, reject(ReasonSchemaUnknown, "the registry knows no schema with the id %d: ids are at most %d", id, math.MaxInt32)
+	}
 	known, ok := w.ready[id]
 	if !ok {
 		var keep bool

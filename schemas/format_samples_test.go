@@ -104,3 +104,11 @@ func registrySample(t testing.TB) formatSample {
 	known := &registry{schemas: map[uint32]WriterSchema{7: {Schema: Events.Schema()}}}
 	return sampleOf(t, RegistryAvro, "", "", known, append(binary.BigEndian.AppendUint32([]byte{0}, 7), value...))
 }
+
+// TestIDOfNoRegistry: an id that no registry can have given is refused without asking for it. Registries answer for it as for a wrong address, which is waited out.
+func TestIDOfNoRegistry(t *testing.T) {
+	var w writerSchemas
+	if _, _, refusal := w.open([]byte{0, 0x80, 0, 0, 1, 2}); refusal == nil || refusal.Reason != ReasonSchemaUnknown {
+		t.Errorf("%+v", refusal)
+	}
+}

@@ -130,22 +130,40 @@ func Exists(o Options) (bool, error) {
 	return true, nil
 }
 
-// Remove removes the store in o.Dir, and leaves the directory and all else in it, what was moved aside included. Without a store it does nothing. It is an error if a
-// process has the store open.
-func Remove(o Options) error {
+// Claimed is a store that nobody else can open.
+type Claimed struct{ store *pebbleStore } // nil: there is none
+
+// Claim keeps all others from opening the store in o.Dir. It is an error if a process has it open. Where there is no store there is nothing to be claimed.
+func Claim(o Options) (*Claimed, error) {
 	o.EnsureDefaults()
 	if there, err := Exists(o); err != nil || !there {
-		return err
+		return &Claimed{}, err
 	}
 	s := &pebbleStore{dir: o.Dir, fs: o.FS}
-	err := s.lockDir()
-	if err == nil {
-		err = errors.Join(s.fs.RemoveAll(s.path(pebbleDir)), s.fs.RemoveAll(s.path(tablesDir)), syncDir(s.fs, o.Dir), s.lock.Close())
+	if err := s.lockDir(); err != nil {
+		return nil, fmt.Errorf("claiming the state store in %s: %w", o.Dir, err)
 	}
-	if err != nil {
-		return fmt.Errorf("removing the state store in %s: %w", o.Dir, err)
+	return &Claimed{s}, nil
+}
+
+// Remove removes the store, and leaves the directory and all else in it, what was moved aside included. Without a store it does nothing.
+func (c *Claimed) Remove() error {
+	if c.store == nil {
+		return nil
+	}
+	s := c.store
+	if err := errors.Join(s.fs.RemoveAll(s.path(pebbleDir)), s.fs.RemoveAll(s.path(tablesDir)), syncDir(s.fs, s.dir)); err != nil {
+		return fmt.Errorf("removing the state store in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// Close lets others open it again.
+func (c *Claimed) Close() error {
+	if c.store == nil {
+		return nil
+	}
+	return c.store.lock.Close()
 }
 
 // Partition opens partition n; what the store has of it from earlier is its state. A partition is open once at a time.

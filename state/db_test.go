@@ -289,14 +289,20 @@ func TestRemove(t *testing.T) {
 		must(t, err)
 		return is
 	}
-	must(t, Remove(o)) // there is none
+	remove := func() {
+		t.Helper()
+		c, err := Claim(o)
+		must(t, err)
+		must(t, errors.Join(c.Remove(), c.Close()))
+	}
+	remove() // there is none
 	if there() {
 		t.Error("a store where there is nothing")
 	}
 	must(t, fs.MkdirAll("store/pebble", 0o755))
 	f, err := fs.Create("store/pebble/holiday.jpg", diskWrites)
 	must(t, errors.Join(err, f.Close()))
-	must(t, Remove(o))
+	remove()
 	if _, err := fs.Stat("store/pebble/holiday.jpg"); there() || err != nil {
 		t.Errorf("somebody's folder of the same name: %v", err)
 	}
@@ -304,13 +310,18 @@ func TestRemove(t *testing.T) {
 
 	d := openStore(t, fs)
 	o.Dir = d.store.dir
-	if err := Remove(o); err == nil || !strings.Contains(err.Error(), "does another process use it?") || !there() {
+	if _, err := Claim(o); err == nil || !strings.Contains(err.Error(), "does another process use it?") || !there() {
 		t.Errorf("an open store: %v", err)
 	}
 	must(t, d.Close())
 	aside, err := fs.Create(fs.PathJoin(o.Dir, "pebble.aside-1"), diskWrites)
 	must(t, errors.Join(err, aside.Close()))
-	must(t, Remove(o))
+	claimed, err := Claim(o)
+	must(t, err)
+	if _, err := Open(o); err == nil {
+		t.Error("a claimed store was opened")
+	}
+	must(t, errors.Join(claimed.Remove(), claimed.Close()))
 	names, err := fs.List(o.Dir)
 	must(t, err)
 	slices.Sort(names)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -82,6 +83,9 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 			if value, err = yamlValue(v); err != nil {
 				return fmt.Errorf("printing %s: %w", setting.key, err)
 			}
+			if setting.key == "registry.url" || setting.key == "security.sasl.token_url" {
+				value = login.ReplaceAllString(value, "[redacted]@")
+			}
 		}
 		origin := origins[setting.key]
 		switch {
@@ -95,6 +99,9 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 	}
 	return w.Flush()
 }
+
+// login is what stands before the host of an address, where no login belongs.
+var login = regexp.MustCompile(`[^/"\s]*@`)
 
 // yamlValue returns a setting's value as it can be written in a file.
 func yamlValue(v reflect.Value) (string, error) {

@@ -89,6 +89,10 @@ func TestSecretsAreNotShown(t *testing.T) {
 	if s, err := load(t, out, nil); err != nil || s.Security.SASL.Username != "me" {
 		t.Error(err)
 	}
+	out, errs, _ = lull(t, "config", "print", "--config", writeFile(t, "lull.yaml", "registry: {url: ['me:hunter2@registry:8081']}\nsecurity: {sasl: {token_url: 'https://me:hunter2@idp/token'}}\n"))
+	if strings.Contains(out+errs, "hunter2") || !strings.Contains(out, "[redacted]@registry:8081") || !strings.Contains(out, "https://[redacted]@idp/token") {
+		t.Errorf("logins in addresses are shown:\n%s%s", out, errs)
+	}
 	if got := shortDuration(100 * time.Hour); got != "100h" {
 		t.Error(got)
 	}

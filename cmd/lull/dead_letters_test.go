@@ -93,7 +93,7 @@ func TestRedrive(t *testing.T) {
 	refuse(t, broker, now, letters...)
 
 	// One that was killed: its transaction is open, and what is in it does not count.
-	killed := producer(t, broker, kgo.TransactionalID("lull/redrive"))
+	killed := producer(t, broker, kgo.TransactionalID("lull.redrive"))
 	key, value, err := schemas.EncodeRedrive(&schemas.Redrive{Topic: "shop", Partition: 3, Offset: 0, Origin: "shop/3/0"})
 	if err != nil {
 		t.Fatal(err)
@@ -205,6 +205,7 @@ func TestRedriveLeavesOut(t *testing.T) {
 		{"--topic shop --partition 3 --customer ann --again", exitError, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/4", "shop/3/8"}},
 		{"1/0", 0, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"shop/3/12", 0, []string{"0 to be sent again", "1 had been sent again before"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
+		{"shop/3/12 --again --dry-run", 0, []string{"1 would be sent again: panic 1"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"shop/3/10", exitError, []string{"0 to be sent again"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"7/7", exitError, []string{`there is no dead letter 7/7 in topic "lull.dead-letters"`}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"", exitUsage, []string{"nothing says which letters are meant"}, nil},

@@ -63,7 +63,7 @@ Letters without all of their record cannot be sent; they are named, and the exit
 	}
 	f.filter.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "all letters: needed if nothing else says which")
-	cmd.Flags().BoolVar(&f.again, "again", false, "also letters of records that were sent again before, and refused again")
+	cmd.Flags().BoolVar(&f.again, "again", false, "also letters of records that were sent again before, and refused again; for a named letter, whatever was sent before")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be sent, and send nothing")
 	addSettingFlags(cmd, "brokers", "prefix", "group")
 	return cmd
@@ -210,7 +210,7 @@ func (r *redrive) chooses(l *letter) bool {
 	switch {
 	case l.IsDeadline():
 		r.told.keep(l, "it tells of a deadline, which has no record")
-	case done:
+	case done && !(named && r.flags.again):
 		r.told.done[l.Reason]++
 	case l.Missing() != "":
 		r.told.keep(l, l.Missing()+" are not kept")
@@ -364,7 +364,7 @@ const (
 // newSender returns a sender. What a predecessor left open has been undone when it returns, and one that still runs can commit no more.
 func (r *redrive) newSender(ctx context.Context) (*redriveSender, error) {
 	client, err := newClient(ctx, r.settings, append(produceOptions(),
-		kgo.TransactionalID(r.settings.Group+"/redrive"), kgo.TransactionTimeout(toolTransaction),
+		kgo.TransactionalID(r.settings.RedriveTransactionalID()), kgo.TransactionTimeout(toolTransaction),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(toolTransaction), kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			const batchBytes = 1_000_000

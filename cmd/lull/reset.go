@@ -18,15 +18,15 @@ import (
 )
 
 func newResetCommand() *cobra.Command {
-	var yes, outputs bool
+	var yes, outputs, force bool
 	cmd := &cobra.Command{
 		Use:   "reset --config FILE",
 		Short: "Forget the application's state, so that run reads all of the input again",
 		Long: `Reset shows what it would remove, and with --yes removes it: the changelog and statistics topics, the group's committed offsets,
 and the state store on this machine; with --outputs also what subscribers read: sessions, scores, segments, triggers and
 dead letters. The input, the models and the fits stay, and the redrives too: what was sent again is in the input. It refuses while
-a process of the application is a member of its group, and if the state is another application's. It can be repeated: what is gone
-is gone.
+a process of the application is a member of its group, and if the changelog is another application's; if it does not say whose it
+is, --force is needed. It can be repeated: what is gone is gone.
 
 Afterwards lull topics apply makes the topics anew. Without --outputs what is read again is told again after what has been
 told, with the same ce_id where nothing has changed.`,
@@ -41,7 +41,7 @@ told, with the same ce_id where nothing has changed.`,
 				return err
 			}
 			defer client.Close()
-			r := &reset{s: &s, adm: kadm.NewClient(client), out: &printer{w: cmd.OutOrStdout()}}
+			r := &reset{s: &s, force: force, adm: kadm.NewClient(client), out: &printer{w: cmd.OutOrStdout()}}
 			if err := r.plan(cmd.Context(), outputs); err != nil {
 				return err
 			}
@@ -52,6 +52,7 @@ told, with the same ce_id where nothing has changed.`,
 		}),
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it: without it the plan is all")
+	cmd.Flags().BoolVar(&force, "force", false, "also if the changelog does not say that it is this application's: look at the plan first")
 	cmd.Flags().BoolVar(&outputs, "outputs", false, "also delete the topics that subscribers read")
 	addSettingFlags(cmd, "brokers", "prefix", "group", "input.topic", "state.dir")
 	return cmd
@@ -60,12 +61,14 @@ told, with the same ce_id where nothing has changed.`,
 // reset is what is to be removed of an application. The order in which it is removed is such that a reset which is broken off leaves either a state that run goes on
 // from, or one that run refuses; and that it can be repeated.
 type reset struct {
-	s   *pipeline.Settings
-	adm *kadm.Client
-	out *printer
+	s     *pipeline.Settings
+	force bool // remove what does not say whose it is
+	adm   *kadm.Client
+	out   *printer
 
-	topics  []string
-	offsets bool // the group has some
+	topics  []string // in the order in which they are deleted: the changelog, which says whose they are, is the last
+	records bool     // there are some in these topics
+	offsets bool     // the group has some
 	store   bool
 }
 
@@ -84,11 +87,12 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if err := r.checkMembers(ctx); err != nil {
 		return err
 	}
-	names := []string{pipeline.ChangelogTopic, pipeline.StatisticsTopic}
+	names := []string{pipeline.StatisticsTopic}
 	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic}
 	if outputs {
 		names = append(names, told...)
 	}
+	names = append(names, pipeline.ChangelogTopic)
 	r.out.line("application %q, group %q:", r.s.Prefix, r.s.Group)
 	if err := r.planTopics(ctx, names); err != nil {
 		return err
@@ -105,6 +109,10 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if r.nothing() {
 		r.out.line("nothing is there to be removed")
 		return nil
+	}
+	if len(shape) == 0 && (r.records || r.offsets) && !r.force {
+		return fmt.Errorf("nothing was removed: topic %q does not say that this is the state of the group %q, as it does once lull run has committed. Look whether prefix and group are right, "+
+			"and that nobody else has topics or offsets by these names; then --force removes it", r.s.Topic(pipeline.ChangelogTopic), r.s.Group)
 	}
 	if !outputs {
 		r.out.line("= %s stay: what is read again is told again, after what they hold; --outputs deletes them too", strings.Join(told, ", "))
@@ -165,6 +173,7 @@ func (r *reset) planTopics(ctx context.Context, names []string) error {
 		for _, s := range spans {
 			offsets += s.end - s.start
 		}
+		r.records = r.records || offsets > 0
 		r.out.line("- topic %s: %d partitions, %d offsets", name, len(spans), offsets)
 		r.topics = append(r.topics, name)
 	}
@@ -197,7 +206,13 @@ func (r *reset) planOffsets(ctx context.Context) error {
 }
 
 // do removes what was planned.
-func (r *reset) do(ctx context.Context) error {
+func (r *reset) do(ctx context.Context) (err error) {
+	// Nobody opens the store from here on: a process that is no member yet, or no more, would go on with what is gone.
+	store, err := state.Claim(state.Options{Dir: r.s.State.Dir})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	// A group without members only can be deleted: who has joined since the plan is found here.
 	if r.offsets {
 		answer, err := r.adm.DeleteGroup(ctx, r.s.Group)
@@ -220,7 +235,7 @@ func (r *reset) do(ctx context.Context) error {
 	if err := r.awaitDeleted(ctx); err != nil {
 		return err
 	}
-	if err := state.Remove(state.Options{Dir: r.s.State.Dir}); err != nil {
+	if err := store.Remove(); err != nil {
 		return err
 	}
 	r.out.line("removed. Next: lull topics apply, and then lull run, which reads all of the input again")

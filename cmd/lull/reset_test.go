@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // beside returns another application over the input of s.
@@ -94,6 +96,37 @@ func TestResetAndDiff(t *testing.T) {
 	a.lull("topics", "apply", "--config", a.config)
 	a.runTo("1997-01-10")
 	a.lull("diff", a.prefix, same.prefix, "--brokers", a.broker)
+}
+
+// What does not say whose it is is removed with --force only: it may be another's, whose prefix or group was named by mistake.
+func TestResetOfUnknown(t *testing.T) {
+	broker := newBroker(t)
+	s := shopOnKafka{t: t}
+	args := []string{"--brokers", broker, "--prefix", "theirs.", "--input-topic", "shop", "--state-dir", filepath.Join(t.TempDir(), "state")}
+	s.lull(append([]string{"topics", "apply"}, args[:6]...)...)
+	reset := append([]string{"reset", "--yes"}, args...)
+	produce := func(topic string) {
+		t.Helper()
+		client, err := newClient(t.Context(), reaching(broker), produceOptions()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte("v")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	produce("theirs.statistics")
+	out, errs, code := lull(t, reset...)
+	if code != exitError || !strings.Contains(errs, `topic "theirs.changelog" does not say that this is the state of the group "theirs"`) {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+	if n := len(recordsOf(t, broker, "theirs.statistics")); n != 1 {
+		t.Errorf("%d records are left", n)
+	}
+	if out := s.lull(append(reset, "--force")...); !strings.Contains(out, "removed.") {
+		t.Error(out)
+	}
 }
 
 // A command line of diff that is wrong is told so.

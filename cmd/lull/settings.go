@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,6 +192,9 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 	return errors.Join(errs...)
 }
 
+// serviceLink matches the variables that Kubernetes puts into every container for a service whose name begins with "lull".
+var serviceLink = regexp.MustCompile(`^LULL_(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
 // loadEnviron sets what the environment has. A variable with the prefix that is no setting is an error.
 func loadEnviron(k *koanf.Koanf, origins map[string]string, environ []string) error {
 	var errs []error
@@ -200,6 +204,9 @@ func loadEnviron(k *koanf.Koanf, origins map[string]string, environ []string) er
 			continue
 		}
 		i := slices.IndexFunc(settingsList, func(s setting) bool { return s.env() == name })
+		if i < 0 && serviceLink.MatchString(name) {
+			continue
+		}
 		if i < 0 {
 			errs = append(errs, fmt.Errorf("environment variable %s: there is no such setting; unset it, or mend its name: `lull run --help` lists all", name))
 			continue

@@ -43,7 +43,8 @@ scores:
 money:
   rates: {EUR: 1.08, GBP: "1.27"}
 `
-	environ := []string{"HOME=/", "LULL_CLOCK_MAX_SKEW=4m", "LULL_CLOCK_MAX_JUMP=5h", "LULL_SCORES_LEVELS=0.9, 0.1", "LULL_MONEY_RATES=CHF=1.1"}
+	environ := []string{"HOME=/", "LULL_CLOCK_MAX_SKEW=4m", "LULL_CLOCK_MAX_JUMP=5h", "LULL_SCORES_LEVELS=0.9, 0.1", "LULL_MONEY_RATES=CHF=1.1",
+		"LULL_SERVICE_HOST=10.0.0.1", "LULL_PORT=tcp://10.0.0.1:80", "LULL_WEB_PORT_8280_TCP_ADDR=10.0.0.1", "LULL_SERVICE_PORT_HTTP=80"} // of Kubernetes, for its services
 	s, err := load(t, file, environ, "--clock-max-jump", "6h", "--brokers", "a:1,b:2", "--topics-partitions", "3", "--money-margin=0.4")
 	if err != nil {
 		t.Fatal(err)

@@ -58,10 +58,10 @@ func (s *Settings) Validate() error {
 	for _, text := range s.URL {
 		u, err := url.Parse(text)
 		switch {
+		case strings.Contains(text, "@"): // even where it is no URL: it is not shown
+			problem("registry.url holds a login: name the user by registry.username, and the file with the password by registry.password_file")
 		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 			problem("registry.url is %q: it must be a URL such as http://registry:8081", text)
-		case u.User != nil:
-			problem("registry.url holds a login: name the user by registry.username, and the file with the password by registry.password_file")
 		}
 	}
 	if (s.Username == "") != (s.PasswordFile == "") {
