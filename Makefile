@@ -55,7 +55,7 @@ test: ## all tests that need only Go, with assertions on
 
 .PHONY: test-race
 test-race: ## the same tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 15m ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 30m ./...
 
 .PHONY: test-kafka
 test-kafka: ## the pipeline tests against a real Apache Kafka (needs Java 17, Maven and openssl)
