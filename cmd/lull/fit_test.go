@@ -104,7 +104,7 @@ func (s *shopOnKafka) rows(from, to string) []byte {
 // await looks again and again until what it looks for is there.
 func (s *shopOnKafka) await(what string, there func() bool) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(50 * time.Millisecond); !there(); {
 		select {
