@@ -28,6 +28,33 @@ type job struct {
 	ProfileDir string
 }
 
+// wireJob is a job on its way to a child: without Settings.Security, which holds secrets, that are written so that nobody can read them. Our brokers' ports are
+// not secured.
+type wireJob struct {
+	job
+	Settings struct {
+		pipeline.Settings
+		Security struct{}
+	}
+}
+
+// writeJob writes a job as a line.
+func writeJob(w io.Writer, j *job) error {
+	wire := wireJob{job: *j}
+	wire.Settings.Settings = j.Settings
+	return json.NewEncoder(w).Encode(wire)
+}
+
+// readJob returns the job of a line.
+func readJob(line []byte) (job, error) {
+	var wire wireJob
+	err := json.Unmarshal(line, &wire)
+	j := wire.job
+	j.Settings = wire.Settings.Settings
+	j.Settings.EnsureDefaults() // of Security
+	return j, err
+}
+
 // usage is what a process has used since it started.
 type usage struct {
 	UserSeconds, SystemSeconds float64 // CPU time by getrusage(2)
@@ -114,7 +141,7 @@ func startChild(j *job) (*child, error) {
 		}
 		close(c.ended)
 	}()
-	if err := json.NewEncoder(c.stdin).Encode(j); err != nil {
+	if err := writeJob(c.stdin, j); err != nil {
 		c.kill()
 		return nil, fmt.Errorf("giving the child its job: %w", err)
 	}
@@ -151,8 +178,8 @@ func runChild() (err error) {
 	if err != nil {
 		return fmt.Errorf("reading the job: %w", err)
 	}
-	var j job
-	if err := json.Unmarshal(line, &j); err != nil {
+	j, err := readJob(line)
+	if err != nil {
 		return fmt.Errorf("reading the job: %w", err)
 	}
 	stopProfiles, err := startProfiles(j.ProfileDir)
