@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -52,7 +53,8 @@ lull run would. FILE is the mapping (default input.mapping). The records are tho
 with or without a line of the columns' names; or one record of Avro. Or they are the newest of a topic.
 
 The format is input.format; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
-keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused, and 2 if FILE is not as it must be.`,
+keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused or there is none, and 2 if FILE is
+not as it must be.`,
 		Example: `  lull mapping try orders.yaml --sample orders.jsonl
   lull mapping try orders.yaml --topic shop-orders -n 20
   lull mapping try --input-format segment-json --sample calls.jsonl`,
@@ -78,6 +80,12 @@ keys: each is taken to be keyed by its customer. The exit code is 1 if a record 
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			if err := errors.Join(t.run(cmd, &f, out), out.Flush()); err != nil {
 				return err
+			}
+			switch {
+			case t.records == 0 && f.topic != "":
+				return fmt.Errorf("there is no record to try in topic %q: write some there, or try those of a file by --sample", f.topic)
+			case t.records == 0:
+				return fmt.Errorf("there is no record to try in %s", strings.Join(f.samples, ", "))
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d records: %d events, %d ignored, %d refused\n", t.records, t.records-t.ignored-t.refused, t.ignored, t.refused)
 			if t.refused > 0 {

@@ -76,6 +76,7 @@ rules: [{kind: order_completed}]`)
 			name: "segment", args: []string{"--input-format", "segment-json", "--sample", fileOf(t, "c.jsonl", `{"type":"page","name":"Home","userId":"u-1","messageId":"m","timestamp":"2025-03-01T08:59:00Z"}`)},
 			out: []string{`{"record":1,"event":{"kind":"page","customer_id":"u-1","time":"2025-03-01T08:59:00.000Z","day":"2025-03-01","message_id":"m","name":"Home"}}`},
 		},
+		{name: "an empty file", args: []string{mapping, "--sample", fileOf(t, "empty.jsonl", "\n")}, code: 1, out: []string{""}, errs: "lull: there is no record to try in "},
 		{name: "no records", args: []string{mapping}, code: 2, errs: "either --sample FILE or --topic TOPIC must say where records are"},
 		{name: "no such file", args: []string{mapping, "--sample", "none.jsonl"}, code: 1, errs: "none.jsonl"},
 		{name: "no such mapping", args: []string{"none.yaml", "--sample", "a"}, code: 2, errs: "none.yaml"},
@@ -110,6 +111,10 @@ func TestMappingTryTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	if out, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--brokers", broker); code != 1 || out != "" ||
+		errs != "lull: there is no record to try in topic \"shop\": write some there, or try those of a file by --sample\n" {
+		t.Errorf("an empty topic: exit code %d\n%s%s", code, out, errs)
+	}
 	value := []byte(`{"id":"e1","type":"placed","at":"2025-07-01T12:00:00Z","customer":{"id":42},"order":"A-1","total":12.50}`)
 	for _, key := range []string{"42", "43"} {
 		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "shop", Key: []byte(key), Value: value}).FirstErr(); err != nil {
