@@ -13,13 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
 	"lull/pipeline"
-	"lull/pipeline/registry"
 	"lull/schemas"
 )
 
@@ -104,11 +102,7 @@ not as it must be.`,
 
 // trial shows what becomes of records.
 type trial struct {
-	settings *pipeline.Settings
-	format   schemas.Format
-	input    schemas.Input
-	decoder  *schemas.Decoder
-
+	*eventReader
 	records, ignored, refused int
 }
 
@@ -127,34 +121,8 @@ func newTrial(ctx context.Context, s *pipeline.Settings) (*trial, error) {
 			s.Input.Format = schemas.CSV.String()
 		}
 	}
-	var writers schemas.Writers
-	if s.Input.Format == schemas.RegistryAvro.String() {
-		known, err := registry.New(&s.Registry, "", zerolog.Nop())
-		if err != nil {
-			return nil, usageError{err}
-		}
-		writers = known.Asking(ctx)
-	}
-	t := &trial{settings: s}
-	var err error
-	if t.input, err = s.LoadInput(writers); err != nil {
-		return nil, usageError{err}
-	}
-	t.format = t.input.Format
-	zone, err := time.LoadLocation(s.Calendar.Timezone)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("calendar.timezone is %q: it must be an IANA time zone such as Europe/Berlin", s.Calendar.Timezone)}
-	}
-	config := schemas.DecoderConfig{
-		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Currency: s.Money.Currency, Rates: s.Money.Rates, Limits: s.Limits.Record(), Input: t.input,
-	}
-	if s.Input.FutureDated == "dead-letter" {
-		config.Future = schemas.RejectFuture
-	}
-	if t.decoder, err = schemas.NewDecoder(config); err != nil {
-		return nil, usageError{err}
-	}
-	return t, nil
+	events, err := newEventReader(ctx, s)
+	return &trial{eventReader: events}, err
 }
 
 func (t *trial) run(cmd *cobra.Command, f *tryFlags, out io.Writer) error {
@@ -184,7 +152,7 @@ func (t *trial) run(cmd *cobra.Command, f *tryFlags, out io.Writer) error {
 
 // split returns the records that a file holds.
 func (t *trial) split(file io.Reader) ([][]byte, error) {
-	if t.format != schemas.JSON && t.format != schemas.SegmentJSON && t.format != schemas.CSV {
+	if f := t.input.Format; f != schemas.JSON && f != schemas.SegmentJSON && f != schemas.CSV {
 		value, err := io.ReadAll(file)
 		return [][]byte{value}, err
 	}
@@ -196,7 +164,7 @@ func (t *trial) split(file io.Reader) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.format == schemas.CSV {
+	if t.input.Format == schemas.CSV {
 		return t.splitRows(text), nil
 	}
 	return splitJSON(text), nil
@@ -258,17 +226,12 @@ func sameTexts(a, b []string) bool {
 
 // tryTopic shows what becomes of the newest records of a topic.
 func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Writer) error {
-	records, err := newestOf(ctx, *t.settings, topic, lines)
+	records, err := newestOf(ctx, t.settings, topic, lines)
 	if err != nil {
 		return err
 	}
 	for _, r := range records {
-		source := schemas.Source{
-			Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, AppendTime: operators.EventTime(r.Timestamp.UnixMilli()), Key: r.Key, Value: r.Value,
-		}
-		for _, h := range r.Headers {
-			source.Headers = append(source.Headers, schemas.Header{Key: h.Key, Value: h.Value})
-		}
+		source := asSource(r)
 		if _, isMark, _ := t.decoder.TimeMark(&source); isMark {
 			continue
 		}
@@ -281,8 +244,8 @@ func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Wr
 }
 
 // newestOf returns the newest records of a topic.
-func newestOf(ctx context.Context, s pipeline.Settings, topic string, lines int) ([]*kgo.Record, error) {
-	t := &tail{settings: s, name: topic, of: schemas.Events}
+func newestOf(ctx context.Context, s *pipeline.Settings, topic string, lines int) ([]*kgo.Record, error) {
+	t := &tail{settings: *s, name: topic, of: schemas.Events}
 	newest := &newestRecords{topic: topic, lines: lines, holds: func(*kgo.Record) bool { return true }}
 	for window := int64(2*lines + 100); ; window *= 8 {
 		client, spans, err := t.open(ctx)
@@ -320,29 +283,4 @@ func (t *trial) show(out io.Writer, of *kgo.Record, refusal *operators.Rejection
 	}
 	_, err = fmt.Fprintf(out, "%s\n", text)
 	return err
-}
-
-// eventFields returns what an event has, by the names of event.avsc. The amount is in minor units of the base currency.
-func eventFields(e *operators.Event, currency string) schemas.Fields {
-	fields := schemas.Fields{
-		{Name: "kind", Value: e.Kind.String()}, {Name: "customer_id", Value: e.Customer}, {Name: "time", Value: e.Time}, {Name: "day", Value: e.Day},
-		{Name: "message_id", Value: e.ID},
-	}
-	add := func(name string, is bool, value any) {
-		if is {
-			fields = append(fields, schemas.Field{Name: name, Value: value})
-		}
-	}
-	add("order_id", e.OrderID != "", e.OrderID)
-	add("refund_id", e.RefundID != "", e.RefundID)
-	hasAmount := e.Kind == operators.OrderCompleted || e.Kind == operators.OrderUpdated || e.Kind == operators.OrderRefunded && !e.Whole
-	add("amount", hasAmount, int64(e.Amount))
-	add("currency", hasAmount, currency)
-	add("whole", e.Whole, true)
-	add("quantity", e.Quantity != 0, e.Quantity)
-	add("name", e.Name != "", e.Name)
-	add("subject", e.Subject != "", e.Subject)
-	add("proof", e.Proof != "", e.Proof)
-	add("clamped", e.Clamped, true)
-	return fields
 }

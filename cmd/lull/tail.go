@@ -40,7 +40,8 @@ tells: ce_time, an event's own time, else its Kafka timestamp.
 
 TOPIC is one of lull's own, with or without the prefix:
 ` + strings.Join(ownTopics(), ", ") + `;
-any other name is that of a topic with events.`,
+any other name is that of a topic with events. The values of input.topic are shown as what lull run makes of them by input.format
+and input.mapping; one that becomes no event is shown as it is, with the reason.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow
   lull tail orders --customer ann --type order_refunded --since 2026-11-01 --output table
@@ -65,6 +66,11 @@ any other name is that of a topic with events.`,
 			}
 			t := newTail(s, args[0])
 			t.filter, t.table = filter, output == "table"
+			if t.name == s.Input.Topic && s.Input.Format != schemas.OwnAvro.String() {
+				if t.events, err = newEventReader(cmd.Context(), &s); err != nil {
+					return err
+				}
+			}
 			if _, ok := operators.KindNamed(filter.kind); !ok && filter.kind != "" && t.of == schemas.Events {
 				return usageError{fmt.Errorf("--type %q is no kind of event: of a topic with events it must be one such as %s or %s", filter.kind, operators.PageViewed, operators.OrderCompleted)}
 			}
@@ -98,7 +104,8 @@ type tail struct {
 	settings  pipeline.Settings
 	name      string
 	of        schemas.Topic
-	changelog bool // it is the changelog, which of does not have
+	changelog bool         // it is the changelog, which of does not have
+	events    *eventReader // of the input, if it is not by event.avsc; else nil
 	filter    tailFilter
 	table     bool
 	headed    bool // the table's header has been printed
@@ -268,9 +275,13 @@ func (t *tail) print(out io.Writer, r *kgo.Record) error {
 			line = append(line, schemas.Field{Name: h.Key, Value: textOrBytes(h.Value)})
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errIgnored):
+		line = append(line, schemas.Field{Name: "ignored", Value: true})
+		value = textOrBytes(r.Value)
+	case err != nil:
 		line = append(line, schemas.Field{Name: "error", Value: err.Error()})
-		value = r.Value
+		value = textOrBytes(r.Value)
 	}
 	text, err := append(line, schemas.Field{Name: "value", Value: value}).MarshalJSON()
 	if err != nil {
@@ -292,6 +303,10 @@ func (t *tail) decode(r *kgo.Record) (key, value any, err error) {
 	key = textOrBytes(r.Key)
 	if r.Value == nil {
 		return key, nil, nil
+	}
+	if t.events != nil {
+		value, err = t.events.read(r)
+		return key, value, err
 	}
 	value, err = schemas.DecodeOutput(t.of, r.Value)
 	return key, value, err

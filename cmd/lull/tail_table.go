@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -134,6 +135,10 @@ func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 		cells = append(cells, tableCell(fieldAt(fields, c.path)))
 	}
 	switch mark := headerOf(r, schemas.TimeMarkHeader); {
+	case errors.Is(err, errIgnored):
+		cells = append(cells[:4], err.Error())
+	case err != nil && t.events != nil:
+		cells = append(cells[:4], "no event: "+err.Error())
 	case err != nil:
 		cells = append(cells[:4], "cannot be decoded: "+err.Error())
 	case mark != "" && len(r.Key) == 0:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,5 +118,47 @@ func TestTailColumns(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Of an input in another format tail shows the events that its records become, and chooses by them; a record that becomes none is shown as it is, with the reason.
+func TestTailInput(t *testing.T) {
+	broker := newBroker(t)
+	client := producer(t, broker)
+	order := `{"id":"e1","type":"placed","at":"2025-07-01T12:00:00Z","customer":{"id":42},"order":"A-1","total":12.50}`
+	for _, r := range []*kgo.Record{
+		{Key: []byte("42"), Value: []byte(order)}, {Key: []byte("42"), Value: []byte(`{"type":"ping"}`)}, {Key: []byte("42"), Value: []byte("{}")},
+		{Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte("2025-07-02T00:00:00Z")}}},
+	} {
+		r.Topic = "shop"
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop, format: json, mapping: %q}\n", broker, fileOf(t, "orders.yaml", ordersMapping)))
+	event := `"value":{"kind":"order_completed","customer_id":"42","time":"2025-07-01T12:00:00.000Z","day":"2025-07-01","message_id":"e1","order_id":"A-1","amount":1250,"currency":"USD"}}`
+	refused := `"error":"unmatched: no rule of the mapping matches (type is nothing)`
+	for _, c := range []struct {
+		args string
+		want []string // a part of each line
+	}{
+		{"", []string{event, `"ignored":true,"value":"{\"type\":\"ping\"}"}`, refused, `"lull-time-mark":"2025-07-02T00:00:00Z","value":null}`}},
+		{"--type order_completed", []string{event}},
+		{"--since 2025-07-01T12:00:00Z --until 2025-07-01T12:00:01Z", []string{event}},
+		{"--output table", []string{"TIME", "42                    order_completed   A-1", "ignored by the mapping", "no event: unmatched: no rule", "time mark"}},
+	} {
+		out, errs, code := lull(t, append([]string{"tail", "shop", "--from-start", "--config", config}, strings.Fields(c.args)...)...)
+		if code != 0 || strings.Count(out, "\n") != len(c.want) {
+			t.Errorf("%s: exit code %d\n%s%s", c.args, code, out, errs)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %s in\n%s", c.args, want, out)
+			}
+		}
+	}
+	wrong := writeFile(t, "wrong.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop, format: json}\n", broker))
+	if _, errs, code := lull(t, "tail", "shop", "--config", wrong); code != exitUsage || !strings.Contains(errs, "input.mapping is missing") {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
