@@ -11,7 +11,8 @@ import (
 //
 //	1: the first.
 //	2: with RFM group, lifecycle and the segments' next instant at the end of a customer's state. The first is read: such a customer has none of these.
-const StateVersion = 2
+//	3: with consents at the end. The second is read: such a customer has stated none.
+const StateVersion = 3
 
 // partVersion is the version byte of an order and of a page of days as they lie in Parts.
 const partVersion = 1
@@ -57,6 +58,10 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	e.uint(uint64(c.Segment.RFMGroup))
 	e.uint(uint64(c.Segment.Lifecycle))
 	e.time(c.Segment.Next)
+	e.uint(uint64(len(c.Consents)))
+	for i := range c.Consents {
+		e.consent(&c.Consents[i])
+	}
 	return e.dst
 }
 
@@ -99,6 +104,16 @@ func (c *Customer) DecodeState(state []byte) error {
 	c.Risk = Risk(d.uint())
 	if state[0] > 1 {
 		c.Segment.RFMGroup, c.Segment.Lifecycle, c.Segment.Next = RFMGroup(d.uint()), Lifecycle(d.uint()), d.time()
+	}
+	c.Consents = c.Consents[:0]
+	if state[0] > 2 {
+		c.Consents = resize(c.Consents, d.length(5))
+		for i := range c.Consents {
+			c.Consents[i] = Consent{Purpose: d.string(), Given: d.bool(), Time: d.time(), Event: d.string(), Proof: d.string()}
+			if i > 0 && c.Consents[i].Purpose <= c.Consents[i-1].Purpose {
+				d.failed = true
+			}
+		}
 	}
 	c.Changed, c.Facts = Changed{}, Facts{}
 	if c.Segment.Quadrant > Save || c.Risk > RiskBornHigh || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
@@ -289,6 +304,14 @@ func (e *encoder) purchases(p *Purchases) {
 	e.int(int64(p.Net))
 	e.int(int64(p.FirstNet))
 	e.uint(uint64(p.Orders))
+}
+
+func (e *encoder) consent(c *Consent) {
+	e.string(c.Purpose)
+	e.bool(c.Given)
+	e.time(c.Time)
+	e.string(c.Event)
+	e.string(c.Proof)
 }
 
 // decoder reads what encoder appends. After a fault every read gives zero, and end tells.

@@ -104,6 +104,11 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 		Lifecycle: operators.Lifecycle(rapid.ByteMax(byte(operators.WonBack)).Draw(t, "lifecycle")), Next: drawTime(t),
 	}
 	c.Risk = operators.Risk(rapid.ByteMax(byte(operators.RiskBornHigh)).Draw(t, "risk"))
+	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
+		c.SetConsent(operators.Consent{
+			Purpose: purpose, Given: rapid.Bool().Draw(t, "given"), Time: drawTime(t), Event: rapid.String().Draw(t, "event"), Proof: rapid.String().Draw(t, "proof"),
+		})
+	}
 	return c
 }
 
@@ -162,7 +167,7 @@ func TestPartsRoundTrip(t *testing.T) {
 
 // TestTruncatedState proves that every state cut short, or with a byte too many, is an error.
 func TestTruncatedState(t *testing.T) {
-	state := golden(t, "customer.v1.hex")
+	state := golden(t, "customer.v3.hex")
 	for n := range state {
 		if err := operators.NewCustomer("c").DecodeState(state[:n]); !errors.Is(err, operators.ErrCorrupt) {
 			t.Errorf("the first %d bytes: error %v", n, err)
@@ -197,6 +202,19 @@ func TestImpossibleFields(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+	state = golden(t, "customer.v3.hex")
+	given := bytes.Index(state, []byte("email")) + len("email")
+	for name, change := range map[string]func([]byte){
+		"given":             func(b []byte) { b[given] = 2 },
+		"order of consents": func(b []byte) { copy(b[given-len("email"):], "ztext") },
+		"one purpose twice": func(b []byte) { copy(b[given-len("email"):], "phone") },
+	} {
+		changed := slices.Clone(state)
+		change(changed)
+		if err := operators.NewCustomer("c").DecodeState(changed); !errors.Is(err, operators.ErrCorrupt) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
 	order := golden(t, "order.v1.hex")
 	order[1] |= 8
 	if err := operators.DecodeOrder(new(operators.Order), order); !errors.Is(err, operators.ErrCorrupt) {
@@ -211,7 +229,7 @@ const decodedBytesMax = 64
 // FuzzDecode proves that no bytes make a decoder panic or take memory out of proportion, that every fault is ErrCorrupt, and that what can be
 // decoded is the same after another round.
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"customer.v2.hex", "order.v1.hex", "days.v1.hex"} {
+	for _, name := range []string{"customer.v2.hex", "customer.v3.hex", "order.v1.hex", "days.v1.hex"} {
 		f.Add(golden(f, name))
 	}
 	manyMessages := binary.AppendUvarint(append([]byte{operators.StateVersion}, make([]byte, 18)...), 1<<19)
@@ -308,7 +326,13 @@ func TestGolden(t *testing.T) {
 		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
 	}
 	want.Segment.RFMGroup, want.Segment.Lifecycle, want.Segment.Next = operators.Loyal, operators.Active, at(t, "1998-03-15T00:00")+1
-	state := golden(t, "customer.v2.hex")
+	if err := got.DecodeState(golden(t, "customer.v2.hex")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
+	}
+	want.Consents = []operators.Consent{
+		{Purpose: "email", Given: true, Time: bought, Event: "m0", Proof: "form 12"}, {Purpose: "phone", Time: second, Event: "m2"},
+	}
+	state := golden(t, "customer.v3.hex")
 	if err := got.DecodeState(state); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
 	}
@@ -344,7 +368,7 @@ func TestDocumentedExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"customer.v2.hex", "order.v1.hex", "days.v1.hex"} {
+	for _, name := range []string{"customer.v3.hex", "order.v1.hex", "days.v1.hex"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,9 @@
 package operators
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Customer is all that lull remembers of one customer: a section for each operator. Lists in it are bounded; longer ones lie in Parts.
 //
@@ -28,6 +31,7 @@ type Customer struct {
 	Score     Score
 	Segment   Segment
 	Risk      Risk
+	Consents  []Consent // one for each purpose that anything was stated of, by purpose
 
 	// Parts holds the customer's long lists; set by whoever runs the chain.
 	Parts Parts
@@ -181,6 +185,35 @@ func (p *Purchases) Age(at EventTime) float64 { return at.DaysSince(p.FirstStart
 
 // RepeatNet returns the net value of the repeat purchases.
 func (p *Purchases) RepeatNet() Money { return p.Net - p.FirstNet }
+
+// Consent is what holds of a customer's consent to one purpose: what was stated last, by (Time, hash of Event).
+type Consent struct {
+	Purpose string
+	Given   bool      // false: withdrawn
+	Time    EventTime // when it was stated
+	Event   string    // the id of the event that stated it
+	Proof   string    // reference to the record that proves it, "" if none was named
+}
+
+// Consent returns what holds of the customer's consent to a purpose. Without anything stated of it known is false, and consent is not given.
+func (c *Customer) Consent(purpose string) (consent Consent, known bool) {
+	at, known := slices.BinarySearchFunc(c.Consents, purpose, Consent.compare)
+	if !known {
+		return Consent{Purpose: purpose, Time: Unset}, false
+	}
+	return c.Consents[at], true
+}
+
+// SetConsent makes a consent what holds of its purpose.
+func (c *Customer) SetConsent(consent Consent) {
+	at, known := slices.BinarySearchFunc(c.Consents, consent.Purpose, Consent.compare)
+	if !known {
+		c.Consents = slices.Insert(c.Consents, at, Consent{})
+	}
+	c.Consents[at] = consent
+}
+
+func (c Consent) compare(purpose string) int { return strings.Compare(c.Purpose, purpose) }
 
 // Score is what scoring remembers between inputs.
 type Score struct {
@@ -339,6 +372,7 @@ func (c *Customer) beginStep(at EventTime) {
 // CopyFrom makes c the same as from, but for Parts, sharing no memory that either changes. It reuses c's memory.
 func (c *Customer) CopyFrom(from *Customer) {
 	messages, sessions, orders, days, pages := c.Messages[:0], c.Sessions[:0], c.Ledger.Orders[:0], c.Days.Newest[:0], c.Days.Pages[:0]
+	consents := c.Consents[:0]
 	parts := c.Parts
 	*c = *from
 	c.Parts = parts
@@ -350,4 +384,5 @@ func (c *Customer) CopyFrom(from *Customer) {
 	}
 	c.Days.Newest = append(days, from.Days.Newest...)
 	c.Days.Pages = append(pages, from.Days.Pages...)
+	c.Consents = append(consents, from.Consents...)
 }

@@ -70,6 +70,9 @@ func (k EventKind) Fact() bool {
 // OfOrder reports whether the kind concerns an order.
 func (k EventKind) OfOrder() bool { return k >= OrderCompleted && k <= OrderCancelled }
 
+// OfConsent reports whether the kind states something of a consent.
+func (k EventKind) OfConsent() bool { return k == ConsentGiven || k == ConsentWithdrawn }
+
 // InSession reports whether the kind is activity of which sessions consist.
 func (k EventKind) InSession() bool {
 	switch k {

@@ -13,5 +13,6 @@ var Reasons = []schemas.Reason{
 	{Code: "order_limit", Meaning: "the customer has as many orders as are kept", Remedy: "raise limits.orders, or mend what puts all orders on one customer"},
 	{Code: "refund_limit", Meaning: "the order has as many refunds as are kept", Remedy: "raise limits.refunds, or state the sum of many under one refund_id"},
 	{Code: "session_limit", Meaning: "the customer has as many open sessions as are kept", Remedy: "raise limits.open_sessions, or mend the times of their events"},
+	{Code: "purpose_limit", Meaning: "consent is known of as many of the customer's purposes as are kept", Remedy: "raise limits.purposes, or mend what names a purpose for each event; until then no consent to it is given"},
 	{Code: task.ReasonPanic, Meaning: "an operator panicked at the record, or at a deadline", Remedy: "a fault of lull: report it, with the detail"},
 }

@@ -242,6 +242,8 @@ type LimitSettings struct {
 	Orders int `koanf:"orders"`
 	// Refunds is how many refunds of one order are kept. The default is 32.
 	Refunds int `koanf:"refunds"`
+	// Purposes is of how many purposes a customer's consent is kept, given or withdrawn. The default is 16.
+	Purposes int `koanf:"purposes"`
 }
 
 // TopicSettings are what lull's own topics are created with.
@@ -339,6 +341,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Limits.OpenSessions, 8)
 	defaultTo(&s.Limits.Orders, 100_000)
 	defaultTo(&s.Limits.Refunds, 32)
+	defaultTo(&s.Limits.Purposes, 16)
 	defaultTo(&s.Topics.Partitions, 8)
 	s.Security.EnsureDefaults()
 	defaultTo(&s.Topics.Retention, 7*24*time.Hour)
@@ -365,12 +368,15 @@ func (s *Settings) Validate() error {
 	if err := chain.Validate(); err != nil {
 		return fmt.Errorf("settings that were found valid: %w", err)
 	}
-	if n := chain.RecordBytesMax(s.Limits.IDBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
-		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds and limits.id_bytes together let a customer's record become %d bytes long; "+
+	if n := chain.RecordBytesMax(max(s.Limits.IDBytes, positionBytesMax), s.Limits.ProofBytes) + s.Limits.IDBytes; n > batchBytes-batchOverhead {
+		return fmt.Errorf("limits.message_ids, limits.open_sessions, limits.refunds, limits.purposes, limits.id_bytes and limits.proof_bytes together let a customer's record become %d bytes long; "+
 			"the changelog takes %d: lower the largest of them", n, batchBytes-batchOverhead)
 	}
 	return nil
 }
+
+// positionBytesMax is the length of the longest position of a record, topic/partition/offset, which stands for an id that a source does not give.
+const positionBytesMax = 249 + len("/2147483647/9223372036854775807")
 
 // check holds each setting against its rules.
 func (s *Settings) check(p *problems) {
@@ -500,7 +506,7 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"limits.proof_bytes", int64(s.Limits.ProofBytes), 1, 1 << 16}, {"limits.message_ids", int64(s.Limits.MessageIDs), 1, 4096},
 		{"limits.open_sessions", int64(s.Limits.OpenSessions), 1, 1024},
 		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
-		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096},
+		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096}, {"limits.purposes", int64(s.Limits.Purposes), 1, 256},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
 		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
@@ -546,6 +552,7 @@ func (s *Settings) Chain() clv.Config {
 	c.Session.SessionsMax = s.Limits.OpenSessions
 	c.Orders.OrdersMax = s.Limits.Orders
 	c.Orders.RefundsMax = s.Limits.Refunds
+	c.Consent.PurposesMax = s.Limits.Purposes
 	c.Score.Levels = s.Scores.Levels
 	c.Score.HighRisk, c.Score.LowRisk = s.Risk.High, s.Risk.Back
 	c.Score.HorizonMonths = s.Scores.HorizonMonths

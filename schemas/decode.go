@@ -472,7 +472,7 @@ func (d *Decoder) setTexts(r *Source, redriven []byte, into *operators.Event) {
 	refund := add(kind == operators.OrderRefunded, w.RefundID)
 	name := add(kind <= operators.Tracked, w.Name)
 	subject := add(kind >= operators.CampaignSent && kind != operators.Identified, w.Subject)
-	proof := add(kind == operators.ConsentGiven || kind == operators.ConsentWithdrawn, w.Proof)
+	proof := add(kind.OfConsent(), w.Proof)
 	d.texts = b
 
 	all := string(b)

@@ -88,7 +88,7 @@ func (f field) usedBy(kind operators.EventKind) bool {
 	case subjectField:
 		return kind >= operators.CampaignSent && kind != operators.Identified
 	case proofField:
-		return kind == operators.ConsentGiven || kind == operators.ConsentWithdrawn
+		return kind.OfConsent()
 	}
 	return true
 }

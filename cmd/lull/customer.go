@@ -123,6 +123,9 @@ func printCard(w io.Writer, card *query.Card) error {
 	for i, reason := range card.Reasons {
 		line([]string{"reasons", ""}[min(i, 1)], "%s", reason)
 	}
+	for i, c := range card.Consents {
+		line([]string{"consent", ""}[min(i, 1)], "%s", consentText(&c))
+	}
 	if d := card.Change; d != nil {
 		line("if silent", "%s at %s", d.What, d.At)
 	} else {
@@ -133,6 +136,19 @@ func printCard(w io.Writer, card *query.Card) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// consentText is a consent on one line, such as "email given since 1998-01-04T10:00:00.000Z, proof form 12".
+func consentText(c *query.CardConsent) string {
+	text := c.Purpose + " withdrawn"
+	if c.Given {
+		text = c.Purpose + " given"
+	}
+	text += " since " + c.Since
+	if c.Proof != "" {
+		text += ", proof " + c.Proof
+	}
+	return text
 }
 
 // money shows minor units as a person writes them: 1234 USD is 12.34 USD.

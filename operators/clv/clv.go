@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lull/operators"
+	"lull/operators/consent"
 	"lull/operators/dedup"
 	"lull/operators/orders"
 	"lull/operators/rfm"
@@ -22,6 +23,7 @@ type Config struct {
 	Dedup   dedup.Config
 	Session session.Config
 	Orders  orders.Config
+	Consent consent.Config
 	RFM     rfm.Config
 	Score   score.Config
 	Segment segment.Config
@@ -36,7 +38,7 @@ type part interface {
 
 // parts returns the configs of the operators, in the order of the chain.
 func (c *Config) parts() []part {
-	return []part{&c.Dedup, &c.Session, &c.Orders, &c.RFM, &c.Score, &c.Segment, &c.Trigger}
+	return []part{&c.Dedup, &c.Session, &c.Orders, &c.Consent, &c.RFM, &c.Score, &c.Segment, &c.Trigger}
 }
 
 // EnsureDefaults sets the fields that are zero to their defaults.
@@ -63,6 +65,7 @@ func NewChain(c Config) *operators.Chain {
 		dedup.New(c.Dedup),
 		session.New(c.Session),
 		orders.New(c.Orders),
+		consent.New(c.Consent),
 		rfm.New(c.RFM),
 		score.New(c.Score),
 		segment.New(c.Segment, terms),
@@ -71,8 +74,8 @@ func NewChain(c Config) *operators.Chain {
 }
 
 // RecordBytesMax returns the length of the longest record, of those that are kept of a customer, that the limits allow when ids have at most idBytes
-// bytes: their state, an archived order or a page of days.
-func (c *Config) RecordBytesMax(idBytes int) int {
+// bytes and proofs of consent at most proofBytes: their state, an archived order or a page of days.
+func (c *Config) RecordBytesMax(idBytes, proofBytes int) int {
 	longest := operators.NewCustomer("")
 	longest.At, longest.Revision, longest.Model = operators.Never, math.MaxUint64, math.MaxUint32
 	const far = operators.EventTime(math.MaxInt64 / 4) // no instant is written in more bytes
@@ -98,6 +101,8 @@ func (c *Config) RecordBytesMax(idBytes int) int {
 		Count: math.MaxUint32, First: day.Day, FirstStart: day.DayStart, Last: math.MaxInt32, Net: day.Net, FirstNet: day.Net, Orders: day.Orders,
 	}
 	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since, longest.Segment.Next = far, far, far, far
+	id := strings.Repeat("i", idBytes)
+	longest.Consents = slices.Repeat([]operators.Consent{{Purpose: id, Given: true, Time: far, Event: id, Proof: strings.Repeat("p", proofBytes)}}, c.Consent.PurposesMax)
 	state := longest.AppendState(nil)
 	return max(len(state), len(operators.AppendOrder(nil, &order)), len(operators.AppendDays(nil, slices.Repeat([]operators.PurchaseDay{day}, rfm.PageDays))))
 }

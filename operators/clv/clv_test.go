@@ -306,12 +306,13 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*clv.Config){
-		"dedup: IDsMax is -1":    func(c *clv.Config) { c.Dedup.IDsMax = -1 },
-		"session: GapMs is -1":   func(c *clv.Config) { c.Session.GapMs = -1 },
-		"orders: OrdersKept is ": func(c *clv.Config) { c.Orders.OrdersKept = -1 },
-		"rfm: DaysKept is -1":    func(c *clv.Config) { c.RFM.DaysKept = -1 },
-		"score: HighRisk is 2":   func(c *clv.Config) { c.Score.HighRisk = 2 },
-		"trigger: MaxAgeMs is":   func(c *clv.Config) { c.Trigger.MaxAgeMs = -1 },
+		"dedup: IDsMax is -1":     func(c *clv.Config) { c.Dedup.IDsMax = -1 },
+		"session: GapMs is -1":    func(c *clv.Config) { c.Session.GapMs = -1 },
+		"orders: OrdersKept is ":  func(c *clv.Config) { c.Orders.OrdersKept = -1 },
+		"consent: PurposesMax is": func(c *clv.Config) { c.Consent.PurposesMax = -1 },
+		"rfm: DaysKept is -1":     func(c *clv.Config) { c.RFM.DaysKept = -1 },
+		"score: HighRisk is 2":    func(c *clv.Config) { c.Score.HighRisk = 2 },
+		"trigger: MaxAgeMs is":    func(c *clv.Config) { c.Trigger.MaxAgeMs = -1 },
 	} {
 		c := defaults()
 		change(&c)
@@ -324,9 +325,10 @@ func TestConfig(t *testing.T) {
 // TestRecordBytesMax proves that no record of a customer is longer than is said, by one whose every list is full, and that the default limits keep
 // it far from what Kafka takes by default.
 func TestRecordBytesMax(t *testing.T) {
-	const idBytes = 40
+	const idBytes, proofBytes = 40, 90
 	c := clv.Config{}
 	c.Dedup.IDsMax, c.Session.SessionsMax, c.Orders.OrdersKept, c.Orders.RefundsMax, c.RFM.DaysKept, c.Session.PageBytesMax = 30, 4, 3, 5, 3, 8
+	c.Consent.PurposesMax = 6
 	c.EnsureDefaults()
 	customer, chain, longest := operators.NewCustomer("c"), clv.NewChain(c), 0
 	parts := &recordedParts{Parts: optest.NewParts()}
@@ -342,6 +344,8 @@ func TestRecordBytesMax(t *testing.T) {
 			e.Kind, e.OrderID, e.RefundID = operators.OrderRefunded, id(i-i%8), id(i)
 		case i%8 == 1:
 			e.Kind = operators.PageViewed
+		case i%8 == 2:
+			e.Kind, e.Subject, e.Proof = operators.ConsentGiven, id(i), strings.Repeat("p", proofBytes)
 		}
 		e.Day = operators.Day(at / operators.DayMs)
 		e.DayStart = operators.EventTime(e.Day) * operators.DayMs
@@ -349,12 +353,12 @@ func TestRecordBytesMax(t *testing.T) {
 		out.Reset()
 		longest = max(longest, len(customer.AppendState(nil)), parts.longest)
 	}
-	if most := c.RecordBytesMax(idBytes); longest > most {
+	if most := c.RecordBytesMax(idBytes, proofBytes); longest > most {
 		t.Errorf("the longest record had %d bytes, RecordBytesMax is %d", longest, most)
 	}
 	defaults := clv.Config{}
 	defaults.EnsureDefaults()
-	if n := defaults.RecordBytesMax(256); n > 100_000 {
+	if n := defaults.RecordBytesMax(256, 1024); n > 100_000 {
 		t.Errorf("with the default limits a record can have %d bytes", n)
 	}
 }

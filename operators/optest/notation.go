@@ -17,7 +17,7 @@ import (
 //	1998-01-05T09:00 order_refunded order=o1 refund=r1 amount=9.90
 //	1998-01-05T09:01 order_refunded order=o1 whole
 //
-// The keys are id, name, order, refund, amount (in major units), quantity and subject, and the flags whole and clamped.
+// The keys are id, name, order, refund, amount (in major units), quantity, subject and proof, and the flags whole and clamped.
 func ParseEvent(line string) (operators.Event, error) {
 	fields, err := split(line)
 	if err != nil {
@@ -58,6 +58,8 @@ func set(e *operators.Event, field string) (err error) {
 		e.RefundID = value
 	case "subject":
 		e.Subject = value
+	case "proof":
+		e.Proof = value
 	case "amount":
 		var major float64
 		major, err = strconv.ParseFloat(value, 64)

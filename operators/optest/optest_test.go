@@ -34,13 +34,13 @@ func TestParseTime(t *testing.T) {
 
 // TestParseEvent shows the notation, and that what it does not know is an error.
 func TestParseEvent(t *testing.T) {
-	got, err := optest.ParseEvent(`1969-12-31T23:00 track id=m7 name="Product Added" quantity=2 amount=19.99 order=o1 refund=r1 subject=s whole clamped`)
+	got, err := optest.ParseEvent(`1969-12-31T23:00 track id=m7 name="Product Added" quantity=2 amount=19.99 order=o1 refund=r1 subject=s proof=p whole clamped`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := operators.Event{
 		Kind: operators.Tracked, ID: "m7", Customer: "c", Time: -3_600_000, Day: -1, DayStart: -operators.DayMs, Clamped: true,
-		Name: "Product Added", Quantity: 2, OrderID: "o1", RefundID: "r1", Amount: 1999, Whole: true, Subject: "s",
+		Name: "Product Added", Quantity: 2, OrderID: "o1", RefundID: "r1", Amount: 1999, Whole: true, Subject: "s", Proof: "p",
 	}
 	if got != want {
 		t.Errorf("got %+v\nwant %+v", got, want)

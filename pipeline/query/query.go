@@ -58,6 +58,7 @@ type Card struct {
 	RFMGroup  string        `json:"rfm_group"`
 	Lifecycle string        `json:"lifecycle"`
 	Reasons   []string      `json:"reasons"`
+	Consents  []CardConsent `json:"consents"`      // by purpose; what is not among them was neither given nor withdrawn
 	Deadline  *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
 	// Change is the first deadline at which silence changes more than the numbers: the segment, or a trigger fires. Null if it never does.
 	Change *CardDeadline `json:"next_change"`
@@ -75,6 +76,15 @@ type CardFacts struct {
 	Silence       float64 `json:"since_last_purchase_days"` // T - t_x
 	RealizedValue int64   `json:"realized_value"`           // minor units
 	OpenSessions  int     `json:"open_sessions"`
+}
+
+// CardConsent is what holds of the customer's consent to a purpose: what was stated last.
+type CardConsent struct {
+	Purpose string `json:"purpose"`
+	Given   bool   `json:"given"` // false: withdrawn
+	Since   string `json:"since"` // when it was stated
+	Event   string `json:"event"` // id of the event that stated it
+	Proof   string `json:"proof"` // "" if none was named
 }
 
 // CardScore is what the model makes of it.
@@ -170,11 +180,14 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	card := &Card{
 		CustomerID: id, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,
 		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(),
-		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Reasons: []string{},
+		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Reasons: []string{}, Consents: []CardConsent{},
 		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)},
 	}
 	if c.Segment.Quadrant != operators.NoQuadrant {
 		card.Since = c.Segment.Since.String()
+	}
+	for _, known := range c.Consents {
+		card.Consents = append(card.Consents, CardConsent{Purpose: known.Purpose, Given: known.Given, Since: known.Time.String(), Event: known.Event, Proof: known.Proof})
 	}
 	if p.Count == 0 {
 		return card, nil

@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -316,6 +317,27 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("content type %q", got)
 			}
 		})
+	}
+}
+
+// TestConsents: the card tells what holds of each purpose, with or without a purchase; without a statement it is an empty list.
+func TestConsents(t *testing.T) {
+	const stated = `
+1998-02-20T10:00 consent_given subject=email proof="form 12"
+1998-02-21T10:00 consent_given subject=phone
+1998-02-22T10:00 consent_withdrawn subject=phone`
+	want := []CardConsent{
+		{Purpose: "email", Given: true, Since: "1998-02-20T10:00:00.000Z", Event: "m1", Proof: "form 12"},
+		{Purpose: "phone", Since: "1998-02-22T10:00:00.000Z", Event: "m3"},
+	}
+	for name, script := range map[string]string{"no purchase": stated, "a purchase": stated + "\n1998-02-23T10:00 order_completed order=o1 amount=20"} {
+		card, body := getCard(t, View{State: stateOf(t, &model, script), Model: &model})
+		if !slices.Equal(card.Consents, want) {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+	if _, body := getCard(t, View{State: stateOf(t, &model, buyer), Model: &model}); !strings.Contains(body, `"consents": []`) {
+		t.Errorf("nothing stated: %s", body)
 	}
 }
 
