@@ -233,10 +233,11 @@ func newLettersListCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Count dead letters by reason, and show the newest",
-		Long: `List counts the dead letters by reason: how many there are, how many of their records have been sent again (re-driven), how many
-were refused after that (again), and how many cannot be sent because not all of the record was kept (cut). Below stand the
-newest: when each was written, its place, its record's place, reason, customer and what was found.`,
+		Short: "Count refused records by reason, and show the newest",
+		Long: `List counts the refused records by the reason of the newest letter of each: how many there are, how many letters of them besides,
+as when the input was read again (copies), how many have been sent again (re-driven), how many were refused after that (again),
+and how many cannot be sent because not all of the record was kept (cut). Below stand the newest: when each was written, its
+place, its record's place, reason, customer and what was found.`,
 		Example: `  lull dead-letters list
   lull dead-letters list --reason late,unknown_currency --since 24h --lines 50`,
 		Args: cobra.NoArgs,
@@ -270,15 +271,17 @@ newest: when each was written, its place, its record's place, reason, customer a
 
 // letterList is what `lull dead-letters list` prints.
 type letterList struct {
-	Letters int64           `json:"letters"`
+	Records int64           `json:"records"` // that were refused, and deadlines that failed
+	Copies  int64           `json:"copies"`  // letters of these besides the newest of each
 	Reasons []*reasonCount  `json:"reasons"`
 	Newest  []letterSummary `json:"newest"`
 }
 
-// reasonCount counts the letters of one reason.
+// reasonCount counts the records whose newest letter has one reason.
 type reasonCount struct {
 	Reason       string    `json:"reason"`
-	Letters      int64     `json:"letters"`
+	Records      int64     `json:"records"`
+	Copies       int64     `json:"copies"`
 	Redriven     int64     `json:"redriven"`
 	RefusedAgain int64     `json:"refused_again"`
 	Cut          int64     `json:"cut"`
@@ -286,7 +289,7 @@ type reasonCount struct {
 	Last         time.Time `json:"last"`
 }
 
-// letterSummary is one letter in a list.
+// letterSummary is one letter in a list, the newest of its record.
 type letterSummary struct {
 	Letter       string    `json:"letter"`
 	Source       string    `json:"source"`
@@ -294,12 +297,37 @@ type letterSummary struct {
 	Reason       string    `json:"reason"`
 	Customer     string    `json:"customer"`
 	Detail       string    `json:"detail"`
+	Copies       int64     `json:"copies"`
 	Redriven     bool      `json:"redriven"`
 	RefusedAgain bool      `json:"refused_again"`
 	Cut          bool      `json:"cut"`
+
+	of refused
 }
 
-// listLetters counts the letters that the filter holds, and keeps the newest.
+// refused is what a letter tells of: a record by its place, or a deadline. Whoever reads the input again writes another letter of the same.
+type refused struct {
+	source             schemas.Position
+	operator, customer string // of a deadline
+	deadline           operators.EventTime
+}
+
+func refusedBy(l *letter) refused {
+	if l.IsDeadline() {
+		return refused{source: l.Source, operator: l.Operator, customer: l.Customer, deadline: l.Deadline}
+	}
+	return refused{source: l.Source}
+}
+
+// lettersOf is what is kept of the letters of one record.
+type lettersOf struct {
+	copies                      int64
+	first, last                 time.Time
+	reason                      string // of the last, as all that follows
+	redriven, refusedAgain, cut bool
+}
+
+// listLetters counts what the letters tell of that the filter holds, and keeps the newest.
 func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lines int) (*letterList, error) {
 	redrives, err := readRedrives(ctx, s)
 	if err != nil {
@@ -311,29 +339,29 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 	}
 	defer client.Close()
 	list := &letterList{Reasons: []*reasonCount{}, Newest: []letterSummary{}}
-	counts := make(map[string]*reasonCount)
+	letters := make(map[refused]lettersOf)
 	err = readLetters(ctx, client, s, spans, func(l *letter) error {
 		if !f.holds(l) {
 			return nil
-		}
-		of := counts[l.Reason]
-		if of == nil {
-			of = &reasonCount{Reason: l.Reason, First: l.RefusedAt}
-			counts[l.Reason] = of
-			list.Reasons = append(list.Reasons, of)
 		}
 		_, again := l.Origin()
 		_, redriven := redrives[l.Source.String()]
 		summary := letterSummary{
 			Letter: l.place(), Source: l.source(), RefusedAt: l.RefusedAt.UTC(), Reason: l.Reason, Customer: l.customer(), Detail: l.Detail,
-			Redriven: redriven && !l.IsDeadline(), RefusedAgain: again, Cut: l.Missing() != "",
+			Redriven: redriven && !l.IsDeadline(), RefusedAgain: again, Cut: l.Missing() != "", of: refusedBy(l),
 		}
-		list.Letters++
-		of.Letters++
-		of.Redriven += one(summary.Redriven)
-		of.RefusedAgain += one(summary.RefusedAgain)
-		of.Cut += one(summary.Cut)
-		of.First, of.Last = earlier(of.First, summary.RefusedAt), later(of.Last, summary.RefusedAt)
+		of, known := letters[summary.of]
+		if !known {
+			of.first = summary.RefusedAt
+		} else {
+			of.copies++
+		}
+		of.first = earlier(of.first, summary.RefusedAt)
+		if !summary.RefusedAt.Before(of.last) {
+			of.last, of.reason = summary.RefusedAt, summary.Reason
+			of.redriven, of.refusedAgain, of.cut = summary.Redriven, summary.RefusedAgain, summary.Cut
+		}
+		letters[summary.of] = of
 		list.Newest = append(list.Newest, summary)
 		if len(list.Newest) > 2*lines+1000 {
 			list.cut(lines)
@@ -341,10 +369,35 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 		return nil
 	})
 	list.cut(lines)
-	slices.SortFunc(list.Reasons, func(a, b *reasonCount) int {
-		return cmp.Or(cmp.Compare(b.Letters, a.Letters), cmp.Compare(a.Reason, b.Reason))
-	})
+	for i := range list.Newest {
+		list.Newest[i].Copies = letters[list.Newest[i].of].copies
+	}
+	list.count(letters)
 	return list, err
+}
+
+// count counts by reason.
+func (list *letterList) count(letters map[refused]lettersOf) {
+	counts := make(map[string]*reasonCount)
+	for _, l := range letters {
+		of := counts[l.reason]
+		if of == nil {
+			of = &reasonCount{Reason: l.reason, First: l.first}
+			counts[l.reason] = of
+			list.Reasons = append(list.Reasons, of)
+		}
+		list.Records++
+		list.Copies += l.copies
+		of.Records++
+		of.Copies += l.copies
+		of.Redriven += one(l.redriven)
+		of.RefusedAgain += one(l.refusedAgain)
+		of.Cut += one(l.cut)
+		of.First, of.Last = earlier(of.First, l.first), later(of.Last, l.last)
+	}
+	slices.SortFunc(list.Reasons, func(a, b *reasonCount) int {
+		return cmp.Or(cmp.Compare(b.Records, a.Records), cmp.Compare(a.Reason, b.Reason))
+	})
 }
 
 func one(yes bool) int64 {
@@ -368,23 +421,29 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// cut keeps the newest letters, the newest last.
+// cut keeps the newest letters of different records, the newest last.
 func (list *letterList) cut(lines int) {
 	slices.SortStableFunc(list.Newest, func(a, b letterSummary) int { return a.RefusedAt.Compare(b.RefusedAt) })
+	newest := make(map[refused]int, len(list.Newest))
+	for i := range list.Newest {
+		newest[list.Newest[i].of] = i
+	}
+	i := -1
+	list.Newest = slices.DeleteFunc(list.Newest, func(l letterSummary) bool { i++; return newest[l.of] != i })
 	list.Newest = slices.Delete(list.Newest, 0, max(0, len(list.Newest)-lines))
 }
 
 const tableTime = "2006-01-02T15:04:05Z"
 
 func (list *letterList) print(w io.Writer) error {
-	if list.Letters == 0 {
+	if list.Records == 0 {
 		_, err := fmt.Fprintln(w, "no dead letters")
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "REASON\tLETTERS\tRE-DRIVEN\tAGAIN\tCUT\tFIRST\tLAST")
+	fmt.Fprintln(t, "REASON\tRECORDS\tCOPIES\tRE-DRIVEN\tAGAIN\tCUT\tFIRST\tLAST")
 	for _, r := range list.Reasons {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", r.Reason, r.Letters, r.Redriven, r.RefusedAgain, r.Cut, r.First.UTC().Format(tableTime), r.Last.UTC().Format(tableTime))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", r.Reason, r.Records, r.Copies, r.Redriven, r.RefusedAgain, r.Cut, r.First.UTC().Format(tableTime), r.Last.UTC().Format(tableTime))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -392,7 +451,7 @@ func (list *letterList) print(w io.Writer) error {
 	if len(list.Newest) == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\nthe newest %d of %d:\n", len(list.Newest), list.Letters)
+	fmt.Fprintf(w, "\nthe newest %d of %d:\n", len(list.Newest), list.Records)
 	fmt.Fprintln(t, "WRITTEN\tLETTER\tSOURCE\tREASON\tCUSTOMER\tFOUND")
 	for i := range list.Newest {
 		l := &list.Newest[i]
