@@ -24,7 +24,7 @@ func newConfigCommand() *cobra.Command {
 It asks no broker; lull topics check does.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			s, err := loadValid(cmd)
+			s, err := loadValid(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}
@@ -45,15 +45,12 @@ file, or the default. Secrets are not shown. What is not valid is printed all th
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, origins, err := loadWithOrigins(cmd.Flags(), os.Environ())
 			if err != nil {
-				return err
+				return withRules(&s, err)
 			}
 			if err := printSettings(cmd.OutOrStdout(), &s, origins); err != nil {
 				return err
 			}
-			if err := s.Validate(); err != nil {
-				return usageError{err}
-			}
-			return nil
+			return withRules(&s, nil)
 		}),
 	}
 	addSettingFlags(show)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ Afterwards lull topics apply makes the topics anew. Without --outputs what is re
 told, with the same ce_id where nothing has changed.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			s, err := loadValid(cmd)
+			s, err := loadValid(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
 			}

@@ -24,12 +24,9 @@ Every setting is a flag, and an environment variable: --clock-mode is LULL_CLOCK
 under the same instance id, and has taken over.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
-			s, err := loadSettings(cmd.Flags(), os.Environ())
+			s, err := loadValid(cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
-			}
-			if err := s.Validate(); err != nil {
-				return usageError{err}
 			}
 			if s.Instance == "" {
 				return usageError{errors.New(`instance is "": it must name this process in its group, the same after a restart and unique, such as lull-0`)}

@@ -136,7 +136,7 @@ func addSettingFlags(cmd *cobra.Command, keys ...string) {
 const configEnv = envPrefix + "CONFIG"
 
 // loadSettings returns the settings of the flags, the environment (as os.Environ has it) and the file that --config or LULL_CONFIG names, the first
-// of which that has a setting wins, with defaults for the rest. The errors, each a usageError, name the file, variable or flag and the key.
+// of which that has a setting wins, with defaults for the rest. The error, a usageError, tells all that is wrong at once, by file, variable or flag and key.
 func loadSettings(flags *pflag.FlagSet, environ []string) (pipeline.Settings, error) {
 	s, _, err := loadWithOrigins(flags, environ)
 	return s, err
@@ -145,15 +145,37 @@ func loadSettings(flags *pflag.FlagSet, environ []string) (pipeline.Settings, er
 // loadWithOrigins also returns, by key, where each setting that is set anywhere comes from: a flag, a variable or the path of the file.
 func loadWithOrigins(flags *pflag.FlagSet, environ []string) (s pipeline.Settings, origins map[string]string, err error) {
 	s, origins = pipeline.DefaultSettings(), make(map[string]string)
-	if err := setSettings(&s, origins, flags, environ); err != nil {
-		return s, origins, usageError{err}
+	if err = setSettings(&s, origins, flags, environ); err != nil {
+		err = usageError{err}
 	}
 	s.EnsureGroup()
-	return s, origins, nil
+	return s, origins, err
 }
+
+// loadValid returns the settings if they are valid, for a command that needs all of them to be.
+func loadValid(flags *pflag.FlagSet, environ []string) (pipeline.Settings, error) {
+	s, err := loadSettings(flags, environ)
+	return s, withRules(&s, err)
+}
+
+// withRules returns all that is wrong with settings at once: what loading them says, and which rules they break, unless there is no telling what they are.
+func withRules(s *pipeline.Settings, loading error) error {
+	var unread unreadError
+	if errors.As(loading, &unread) {
+		return loading
+	}
+	if err := errors.Join(loading, s.Validate()); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// unreadError says that there is no telling what the file of settings holds.
+type unreadError struct{ error }
 
 // setSettings sets what is set anywhere, and notes where.
 func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.FlagSet, environ []string) error {
+	var errs []error
 	k := koanf.New(".")
 	path, _ := flags.GetString("config")
 	for _, variable := range environ {
@@ -163,16 +185,13 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 	}
 	if path != "" {
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-			return fmt.Errorf("reading the settings in %s: %w", path, err)
+			return unreadError{fmt.Errorf("reading the settings in %s: %w", path, err)}
 		}
 		if err := checkKeys(reflect.TypeOf(*s), "", k.Raw()); err != nil {
-			return fmt.Errorf("reading the settings in %s: %w", path, err)
+			errs = append(errs, fmt.Errorf("reading the settings in %s: %w", path, err))
 		}
 	}
-	if err := loadEnviron(k, origins, environ); err != nil {
-		return err
-	}
-	var errs []error
+	errs = append(errs, loadEnviron(k, origins, environ))
 	flags.Visit(func(f *pflag.Flag) {
 		if sf, ok := f.Value.(*settingFlag); ok {
 			errs = append(errs, k.Set(sf.of.key, sf.value))
@@ -377,8 +396,8 @@ func mapOf(value any) (map[string]string, error) {
 	texts := make(map[string]string)
 	switch v := value.(type) {
 	case map[string]any:
-		for name, element := range v {
-			text, err := textOf(element)
+		for _, name := range sortedKeys(v) {
+			text, err := textOf(v[name])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}

@@ -105,7 +105,7 @@ func addInputPartitions(cmd *cobra.Command, n *int32) {
 
 // withPlan calls do with the plan of the application's topics.
 func withPlan(cmd *cobra.Command, inputPartitions int32, do func(ctx context.Context, client *kgo.Client, s *pipeline.Settings, plan *pipeline.TopicPlan) error) error {
-	s, err := loadValid(cmd)
+	s, err := loadValid(cmd.Flags(), os.Environ())
 	if err != nil {
 		return err
 	}
@@ -122,18 +122,6 @@ func withPlan(cmd *cobra.Command, inputPartitions int32, do func(ctx context.Con
 		return err
 	}
 	return do(cmd.Context(), client, &s, plan)
-}
-
-// loadValid returns the settings if they are valid, for a command that needs all of them to be.
-func loadValid(cmd *cobra.Command) (pipeline.Settings, error) {
-	s, err := loadSettings(cmd.Flags(), os.Environ())
-	if err != nil {
-		return s, err
-	}
-	if err := s.Validate(); err != nil {
-		return s, usageError{err}
-	}
-	return s, nil
 }
 
 // printPlan prints the topics as they are, and what is to become of them.
