@@ -131,7 +131,10 @@ func Exists(o Options) (bool, error) {
 }
 
 // Claimed is a store that nobody else can open.
-type Claimed struct{ store *pebbleStore } // nil: there is none
+type Claimed struct {
+	store   *pebbleStore // nil: there is none
+	options Options
+}
 
 // Claim keeps all others from opening the store in o.Dir. It is an error if a process has it open. Where there is no store there is nothing to be claimed.
 func Claim(o Options) (*Claimed, error) {
@@ -143,7 +146,35 @@ func Claim(o Options) (*Claimed, error) {
 	if err := s.lockDir(); err != nil {
 		return nil, fmt.Errorf("claiming the state store in %s: %w", o.Dir, err)
 	}
-	return &Claimed{s}, nil
+	return &Claimed{s, o}, nil
+}
+
+// Values returns, by partition, what is on disk under a key. It changes nothing. The error wraps ErrCorrupt, ErrForeign or ErrFormat if the store cannot be read.
+func (c *Claimed) Values(key []byte) (map[int32][]byte, error) {
+	values := make(map[int32][]byte)
+	if c.store == nil {
+		return values, nil
+	}
+	err := c.store.read(&c.options, func(d *DB) error {
+		infos, err := d.Partitions()
+		if err != nil {
+			return err
+		}
+		for _, info := range infos {
+			value, ok, err := d.store.Get(makeKey(info.Partition, classData, key))
+			if err != nil {
+				return err
+			}
+			if ok {
+				values[info.Partition] = value
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the state store in %s: %w", c.store.dir, err)
+	}
+	return values, nil
 }
 
 // Remove removes the store, and leaves the directory and all else in it, what was moved aside included. Without a store it does nothing.

@@ -332,6 +332,54 @@ func TestRemove(t *testing.T) {
 	must(t, openStore(t, fs).Close())
 }
 
+// TestValues proves that a claimed store tells what every partition has under a key, and is afterwards as it was: damage is told, and not moved aside.
+func TestValues(t *testing.T) {
+	fs := vfs.NewMem()
+	d := openStore(t, fs)
+	o := Options{Dir: d.store.dir, FS: fs}
+	for n, value := range map[int32]string{3: "of three", 7: "of seven", 8: ""} {
+		p, err := d.Partition(n)
+		must(t, err)
+		if value != "" {
+			must(t, p.Set([]byte("k"), []byte(value)))
+		}
+		must(t, p.Set([]byte("other"), []byte("x")))
+		p.Commit(10)
+		must(t, p.Flush())
+	}
+	must(t, d.Close())
+	values := func() (map[int32][]byte, error) {
+		t.Helper()
+		c, err := Claim(o)
+		must(t, err)
+		values, err := c.Values([]byte("k"))
+		must(t, c.Close())
+		return values, err
+	}
+	for range 2 {
+		got, err := values()
+		must(t, err)
+		expect(t, "values", got, map[int32][]byte{3: []byte("of three"), 7: []byte("of seven")})
+	}
+	names, err := fs.List(fs.PathJoin(o.Dir, pebbleDir))
+	must(t, err)
+	for _, name := range names {
+		if strings.HasPrefix(name, "marker.manifest.") {
+			must(t, fs.Remove(fs.PathJoin(o.Dir, pebbleDir, name)))
+		}
+	}
+	if _, err := values(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("without a marker: %v", err)
+	}
+	if names, err := fs.List(o.Dir); err != nil || !slices.Contains(names, pebbleDir) {
+		t.Errorf("%q, %v", names, err)
+	}
+	must(t, fs.RemoveAll(o.Dir))
+	got, err := values()
+	must(t, err)
+	expect(t, "values of no store", got, map[int32][]byte{})
+}
+
 // A mark that no program of ours has written is damage, whatever Pebble's checksums say.
 func TestCorruptMark(t *testing.T) {
 	for _, value := range []string{"short", string(mark{position: -2}.encode())} {

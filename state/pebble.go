@@ -108,6 +108,29 @@ func (s *pebbleStore) openDB(o *Options) error {
 	return nil
 }
 
+// read opens what is there for reading only, calls what for it unless it is empty, and closes it.
+func (s *pebbleStore) read(o *Options, what func(d *DB) error) error {
+	if err := s.checkMarker(); err != nil {
+		return err
+	}
+	s.cache = pebble.NewCache(o.CacheBytes)
+	options := s.options(o)
+	options.ReadOnly, options.ErrorIfNotExists = true, true
+	options.EnsureDefaults()
+	var err error
+	if s.db, err = pebble.Open(s.path(pebbleDir), options); err != nil {
+		s.cache.Unref()
+		return openError(err)
+	}
+	key, _, err := s.next(nil)
+	if err == nil && key != nil {
+		if err = s.checkFormat(); err == nil {
+			err = what(&DB{store: s, open: make(map[int32]*Partition)})
+		}
+	}
+	return errors.Join(err, s.closeDB())
+}
+
 // checkMarker looks for the file that names Pebble's manifest. Without it Pebble would make a new store among the tables of the old.
 func (s *pebbleStore) checkMarker() error {
 	names, err := s.fs.List(s.path(pebbleDir))

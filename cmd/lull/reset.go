@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline"
+	"lull/pipeline/task"
 	"lull/state"
 )
 
@@ -26,8 +27,8 @@ func newResetCommand() *cobra.Command {
 		Long: `Reset shows what it would remove, and with --yes removes it: the changelog and statistics topics, the group's committed offsets,
 and the state store on this machine; with --outputs also what subscribers read: sessions, scores, segments, triggers and
 dead letters. The input, the models and the fits stay, and the redrives too: what was sent again is in the input. It refuses while
-a process of the application is a member of its group, and if the changelog is another application's; if it does not say whose it
-is, --force is needed. It can be repeated: what is gone is gone.
+a process of the application is a member of its group, and if the changelog or the store is another application's; if it does
+not say whose it is, --force is needed. It can be repeated: what is gone is gone.
 
 Afterwards lull topics apply makes the topics anew. Without --outputs what is read again is told again after what has been
 told, with the same ce_id where nothing has changed.`,
@@ -53,7 +54,7 @@ told, with the same ce_id where nothing has changed.`,
 		}),
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it: without it the plan is all")
-	cmd.Flags().BoolVar(&force, "force", false, "also if the changelog does not say that it is this application's: look at the plan first")
+	cmd.Flags().BoolVar(&force, "force", false, "also if changelog or store do not say that they are this application's: look at the plan first")
 	cmd.Flags().BoolVar(&outputs, "outputs", false, "also delete the topics that subscribers read")
 	addSettingFlags(cmd, "brokers", "prefix", "group", "input.topic", "state.dir")
 	return cmd
@@ -88,6 +89,12 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if err := r.checkMembers(ctx); err != nil {
 		return err
 	}
+	if r.store, err = state.Exists(state.Options{Dir: r.s.State.Dir}); err != nil {
+		return err
+	}
+	if err := r.checkStore(); err != nil {
+		return err
+	}
 	names := []string{pipeline.StatisticsTopic}
 	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic}
 	if outputs {
@@ -99,9 +106,6 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 		return err
 	}
 	if err := r.planOffsets(ctx); err != nil {
-		return err
-	}
-	if r.store, err = state.Exists(state.Options{Dir: r.s.State.Dir}); err != nil {
 		return err
 	}
 	if r.store {
@@ -122,6 +126,38 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 		r.s.Input.Topic, r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.Topic(pipeline.RedrivesTopic), r.s.FitterGroup())
 	r.out.line("This removes it; on other machines of the application run it too, before the topics are made anew: lull reset --yes")
 	return r.out.err
+}
+
+// checkStore refuses if the state store on this machine is another application's.
+func (r *reset) checkStore() error {
+	if !r.store {
+		return nil
+	}
+	store, err := state.Claim(state.Options{Dir: r.s.State.Dir})
+	if err != nil {
+		return err
+	}
+	values, err := store.Values(task.ShapeKey)
+	if err = errors.Join(err, store.Close()); err != nil && r.force {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("nothing was removed: there is no telling whose the state store is: %w. Look whether it is this application's; then --force removes it", err)
+	}
+	for _, value := range values {
+		shape, err := task.DecodeShape(value)
+		if err != nil && r.force {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("nothing was removed: the state store in %s does not say whose it is: %w. Look whether it is this application's; then --force removes it", r.s.State.Dir, err)
+		}
+		if prefix, group := shape.Get("prefix"), shape.Get("group"); prefix != r.s.Prefix || group != r.s.Group {
+			return fmt.Errorf("nothing was removed: the state store in %s is another application's, of the prefix %q and the group %q, and prefix is %q and group %q: set state.dir to this one's folder, "+
+				"or prefix and group if it is that application that is to be reset", r.s.State.Dir, prefix, group, r.s.Prefix, r.s.Group)
+		}
+	}
+	return nil
 }
 
 // checkMembers refuses while processes of the application are members of its groups.

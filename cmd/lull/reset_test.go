@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/state"
 )
 
 // beside returns another application over the input of s.
@@ -75,6 +78,10 @@ func TestResetAndDiff(t *testing.T) {
 
 	foreign := writeFile(t, "foreign.yaml", readFile(t, a.config)+"group: theirs\n")
 	lullFails("holds the state of another application, that of the group", "reset", "--config", foreign, "--yes")
+	dir := filepath.Join(filepath.Dir(other.process.log), "state")
+	lullFails(fmt.Sprintf("lull: nothing was removed: the state store in %s is another application's, of the prefix %q and the group %q, and prefix is %q and group %q: set state.dir to this one's folder, "+
+		"or prefix and group if it is that application that is to be reset\n", dir, other.prefix, strings.TrimSuffix(other.prefix, "."), a.prefix, strings.TrimSuffix(a.prefix, ".")),
+		"reset", "--config", a.config, "--state-dir", dir, "--force", "--yes")
 	plan := a.lull("reset", "--config", a.config)
 	for _, want := range []string{"- topic " + a.prefix + "changelog: 4 partitions", "- topic " + a.prefix + "statistics", "- the offsets of group", "- the state store in ", "sessions, scores, segments, triggers, dead-letters stay"} {
 		if !strings.Contains(plan, want) {
@@ -126,6 +133,36 @@ func TestResetOfUnknown(t *testing.T) {
 	}
 	if out := s.lull(append(reset, "--force")...); !strings.Contains(out, "removed.") {
 		t.Error(out)
+	}
+}
+
+// So is a store that cannot be read.
+func TestResetOfDamagedStore(t *testing.T) {
+	broker := newBroker(t)
+	dir := t.TempDir()
+	db, err := state.Open(state.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	manifests, err := filepath.Glob(filepath.Join(dir, "pebble", "MANIFEST-*"))
+	if err != nil || len(manifests) == 0 {
+		t.Fatal(manifests, err)
+	}
+	for _, manifest := range manifests {
+		if err := os.WriteFile(manifest, []byte("damaged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reset := []string{"reset", "--yes", "--brokers", broker, "--input-topic", "shop", "--state-dir", dir}
+	if out, errs, code := lull(t, reset...); code != exitError || out != "" || !strings.HasPrefix(errs, "lull: nothing was removed: there is no telling whose the state store is: reading the state store in "+dir) ||
+		!strings.HasSuffix(errs, ". Look whether it is this application's; then --force removes it\n") {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+	if out, errs, code := lull(t, append(reset, "--force")...); code != 0 || !strings.Contains(out, "removed.") {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 }
 
