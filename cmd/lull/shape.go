@@ -13,42 +13,71 @@ import (
 	"lull/pipeline/task"
 )
 
-// shapeOffsetsMax is how many offsets of each partition of a changelog are looked through for what the state was made with. It is written with the first transaction, and stays
-// there when the changelog is compacted.
-const shapeOffsetsMax = 100_000
-
-// readShape returns what an application's state was made with, nil if there is none or it does not say so.
+// readShape returns what an application's state was made with, nil if there is none or it does not say so. A state that was forgotten and made anew leaves the earlier shape in the changelog until that is
+// compacted: what counts is the one that the newest transaction was made with.
 func readShape(ctx context.Context, s *pipeline.Settings, prefix string) (task.Shape, error) {
+	topic := prefix + pipeline.ChangelogTopic
+	newest, spans, err := newestMeta(ctx, s, topic)
+	if err != nil || newest == nil {
+		return nil, err
+	}
+	meta, err := task.DecodeMeta(newest.Value)
+	if err != nil {
+		return nil, fmt.Errorf("topic %q, partition %d, offset %d: %w", topic, newest.Partition, newest.Offset, err)
+	}
 	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	topic := prefix + pipeline.ChangelogTopic
-	spans, err := topicSpans(ctx, kadm.NewClient(client), topic)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for n, of := range spans {
-		spans[n] = span{of.start, min(of.end, of.start+shapeOffsetsMax)}
-	}
 	var shape task.Shape
 	found := errors.New("it has been found")
-	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
+	// It was written with the partition's first transaction of that state, mostly at the start.
+	err = readSpans(ctx, client, topic, map[int32]span{newest.Partition: spans[newest.Partition]}, func(r *kgo.Record) error {
 		if string(r.Key) != string(task.ShapeKey) || r.Value == nil {
 			return nil
 		}
-		var err error
-		if shape, err = task.DecodeShape(r.Value); err != nil {
+		is, err := task.DecodeShape(r.Value)
+		if err != nil {
 			return fmt.Errorf("topic %q, partition %d, offset %d: %w", topic, r.Partition, r.Offset, err)
 		}
+		if is.Fingerprint() != meta.Settings {
+			return nil
+		}
+		shape = is
 		return found
 	})
 	if err != nil && !errors.Is(err, found) && !errors.Is(err, errNothingMore) {
 		return nil, err
 	}
 	return shape, nil
+}
+
+// newestMeta returns the newest meta record of a changelog, which every transaction writes, and what is in the topic; nil if there is none.
+func newestMeta(ctx context.Context, s *pipeline.Settings, topic string) (*kgo.Record, map[int32]span, error) {
+	newest := &newestRecords{topic: topic, lines: 1, holds: func(r *kgo.Record) bool { return string(r.Key) == string(task.MetaKey) && r.Value != nil }}
+	for window := int64(1000); ; window *= 8 {
+		client, err := newClient(ctx, s, readOptions()...)
+		if err != nil {
+			return nil, nil, err
+		}
+		spans, err := topicSpans(ctx, kadm.NewClient(client), topic)
+		complete := false
+		if err == nil {
+			complete, err = newest.read(ctx, client, spans, window)
+		}
+		client.Close()
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			return nil, nil, nil
+		case err != nil:
+			return nil, nil, err
+		case !complete:
+			continue
+		}
+		if records := newest.take(); len(records) > 0 {
+			return records[0], spans, nil
+		}
+		return nil, spans, nil
+	}
 }
