@@ -43,6 +43,11 @@ func (t *Terms) FormatAmount(major float64) string {
 	return strconv.FormatFloat(major, 'f', t.MinorDigits, 64) + " " + t.Currency
 }
 
+// FormatMoney returns an amount in minor units of the base currency as FormatAmount does.
+func (t *Terms) FormatMoney(amount Money) string {
+	return t.FormatAmount(float64(amount) / t.MinorPerMajor())
+}
+
 // FormatDays returns a number of days: "1 day", "30 days", "30.5 days".
 func FormatDays(days float64) string {
 	if days == 1 {

@@ -43,6 +43,7 @@ type Settings struct {
 	Risk     RiskSettings     `koanf:"risk"`
 	Segments SegmentSettings  `koanf:"segments"`
 	Triggers TriggerSettings  `koanf:"triggers"`
+	Offers   OfferSettings    `koanf:"offers"`
 	Fit      FitSettings      `koanf:"fit"`
 	Limits   LimitSettings    `koanf:"limits"`
 	Topics   TopicSettings    `koanf:"topics"`
@@ -204,6 +205,14 @@ type TriggerSettings struct {
 	MaxAge time.Duration `koanf:"max_age"`
 }
 
+// OfferSettings bound what may be offered to a customer to keep them (docs/offers.md).
+type OfferSettings struct {
+	// Share is the part of what retention would save, of its 10 % point, that an offer may cost. The default is 0.3.
+	Share float64 `koanf:"share"`
+	// Cap is the most that may be offered to anybody, in major units of money.currency; 0, the default, is no cap.
+	Cap float64 `koanf:"cap"`
+}
+
 // FitSettings say how models are fitted to the customers.
 type FitSettings struct {
 	// Mode is "auto" (the default): one process of the group fits a model when there is none, every fit.every, when the one in force no longer tells what
@@ -326,6 +335,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Segments.Dormant, 0.85)
 	defaultTo(&s.Segments.Lost, 0.95)
 	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)
+	defaultTo(&s.Offers.Share, 0.3)
 	defaultTo(&s.Fit.Mode, "auto")
 	defaultTo(&s.Fit.Family, "mbgnbd")
 	defaultTo(&s.Fit.Every, 7*24*time.Hour)
@@ -523,6 +533,10 @@ func (s *Settings) checkMoney(p *problems) {
 			p.found = append(p.found, fmt.Errorf("money.rates: %w", err))
 		}
 	}
+	const capMax = 1e9
+	capped := s.Offers.Cap >= 1/float64(minorPerMajor(s.Money.Currency)) && s.Offers.Cap <= capMax
+	p.check(capped || s.Offers.Cap == 0, "offers.cap", s.Offers.Cap, "0, which is no cap, or from a minor unit of money.currency to 1000000000")
+	p.check(s.Offers.Share > 0 && s.Offers.Share <= 1, "offers.share", s.Offers.Share, "above 0 and at most 1, such as 0.3 for 30 %")
 	p.check(s.Money.Margin > 0 && s.Money.Margin <= 1, "money.margin", s.Money.Margin, "above 0 and at most 1, such as 0.4 for 40 %")
 }
 
@@ -561,6 +575,8 @@ func (s *Settings) Chain() clv.Config {
 	c.Score.ContactDays = float64(s.Scores.ContactDays)
 	c.Score.Currency = s.Money.Currency
 	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
+	c.Score.OfferShare = s.Offers.Share
+	c.Score.OfferCap = operators.Money(math.Round(s.Offers.Cap * float64(c.Score.MinorPerMajor)))
 	c.Score.DormantRisk, c.Score.LostRisk = s.Segments.Dormant, s.Segments.Lost
 	c.Segment.DwellMs = s.Segments.Dwell.Milliseconds()
 	c.Trigger.MaxAgeMs = s.Triggers.MaxAge.Milliseconds()

@@ -19,6 +19,8 @@ func TestTermsOfScores(t *testing.T) {
 		"risk.high":             {func(s *Settings) { s.Risk.High = 0.8 }, true},
 		"risk.back":             {func(s *Settings) { s.Risk.Back = 0.5 }, true},
 		"triggers.max_age":      {func(s *Settings) { s.Triggers.MaxAge *= 2 }, false},
+		"offers.share":          {func(s *Settings) { s.Offers.Share = 0.5 }, false},
+		"offers.cap":            {func(s *Settings) { s.Offers.Cap = 20 }, false},
 		"session.gap":           {func(s *Settings) { s.Session.Gap *= 2 }, false},
 		"commit.interval":       {func(s *Settings) { s.Commit.Interval *= 2 }, false},
 	} {

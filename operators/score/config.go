@@ -32,6 +32,10 @@ type Config struct {
 	// ContactDays is the time within which a contact could bring a customer back, in days: the horizon of BuysAgain and AboutToBeLost. The
 	// default is 30.
 	ContactDays float64
+	// OfferShare is the part of what retention would save that may be offered to save it, above 0 and at most 1. The default is 0.3.
+	OfferShare float64
+	// OfferCap is the most that may be offered to anybody, in minor units of the base currency. The default, 0, is no cap.
+	OfferCap operators.Money
 	// Currency is the ISO 4217 code of the base currency, for the reasons that a person reads. The default is "USD".
 	Currency string
 	// MinorPerMajor is the number of minor units, in which Money counts, in a major unit of the base currency, in which models and scores
@@ -70,6 +74,9 @@ func (c *Config) EnsureDefaults() {
 	}
 	if c.ContactDays == 0 {
 		c.ContactDays = 30
+	}
+	if c.OfferShare == 0 {
+		c.OfferShare = 0.3
 	}
 	if c.Currency == "" {
 		c.Currency = "USD"
@@ -113,6 +120,10 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("score: MarginShare is %v; it must be above 0 and at most 1", c.MarginShare)
 	case !(c.ContactDays > 0 && c.ContactDays <= 366):
 		return fmt.Errorf("score: ContactDays is %v; it must be above 0 and at most 366", c.ContactDays)
+	case !(c.OfferShare > 0 && c.OfferShare <= 1):
+		return fmt.Errorf("score: OfferShare is %v; it must be above 0 and at most 1", c.OfferShare)
+	case c.OfferCap < 0:
+		return fmt.Errorf("score: OfferCap is %d; it must be 0, which is none, or more", c.OfferCap)
 	case !isCurrencyCode(c.Currency):
 		return fmt.Errorf("score: Currency is %q; it must be an ISO 4217 code, three capital letters", c.Currency)
 	case minorDigits(c.MinorPerMajor) < 0:

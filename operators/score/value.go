@@ -15,6 +15,14 @@ type Uncertainty struct {
 	Spend     [3][3]float64 // of ln p, ln(q−1), ln v
 }
 
+// UncertaintyOf returns how well a model's parameters are known, nil if that is not: they were put by hand.
+func UncertaintyOf(m *operators.Model) *Uncertainty {
+	if m.Fit == nil {
+		return nil
+	}
+	return &Uncertainty{Purchases: m.Fit.Covariance, Spend: m.Fit.SpendCovariance}
+}
+
 // ValueRange is what a customer will be worth: discounted margin over the horizon, of which CLV is the mean. It is below each point with at most the
 // point's probability, and at or below it with at least that. Many points are 0: who is not expected to come back is worth nothing in most futures.
 type ValueRange struct {
@@ -32,8 +40,14 @@ type ValueRange struct {
 // discounted alike is the one approximation: in twelve months at 1 % factors differ by 6 % from the mean at most. The parameters' error is mixed in at
 // points of equal weight that have its mean and covariance (newton.SigmaPoints).
 func (op *Operator) ValueRange(p *operators.Purchases, m *operators.Model, u *Uncertainty, at operators.EventTime) ValueRange {
+	v := op.values(p, m, u, at)
+	return ValueRange{v.point(0.1), v.point(0.5), v.point(0.9)}
+}
+
+// values returns the distribution that ValueRange is of.
+func (op *Operator) values(p *operators.Purchases, m *operators.Model, u *Uncertainty, at operators.EventTime) *valueDistribution {
 	e := op.evaluation(p, m)
-	v := valueDistribution{x: e.x, spend: op.config.major(p.RepeatNet())}
+	v := &valueDistribution{x: e.x, spend: op.config.major(p.RepeatNet())}
 	h := e.history(max(p.Age(at), e.lastAge))
 	purchases, spending := paramsOf(m)
 	v.add(op, purchases, spending, h)
@@ -46,7 +60,7 @@ func (op *Operator) ValueRange(p *operators.Purchases, m *operators.Model, u *Un
 			}
 		}
 	}
-	return ValueRange{v.point(0.1), v.point(0.5), v.point(0.9)}
+	return v
 }
 
 // NextPurchase returns the days from an instant within which the next purchase comes with probability q, in [0, 1), if there is one, of a customer with these purchases, of
@@ -129,6 +143,9 @@ func (v *valueDistribution) above(value float64) float64 {
 
 // point returns the least value that is not exceeded with probability q.
 func (v *valueDistribution) point(q float64) float64 {
+	if v.above(0) <= 1-q { // cheap, and so for most points
+		return 0
+	}
 	high := 1.0
 	for v.above(high) > 1-q && high < math.MaxFloat64/2 {
 		high *= 2

@@ -213,11 +213,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 		BuysAgain: f.BuysAgain, CLV: f.CLV, HorizonMonths: s.HorizonMonths, HorizonDays: float64(s.HorizonMonths) * s.MonthDays,
 		ContactDays: s.ContactDays, DiscountMonthly: s.DiscountMonthly, ValueAtRisk: f.ValueAtRisk, AboutToBeLost: f.AboutToBeLost,
 	}
-	var uncertainty *score.Uncertainty
-	if fit := view.Model.Fit; fit != nil {
-		uncertainty = &score.Uncertainty{Purchases: fit.Covariance, Spend: fit.SpendCovariance}
-	}
-	value := a.score.ValueRange(p, view.Model, uncertainty, at)
+	value := a.score.ValueRange(p, view.Model, score.UncertaintyOf(view.Model), at)
 	card.Score.CLVPoints = CardPoints{value.Low, value.Median, value.High}
 	next := func(q float64) float64 { return min(a.score.NextPurchase(p, view.Model, at, q), daysMax) }
 	card.Score.NextPurchaseDays = CardPoints{next(0.1), next(0.5), next(0.9)}
