@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
-	"lull/schemas"
 	"lull/state"
 )
 
@@ -160,7 +159,7 @@ func (r *Runner) takeAssigned() error {
 		if p.decoder, err = r.newDecoder(); err != nil {
 			return err
 		}
-		if p.encoder, err = schemas.NewEncoder(r.s.encoder()); err != nil {
+		if p.encoder, err = r.newEncoder(); err != nil {
 			return err
 		}
 		r.partitions[n] = p

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -22,7 +21,7 @@ func (s *Settings) checkInput() error {
 		return fmt.Errorf("registry.url is empty: input.format %s needs the URL of the schema registry, such as http://registry:8081", format)
 	}
 	_, err := s.LoadInput(nil)
-	return errors.Join(s.Registry.Validate(), err)
+	return err
 }
 
 // LoadInput reads the files that say how the input is read. writers are for registry-avro. The error names the setting, the file, and in a mapping line and column.

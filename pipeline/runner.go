@@ -51,6 +51,8 @@ type Runner struct {
 	input   schemas.Input
 	// registry knows the schemas of registry-avro; nil with other formats.
 	registry *registry.Registry
+	// schemaIDs are the ids of our schemas in the registry, of the topics whose format has them.
+	schemaIDs map[schemas.Topic]uint32
 
 	consumer       *kgo.Client
 	client         *kgo.Client // for requests, the reading of changelogs among them, that the group's polls must not hold up
@@ -132,6 +134,9 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.client.Close()
+	if err := r.identifySchemas(); err != nil {
+		return err
+	}
 	following, stopFollowing := context.WithCancel(r.ctx)
 	defer stopFollowing()
 	stopped, err := r.startModels(following)

@@ -47,8 +47,9 @@ type Settings struct {
 	Fit      FitSettings      `koanf:"fit"`
 	Limits   LimitSettings    `koanf:"limits"`
 	Topics   TopicSettings    `koanf:"topics"`
+	Outputs  OutputSettings   `koanf:"outputs"`
 
-	// Registry says where the schema registry is, for input.format registry-avro.
+	// Registry says where the schema registry is, for registry-avro.
 	Registry registry.Settings `koanf:"registry"`
 
 	// Security says how the brokers' ports are secured.
@@ -269,6 +270,31 @@ type TopicSettings struct {
 	CompactionLag time.Duration `koanf:"compaction_lag"`
 }
 
+// OutputSettings say how what is told of customers is written, for those who subscribe to it. They shape no state: each record names its format in the header content-type, and
+// after a change a topic holds both.
+type OutputSettings struct {
+	// Sessions, Scores, Segments and Triggers are the formats of these topics: "avro" (the default): by the schema in schemas/, without framing; "registry-avro": the same in the
+	// wire format of a schema registry, behind the schema's id; or "json": the same fields as one JSON object.
+	Sessions string `koanf:"sessions"`
+	Scores   string `koanf:"scores"`
+	Segments string `koanf:"segments"`
+	Triggers string `koanf:"triggers"`
+	// Subjects says what the schemas are called in the registry: "topic" (the default): lull.scores-value; or "record": lull.Score.
+	Subjects string `koanf:"subjects"`
+	// OnUnregistered says what becomes of a schema of registry-avro that the registry does not have: "register" (the default): it is put there at start; or "refuse": the start
+	// waits until somebody has done so, as lull schemas register does.
+	OnUnregistered string `koanf:"on_unregistered"`
+}
+
+// formats returns the topics' formats.
+func (o *OutputSettings) formats() map[schemas.Topic]schemas.Format {
+	formats := make(map[schemas.Topic]schemas.Format)
+	for topic, name := range map[schemas.Topic]string{schemas.Sessions: o.Sessions, schemas.Scores: o.Scores, schemas.Segments: o.Segments, schemas.Triggers: o.Triggers} {
+		formats[topic], _ = schemas.FormatNamed(name) // Validate has refused what is none
+	}
+	return formats
+}
+
 // defaultTo sets an unset field.
 func defaultTo[T comparable](field *T, value T) {
 	var unset T
@@ -357,6 +383,11 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Topics.Retention, 7*24*time.Hour)
 	defaultTo(&s.Topics.DeadLetterRetention, 7*24*time.Hour)
 	defaultTo(&s.Topics.CompactionLag, 7*24*time.Hour)
+	for _, format := range []*string{&s.Outputs.Sessions, &s.Outputs.Scores, &s.Outputs.Segments, &s.Outputs.Triggers} {
+		defaultTo(format, schemas.OwnAvro.String())
+	}
+	defaultTo(&s.Outputs.Subjects, "topic")
+	defaultTo(&s.Outputs.OnUnregistered, "register")
 	defaultTo(&s.OnStop, "stay")
 	defaultTo(&s.OnDataLoss, "stop")
 	defaultTo(&s.OnOffsetMismatch, "refuse")
@@ -406,6 +437,12 @@ func (s *Settings) check(p *problems) {
 	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
+	p.oneOf("outputs.sessions", s.Outputs.Sessions, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.scores", s.Outputs.Scores, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.segments", s.Outputs.Segments, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.triggers", s.Outputs.Triggers, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.subjects", s.Outputs.Subjects, "topic", "record")
+	p.oneOf("outputs.on_unregistered", s.Outputs.OnUnregistered, "register", "refuse")
 	p.oneOf("clock.mode", s.Clock.Mode, "wall", "event")
 	p.oneOf("fit.mode", s.Fit.Mode, "auto", "demand", "off")
 	p.oneOf("fit.family", s.Fit.Family, "mbgnbd", "bgnbd", "auto")
@@ -420,6 +457,12 @@ func (s *Settings) check(p *problems) {
 	s.checkMoney(p)
 	s.checkScores(p)
 	if err := s.checkInput(); err != nil {
+		p.found = append(p.found, err)
+	}
+	if err := s.checkOutputs(); err != nil {
+		p.found = append(p.found, err)
+	}
+	if err := s.Registry.Validate(); err != nil {
 		p.found = append(p.found, err)
 	}
 	if err := s.Security.Validate(); err != nil {
@@ -620,6 +663,7 @@ func (s *Settings) encoder() schemas.EncoderConfig {
 		Source: strings.TrimRight(s.Prefix, ".-_"), Currency: s.Money.Currency,
 		HorizonDays: float64(chain.Score.HorizonMonths) * chain.Score.MonthDays, ContactDays: chain.Score.ContactDays,
 		DiscountMonthly: chain.Score.DiscountMonthly, Margin: chain.Score.MarginShare, DeadLetterBytes: s.deadLetterBytes(),
+		Formats: s.Outputs.formats(),
 	}
 }
 

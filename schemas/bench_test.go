@@ -148,16 +148,21 @@ func BenchmarkEncodeEvent(b *testing.B) {
 
 func BenchmarkEncodeOutput(b *testing.B) {
 	for topic, o := range sampleOutputs(b) {
-		b.Run(topic.String(), func(b *testing.B) {
-			e := newEncoder(b)
-			var rec Record
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := e.EncodeOutput(o, &rec); err != nil {
+		for _, format := range OutputFormats {
+			b.Run(topic.String()+"/"+format.String(), func(b *testing.B) {
+				e, err := NewEncoder(EncoderConfig{Formats: map[Topic]Format{topic: format}, SchemaIDs: map[Topic]uint32{topic: 1}})
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-		})
+				var rec Record
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := e.EncodeOutput(o, &rec); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 

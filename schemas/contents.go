@@ -115,6 +115,10 @@ func (c *Contents) Add(t Topic, key, value []byte, headers []Header) error {
 		delete(c.keys[t], string(key))
 		return nil
 	}
+	value, err := plainOf(t, value, headers)
+	if err != nil {
+		return err
+	}
 	wire := comparedWire(t)
 	if err := decodeWhole(t, value, wire); err != nil {
 		return err

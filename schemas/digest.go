@@ -34,9 +34,16 @@ type Digest struct {
 }
 
 // Add takes in a record of a topic, as a read-committed consumer gets it. Records of one key must come in the order of their partition; how keys
-// and partitions are interleaved does not matter. Records of topics that the digest leaves out (events, models) change nothing. The error says that a
-// record cannot be decoded; the digest is as it was before.
+// and partitions are interleaved does not matter, nor does the format that their content-type names. Records of topics that the digest leaves out (events, models) change
+// nothing. The error says that a record cannot be decoded; the digest is as it was before.
 func (d *Digest) Add(t Topic, key, value []byte, headers []Header) error {
+	if !slices.Contains(ComparedTopics[:], t) {
+		return nil
+	}
+	value, err := plainOf(t, value, headers)
+	if err != nil {
+		return err
+	}
 	switch t {
 	case Sessions, Segments, Triggers:
 		d.addStep(t, key, value, headers)

@@ -48,7 +48,7 @@ func add(t testing.TB, d *Digest, rec *Record) {
 // The digest of a small run, worked out step by step from its definition.
 func TestDigestByItsDefinition(t *testing.T) {
 	zero := make([]byte, 32)
-	ceHeaders := []Header{{"ce_time", []byte("then")}, {"content-type", []byte("x")}, {"ce_id", []byte("7")}}
+	ceHeaders := []Header{{"ce_time", []byte("then")}, {"content-type", []byte("application/avro")}, {"ce_id", []byte("7")}}
 	row := sampleRecord(t, Scores)
 	dead, _ := encodeDeadLetter(t, sampleDeadLetter())
 	deadline, _ := encodeDeadLetter(t, &DeadLetter{Rejection: operators.Rejection{Reason: "panic", Operator: "score"}, Customer: "ann", Deadline: 1000})

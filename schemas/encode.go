@@ -1,9 +1,12 @@
 package schemas
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +26,10 @@ type EncoderConfig struct {
 	// DeadLetterBytes is the longest record that the topic of dead letters takes, in bytes, before compression; DeadLetterRecordMin or more. The
 	// default is 1,376,256: values of 1 MiB and all that can be beside them.
 	DeadLetterBytes int
+	// Formats are how the values of SubscriberTopics are written: OwnAvro, RegistryAvro or JSON. The default is OwnAvro.
+	Formats map[Topic]Format
+	// SchemaIDs are the ids that the registry has given to the schemas of the topics whose format is RegistryAvro.
+	SchemaIDs map[Topic]uint32
 }
 
 // EnsureDefaults sets the fields that are zero and have a default to it.
@@ -46,8 +53,16 @@ type Encoder struct {
 	config EncoderConfig
 	source []byte
 	types  [topicsEnd][]byte // CloudEvents types
-	value  []byte            // the value, before it is copied to the record
+	writes [topicsEnd]writing
+	value  []byte // the value, before it is copied to the record
 	slots  outputSlots
+}
+
+// writing is how the values of a topic are written.
+type writing struct {
+	format      Format
+	frame       []byte // before the Avro; nil: none
+	contentType []byte
 }
 
 // outputSlots are the shapes that are filled for each output, with room for what may be null in them.
@@ -75,14 +90,30 @@ func NewEncoder(config EncoderConfig) (*Encoder, error) {
 	e := &Encoder{config: config, source: []byte(config.Source)}
 	for _, kind := range []operators.OutputKind{operators.SessionOutput, operators.ScoreOutput, operators.SegmentOutput, operators.TriggerOutput, operators.RejectOutput} {
 		e.types[TopicOf(kind)] = []byte("lull." + kind.String())
+		if err := e.setFormat(TopicOf(kind)); err != nil {
+			return nil, err
+		}
 	}
 	return e, nil
 }
 
-var (
-	specVersion = []byte("1.0")
-	contentType = []byte("application/avro")
-)
+func (e *Encoder) setFormat(t Topic) error {
+	format := e.config.Formats[t]
+	w := writing{format: format, contentType: []byte(format.ContentType())}
+	id, known := e.config.SchemaIDs[t]
+	switch {
+	case format != OwnAvro && !slices.Contains(SubscriberTopics[:], t) || !slices.Contains(OutputFormats[:], format):
+		return fmt.Errorf("encoder: Formats has %q for %s, which is not written so", format, t)
+	case format == RegistryAvro && !known:
+		return fmt.Errorf("encoder: SchemaIDs has none for %s, whose format is %s", t, format)
+	case format == RegistryAvro:
+		w.frame = binary.BigEndian.AppendUint32([]byte{0}, id)
+	}
+	e.writes[t] = w
+	return nil
+}
+
+var specVersion = []byte("1.0")
 
 // EncodeOutput makes rec the record of an output, reusing the memory of rec.Headers. The output is not a rejection: of that EncodeDeadLetter
 // makes a record, because it needs the source. A score row that is gone has a null value. An error is a fault of the program.
@@ -117,7 +148,12 @@ func (e *Encoder) encode(t Topic, wire any) error {
 		return nil
 	}
 	var err error
-	if e.value, err = compiled[t].AppendEncode(e.value, wire); err != nil {
+	if w := &e.writes[t]; w.format == JSON {
+		e.value, err = appendJSON(e.value, forms()[t].value(reflect.ValueOf(wire).Elem()))
+	} else {
+		e.value, err = compiled[t].AppendEncode(append(e.value, w.frame...), wire)
+	}
+	if err != nil {
 		return fmt.Errorf("encoding a record of %s: %w", t, err)
 	}
 	return nil
@@ -153,7 +189,7 @@ func (e *Encoder) finish(rec *Record, hasValue bool, id operators.ID, subject st
 	)
 	if hasValue {
 		rec.Value = b[:value:value]
-		rec.Headers = append(rec.Headers, Header{"content-type", contentType})
+		rec.Headers = append(rec.Headers, Header{ContentTypeHeader, e.writes[rec.Topic].contentType})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -176,6 +177,9 @@ func appendJSON(dst []byte, value any) ([]byte, error) {
 		}
 		return append(base64.StdEncoding.AppendEncode(append(dst, `{"base64":"`...), v), `"}`...), nil
 	case operators.EventTime:
+		if v >= TimeMin && v < TimeEnd {
+			return append(appendInstant(append(dst, '"'), v), '"'), nil
+		}
 		return appendJSONText(dst, v.String()), nil
 	case operators.Day:
 		return appendJSONText(dst, v.String()), nil
@@ -184,11 +188,19 @@ func appendJSON(dst []byte, value any) ([]byte, error) {
 }
 
 func appendJSONText(dst []byte, s string) []byte {
+	if !strings.ContainsFunc(s, isEscaped) {
+		return append(append(append(dst, '"'), s...), '"')
+	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a string always has a form
 	}
 	return append(dst, text...)
+}
+
+// isEscaped reports whether json.Marshal may write the character in another way.
+func isEscaped(r rune) bool {
+	return r < ' ' || r > '~' || r == '"' || r == '\\' || r == '<' || r == '>' || r == '&'
 }
 
 func appendJSONFloat(dst []byte, f float64) ([]byte, error) {
@@ -199,6 +211,8 @@ func appendJSONFloat(dst []byte, f float64) ([]byte, error) {
 		return append(dst, `"Infinity"`...), nil
 	case math.IsInf(f, -1):
 		return append(dst, `"-Infinity"`...), nil
+	case math.Abs(f) >= 1e-6 && math.Abs(f) < 1e21: // without an exponent in JSON
+		return strconv.AppendFloat(dst, f, 'f', -1, 64), nil
 	}
 	text, err := json.Marshal(f)
 	return append(dst, text...), err

@@ -19,7 +19,7 @@ var outputs = []schemas.Topic{schemas.Sessions, schemas.Segments, schemas.Trigge
 
 // told is one record as a read-committed consumer gets it. It stays encoded: a long run has millions of them.
 type told struct {
-	value []byte
+	value []byte // as plain Avro
 	about string // the ce_ headers but ce_source, which names the application
 	id    string // ce_id
 }
@@ -69,6 +69,16 @@ func newStory() *story {
 func (s *story) add(topic schemas.Topic, key string, value []byte, headers []schemas.Header) error {
 	headers = slices.DeleteFunc(headers, func(h schemas.Header) bool { return h.Key == "ce_source" })
 	if err := s.digest.Add(topic, []byte(key), value, headers); err != nil {
+		return err
+	}
+	contentType := ""
+	for _, h := range headers {
+		if h.Key == schemas.ContentTypeHeader {
+			contentType = string(h.Value)
+		}
+	}
+	value, err := schemas.PlainAvro(topic, contentType, value)
+	if err != nil {
 		return err
 	}
 	t := told{value: value}

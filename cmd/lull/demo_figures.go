@@ -145,8 +145,8 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 	o := &outcome{
 		records: make(map[string]int64), reasons: make(map[string]int64), segments: make(map[string]string), scores: make(map[string]scoreOf),
 	}
-	rows := make(map[string][]byte) // by customer: the latest value
-	var triggers, letters [][]byte
+	rows := make(map[string]*kgo.Record) // by customer: the latest
+	var triggers, letters []*kgo.Record
 	for _, t := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
 		topic := d.settings.Topic(t.String())
 		o.records[topic] = 0
@@ -154,21 +154,17 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 			o.records[topic]++
 			switch t {
 			case schemas.Scores:
-				rows[string(r.Key)] = r.Value
+				rows[string(r.Key)] = r
 			case schemas.Segments:
 				if err := o.move(r); err != nil {
 					return err
 				}
 			case schemas.Triggers:
-				triggers = append(triggers, r.Value)
+				triggers = append(triggers, r)
 			case schemas.DeadLetters:
-				letters = append(letters, r.Value)
+				letters = append(letters, r)
 			}
-			headers := make([]schemas.Header, len(r.Headers))
-			for i, h := range r.Headers {
-				headers[i] = schemas.Header{Key: h.Key, Value: h.Value}
-			}
-			return o.digest.Add(t, r.Key, r.Value, headers)
+			return o.digest.Add(t, r.Key, r.Value, headersOf(r))
 		})
 		if err != nil {
 			return nil, err
@@ -193,19 +189,19 @@ func (d *demo) readTopic(ctx context.Context, topic string, yield func(*kgo.Reco
 
 // move notes the quadrant that a customer has gone to.
 func (o *outcome) move(r *kgo.Record) error {
-	f, err := schemas.DecodeOutput(schemas.Segments, r.Value)
+	f, err := decodeOutput(schemas.Segments, r)
 	if err == nil && field[string](f, "dimension") == "quadrant" {
 		o.segments[string(r.Key)] = field[string](f, "to")
 	}
 	return err
 }
 
-func (o *outcome) decode(rows map[string][]byte, triggers, letters [][]byte) error {
-	for customer, value := range rows {
-		if value == nil {
+func (o *outcome) decode(rows map[string]*kgo.Record, triggers, letters []*kgo.Record) error {
+	for customer, r := range rows {
+		if r.Value == nil {
 			continue // no purchase is left
 		}
-		f, err := schemas.DecodeOutput(schemas.Scores, value)
+		f, err := decodeOutput(schemas.Scores, r)
 		if err != nil {
 			return err
 		}
@@ -216,8 +212,8 @@ func (o *outcome) decode(rows map[string][]byte, triggers, letters [][]byte) err
 			highRiskAt: instantField(f, "high_risk_at"), nextDeadline: instantField(f, "next_deadline"),
 		}
 	}
-	for _, value := range triggers {
-		f, err := schemas.DecodeOutput(schemas.Triggers, value)
+	for _, r := range triggers {
+		f, err := decodeOutput(schemas.Triggers, r)
 		if err != nil {
 			return err
 		}
@@ -233,8 +229,8 @@ func (o *outcome) decode(rows map[string][]byte, triggers, letters [][]byte) err
 	slices.SortFunc(o.triggers, func(a, b triggerOf) int {
 		return cmp.Or(strings.Compare(a.customer, b.customer), cmp.Compare(a.deadline, b.deadline))
 	})
-	for _, value := range letters {
-		f, err := schemas.DecodeOutput(schemas.DeadLetters, value)
+	for _, r := range letters {
+		f, err := decodeOutput(schemas.DeadLetters, r)
 		if err != nil {
 			return err
 		}

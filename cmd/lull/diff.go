@@ -227,7 +227,7 @@ func (d *diff) show(ctx context.Context, topic schemas.Topic, keys []string) err
 			if err != nil || !slices.Contains(keys, key) {
 				return err
 			}
-			fields, err := schemas.DecodeOutput(topic, r.Value)
+			fields, err := decodeOutput(topic, r)
 			if err != nil {
 				return err
 			}

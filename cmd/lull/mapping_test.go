@@ -200,7 +200,7 @@ func TestSchemas(t *testing.T) {
 	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores,triggers"); code != 0 || !strings.Contains(out, "lull.scores-value: id ") || strings.Count(out, "\n") != 2 {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
-	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores", "--subjects", "record"); code != 0 || !strings.Contains(out, "lull.Score: id ") {
+	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores", "--outputs-subjects", "record"); code != 0 || !strings.Contains(out, "lull.Score: id ") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if out, errs, code := lull(t, "schemas", "check", url); code != 0 || strings.Count(out, "the same as version 1") != 2 {
@@ -230,7 +230,7 @@ func TestSchemas(t *testing.T) {
 		errs string
 	}{
 		{[]string{"schemas", "check"}, 2, "registry.url is empty"},
-		{[]string{"schemas", "check", url, "--subjects", "both"}, 2, `--subjects is "both": it must be topic or record`},
+		{[]string{"schemas", "check", url, "--outputs-subjects", "both"}, 2, `outputs.subjects is "both": it must be one of topic, record`},
 		{[]string{"schemas", "register", url, "--topics", "scoers"}, 2, `--topics is "scoers": it must be a list of sessions, scores`},
 		{[]string{"schemas", "show", "scoers"}, 2, `TOPIC is "scoers": it must be one of`},
 	} {

@@ -59,7 +59,8 @@ func TestResetAndDiff(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	same, other := a.beside(common), a.beside(common+"session: {gap: 100h}\n")
+	// In which format it is told makes no difference.
+	same, other := a.beside(common+"outputs: {sessions: json, scores: json, segments: json, triggers: json}\n"), a.beside(common+"session: {gap: 100h}\n")
 	for _, app := range []*shopOnKafka{same, other} {
 		app.lull("models", "put", model, "--config", app.config)
 	}

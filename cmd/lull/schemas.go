@@ -24,14 +24,12 @@ func newSchemasCommand() *cobra.Command {
 
 // subjectFlags say which subjects are meant.
 type subjectFlags struct {
-	names string
-	only  []string
+	only []string
 }
 
 func (f *subjectFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.names, "subjects", "topic", "how subjects are named: topic, as lull.scores-value; or record, as lull.Score")
 	cmd.Flags().StringSliceVar(&f.only, "topics", nil, "these `TOPICS` alone, without the prefix (default all outputs)")
-	addSettingFlags(cmd, "prefix", "input.topic", "input.format", "input.mapping", "input.schema", "registry.url", "registry.username", "registry.password_file", "registry.ca_file",
+	addSettingFlags(cmd, "prefix", "input.topic", "input.format", "input.mapping", "input.schema", "outputs.subjects", "registry.url", "registry.username", "registry.password_file", "registry.ca_file",
 		"registry.timeout")
 }
 
@@ -50,8 +48,8 @@ func (f *subjectFlags) open(cmd *cobra.Command) (s pipeline.Settings, subjects [
 	if s, err = loadSettings(cmd.Flags(), os.Environ()); err != nil {
 		return s, nil, nil, err
 	}
-	if f.names != "topic" && f.names != "record" {
-		return s, nil, nil, usageError{fmt.Errorf("--subjects is %q: it must be topic or record", f.names)}
+	if names := s.Outputs.Subjects; names != "topic" && names != "record" {
+		return s, nil, nil, usageError{fmt.Errorf("outputs.subjects is %q: it must be one of topic, record", names)}
 	}
 	var names []string
 	for _, topic := range outputTopics() {
@@ -59,11 +57,7 @@ func (f *subjectFlags) open(cmd *cobra.Command) (s pipeline.Settings, subjects [
 		if len(f.only) > 0 && !slices.Contains(f.only, topic.String()) {
 			continue
 		}
-		name := s.Topic(topic.String()) + "-value"
-		if f.names == "record" {
-			name = topic.FullName()
-		}
-		subjects = append(subjects, registry.Subject{Name: name, Schema: topic.Schema()})
+		subjects = append(subjects, s.Subject(topic))
 	}
 	for _, name := range f.only {
 		if !slices.Contains(names, name) {
@@ -163,9 +157,9 @@ func newSchemasRegisterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "register --config FILE",
 		Short: "Register the schemas of the outputs",
-		Long: `Register puts the schemas of this version's outputs into the registry, under their subjects, for subscribers who look there. lull
-itself does not need them: what it writes is plain Avro by these schemas, without their ids. A subject that has the schema stays
-as it is. The registry refuses what is not compatible: lull schemas check tells before.`,
+		Long: `Register puts the schemas of this version's outputs into the registry, under their subjects. lull run does so itself with the topics
+whose format is registry-avro, unless outputs.on_unregistered is refuse; those of other topics are for subscribers who look there.
+A subject that has the schema stays as it is. The registry refuses what is not compatible: lull schemas check tells before.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			_, subjects, client, err := f.open(cmd)

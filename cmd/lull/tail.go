@@ -308,8 +308,17 @@ func (t *tail) decode(r *kgo.Record) (key, value any, err error) {
 		value, err = t.events.read(r)
 		return key, value, err
 	}
-	value, err = schemas.DecodeOutput(t.of, r.Value)
+	value, err = decodeOutput(t.of, r)
 	return key, value, err
+}
+
+// decodeOutput returns what the value of one of our topics' records holds, in whichever format it is.
+func decodeOutput(topic schemas.Topic, r *kgo.Record) (schemas.Fields, error) {
+	plain, err := schemas.PlainAvro(topic, headerOf(r, schemas.ContentTypeHeader), r.Value)
+	if err != nil {
+		return nil, err
+	}
+	return schemas.DecodeOutput(topic, plain)
 }
 
 // textOrBytes returns bytes as a text if they are one, nil for null.

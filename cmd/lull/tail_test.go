@@ -97,6 +97,57 @@ func TestTailTable(t *testing.T) {
 	}
 }
 
+// A topic in which each record has another format is shown as if all had one, and filtered too; what is not in the format that it names is shown with the reason.
+func TestTailFormats(t *testing.T) {
+	broker := newBroker(t)
+	if _, errs, code := lull(t, "topics", "apply", "--brokers", broker, "--input-topic", "shop", "--topics-partitions", "1"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	client := producer(t, broker)
+	produce := func(r *kgo.Record) {
+		t.Helper()
+		r.Topic = "lull.triggers"
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, format := range schemas.OutputFormats {
+		encoder, err := schemas.NewEncoder(schemas.EncoderConfig{
+			HorizonDays: 365, ContactDays: 30, Margin: 1, Formats: map[schemas.Topic]schemas.Format{schemas.Triggers: format}, SchemaIDs: map[schemas.Topic]uint32{schemas.Triggers: 7},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rec schemas.Record
+		trigger := operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: 883_919_220_123, Actionable: true, Reasons: []string{"silent for 71 days"}}
+		if err := encoder.EncodeOutput(&operators.Output{
+			Kind: operators.TriggerOutput, Customer: "ann", Time: trigger.Deadline, Cause: operators.Cause{Kind: operators.DeadlineInput, Deadline: trigger.Deadline}, Trigger: trigger,
+		}, &rec); err != nil {
+			t.Fatal(err)
+		}
+		r := &kgo.Record{Key: rec.Key, Value: rec.Value}
+		for _, h := range rec.Headers {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+		}
+		produce(r)
+	}
+	produce(&kgo.Record{Key: []byte("bob"), Value: []byte("high risk"), Headers: []kgo.RecordHeader{{Key: schemas.ContentTypeHeader, Value: []byte("text/plain")}}})
+	out, errs, code := lull(t, "tail", "triggers", "--brokers", broker, "--type", "churn_risk", "--from-start")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != 0 || len(lines) != len(schemas.OutputFormats) {
+		t.Fatalf("exit code %d, %s%s", code, out, errs)
+	}
+	for i, line := range lines {
+		if got, want := strings.Replace(line, fmt.Sprintf(`"offset":%d`, i), `"offset":0`, 1), lines[0]; got != want || !strings.Contains(got, `"reasons":["silent for 71 days"]`) {
+			t.Errorf("%s is shown as %s; want %s", schemas.OutputFormats[i], got, want)
+		}
+	}
+	out, _, _ = lull(t, "tail", "triggers", "--brokers", broker, "--customer", "bob", "--from-start")
+	if !strings.Contains(out, `"error":"decoding a record of triggers: content-type is \"text/plain\", which no record of it has"`) || !strings.Contains(out, `high risk`) {
+		t.Errorf("what has no known format is shown as %s", out)
+	}
+}
+
 // Every own topic has a table whose columns are fields of its schema.
 func TestTailColumns(t *testing.T) {
 	for _, name := range append(ownTopics(), "events") {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"lull/schemas"
 )
 
 // cacheVersion is the version of the cache's format: docs/formats/schema-cache.md.
@@ -30,19 +29,19 @@ type cacheContent struct {
 
 type cacheSchema struct {
 	ID         uint32   `json:"id"`
+	Subject    string   `json:"subject,omitempty"` // of a schema of ours
 	Schema     string   `json:"schema"`
 	References []string `json:"references,omitempty"`
 }
 
 // read returns the schemas in the file: none if there is no file, or if it is another registry's, where ids mean something else.
-func (c *cache) read() (map[uint32]schemas.WriterSchema, error) {
-	known := make(map[uint32]schemas.WriterSchema)
+func (c *cache) read() ([]cacheSchema, error) {
 	if c.path == "" {
-		return known, nil
+		return nil, nil
 	}
 	text, err := os.ReadFile(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return known, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -52,25 +51,18 @@ func (c *cache) read() (map[uint32]schemas.WriterSchema, error) {
 		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	if content.Version != cacheVersion || !slices.Equal(content.URLs, c.urls) {
-		return known, nil
+		return nil, nil
 	}
-	for _, s := range content.Schemas {
-		known[s.ID] = schemas.WriterSchema{Schema: s.Schema, References: s.References}
-	}
-	return known, nil
+	return content.Schemas, nil
 }
 
-// write replaces the file.
-func (c *cache) write(known map[uint32]schemas.WriterSchema) error {
+// write replaces the file. It sorts the schemas.
+func (c *cache) write(known []cacheSchema) error {
 	if c.path == "" {
 		return nil
 	}
-	content := cacheContent{Version: cacheVersion, URLs: c.urls}
-	for id, s := range known {
-		content.Schemas = append(content.Schemas, cacheSchema{ID: id, Schema: s.Schema, References: s.References})
-	}
-	slices.SortFunc(content.Schemas, func(a, b cacheSchema) int { return int(int64(a.ID) - int64(b.ID)) })
-	text, err := json.MarshalIndent(content, "", " ")
+	slices.SortFunc(known, func(a, b cacheSchema) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Subject, b.Subject)) })
+	text, err := json.MarshalIndent(cacheContent{Version: cacheVersion, URLs: c.urls, Schemas: known}, "", " ")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/sr"
@@ -81,11 +84,88 @@ func Check(ctx context.Context, client *sr.Client, subject Subject) (Verdict, er
 
 // Register registers a schema of ours under its subject, and returns its id. One that is there already keeps its id.
 func Register(ctx context.Context, client *sr.Client, subject Subject) (id int, err error) {
-	registered, err := client.CreateSchema(ctx, subject.Name, sr.Schema{Schema: subject.Schema})
+	return identify(ctx, client, subject, true)
+}
+
+// RefusedError says that the registry has answered, and that a subject has no place for a schema of ours.
+type RefusedError struct {
+	Subject string
+	Err     error // with what to do
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("subject %q: %v", e.Subject, e.Err) }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Identified are the ids of schemas of ours, by subject.
+type Identified struct {
+	IDs map[string]uint32
+	// Outage is why the registry was not asked to the end: the ids are those of the last start. Nil if it was.
+	Outage error
+}
+
+// Identify returns the ids of schemas of ours, which the registry is asked for, and given those that it does not have if register is set. What it says is kept in
+// cacheFile, for a start without it; "" keeps nothing. The error is a *RefusedError if a subject does not have or take its schema; another says that the registry does not
+// answer, and that an id is not known of the last start.
+func Identify(ctx context.Context, settings *Settings, cacheFile string, subjects []Subject, register bool) (Identified, error) {
+	client, err := settings.NewClient()
 	if err != nil {
-		return 0, fmt.Errorf("registering subject %q: %w", subject.Name, Explain(err))
+		return Identified{}, err
 	}
-	return registered.ID, nil
+	kept := &cache{path: cacheFile, urls: settings.URL}
+	is := Identified{IDs: make(map[string]uint32)}
+	var told []cacheSchema
+	for _, subject := range subjects {
+		id, err := identify(ctx, client, subject, register)
+		var refused *RefusedError
+		if errors.As(err, &refused) {
+			return is, err
+		}
+		if is.Outage = err; err != nil {
+			break
+		}
+		is.IDs[subject.Name] = uint32(id)
+		told = append(told, cacheSchema{ID: uint32(id), Subject: subject.Name, Schema: subject.Schema})
+	}
+	if is.Outage == nil {
+		return is, kept.write(told)
+	}
+	known, err := kept.read()
+	if err != nil {
+		return is, errors.Join(is.Outage, err)
+	}
+	for _, subject := range subjects {
+		at := slices.IndexFunc(known, func(s cacheSchema) bool { return s.Subject == subject.Name && s.Schema == subject.Schema })
+		if at < 0 {
+			return is, fmt.Errorf("the id of subject %q is not known yet: %w", subject.Name, is.Outage)
+		}
+		is.IDs[subject.Name] = known[at].ID
+	}
+	return is, nil
+}
+
+// identify returns the id of a schema of ours. The error is a *RefusedError, or says that the registry does not answer.
+func identify(ctx context.Context, client *sr.Client, subject Subject, register bool) (int, error) {
+	if !register {
+		found, err := client.LookupSchema(ctx, subject.Name, sr.Schema{Schema: subject.Schema})
+		if hasCode(err, sr.ErrSubjectNotFound) || hasCode(err, sr.ErrSchemaNotFound) {
+			return 0, &RefusedError{subject.Name, errors.New("the registry does not have the schema of this version, and outputs.on_unregistered is refuse: `lull schemas register` puts it there")}
+		}
+		if err != nil {
+			return 0, fmt.Errorf("asking for the id of subject %q: %w", subject.Name, Explain(err))
+		}
+		return found.ID, nil
+	}
+	id, err := client.RegisterSchema(ctx, subject.Name, sr.Schema{Schema: subject.Schema}, -1, -1)
+	var response *sr.ResponseError
+	switch {
+	case err == nil:
+		return id, nil
+	case errors.As(err, &response) && (response.StatusCode == http.StatusConflict || response.StatusCode == http.StatusUnprocessableEntity):
+		return 0, &RefusedError{subject.Name, fmt.Errorf("the registry does not take the schema of this version: %s: `lull schemas check` tells what is not compatible; change the subject's "+
+			"compatibility, or set outputs.subjects or the topic's format to another", strings.TrimSpace(response.Message))}
+	}
+	return 0, fmt.Errorf("registering subject %q: %w", subject.Name, Explain(err))
 }
 
 // Written is a version of a subject of the input, and why its records cannot be read, "" if they can.

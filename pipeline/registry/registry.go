@@ -60,9 +60,12 @@ func New(settings *Settings, cacheFile string, log zerolog.Logger) (*Registry, e
 		settings: settings, client: client, cache: &cache{path: cacheFile, urls: settings.URL}, log: log, wake: make(chan struct{}, 1),
 		known: make(map[uint32]schemas.WriterSchema), missing: make(map[uint32]*missing),
 	}
-	if r.known, err = r.cache.read(); err != nil {
+	known, err := r.cache.read()
+	if err != nil {
 		log.Warn().Err(err).Msg("reading the schemas that were known; they are asked for again")
-		r.known = make(map[uint32]schemas.WriterSchema)
+	}
+	for _, s := range known {
+		r.known[s.ID] = schemas.WriterSchema{Schema: s.Schema, References: s.References}
 	}
 	return r, nil
 }
@@ -207,7 +210,11 @@ func (r *Registry) take(ctx context.Context, id uint32, s sr.Schema) error {
 	r.known[id] = written
 	delete(r.missing, id)
 	r.log.Info().Uint32("schema", id).Msg("learnt a writer's schema")
-	if err := r.cache.write(r.known); err != nil {
+	var known []cacheSchema
+	for id, s := range r.known {
+		known = append(known, cacheSchema{ID: id, Schema: s.Schema, References: s.References})
+	}
+	if err := r.cache.write(known); err != nil {
 		r.log.Warn().Err(err).Msg("keeping the schemas for the next start")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -254,6 +255,73 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := Register(t.Context(), p.client, Subject{Name: p.subject, Schema: renamed}); err == nil {
 		t.Error("the registry takes it")
+	}
+}
+
+// TestIdentify proves that our schemas are registered once and have the same id in every process, that they are only looked up where that is the setting, that one which is not
+// compatible is refused with subject and reason, and that ids outlive a start without a registry: those of the same registry, subject and schema, and no others.
+func TestIdentify(t *testing.T) {
+	p := newPlace(t)
+	file := filepath.Join(t.TempDir(), "state", "output-schemas.json")
+	scores, triggers := Subject{p.subject + "-scores", schemas.Scores.Schema()}, Subject{p.subject + "-triggers", schemas.Triggers.Schema()}
+	both := []Subject{scores, triggers}
+	refused := func(err error, says string) {
+		t.Helper()
+		var refusal *RefusedError
+		if !errors.As(err, &refusal) || refusal.Subject != scores.Name || !strings.Contains(err.Error(), fmt.Sprintf("subject %q", scores.Name)) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v; want that %s", err, says)
+		}
+	}
+	identify := func(s *Settings, file string, register bool, subjects ...Subject) (Identified, error) {
+		return Identify(t.Context(), s, file, subjects, register)
+	}
+	_, err := identify(&p.settings, file, false, both...)
+	refused(err, "`lull schemas register` puts it there")
+	first, err := identify(&p.settings, file, true, both...)
+	if err != nil || first.Outage != nil || len(first.IDs) != 2 || first.IDs[scores.Name] == first.IDs[triggers.Name] {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	for _, register := range []bool{true, false} {
+		if again, err := identify(&p.settings, "", register, both...); err != nil || !maps.Equal(again.IDs, first.IDs) {
+			t.Errorf("register %v: %+v, %v; at first %+v", register, again, err, first)
+		}
+	}
+	other := Subject{scores.Name, strings.Replace(scores.Schema, `"name": "purchases"`, `"name": "buys"`, 1)}
+	if p.real {
+		for _, result := range p.client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatFull}, scores.Name) {
+			if result.Err != nil {
+				t.Fatal(result.Err)
+			}
+		}
+		_, err := identify(&p.settings, file, true, other)
+		refused(err, "`lull schemas check` tells what is not compatible")
+	}
+	_, err = identify(&p.settings, file, false, other)
+	refused(err, "`lull schemas register` puts it there")
+
+	front := httptest.NewServer(http.NotFoundHandler())
+	front.Close()
+	gone := p.settings
+	gone.URL = []string{front.URL}
+	move := func() { // to the registry that is gone
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, []byte(strings.ReplaceAll(string(text), p.settings.URL[0], gone.URL[0])), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := identify(&gone, file, true, both...); err == nil || !strings.Contains(err.Error(), "is not known yet") {
+		t.Errorf("the ids of another registry are believed: %v", err)
+	}
+	move()
+	if kept, err := identify(&gone, file, true, both...); err != nil || kept.Outage == nil || !maps.Equal(kept.IDs, first.IDs) {
+		t.Errorf("%+v, %v; at first %+v", kept, err, first)
+	}
+	if _, err := identify(&gone, file, true, triggers, other); err == nil || !strings.Contains(err.Error(), "is not known yet") {
+		t.Errorf("the id of another schema is believed: %v", err)
 	}
 }
 

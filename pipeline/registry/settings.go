@@ -20,7 +20,7 @@ import (
 // Settings say where the schema registry is, and what is done without it.
 type Settings struct {
 	// URL is where the registry answers to the API of Confluent's, such as http://registry:8081; of several each is tried. The default is none: it is required by
-	// input.format registry-avro.
+	// the format registry-avro, of the input and of outputs.
 	URL []string `koanf:"url"`
 	// Username is the user of HTTP basic authentication. It goes with PasswordFile; the default is none.
 	Username string `koanf:"username"`
