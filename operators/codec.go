@@ -11,7 +11,8 @@ import (
 //
 //	1: the first.
 //	2: with RFM group, lifecycle and the segments' next instant at the end of a customer's state. The first is read: such a customer has none of these.
-//	3: with consents at the end. The second is read: such a customer has stated none.
+//	3: with consents and the states of rules at the end, and without that of the one rule that there was. The second is read: such a customer has stated no consent, and has
+//	   that rule's state.
 const StateVersion = 3
 
 // partVersion is the version byte of an order and of a page of days as they lie in Parts.
@@ -54,13 +55,16 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	e.uint(uint64(c.Segment.Quadrant))
 	e.bool(c.Segment.HighRisk)
 	e.time(c.Segment.Since)
-	e.uint(uint64(c.Risk))
 	e.uint(uint64(c.Segment.RFMGroup))
 	e.uint(uint64(c.Segment.Lifecycle))
 	e.time(c.Segment.Next)
 	e.uint(uint64(len(c.Consents)))
 	for i := range c.Consents {
 		e.consent(&c.Consents[i])
+	}
+	e.uint(uint64(len(c.Rules)))
+	for i := range c.Rules {
+		e.rule(&c.Rules[i])
 	}
 	return e.dst
 }
@@ -101,7 +105,12 @@ func (c *Customer) DecodeState(state []byte) error {
 	d.purchases(&c.Purchases)
 	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time()}
 	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
-	c.Risk = Risk(d.uint())
+	c.Rules = c.Rules[:0]
+	if state[0] < 3 {
+		risk := d.uint()
+		d.failed = d.failed || risk > 2
+		c.SetRule(RuleState{Key: RuleKey("churn_risk"), Held: risk > 0})
+	}
 	if state[0] > 1 {
 		c.Segment.RFMGroup, c.Segment.Lifecycle, c.Segment.Next = RFMGroup(d.uint()), Lifecycle(d.uint()), d.time()
 	}
@@ -114,9 +123,14 @@ func (c *Customer) DecodeState(state []byte) error {
 				d.failed = true
 			}
 		}
+		c.Rules = resize(c.Rules, d.length(3))
+		for i := range c.Rules {
+			d.rule(&c.Rules[i])
+			d.failed = d.failed || c.Rules[i].atRest() || i > 0 && c.Rules[i].Key <= c.Rules[i-1].Key
+		}
 	}
 	c.Changed, c.Facts = Changed{}, Facts{}
-	if c.Segment.Quadrant > Save || c.Risk > RiskBornHigh || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
+	if c.Segment.Quadrant > Save || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
 		d.failed = true
 	}
 	return d.end("a customer's state")
@@ -314,6 +328,32 @@ func (e *encoder) consent(c *Consent) {
 	e.string(c.Proof)
 }
 
+const (
+	ruleHeld = 1 << iota
+	ruleSent
+	ruleByEvent
+	ruleFlagsEnd
+)
+
+func (e *encoder) rule(r *RuleState) {
+	flags := byte(0)
+	if r.Held {
+		flags |= ruleHeld
+	}
+	if r.Sent {
+		flags |= ruleSent
+	}
+	if r.ByEvent {
+		flags |= ruleByEvent
+	}
+	e.dst = append(binary.BigEndian.AppendUint16(e.dst, r.Key), flags)
+	if r.Sent {
+		e.time(r.Deadline)
+		e.uint(uint64(r.At - r.Deadline))
+		e.dst = append(e.dst, r.ID[:]...)
+	}
+}
+
 // decoder reads what encoder appends. After a fault every read gives zero, and end tells.
 type decoder struct {
 	src    []byte
@@ -453,6 +493,25 @@ func (d *decoder) order(o *Order) {
 		for i := range o.Refunds {
 			o.Refunds[i] = Refund{ID: d.uint64(), Amount: Money(d.int())}
 		}
+	}
+}
+
+func (d *decoder) rule(r *RuleState) {
+	*r = RuleState{}
+	head := d.take(3)
+	if head == nil || head[2] >= ruleFlagsEnd {
+		d.failed = true
+		return
+	}
+	r.Key = binary.BigEndian.Uint16(head)
+	r.Held, r.Sent, r.ByEvent = head[2]&ruleHeld != 0, head[2]&ruleSent != 0, head[2]&ruleByEvent != 0
+	if r.ByEvent && !r.Sent {
+		d.failed = true
+	}
+	if r.Sent {
+		r.Deadline = d.time()
+		r.At = r.Deadline + EventTime(d.uint())
+		copy(r.ID[:], d.take(len(r.ID)))
 	}
 }
 

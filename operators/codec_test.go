@@ -103,7 +103,14 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 		RFMGroup:  operators.RFMGroup(rapid.ByteMax(byte(operators.DormantCustomers)).Draw(t, "RFM group")),
 		Lifecycle: operators.Lifecycle(rapid.ByteMax(byte(operators.WonBack)).Draw(t, "lifecycle")), Next: drawTime(t),
 	}
-	c.Risk = operators.Risk(rapid.ByteMax(byte(operators.RiskBornHigh)).Draw(t, "risk"))
+	for _, key := range drawList(t, func(t *rapid.T) uint16 { return rapid.Uint16().Draw(t, "rule") }) {
+		state := operators.RuleState{Key: key, Held: rapid.Bool().Draw(t, "held"), Sent: rapid.Bool().Draw(t, "sent")}
+		if state.Sent {
+			state.ByEvent, state.Deadline, state.ID = rapid.Bool().Draw(t, "by event"), drawTime(t), operators.NewID(rapid.String().Draw(t, "id"))
+			state.At = state.Deadline + operators.EventTime(rapid.Int64Range(0, 1<<40).Draw(t, "later"))
+		}
+		c.SetRule(state)
+	}
 	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
 		c.SetConsent(operators.Consent{
 			Purpose: purpose, Given: rapid.Bool().Draw(t, "given"), Time: drawTime(t), Event: rapid.String().Draw(t, "event"), Proof: rapid.String().Draw(t, "proof"),
@@ -191,7 +198,7 @@ func TestImpossibleFields(t *testing.T) {
 	n := len(state)
 	kinds := bytes.Index(state, []byte{2, 1, 2, 3, 1}) // the session's counts: 2 pages, 1 track
 	for name, change := range map[string]func([]byte){
-		"risk":      func(b []byte) { b[n-1] = byte(operators.RiskBornHigh) + 1 },
+		"risk":      func(b []byte) { b[n-1] = byte(2) + 1 },
 		"high risk": func(b []byte) { b[n-7] = 2 },
 		"quadrant":  func(b []byte) { b[n-8] = byte(operators.Save) + 1 },
 		"kind":      func(b []byte) { b[kinds+1] = byte(operators.EventKinds) + 1 },
@@ -328,6 +335,10 @@ func TestGolden(t *testing.T) {
 	want.Segment.RFMGroup, want.Segment.Lifecycle, want.Segment.Next = operators.Loyal, operators.Active, at(t, "1998-03-15T00:00")+1
 	if err := got.DecodeState(golden(t, "customer.v2.hex")); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
+	}
+	want.Rules = []operators.RuleState{
+		{Key: operators.RuleKey("high_value_at_risk"), Held: true},
+		{Key: operators.RuleKey("churn_risk"), Held: true, Sent: true, Deadline: at(t, "1998-03-01T07:00"), At: at(t, "1998-03-01T07:00") + 300, ID: operators.NewID("sample", "trigger")},
 	}
 	want.Consents = []operators.Consent{
 		{Purpose: "email", Given: true, Time: bought, Event: "m0", Proof: "form 12"}, {Purpose: "phone", Time: second, Event: "m2"},

@@ -1,13 +1,14 @@
 package operators
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 // Customer is all that lull remembers of one customer: a section for each operator. Lists in it are bounded; longer ones lie in Parts.
 //
-// Invariants, after every step: Days is what the orders of Ledger contribute, day by day, and Purchases is its summary; Score, Segment and Risk stand for At and the facts; Armed is where
+// Invariants, after every step: Days is what the orders of Ledger contribute, day by day, and Purchases is its summary; Score, Segment and Rules stand for At and the facts; Armed is where
 // the customer's entry in the timer index stands, which is never after the earliest deadline.
 type Customer struct {
 	ID string
@@ -30,8 +31,8 @@ type Customer struct {
 	Purchases Purchases
 	Score     Score
 	Segment   Segment
-	Risk      Risk
-	Consents  []Consent // one for each purpose that anything was stated of, by purpose
+	Consents  []Consent   // one for each purpose that anything was stated of, by purpose
+	Rules     []RuleState // of the rules that are not at rest, by Key
 
 	// Parts holds the customer's long lists; set by whoever runs the chain.
 	Parts Parts
@@ -311,15 +312,49 @@ type Segment struct {
 	Next EventTime
 }
 
-// Risk is where a customer stands with the churn-risk trigger.
-type Risk uint8
+// RuleState is where a customer stands with a rule of the triggers. A rule of which there is none is at rest: it is armed, and what it has sent is past doubt.
+type RuleState struct {
+	Key uint16 // RuleKey of the rule's name
+	// Held is set from when the rule has fired, or its condition was found true without having become so, until the rule is armed again.
+	Held bool
+	// Sent is set while a late fact may still disprove the trigger that the rule has sent last: its ID, its Deadline, the instant At, not before that, at which it was
+	// made, and whether an event made it (ByEvent), or silence or a model did.
+	Sent     bool
+	ByEvent  bool
+	Deadline EventTime
+	At       EventTime
+	ID       ID
+}
 
-// The states of the churn-risk trigger.
-const (
-	RiskArmed    Risk = iota // fires when risk reaches the threshold
-	RiskHolding              // has fired; armed again when risk is back under the lower threshold
-	RiskBornHigh             // risk was over the threshold at a purchase already: no crossing to report until it is back under the lower one
-)
+// atRest reports whether the state says nothing.
+func (s *RuleState) atRest() bool { return !s.Held && !s.Sent }
+
+// RuleKey is the short name under which states remember a rule: 16 bits of a hash. The rules of one application have different ones.
+func RuleKey(name string) uint16 { return uint16(Hash64(name)) }
+
+// Rule returns where the customer stands with the rule of this key.
+func (c *Customer) Rule(key uint16) RuleState {
+	at, found := slices.BinarySearchFunc(c.Rules, key, RuleState.compare)
+	if !found {
+		return RuleState{Key: key}
+	}
+	return c.Rules[at]
+}
+
+// SetRule makes a state that of its rule.
+func (c *Customer) SetRule(state RuleState) {
+	at, found := slices.BinarySearchFunc(c.Rules, state.Key, RuleState.compare)
+	switch {
+	case found && state.atRest():
+		c.Rules = slices.Delete(c.Rules, at, at+1)
+	case found:
+		c.Rules[at] = state
+	case !state.atRest():
+		c.Rules = slices.Insert(c.Rules, at, state)
+	}
+}
+
+func (s RuleState) compare(key uint16) int { return cmp.Compare(s.Key, key) }
 
 // Changed says what a step has changed so far.
 type Changed struct {
@@ -372,7 +407,7 @@ func (c *Customer) beginStep(at EventTime) {
 // CopyFrom makes c the same as from, but for Parts, sharing no memory that either changes. It reuses c's memory.
 func (c *Customer) CopyFrom(from *Customer) {
 	messages, sessions, orders, days, pages := c.Messages[:0], c.Sessions[:0], c.Ledger.Orders[:0], c.Days.Newest[:0], c.Days.Pages[:0]
-	consents := c.Consents[:0]
+	consents, rules := c.Consents[:0], c.Rules[:0]
 	parts := c.Parts
 	*c = *from
 	c.Parts = parts
@@ -385,4 +420,5 @@ func (c *Customer) CopyFrom(from *Customer) {
 	c.Days.Newest = append(days, from.Days.Newest...)
 	c.Days.Pages = append(pages, from.Days.Pages...)
 	c.Consents = append(consents, from.Consents...)
+	c.Rules = append(rules, from.Rules...)
 }

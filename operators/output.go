@@ -76,9 +76,12 @@ type Trigger struct {
 	From, To   string    // the side of the rule's line before and after, such as "low_risk" and "high_risk"
 	Deadline   EventTime // the instant at which silence made it true
 	Actionable bool
-	Withheld   string // why it is not actionable: "stale" or "returned"; "" if it is
+	Withheld   string // why it is not actionable: "stale", "returned" or "withdrawal"; "" if it is
 	Facts      Facts
 	Reasons    []string
+	// Withdraws is the id of an earlier trigger that a late fact has disproved, which this takes back; zero if it takes none back. Rule and Deadline are those of that
+	// trigger, From and To the other way round, and it is not actionable itself.
+	Withdraws ID
 }
 
 // Rejection is a reason why an input was not applied, for the dead-letter topic.
@@ -124,8 +127,12 @@ func (o *Outbox) Score(row ScoreRow) { o.add(ScoreOutput, "").Score = row }
 // Segment tells of a change of segment.
 func (o *Outbox) Segment(change SegmentChange) { o.add(SegmentOutput, "").Segment = change }
 
-// Trigger tells of a trigger.
-func (o *Outbox) Trigger(t Trigger) { o.add(TriggerOutput, t.Rule).Trigger = t }
+// Trigger tells of a trigger, and returns the id it has.
+func (o *Outbox) Trigger(t Trigger) ID {
+	out := o.add(TriggerOutput, t.Rule)
+	out.Trigger = t
+	return out.ID
+}
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {

@@ -292,7 +292,9 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 	}
 	p.stats.outputs[o.Kind]++
 	if o.Kind == operators.TriggerOutput {
-		p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
+		if o.Trigger.Withdraws == (operators.ID{}) {
+			p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
+		}
 		if p.stats.triggers == nil {
 			p.stats.triggers = make(map[string]int)
 		}

@@ -76,6 +76,7 @@ type outputSlots struct {
 	rfm                   wireRFM
 	deadLetter            wireDeadLetter
 	next, highRisk, cause int64
+	withdraws             string
 }
 
 // NewEncoder returns an encoder; fields of the config that are zero have their defaults. The error names the field, its value and the rule it breaks.
@@ -291,6 +292,10 @@ func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 	*w = wireTrigger{
 		CustomerID: o.Customer, Rule: t.Rule, From: t.From, To: t.To, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
 		Withheld: nonEmpty(&t.Withheld), Model: o.Model, Reasons: t.Reasons, Revision: int64(o.Revision),
+	}
+	if t.Withdraws != (operators.ID{}) {
+		e.slots.withdraws = t.Withdraws.String()
+		w.Withdraws = &e.slots.withdraws
 	}
 	e.facts(&t.Facts, &w.Facts)
 	return w

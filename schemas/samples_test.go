@@ -38,7 +38,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	}
 	segment.Segment = operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
-	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}}
+	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}, Withdraws: operators.NewID("sample", "withdrawn")}
 	return map[Topic]*operators.Output{Sessions: sessionOut, Scores: score, Segments: segment, Triggers: trigger}
 }
 

@@ -137,6 +137,7 @@ type wireTrigger struct {
 	Facts      wireFacts `avro:"facts"`
 	Reasons    []string  `avro:"reasons"`
 	Revision   int64     `avro:"revision"`
+	Withdraws  *string   `avro:"withdraws"`
 }
 
 type wireHeader struct {

@@ -127,10 +127,21 @@ func showCustomer(c *operators.Customer) schemas.Fields {
 			{Name: "quadrant", Value: c.Segment.Quadrant.String()}, {Name: "high_risk", Value: c.Segment.HighRisk}, {Name: "since", Value: c.Segment.Since},
 			{Name: "rfm_group", Value: c.Segment.RFMGroup.String()}, {Name: "lifecycle", Value: c.Segment.Lifecycle.String()}, {Name: "next", Value: c.Segment.Next},
 		}},
-		schemas.Field{Name: "churn_risk_trigger", Value: [...]string{
-			operators.RiskArmed: "armed", operators.RiskHolding: "holding", operators.RiskBornHigh: "born high",
-		}[c.Risk]},
+		schemas.Field{Name: "rules", Value: showRules(c.Rules)},
 	)
+}
+
+// showRules shows the rules that are not at rest.
+func showRules(states []operators.RuleState) (rules []any) {
+	for i := range states {
+		s := &states[i]
+		fields := schemas.Fields{{Name: "key", Value: fmt.Sprintf("%04x", s.Key)}, {Name: "held", Value: s.Held}}
+		if s.Sent {
+			fields = append(fields, schemas.Field{Name: "sent", Value: s.ID.String()}, schemas.Field{Name: "deadline", Value: s.Deadline}, schemas.Field{Name: "by_event", Value: s.ByEvent})
+		}
+		rules = append(rules, fields)
+	}
+	return rules
 }
 
 func showSession(s *operators.Session) schemas.Fields {

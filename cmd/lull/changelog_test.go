@@ -27,7 +27,8 @@ func changeAsJSON(t *testing.T, key, value []byte) string {
 // Every kind of change is shown for a person, and so is what cannot be read.
 func TestShowChange(t *testing.T) {
 	c := operators.NewCustomer("ann")
-	c.At, c.Revision, c.Model, c.Risk = 884_000_000_000, 7, operators.ModelRef("m"), operators.RiskHolding
+	c.At, c.Revision, c.Model = 884_000_000_000, 7, operators.ModelRef("m")
+	c.Rules = []operators.RuleState{{Key: 0xba7f, Held: true, Sent: true, Deadline: c.At, At: c.At, ID: operators.ID{1}}}
 	c.Messages = []operators.Message{{Hash: 1, Time: c.At}}
 	session := operators.Session{Start: c.At - 1000, End: c.At, FirstPage: "home", LastPage: "cart", FirstPageAt: c.At - 1000, LastPageAt: c.At}
 	session.Counts[operators.PageViewed] = 2
@@ -53,7 +54,7 @@ func TestShowChange(t *testing.T) {
 		{"settings", task.ShapeKey, task.Shape{{Name: "session.gap", Value: "30m0s"}}.Append(nil), []string{`"key":{"kind":"settings"},"value":{"session.gap":"30m0s"}`}},
 		{
 			"customer", task.CustomerKey(nil, "ann"), c.AppendState(nil),
-			[]string{`"customer_id":"ann"`, `"revision":7`, `"counts":{"page":2}`, `"order_id":"o1"`, `"net":1000`, `"quadrant":"save"`, `"churn_risk_trigger":"holding"`},
+			[]string{`"customer_id":"ann"`, `"revision":7`, `"counts":{"page":2}`, `"order_id":"o1"`, `"net":1000`, `"quadrant":"save"`, `"rules":[{"key":"ba7f","held":true,"sent":"01000000000000000000000000000000","deadline":"1998-01-05T`},
 		},
 		{"no customer any more", task.CustomerKey(nil, "ann"), nil, []string{`"customer_id":"ann"`, `"value":null`}},
 		{"archived order", part("oo1"), operators.AppendOrder(nil, &order), []string{`"kind":"part","customer_id":"ann","name":"oo1"`, `"amount":1250`, `"refunded":250`}},

@@ -60,16 +60,16 @@ func (c *Config) Validate() error {
 
 // NewChain returns the chain: facts first, then what follows from them. The config is complete and valid.
 func NewChain(c Config) *operators.Chain {
-	terms := c.Score.Terms()
+	terms, scores := c.Score.Terms(), score.New(c.Score)
 	return operators.NewChain(
 		dedup.New(c.Dedup),
 		session.New(c.Session),
 		orders.New(c.Orders),
 		consent.New(c.Consent),
 		rfm.New(c.RFM),
-		score.New(c.Score),
+		scores,
 		segment.New(c.Segment, terms),
-		trigger.New(c.Trigger, terms),
+		trigger.New(c.Trigger, terms, scores),
 	)
 }
 
@@ -103,6 +103,9 @@ func (c *Config) RecordBytesMax(idBytes, proofBytes int) int {
 	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since, longest.Segment.Next = far, far, far, far
 	id := strings.Repeat("i", idBytes)
 	longest.Consents = slices.Repeat([]operators.Consent{{Purpose: id, Given: true, Time: far, Event: id, Proof: strings.Repeat("p", proofBytes)}}, c.Consent.PurposesMax)
+	for key := range trigger.RulesMax {
+		longest.Rules = append(longest.Rules, operators.RuleState{Key: uint16(key), Held: true, Sent: true, ByEvent: true, Deadline: -far, At: far})
+	}
 	state := longest.AppendState(nil)
 	return max(len(state), len(operators.AppendOrder(nil, &order)), len(operators.AppendDays(nil, slices.Repeat([]operators.PurchaseDay{day}, rfm.PageDays))))
 }

@@ -2,6 +2,7 @@ package clv_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +39,7 @@ type story struct {
 	oracle *oracle
 	told   int
 	events int
+	late   *late // what has happened, for a story whose events come in another order
 }
 
 func newStory(m *operators.Model) *story {
@@ -55,6 +57,10 @@ func (s *story) event(e operators.Event) {
 	}
 	if refused := s.Event(&e); refused != "" {
 		panic("the event is refused: " + refused)
+	}
+	if s.late != nil {
+		s.late.events = append(s.late.events, e)
+		return
 	}
 	s.oracle.event(e)
 }
@@ -77,11 +83,16 @@ func (s *story) daysPass(until operators.EventTime) {
 // jump moves time on at once, as after an outage.
 func (s *story) jump(to operators.EventTime) {
 	s.Advance(to)
-	s.oracle.silence(to)
+	if s.late == nil {
+		s.oracle.silence(to)
+	}
 }
 
 // differs tells how the moves of the outputs differ from the oracle's; "" if they do not.
 func (s *story) differs() string {
+	if s.late != nil {
+		return s.late.differs(s)
+	}
 	var moves []move
 	for _, o := range s.Outputs {
 		switch o.Kind {
@@ -127,6 +138,11 @@ func (s *story) tell() string {
 			because(&text, o.Segment.Reasons)
 		case operators.TriggerOutput:
 			act := "act"
+			if id := o.Trigger.Withdraws; id != (operators.ID{}) {
+				fmt.Fprintf(&text, "%s withdrawn: the %s of %s\n", o.Time, o.Trigger.Rule, o.Trigger.Deadline)
+				because(&text, o.Trigger.Reasons)
+				continue
+			}
 			if !o.Trigger.Actionable {
 				act = "do not act: " + o.Trigger.Withheld
 			}
@@ -146,12 +162,13 @@ func because(text *strings.Builder, reasons []string) {
 
 // TestScenarios runs the stories in testdata. Their commands are
 //
-//	customer model=NAME   a new customer; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once, or
+//	customer model=NAME [late[=too]]
+//	                      a new customer, late if not all events come in the order of their times, too late if some come when nothing is withdrawn any more; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once, or
 //	                      fifths: the first with cuts
 //	model NAME at=T       another model comes into force
 //	run                   events in the notation of optest, and "days pass until T", and "outage until T", where time moves at once
 //
-// The numbers in them are ours, but every move and every trigger is also the oracle's.
+// The numbers in them are ours, but every move and every trigger is also the oracle's; of who is late, the triggers that have not been withdrawn, of events in order.
 func TestScenarios(t *testing.T) {
 	models := map[string]*operators.Model{"mbgnbd": cdnow("mbgnbd"), "bgnbd": cdnow("bgnbd"), "born": cdnow("mbgnbd"), "restless": cdnow("mbgnbd"), "fifths": cdnow("mbgnbd")}
 	models["born"].Version, models["born"].A, models["born"].B = "born", 2, 0.5
@@ -173,6 +190,9 @@ func TestScenarios(t *testing.T) {
 				var name string
 				d.ScanArgs(t, "model", &name)
 				s = newStory(model(name))
+				if d.HasArg("late") {
+					s.late = &late{model: model(name), tooLate: slices.Contains(d.CmdArgs[len(d.CmdArgs)-1].Vals, "too")}
+				}
 			case "model":
 				var at string
 				d.ScanArgs(t, "at", &at)

@@ -16,12 +16,17 @@ const (
 	highRisk = "high_risk"
 )
 
+// RulesMax is how many rules there may be.
+const RulesMax = 32
+
 // Why a trigger is not actionable.
 const (
 	// Returned: the customer has come back before anybody could know.
 	Returned = "returned"
 	// Stale: the deadline passed too long ago, as when history is replayed.
 	Stale = "stale"
+	// Withdrawal: it takes back an earlier trigger.
+	Withdrawal = "withdrawal"
 )
 
 // Config says which triggers are acted on.
@@ -46,14 +51,24 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Operator keeps Customer.Risk.
+// Scores are who evaluates customers.
+type Scores interface {
+	// Evaluate returns the facts at an instant of a customer with these purchases, of which there are some, and none after the instant.
+	Evaluate(p *operators.Purchases, m *operators.Model, at operators.EventTime) operators.Facts
+}
+
+// Operator keeps Customer.Rules.
 type Operator struct {
 	config Config
 	terms  operators.Terms
+	scores Scores
+	key    uint16 // of ChurnRisk
 }
 
-// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges.
-func New(config Config, terms operators.Terms) *Operator { return &Operator{config, terms} }
+// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges, and scores who makes them.
+func New(config Config, terms operators.Terms, scores Scores) *Operator {
+	return &Operator{config, terms, scores, operators.RuleKey(ChurnRisk)}
+}
 
 // Name returns "trigger".
 func (*Operator) Name() string { return "trigger" }
@@ -63,29 +78,33 @@ func (*Operator) Deadline(*operators.Customer) (operators.EventTime, operators.R
 	return operators.Never, operators.BySilence
 }
 
-// Step fires the churn-risk rule once for each silence that reaches the threshold.
+// Step fires the churn-risk rule once for each silence that reaches the threshold, and withdraws what a late fact disproves.
 //
 // It may find the threshold reached without a deadline: a cancelled order, or a model, can put the crossing into the past. That is a crossing
 // like any other, and its age decides whether to act.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	op.forget(c, in)
 	if !c.Changed.Score {
 		return
 	}
+	op.withdraw(env, c, in, out)
 	f := &c.Facts
+	state := c.Rule(op.key)
 	switch {
 	case !c.Score.Scored:
-		c.Risk = operators.RiskArmed
+		state.Held = false
 	case f.BornHighRisk:
-		c.Risk = operators.RiskBornHigh
+		state.Held = true
 	case f.AsOf < f.LowRiskUntil:
-		c.Risk = operators.RiskArmed
-	case f.AsOf >= f.HighRiskAt && c.Risk == operators.RiskArmed:
-		c.Risk = operators.RiskHolding
+		state.Held = false
+	case f.AsOf >= f.HighRiskAt && !state.Held:
 		withheld := op.withheld(env, in, f.HighRiskAt)
-		out.Trigger(operators.Trigger{
+		id := out.Trigger(operators.Trigger{
 			Rule: ChurnRisk, From: lowRisk, To: highRisk, Deadline: f.HighRiskAt, Actionable: withheld == "", Withheld: withheld, Facts: *f, Reasons: op.reasons(c),
 		})
+		state = operators.RuleState{Key: op.key, Held: true, Sent: true, Deadline: f.HighRiskAt, At: in.At, ID: id}
 	}
+	c.SetRule(state)
 }
 
 // withheld returns why nobody should act on a trigger with this deadline, "" if somebody should.

@@ -28,7 +28,7 @@ func newChain(before *scored) *operators.Chain {
 	var config trigger.Config
 	config.EnsureDefaults()
 	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, Currency: "USD", MinorDigits: 2}
-	return operators.NewChain(before, trigger.New(config, terms))
+	return operators.NewChain(before, trigger.New(config, terms, nil))
 }
 
 // TestOnce: the rule fires once for each silence that reaches the upper line, and is armed again under the lower one only. Instants 100 and 200
@@ -36,7 +36,7 @@ func newChain(before *scored) *operators.Chain {
 func TestOnce(t *testing.T) {
 	before := &scored{}
 	chain := newChain(before)
-	c := operators.NewCustomer("c")
+	c, key := operators.NewCustomer("c"), operators.RuleKey("churn_risk")
 	const ( // how the customer stands
 		plain = iota
 		born
@@ -46,30 +46,30 @@ func TestOnce(t *testing.T) {
 		at    operators.EventTime
 		how   int
 		fires bool
-		want  operators.Risk
+		held  bool
 	}{
-		{150, plain, false, operators.RiskArmed},
-		{200, plain, true, operators.RiskHolding},
-		{210, plain, false, operators.RiskHolding},
-		{150, plain, false, operators.RiskHolding}, // a purchase that leaves risk between the lines
-		{200, plain, false, operators.RiskHolding},
-		{99, plain, false, operators.RiskArmed},
-		{300, plain, true, operators.RiskHolding}, // beyond the line at once
-		{300, born, false, operators.RiskBornHigh},
-		{301, born, false, operators.RiskBornHigh},
-		{150, plain, false, operators.RiskBornHigh},
-		{200, plain, false, operators.RiskBornHigh},
-		{99, plain, false, operators.RiskArmed},
-		{99, born, false, operators.RiskBornHigh},
-		{400, gone, false, operators.RiskArmed},
-		{200, plain, true, operators.RiskHolding},
+		{150, plain, false, false},
+		{200, plain, true, true},
+		{210, plain, false, true},
+		{150, plain, false, true}, // a purchase that leaves risk between the lines
+		{200, plain, false, true},
+		{99, plain, false, false},
+		{300, plain, true, true}, // beyond the line at once
+		{300, born, false, true},
+		{301, born, false, true},
+		{150, plain, false, true},
+		{200, plain, false, true},
+		{99, plain, false, false},
+		{99, born, false, true},
+		{400, gone, false, false},
+		{200, plain, true, true},
 	} {
 		before.facts = operators.Facts{LowRiskUntil: 100, HighRiskAt: 200, BornHighRisk: step.how == born}
 		before.gone = step.how == gone
 		var out operators.Outbox
 		chain.Step(&operators.Env{Now: step.at}, c, &operators.Input{Kind: operators.DeadlineInput, At: step.at}, &out)
-		if c.Risk != step.want || (len(out.Outputs) == 1) != step.fires {
-			t.Fatalf("step %d: risk %d, outputs %v", i, c.Risk, out.Outputs)
+		if c.Rule(key).Held != step.held || (len(out.Outputs) == 1) != step.fires {
+			t.Fatalf("step %d: %+v, outputs %v", i, c.Rules, out.Outputs)
 		}
 		if step.fires {
 			if got := out.Outputs[0].Trigger; got.Rule != "churn_risk" || got.Deadline != 200 || !got.Actionable || got.Withheld != "" || got.Facts != c.Facts {

@@ -166,7 +166,7 @@ func (w *world) checkOutputs(n int, want told) {
 			w.violate("I1: partition %d: the id of %+v was used before", n, o)
 		}
 		ids[o.ID] = true
-		if o.Kind != operators.TriggerOutput {
+		if o.Kind != operators.TriggerOutput || o.Trigger.Withdraws != (operators.ID{}) {
 			continue
 		}
 		f, by := firing{o.Customer, o.Trigger.Rule, o.Trigger.Deadline}, e.txn.notes[n]

@@ -142,7 +142,7 @@ func (stuck) Step(_ *operators.Env, c *operators.Customer, in *operators.Input, 
 		c.Ledger.Archived = uint32((start + hour) / hour)
 		return
 	}
-	c.Risk = operators.RiskHolding
+	c.SetRule(operators.RuleState{Key: 1, Held: true})
 	c.Parts.Set("list", []byte("x"))
 	out.Trigger(operators.Trigger{Rule: "stuck"})
 }
@@ -158,7 +158,7 @@ func TestStuckDeadline(t *testing.T) {
 		!strings.Contains(p.outputs[0].Reject.Detail, "still due after it fired") {
 		t.Errorf("%+v", p.outputs)
 	}
-	if c := p.customer("a"); c.Risk != operators.RiskArmed || c.Revision != 0 || c.Armed != operators.Never {
+	if c := p.customer("a"); len(c.Rules) != 0 || c.Revision != 0 || c.Armed != operators.Never {
 		t.Errorf("%+v", c)
 	}
 	if len(p.store.committed) != 2 {

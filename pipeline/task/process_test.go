@@ -88,9 +88,9 @@ func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
 	r.EnsureDefaults()
 	sc.EnsureDefaults()
 	tr.EnsureDefaults()
-	terms := sc.Terms()
+	terms, scores := sc.Terms(), score.New(sc)
 	return operators.NewChain(append([]operators.Operator{
-		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), score.New(sc), segment.New(segment.Config{DwellMs: 1}, terms), trigger.New(tr, terms),
+		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), scores, segment.New(segment.Config{DwellMs: 1}, terms), trigger.New(tr, terms, scores),
 	}, more...)...)
 }
 
