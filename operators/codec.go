@@ -11,8 +11,8 @@ import (
 //
 //	1: the first.
 //	2: with RFM group, lifecycle and the segments' next instant at the end of a customer's state. The first is read: such a customer has none of these.
-//	3: with consents and the states of rules at the end, and without that of the one rule that there was. The second is read: such a customer has stated no consent, and has
-//	   that rule's state.
+//	3: with whether they are rising, until when, consents and the states of rules at the end, and without that of the one rule that there was. The second is read: such a customer
+//	   is not rising, has stated no consent, and has that rule's state.
 const StateVersion = 3
 
 // partVersion is the version byte of an order and of a page of days as they lie in Parts.
@@ -58,6 +58,8 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	e.uint(uint64(c.Segment.RFMGroup))
 	e.uint(uint64(c.Segment.Lifecycle))
 	e.time(c.Segment.Next)
+	e.bool(c.Segment.Rising)
+	e.time(c.Score.RisingUntil)
 	e.uint(uint64(len(c.Consents)))
 	for i := range c.Consents {
 		e.consent(&c.Consents[i])
@@ -103,7 +105,7 @@ func (c *Customer) DecodeState(state []byte) error {
 		c.Days.Pages[i] = int32(d.int())
 	}
 	d.purchases(&c.Purchases)
-	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time()}
+	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time(), RisingUntil: Unset}
 	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
 	c.Rules = c.Rules[:0]
 	if state[0] < 3 {
@@ -116,6 +118,7 @@ func (c *Customer) DecodeState(state []byte) error {
 	}
 	c.Consents = c.Consents[:0]
 	if state[0] > 2 {
+		c.Segment.Rising, c.Score.RisingUntil = d.bool(), d.time()
 		c.Consents = resize(c.Consents, d.length(5))
 		for i := range c.Consents {
 			c.Consents[i] = Consent{Purpose: d.string(), Given: d.bool(), Time: d.time(), Event: d.string(), Proof: d.string()}

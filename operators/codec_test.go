@@ -96,12 +96,12 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 		p.Last = operators.Day(rapid.Int32().Draw(t, "last"))
 		p.Net, p.FirstNet = drawMoney(t), drawMoney(t)
 	}
-	c.Score = operators.Score{Scored: rapid.Bool().Draw(t, "scored"), Next: drawTime(t), ValueFalls: drawTime(t)}
+	c.Score = operators.Score{Scored: rapid.Bool().Draw(t, "scored"), Next: drawTime(t), ValueFalls: drawTime(t), RisingUntil: drawTime(t)}
 	c.Segment = operators.Segment{
 		Quadrant: operators.Quadrant(rapid.ByteMax(byte(operators.Save)).Draw(t, "quadrant")),
 		HighRisk: rapid.Bool().Draw(t, "high risk"), Since: drawTime(t),
 		RFMGroup:  operators.RFMGroup(rapid.ByteMax(byte(operators.DormantCustomers)).Draw(t, "RFM group")),
-		Lifecycle: operators.Lifecycle(rapid.ByteMax(byte(operators.WonBack)).Draw(t, "lifecycle")), Next: drawTime(t),
+		Lifecycle: operators.Lifecycle(rapid.ByteMax(byte(operators.WonBack)).Draw(t, "lifecycle")), Rising: rapid.Bool().Draw(t, "rising"), Next: drawTime(t),
 	}
 	for _, key := range drawList(t, func(t *rapid.T) uint16 { return rapid.Uint16().Draw(t, "rule") }) {
 		state := operators.RuleState{Key: key, Held: rapid.Bool().Draw(t, "held"), Sent: rapid.Bool().Draw(t, "sent")}
@@ -325,7 +325,7 @@ func TestGolden(t *testing.T) {
 	want.Purchases = operators.Purchases{
 		Count: 2, First: first, FirstStart: first * operators.DayMs, Last: last, Net: 6500, FirstNet: 2500, Orders: 2,
 	}
-	want.Score = operators.Score{Scored: true, Next: at(t, "1998-04-01T07:00"), ValueFalls: operators.Unset}
+	want.Score = operators.Score{Scored: true, Next: at(t, "1998-04-01T07:00"), ValueFalls: operators.Unset, RisingUntil: operators.Unset}
 	want.Segment = operators.Segment{Quadrant: operators.Nurture, Since: at(t, "1997-10-15T12:00"), Next: operators.Never}
 
 	got := operators.NewCustomer("c-17")
@@ -340,6 +340,7 @@ func TestGolden(t *testing.T) {
 		{Key: operators.RuleKey("high_value_at_risk"), Held: true},
 		{Key: operators.RuleKey("churn_risk"), Held: true, Sent: true, Deadline: at(t, "1998-03-01T07:00"), At: at(t, "1998-03-01T07:00") + 300, ID: operators.NewID("sample", "trigger")},
 	}
+	want.Segment.Rising, want.Score.RisingUntil = true, at(t, "1998-04-01T07:00")
 	want.Consents = []operators.Consent{
 		{Purpose: "email", Given: true, Time: bought, Event: "m0", Proof: "form 12"}, {Purpose: "phone", Time: second, Event: "m2"},
 	}

@@ -225,6 +225,9 @@ type Score struct {
 	// ValueFalls is the instant at which, in silence since the last purchase, CLV falls below the model's cut; Unset if it was below then. It
 	// depends on purchases and model alone.
 	ValueFalls EventTime
+	// RisingUntil is the instant at which, in silence since the last purchase, the 10 % point of CLV falls to the model's cut; Unset if it was not above it then, or if the
+	// customer has brought as much already. Of who is rising it may be an earlier instant: the true one is looked for when that comes.
+	RisingUntil EventTime
 }
 
 // Quadrant is a place in the plane of value and risk.
@@ -308,6 +311,7 @@ type Segment struct {
 	Since     EventTime // when Quadrant was entered
 	RFMGroup  RFMGroup
 	Lifecycle Lifecycle
+	Rising    bool // of high potential at low spend so far
 	// Next is the next instant at which time alone changes an RFM score, or ends the dwell in a quadrant that is to be left; Never if none.
 	Next EventTime
 }
@@ -395,13 +399,21 @@ func (f *Facts) Risk() float64 { return 1 - f.PAlive }
 
 // NewCustomer returns a customer of whom nothing is known.
 func NewCustomer(id string) *Customer {
-	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset}, Segment: Segment{Next: Never}}
+	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset, RisingUntil: Unset}, Segment: Segment{Next: Never}}
 }
 
 func (c *Customer) beginStep(at EventTime) {
 	c.At = max(c.At, at)
 	c.Changed = Changed{}
 	c.Facts = Facts{}
+}
+
+// RisingDeadline returns when silence may end the customer's rising, and never later than it does; Never if they are not rising.
+func (c *Customer) RisingDeadline() EventTime {
+	if !c.Segment.Rising {
+		return Never
+	}
+	return c.Score.RisingUntil
 }
 
 // CopyFrom makes c the same as from, but for Parts, sharing no memory that either changes. It reuses c's memory.

@@ -59,6 +59,7 @@ const (
 	QuadrantDimension  Dimension = iota // value and risk: a Quadrant
 	RFMDimension                        // an RFMGroup
 	LifecycleDimension                  // a Lifecycle
+	RisingDimension                     // high potential at low spend so far, or not
 )
 
 // SegmentChange is a step from one segment to another, of one dimension.

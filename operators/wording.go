@@ -10,6 +10,7 @@ type Terms struct {
 	HighRisk, LowRisk     float64 // the thresholds of churn risk
 	DormantRisk, LostRisk float64 // the churn risks from which a customer is dormant, and lost
 	ContactDays           float64 // the contact horizon
+	MarginShare           float64 // of an order's value
 	Currency              string  // ISO 4217 code of the base currency
 	MinorDigits           int     // decimals of an amount in its major units
 	// ExactRisk has a risk under the threshold shown with as many decimals as tell the two apart, "0.698", not with two, "0.70": what happens at this instant is

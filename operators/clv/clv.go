@@ -100,7 +100,8 @@ func (c *Config) RecordBytesMax(idBytes, proofBytes int) int {
 	longest.Purchases = operators.Purchases{
 		Count: math.MaxUint32, First: day.Day, FirstStart: day.DayStart, Last: math.MaxInt32, Net: day.Net, FirstNet: day.Net, Orders: day.Orders,
 	}
-	longest.Score.Next, longest.Score.ValueFalls, longest.Segment.Since, longest.Segment.Next = far, far, far, far
+	longest.Score = operators.Score{Next: far, ValueFalls: far, RisingUntil: far}
+	longest.Segment.Since, longest.Segment.Next = far, far
 	id := strings.Repeat("i", idBytes)
 	longest.Consents = slices.Repeat([]operators.Consent{{Purpose: id, Given: true, Time: far, Event: id, Proof: strings.Repeat("p", proofBytes)}}, c.Consent.PurposesMax)
 	for key := range trigger.RulesMax {

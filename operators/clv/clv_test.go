@@ -12,6 +12,7 @@ import (
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/operators/optest"
+	"lull/operators/score"
 )
 
 const latenessMs = 600_000
@@ -133,7 +134,7 @@ func (s *story) tell() string {
 					o.Time, o.Score.Purchases.Count, f.PAlive, f.CLV, f.AboutToBeLost, o.Score.NextDeadline)
 			}
 		case operators.SegmentOutput:
-			name := [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle"}[o.Segment.Dimension]
+			name := [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle", operators.RisingDimension: "rising"}[o.Segment.Dimension]
 			fmt.Fprintf(&text, "%s %s: %s -> %s\n", o.Time, name, o.Segment.From, o.Segment.To)
 			because(&text, o.Segment.Reasons)
 		case operators.TriggerOutput:
@@ -163,8 +164,8 @@ func because(text *strings.Builder, reasons []string) {
 // TestScenarios runs the stories in testdata. Their commands are
 //
 //	customer model=NAME [late[=too]]
-//	                      a new customer, late if not all events come in the order of their times, too late if some come when nothing is withdrawn any more; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once, or
-//	                      fifths: the first with cuts
+//	                      a new customer, late if not all events come in the order of their times, too late if some come when nothing is withdrawn any more; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once,
+//	                      fifths: the first with cuts, or faithful: hardly anybody leaves, and the cut is 100 dollars
 //	model NAME at=T       another model comes into force
 //	run                   events in the notation of optest, and "days pass until T", and "outage until T", where time moves at once
 //
@@ -175,6 +176,7 @@ func TestScenarios(t *testing.T) {
 	models["fifths"].Version, models["fifths"].Cuts = "fifths", &operators.Cuts{
 		SinceLastPurchase: [4]float64{30, 90, 180, 360}, Purchases: [4]float64{1, 1, 2, 4}, Monetary: [4]float64{10, 20, 30, 45}, CLV: [4]float64{1, 5, 10, 34.88},
 	}
+	models["faithful"] = faithful()
 	models["restless"].Version, models["restless"].Alpha = "restless", 10
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var s *story
@@ -287,6 +289,69 @@ func drawModel(t *rapid.T) *operators.Model {
 		Version: fmt.Sprint("m", rapid.IntRange(0, 1<<30).Draw(t, "version")), Family: rapid.SampledFrom([]string{"mbgnbd", "bgnbd"}).Draw(t, "family"),
 		R: number("r", 0.2, 3), Alpha: number("alpha", 1, 100), A: number("a", 0.2, 3), B: number("b", 0.1, 4),
 		P: 6.25, Q: 3.74, V: 15.44, HighValue: number("high value", 1, 150),
+	}
+}
+
+// faithful returns the model of a shop whose customers hardly leave, so that some are nearly sure to come back after a purchase or two.
+func faithful() *operators.Model {
+	m := cdnow("mbgnbd")
+	m.Version, m.R, m.Alpha, m.A, m.B, m.HighValue = "faithful", 1.5, 20, 0.1, 4, 100
+	return m
+}
+
+// TestRising lets customers buy and be silent at random, under models by which some are rising. Whenever it is looked, who is rising has brought less than the cut and has the
+// 10 % point of the whole distribution of their value above it; who ceases in silence does so in the second in which the point comes down to the cut; and whoever begins
+// would be rising for a day.
+func TestRising(t *testing.T) {
+	began, ceased := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		m := faithful()
+		m.A, m.HighValue = rapid.Float64Range(0.02, 0.3).Draw(t, "a"), rapid.Float64Range(40, 400).Draw(t, "cut")
+		s := newStory(m)
+		config := defaults()
+		op := score.New(config.Score)
+		above := func(at operators.EventTime) bool {
+			p := &s.Customer.Purchases
+			return p.Count > 0 && float64(p.Net)/100 < m.HighValue && op.ValueRange(p, m, nil, at).Low > m.HighValue
+		}
+		const second = 1000
+		at := operators.EventTime(9_000 * operators.DayMs)
+		for i := range rapid.IntRange(1, 12).Draw(t, "orders") {
+			told := len(s.Outputs)
+			at += operators.EventTime(rapid.Int64Range(1, 40*operators.DayMs).Draw(t, "gap"))
+			s.jump(at - 1)
+			for _, o := range s.Outputs[told:] {
+				if o.Kind != operators.SegmentOutput || o.Segment.Dimension != operators.RisingDimension {
+					continue
+				}
+				ceased++
+				if o.Segment.To != "none" || above(o.Time+second) || !above(o.Time-second) {
+					t.Fatalf("%s: %s -> %s in silence, where it is above the cut before: %v, and after: %v", o.Time, o.Segment.From, o.Segment.To, above(o.Time-second), above(o.Time+second))
+				}
+			}
+			if s.Customer.Segment.Rising && !above(at-second) {
+				t.Fatalf("rising at %s, where the point is not above the cut", at)
+			}
+			was := s.Customer.Segment.Rising
+			s.event(operators.Event{
+				Kind: operators.OrderCompleted, Customer: "c", Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
+				OrderID: fmt.Sprint("o", i), Amount: operators.Money(rapid.Int64Range(0, 6000).Draw(t, "amount")),
+			})
+			switch is, stays := s.Customer.Segment.Rising, above(at+operators.DayMs+second); {
+			case is && !was:
+				began++
+				if !above(at + operators.DayMs - second) {
+					t.Fatalf("begins at %s, and would cease within a day", at)
+				}
+			case !is && stays:
+				t.Fatalf("not rising at %s, where they would be for a day", at)
+			case is && !above(at+second):
+				t.Fatalf("rising at %s after an order, where the point is not above the cut", at)
+			}
+		}
+	})
+	if began == 0 || ceased == 0 {
+		t.Errorf("%d began to rise and %d ceased in silence: nothing is proved", began, ceased)
 	}
 }
 

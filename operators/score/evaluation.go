@@ -5,6 +5,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/bgnbd"
+	"lull/operators/gammagamma"
 )
 
 // silenceDaysMax is how long a silence is followed, in days: 100 years. What lies beyond happens never.
@@ -19,6 +20,7 @@ type evaluation struct {
 	op        *Operator
 	purchases *operators.Purchases
 	params    bgnbd.Params
+	spending  gammagamma.Params
 	x         int
 	lastAge   float64
 	spend     float64 // expected value of a purchase, in major units
@@ -28,7 +30,7 @@ type evaluation struct {
 
 func (op *Operator) evaluation(p *operators.Purchases, m *operators.Model) evaluation {
 	params, spending := paramsOf(m)
-	e := evaluation{op: op, purchases: p, params: params, x: p.Repeats(), lastAge: p.LastAge(), cut: m.HighValue}
+	e := evaluation{op: op, purchases: p, params: params, spending: spending, x: p.Repeats(), lastAge: p.LastAge(), cut: m.HighValue}
 	e.spend = spending.Mean(e.x, op.config.major(p.RepeatNet()))
 	e.margin = e.spend * op.config.MarginShare
 	return e
@@ -145,6 +147,55 @@ func (e *evaluation) valueFalls() operators.EventTime {
 		return operators.Never
 	}
 	return e.instant(e.stretched(s))
+}
+
+// sure is the probability with which more than the cut is brought where the 10 % point of CLV is above it.
+const sure = 0.9
+
+// risingUntil returns the instant at which the 10 % point of CLV falls to the cut, if the customer stays silent; Unset if it was not above it at the last purchase, or
+// if the margin of their purchases so far has reached the cut. The error of the parameters is left out.
+//
+// The point is above the cut while more than the cut is brought with a probability above sure: one look at the distribution, where the point itself takes some thirty. Nearly
+// all are spared even that: without a purchase the point is 0, and a mean of less than sure of the cut does not bring the cut so often.
+func (e *evaluation) risingUntil() operators.EventTime {
+	latest, may := e.mayRise()
+	if !may || e.bringsCut(e.lastAge) <= sure {
+		return operators.Unset
+	}
+	age, ok := bgnbd.FallsBelow(e.bringsCut, sure, e.lastAge, latest)
+	if !ok {
+		return operators.Never
+	}
+	return e.instant(age)
+}
+
+// risingAtLeastUntil returns the same for a customer who is rising already, or an instant before it: mostly they buy again before their usual time has passed, and to look at
+// the distribution there, once, is all that it takes.
+func (e *evaluation) risingAtLeastUntil() operators.EventTime {
+	latest, may := e.mayRise()
+	if may && e.x > 0 {
+		if soon := min(e.lastAge+e.lastAge/float64(e.x), latest); e.bringsCut(soon) > sure {
+			return e.instant(soon)
+		}
+	}
+	return e.risingUntil()
+}
+
+// mayRise reports whether the customer can be rising, by what is cheap to know, and the age up to which silence leaves that open.
+func (e *evaluation) mayRise() (latest float64, may bool) {
+	c := &e.op.config
+	if c.major(e.purchases.Net)*c.MarginShare >= e.cut || e.params.PBuy(e.history(e.lastAge), e.op.horizonDays) <= sure || e.clv(e.lastAge) <= sure*e.cut {
+		return 0, false
+	}
+	latest, _ = e.params.PBuyCrossing(e.x, e.lastAge, e.op.horizonDays, sure)
+	return min(latest, e.lastAge+silenceDaysMax), true
+}
+
+// bringsCut returns the probability that the customer at an age brings more than the cut.
+func (e *evaluation) bringsCut(age float64) float64 {
+	v := e.values()
+	v.add(e.op, e.params, e.spending, e.history(age))
+	return v.above(e.cut)
 }
 
 // stretch returns ln((α+age)/(α+t_x)).

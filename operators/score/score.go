@@ -43,22 +43,28 @@ func New(config Config) *Operator {
 // Name returns "score".
 func (*Operator) Name() string { return "score" }
 
-// Deadline returns the next instant at which silence changes the customer's row.
+// Deadline returns the next instant at which silence changes the customer's row, or may end their rising.
 func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
-	return c.Score.Next, operators.BySilence
+	return min(c.Score.Next, c.RisingDeadline()), operators.BySilence
 }
 
 // Step scores the customer anew when their purchases have changed, when silence has reached the deadline, or that of their segments, and when a model has come
 // into force. Nothing else makes the row untrue: it states its instant.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	moved := c.Changed.Orders || in.Kind == operators.ModelInput // what silence was going to do has moved
-	reached := in.Kind == operators.DeadlineInput && min(c.Score.Next, c.Segment.Next) <= in.At
-	if env.Model == nil || !moved && !reached {
+	if env.Model == nil || !moved && in.Kind != operators.DeadlineInput {
+		return
+	}
+	if !moved && c.RisingDeadline() <= in.At { // perhaps it was before the time
+		e := op.evaluation(&c.Purchases, env.Model)
+		c.Score.RisingUntil = e.risingUntil()
+	}
+	if reached := min(c.Score.Next, c.Segment.Next, c.RisingDeadline()) <= in.At; !moved && !reached {
 		return
 	}
 	if c.Purchases.Count == 0 {
 		if c.Score.Scored {
-			c.Score = operators.Score{Next: operators.Never, ValueFalls: operators.Unset}
+			c.Score = operators.Score{Next: operators.Never, ValueFalls: operators.Unset, RisingUntil: operators.Unset}
 			c.Changed.Score = true
 			out.Score(operators.ScoreRow{Gone: true, NextDeadline: operators.Never})
 		}
@@ -67,6 +73,11 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 	e := op.evaluation(&c.Purchases, env.Model)
 	if moved {
 		c.Score.ValueFalls = e.valueFalls()
+		if c.Segment.Rising {
+			c.Score.RisingUntil = e.risingAtLeastUntil()
+		} else {
+			c.Score.RisingUntil = e.risingUntil()
+		}
 	}
 	c.Facts = e.facts(in.At, c.Score.ValueFalls)
 	c.Score.Scored = true

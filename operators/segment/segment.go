@@ -1,5 +1,5 @@
-// Package segment places customers in segments of three dimensions, and tells when they move: the quadrants of value and risk, the groups of RFM scores, and
-// the stages of the lifecycle.
+// Package segment places customers in segments of four dimensions, and tells when they move: the quadrants of value and risk, the groups of RFM scores, the stages of
+// the lifecycle, and who is rising.
 //
 // All of it is decided at instants. Value is high while CLV is at least the model's cut, risk high from Terms.HighRisk on, and low again only under LowRisk; those
 // lines, and those of the lifecycle, are crossed at instants that score has found and wakes the customer at. The score of recency falls at instants of its own, as does
@@ -60,6 +60,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		op.quadrant(env, c, in, out)
 		op.rfm(env, c, in, out)
 		op.lifecycle(c, in, out)
+		op.rising(env, c, in, out)
 	case c.Changed.Score:
 		op.withoutPurchase(c, out, "no purchase left: every order has been cancelled")
 	case c.Segment.Lifecycle == operators.NoLifecycle && c.Purchases.Count == 0 && in.Kind == operators.EventInput && !in.Event.Kind.OfOrder():
@@ -79,6 +80,7 @@ func (op *Operator) withoutPurchase(c *operators.Customer, out *operators.Outbox
 	tell(operators.QuadrantDimension, was.Quadrant.String(), c.Segment.Quadrant.String())
 	tell(operators.RFMDimension, was.RFMGroup.String(), c.Segment.RFMGroup.String())
 	tell(operators.LifecycleDimension, was.Lifecycle.String(), c.Segment.Lifecycle.String())
+	tell(operators.RisingDimension, risingName(was.Rising), risingName(c.Segment.Rising))
 }
 
 // wake asks for the customer at an instant, if nothing comes before.

@@ -226,7 +226,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 }
 
 // dimensions are what segments are called in the card, by dimension.
-var dimensions = [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle"}
+var dimensions = [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle", operators.RisingDimension: "rising"}
 
 // daysMax stands for every longer wait, 10,000 years: JSON has no infinity.
 const daysMax = 3_652_500
@@ -237,7 +237,7 @@ func (a *api) change(c *operators.Customer, model *operators.Model, at operators
 	ahead.CopyFrom(c)
 	for {
 		next, what := a.score.Next(&ahead.Purchases, model, at)
-		if own := ahead.Segment.Next; own > at && own < next {
+		if own := min(ahead.Segment.Next, ahead.RisingDeadline()); own > at && own < next {
 			next, what = own, "time passes"
 		}
 		if next == operators.Never {
