@@ -199,6 +199,46 @@ func TestLeastRights(t *testing.T) {
 	p.end()
 }
 
+// Who may see nothing is told so once, with all topics, what must be allowed, and to whom; who may see some of it, what is missing.
+func TestMissingRightsAreToldOnce(t *testing.T) {
+	g := guard(t)
+	s := g.application(1)
+	user := g.as(s)
+	check := func(want string) {
+		t.Helper()
+		client, err := kgo.NewClient(user.Access().Options("lull")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		plan, err := planTopics(t.Context(), kadm.NewClient(client), &user, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = "topics: the brokers do not let User:" + g.name + " do what it must, which is " + want + ": grant what `lull acl print --principal 'User:" + g.name + "'` prints"
+		if err := plan.Check(); err == nil || err.Error() != want {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+		for _, topic := range plan.Topics {
+			if len(topic.Problems) > 0 {
+				t.Errorf("topic %s: %q", topic.Name, topic.Problems)
+			}
+		}
+	}
+	var own []string
+	for _, topic := range user.ownTopics() {
+		own = append(own, user.Topic(topic.name))
+	}
+	g.only()
+	check("Describe on " + s.Input.Topic + ", " + strings.Join(own, ", "))
+	rights := []Right{user.onTopic(s.Input.Topic, opDescribe)}
+	for _, name := range own[1:] {
+		rights = append(rights, user.onTopic(name, opDescribe))
+	}
+	g.only(append(rights, user.onTopic(own[1], opDescribe, opDescribeConfigs))...)
+	check("Describe on " + own[0] + "; and DescribeConfigs on " + strings.Join(own[2:], ", "))
+}
+
 // A process whose login is refused says so on /readyz and in the log, without the secret, goes on trying, and runs as soon as its file has the right password.
 func TestWrongPassword(t *testing.T) {
 	g := guard(t)

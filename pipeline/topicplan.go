@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,8 @@ import (
 // TopicPlan is what there is of the application's topics, and what is to become of them: the input first, then lull's own, then others under the prefix.
 type TopicPlan struct {
 	Topics []PlannedTopic
+	// Problems are what is wrong with several topics at once, as those of one are.
+	Problems []string
 
 	ids         topicIDs
 	replication int16 // of new topics; -1: the brokers' own
@@ -61,6 +64,7 @@ type TopicChange struct {
 
 // problems returns what keeps run from running, and what is not as it should be besides.
 func (p *TopicPlan) problems() (problems, warnings []string) {
+	problems = append(problems, p.Problems...)
 	for i := range p.Topics {
 		t := &p.Topics[i]
 		if t.Create {
@@ -120,7 +124,7 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topics: %w", err)
 	}
-	plan := &TopicPlan{replication: -1}
+	plan, missing := &TopicPlan{replication: -1}, make(missingRights)
 	if s.Topics.Replication > 0 {
 		plan.replication = int16(s.Topics.Replication)
 	}
@@ -140,10 +144,19 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 			own.partitions = input.Partitions
 		}
 		got, name := topics[s.Topic(own.name)], s.Topic(own.name)
-		if err := refused[name]; err != nil {
-			got.Err = fmt.Errorf("asking for its configuration: %w", err)
+		if refused[name] != nil {
+			missing[opDescribeConfigs] = append(missing[opDescribeConfigs], name)
+			got.Err = refused[name]
 		}
 		plan.Topics = append(plan.Topics, plan.planOwn(s, &own, got, configs[name]))
+	}
+	for _, name := range names {
+		if denied(topics[name].Err) {
+			missing[opDescribe] = append(missing[opDescribe], name)
+		}
+	}
+	if len(missing) > 0 {
+		plan.Problems = append(plan.Problems, missing.explain(s.Security.Principal()))
 	}
 	plan.ids = topicIDs{
 		input: [16]byte(topics[s.Input.Topic].ID), changelog: [16]byte(topics[s.Topic(ChangelogTopic)].ID), partitions: int32(input.Partitions),
@@ -159,6 +172,7 @@ func (p *TopicPlan) planInput(got kadm.TopicDetail, name string, partitions int3
 		t.Create, t.Partitions, t.Replication = true, int(partitions), int(p.replication)
 	case missing:
 		t.Problems = append(t.Problems, fmt.Sprintf("the input topic %q does not exist: create it first, let `lull topics apply --input-partitions N` create it, or mend input.topic", name))
+	case denied(got.Err): // told with the other topics
 	case got.Err != nil:
 		t.Problems = append(t.Problems, fmt.Sprintf("the input topic %q: %s", name, security.Explain(got.Err)))
 	case partitions > 0 && int(partitions) != t.Partitions:
@@ -199,6 +213,8 @@ func (p *TopicPlan) planOwn(s *Settings, own *ownTopic, got kadm.TopicDetail, co
 		for _, r := range own.rules {
 			t.Configs[r.key] = r.wanted()
 		}
+		return t
+	case denied(got.Err): // told with the other topics
 		return t
 	case got.Err != nil:
 		t.Problems = append(t.Problems, fmt.Sprintf("topic %q: %s", t.Name, security.Explain(got.Err)))
@@ -269,11 +285,18 @@ func topicConfigs(ctx context.Context, adm *kadm.Client, names ...string) (confi
 		return configs, refused, nil
 	}
 	described, err := adm.DescribeTopicConfigs(ctx, names...)
-	if denied(err) {
+	switch {
+	case denied(err) && len(names) == 1:
+		refused[names[0]] = err
+		return configs, refused, nil
+	case denied(err):
 		for _, name := range names {
-			if _, err := adm.DescribeTopicConfigs(ctx, name); denied(err) {
-				refused[name] = err
+			is, isNot, err := topicConfigs(ctx, adm, name)
+			if err != nil {
+				return nil, nil, err
 			}
+			maps.Copy(configs, is)
+			maps.Copy(refused, isNot)
 		}
 		return configs, refused, nil
 	}
@@ -351,7 +374,7 @@ func (e *DeletesError) Error() string {
 // Apply creates and alters what the plan says and nothing else, and waits until the brokers know all of it. It does nothing at all, and returns a *TopicError, if the plan has
 // problems that it cannot mend; or a *DeletesError, if records would be deleted and deletions is Refuse.
 func (p *TopicPlan) Apply(ctx context.Context, client *kgo.Client, s *Settings, deletions Deletions) error {
-	var problems, deleted []string
+	problems, deleted := slices.Clone(p.Problems), []string(nil)
 	for _, t := range p.Topics {
 		problems = append(problems, t.Problems...)
 		for _, c := range t.Changes {
@@ -469,8 +492,8 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 		}
 		return nil, err
 	}
-	if len(plan.Topics[0].Problems) > 0 {
-		return nil, &TopicError{plan.Topics[0].Problems}
+	if problems := slices.Concat(plan.Problems, plan.Topics[0].Problems); len(problems) > 0 {
+		return nil, &TopicError{problems}
 	}
 	if created, err = plan.create(ctx, client); err != nil {
 		return created, err

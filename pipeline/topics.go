@@ -3,7 +3,10 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -208,6 +211,26 @@ func listTopics(ctx context.Context, adm *kadm.Client, names ...string) (kadm.To
 		}
 	}
 	return topics, nil
+}
+
+// missingRights are operations with the topics on which this process may not do them.
+type missingRights map[string][]string
+
+// explain says which rights the principal lacks, and what grants them; "" is one that is not known.
+func (m missingRights) explain(principal string) string {
+	who, flag := "this process", ""
+	if principal != "" {
+		who, flag = principal, " --principal '"+principal+"'"
+	}
+	var parts []string
+	for _, operation := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, operation+" on "+strings.Join(m[operation], ", "))
+	}
+	text := fmt.Sprintf("the brokers do not let %s do what it must, which is %s: grant what `lull acl print%s` prints", who, strings.Join(parts, "; and "), flag)
+	if principal == "" {
+		text += ", to the user that the brokers know this process by"
+	}
+	return text
 }
 
 // denied reports whether the error is of a right that is missing.

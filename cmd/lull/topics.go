@@ -145,7 +145,10 @@ func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
 	}
 	p := &printer{w: out}
 	p.line("")
-	created, altered, problems := 0, 0, 0
+	created, altered, problems := 0, 0, len(plan.Problems)
+	for _, problem := range plan.Problems {
+		p.line("! %s", problem)
+	}
 	for i := range plan.Topics {
 		t := &plan.Topics[i]
 		if t.Create {

@@ -89,6 +89,23 @@ func (s *Settings) ReadableOnTheWay() string {
 		s.SASL.Mechanism)
 }
 
+// Principal returns whom brokers know this process as by their defaults, such as User:lull; "" if that is not known here, as of a token.
+func (s *Settings) Principal() string {
+	switch {
+	case s.SASL.Mechanism == oauthBearer:
+		return ""
+	case s.SASL.Username != "":
+		return "User:" + s.SASL.Username
+	case s.TLS.CertFile == "":
+		return "User:ANONYMOUS"
+	}
+	cert, err := s.TLS.readCertificate()
+	if err != nil {
+		return ""
+	}
+	return "User:" + cert.Leaf.Subject.String()
+}
+
 // field is a setting whose being set means something.
 type field struct {
 	name string

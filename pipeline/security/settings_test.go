@@ -48,6 +48,28 @@ func TestSecretIsNotShown(t *testing.T) {
 	}
 }
 
+// Brokers know a process as its user, or else its certificate's subject; as whom they know a token is theirs to say.
+func TestPrincipal(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.key")
+	securitytest.NewAuthority(t).Issue(t, "lull-0", time.Now().Add(time.Hour), cert, key)
+	mutual := security.TLSSettings{Enabled: true, CertFile: cert, KeyFile: key}
+	for _, c := range []struct {
+		of   security.Settings
+		want string
+	}{
+		{security.Settings{}, "User:ANONYMOUS"},
+		{security.Settings{TLS: mutual}, "User:CN=lull-0"},
+		{security.Settings{TLS: mutual, SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: "ann"}}, "User:ann"},
+		{security.Settings{SASL: security.SASLSettings{Mechanism: "OAUTHBEARER", ClientID: "ann"}}, ""},
+		{security.Settings{TLS: security.TLSSettings{Enabled: true, CertFile: "none.pem", KeyFile: "none.key"}}, ""},
+	} {
+		if c.of.EnsureDefaults(); c.of.Principal() != c.want {
+			t.Errorf("%q, want %q", c.of.Principal(), c.want)
+		}
+	}
+}
+
 // What is set by half, or to no purpose, or names a file that is of no use, is told by the setting's name with what to do.
 func TestValidate(t *testing.T) {
 	dir := t.TempDir()
