@@ -87,7 +87,10 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 			s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite), s.onTopic(s.Input.Topic, opWrite, opDescribeConfigs),
 			{Resource: transactionalResource, Name: s.RedriveTransactionalID(), Operations: []string{opWrite}},
 		}},
-		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite)}},
+		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{
+			s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite),
+			{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}}, // who fits
+		}},
 		{Name: "reset", Purpose: "lull reset --outputs", Rights: append(reset,
 			Right{Resource: groupResource, Name: s.Group, Operations: []string{opDelete}},
 			Right{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}})},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,8 @@ func newFitCommand() *cobra.Command {
 		Short: "Let the running pipeline fit a model now, and print the verdict",
 		Long: `Fit asks the process of the group that fits models to do so now, and waits for its verdict. The model is fitted to what the
 tasks have told of their customers, which is at most fit.statistics_every old; right after a start it is waited for. A process that
-fitted and was killed is followed by another after commit.session_timeout. It is adopted if it has converged, is sane, and
+fitted and was killed is followed by another after commit.session_timeout. If for 10s there is no process that could fit, Fit
+asks nobody and fails. The model is adopted if it has converged, is sane, and
 would not have predicted the last weeks worse than the model in force; then everybody is scored anew.
 
 The exit code is 0 whether the model is adopted or not. All verdicts: lull tail fits --from-start.`,
@@ -40,7 +42,8 @@ The exit code is 0 whether the model is adopted or not. All verdicts: lull tail 
 			if wait <= 0 {
 				return usageError{fmt.Errorf("--wait is %s: it must be above 0", wait)}
 			}
-			value, err := requestFit(cmd.Context(), s, wait)
+			f := &fitRequest{s: &s, wait: wait, tell: &printer{w: cmd.ErrOrStderr()}}
+			value, err := f.verdict(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -60,22 +63,33 @@ The exit code is 0 whether the model is adopted or not. All verdicts: lull tail 
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON, as in the topic")
 	cmd.Flags().DurationVar(&wait, "wait", 5*time.Minute, "how long to wait for the verdict")
-	addSettingFlags(cmd, "brokers", "prefix")
+	addSettingFlags(cmd, "brokers", "prefix", "group")
 	return cmd
 }
 
-// requestFit writes a request and returns the value of the verdict on it.
-func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (verdict []byte, err error) {
-	client, err := newClient(ctx, &s, append(produceOptions(), readOptions()...)...)
+// fitRequest asks for a fit.
+type fitRequest struct {
+	s    *pipeline.Settings
+	wait time.Duration
+	tell *printer // what is waited for
+}
+
+// verdict writes a request and returns the value of the verdict on it.
+func (f *fitRequest) verdict(ctx context.Context) ([]byte, error) {
+	client, err := newClient(ctx, f.s, append(produceOptions(), readOptions()...)...)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	topic := s.Topic(pipeline.FitsTopic)
-	if topics, err := kadm.NewClient(client).ListTopics(ctx, topic); err != nil {
+	topic, adm := f.s.Topic(pipeline.FitsTopic), kadm.NewClient(client)
+	if topics, err := adm.ListTopics(ctx, topic); err != nil {
 		return nil, fmt.Errorf("asking for topic %q: %w", topic, err)
 	} else if errors.Is(topics[topic].Err, kerr.UnknownTopicOrPartition) {
 		return nil, fmt.Errorf("topic %q does not exist: run `lull topics apply`", topic)
+	}
+	who, err := f.awaitFitter(ctx, adm)
+	if err != nil {
+		return nil, err
 	}
 	key, value, err := schemas.EncodeFit(&schemas.Fit{Cause: schemas.FitOnDemand})
 	if err != nil {
@@ -85,13 +99,14 @@ func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (v
 	if err := client.ProduceSync(ctx, request).FirstErr(); err != nil {
 		return nil, fmt.Errorf("asking for a fit in topic %q: %w", topic, err)
 	}
-	waiting, cancel := context.WithTimeout(ctx, wait)
+	f.tell.line("a fit has been asked for: waiting up to %s for the verdict, from %s", f.wait, who)
+	waiting, cancel := context.WithTimeout(ctx, f.wait)
 	defer cancel()
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(request.Offset)}})
 	for {
 		fetches := client.PollFetches(waiting)
 		if waiting.Err() != nil && ctx.Err() == nil {
-			return nil, fmt.Errorf("within %s there was no verdict: is a pipeline with fit.mode auto or demand running under this prefix? The request stays, and is answered when one does", wait)
+			return nil, fmt.Errorf("within %s there was no verdict from %s: its log and /readyz say why. The request stays, and is answered when it can be", f.wait, who)
 		}
 		if err := fetchError(ctx, fetches); err != nil {
 			return nil, err
@@ -103,6 +118,35 @@ func requestFit(ctx context.Context, s pipeline.Settings, wait time.Duration) (v
 			if fit, err := schemas.DecodeFit(r.Key, r.Value); err == nil && fit.Verdict != nil && fit.Verdict.Request == request.Offset {
 				return r.Value, nil
 			}
+		}
+	}
+}
+
+// awaitFitter returns who can answer: the processes that fit models are members of a group of their own, and agree there on one of them. The error says that there is none.
+func (f *fitRequest) awaitFitter(ctx context.Context, adm *kadm.Client) (who string, err error) {
+	patience := min(f.wait, answerTimeout)
+	patient, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for told := false; ; told = true {
+		members, err := groupMembers(ctx, adm, f.s.FitterGroup())
+		switch {
+		case errors.Is(err, kerr.GroupAuthorizationFailed):
+			return fmt.Sprintf("the group %q, whose members this user may not see", f.s.FitterGroup()), nil
+		case err != nil:
+			return "", err
+		case len(members) > 0:
+			return "one of " + strings.Join(members, ", "), nil
+		case !told:
+			f.tell.line("no process that fits models is in the group %q: waiting up to %s for one", f.s.FitterGroup(), patience)
+		}
+		select {
+		case <-patient.Done():
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
+			return "", fmt.Errorf("nobody was asked for a fit, because no process fits models: the group %q has no members. Start lull run with fit.mode auto or demand under the prefix %q, or mend --prefix and --group",
+				f.s.FitterGroup(), f.s.Prefix)
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

@@ -309,6 +309,19 @@ func TestModels(t *testing.T) {
 	run("put model one-again, with the parameters of one", "models", "rollback", "one")
 	run("put model three-again", "models", "rollback", "three")
 	run("put model one-again-2", "models", "rollback", "one")
-	run("within 10ms there was no verdict", "fit", "--wait", "10ms")
+	run("no process that fits models is in the group \"my-fitter\": waiting up to 10ms for one\n"+
+		"lull: nobody was asked for a fit, because no process fits models: the group \"my-fitter\" has no members. Start lull run with fit.mode auto or demand under the prefix \"my.\", or mend --prefix and --group\n",
+		"fit", "--wait", "10ms")
+	if n := len(recordsOf(t, broker, "my.fits")); n > 0 {
+		t.Errorf("%d requests that nobody answers", n)
+	}
+	// Somebody is in the group who does not answer.
+	client, err := newClient(t.Context(), reaching(broker), kgo.ConsumerGroup("my-fitter"), kgo.InstanceID("idle"), kgo.ConsumeTopics("shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	run("a fit has been asked for: waiting up to 1s for the verdict, from one of \"idle\" in group \"my-fitter\", from ", "fit", "--wait", "1s")
+	run("lull: within 100ms there was no verdict from one of \"idle\" in group \"my-fitter\", from ", "fit", "--wait", "100ms")
 	run("--wait is 0s: it must be above 0", "fit", "--wait", "0s")
 }

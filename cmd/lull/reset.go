@@ -162,14 +162,26 @@ func (r *reset) checkStore() error {
 
 // checkMembers refuses while processes of the application are members of its groups.
 func (r *reset) checkMembers(ctx context.Context) error {
-	groups, err := r.adm.DescribeGroups(ctx, r.s.Group, r.s.FitterGroup())
+	members, err := groupMembers(ctx, r.adm, r.s.Group, r.s.FitterGroup())
 	if err != nil {
-		return fmt.Errorf("asking for the members of group %q: %w", r.s.Group, err)
+		return err
 	}
-	var members []string
+	if len(members) > 0 {
+		return fmt.Errorf("nothing was removed: %d are members: %s. Stop these processes; one that has stopped stays a member until its commit.session_timeout has passed (45s by default), "+
+			"unless it ran with --on-stop leave", len(members), strings.Join(members, "; "))
+	}
+	return nil
+}
+
+// groupMembers returns who is in consumer groups: name, group and address.
+func groupMembers(ctx context.Context, adm *kadm.Client, names ...string) (members []string, err error) {
+	groups, err := adm.DescribeGroups(ctx, names...)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the members of group %q: %w", names[0], err)
+	}
 	for _, g := range groups.Sorted() {
 		if g.Err != nil && !errors.Is(g.Err, kerr.GroupIDNotFound) {
-			return fmt.Errorf("asking for the members of group %q: %w", g.Group, g.Err)
+			return nil, fmt.Errorf("asking for the members of group %q: %w", g.Group, g.Err)
 		}
 		for _, m := range g.Members {
 			name := m.MemberID
@@ -179,11 +191,7 @@ func (r *reset) checkMembers(ctx context.Context) error {
 			members = append(members, fmt.Sprintf("%q in group %q, from %s", name, g.Group, strings.TrimPrefix(m.ClientHost, "/")))
 		}
 	}
-	if len(members) > 0 {
-		return fmt.Errorf("nothing was removed: %d are members: %s. Stop these processes; one that has stopped stays a member until its commit.session_timeout has passed (45s by default), "+
-			"unless it ran with --on-stop leave", len(members), strings.Join(members, "; "))
-	}
-	return nil
+	return members, nil
 }
 
 // planTopics finds out which of the topics are there.
