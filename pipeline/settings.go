@@ -20,7 +20,7 @@ import (
 )
 
 // Settings configure one application of lull: what a lull.yaml holds. EnsureDefaults takes the zero value of a field for one that has not been set; who
-// can tell the two apart begins with DefaultSettings.
+// can tell the two apart begins with DefaultSettings. The tag path marks what names a file that is read: set in a file of settings, it begins in that file's folder.
 type Settings struct {
 	// Brokers are the Kafka brokers to begin with, as host:port. The default is localhost:9092.
 	Brokers []string `koanf:"brokers"`
@@ -78,11 +78,12 @@ type InputSettings struct {
 	// registry; "avro-schema": Avro by one schema, without framing; "segment-json": calls of the Segment specification; "json"; or "csv".
 	Format string `koanf:"format"`
 	// Mapping is the file that says which of a record's fields become which of an event's (docs/formats/mapping.md). json and csv need it, registry-avro and
-	// avro-schema unless their records are events by event.avsc. The default is none.
-	Mapping string `koanf:"mapping"`
+	// avro-schema unless their records are events by event.avsc. A relative path begins in the folder of the file of settings that it stands in; by flag or environment, in the
+	// working directory. The default is none.
+	Mapping string `koanf:"mapping" path:"read"`
 	// Schema is the file with the Avro schema that records are read by: for avro-schema the one that they are written with, for registry-avro with a mapping
-	// the one that the writers' schemas are resolved to. The default is none.
-	Schema string `koanf:"schema"`
+	// the one that the writers' schemas are resolved to. A relative path is as in mapping. The default is none.
+	Schema string `koanf:"schema" path:"read"`
 	// FutureDated says what becomes of an event dated later than its append time + clock.max_skew: "clamp" (the default) to the append time, or "dead-letter".
 	FutureDated string `koanf:"future_dated"`
 	// Late says what becomes of an event older than the watermark that is no fact: "dead-letter" (the default) or "drop".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -77,7 +78,14 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 			name, value = "# "+name, showSetting(v) // no file may hold it
 		} else {
 			var err error
-			if value, err = yamlValue(v); err != nil {
+			if text := v.String(); setting.path && text != "" { // wherever the file that this becomes will lie
+				text, err = filepath.Abs(text)
+				v = reflect.ValueOf(text)
+			}
+			if err == nil {
+				value, err = yamlValue(v)
+			}
+			if err != nil {
 				return fmt.Errorf("printing %s: %w", setting.key, err)
 			}
 			if setting.key == "registry.url" || setting.key == "security.sasl.token_url" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -30,6 +31,7 @@ type setting struct {
 	index []int  // of the field in pipeline.Settings, as reflect has it
 	typ   reflect.Type
 	deflt string
+	path  bool // of a file that is read
 }
 
 // of returns the setting's field.
@@ -64,7 +66,7 @@ func appendSettings(list []setting, section string, index []int, v reflect.Value
 			list = appendSettings(list, section+name+".", at, v.Field(i))
 			continue
 		}
-		list = append(list, setting{key: section + name, index: at, typ: field.Type, deflt: showSetting(v.Field(i))})
+		list = append(list, setting{key: section + name, index: at, typ: field.Type, deflt: showSetting(v.Field(i)), path: field.Tag.Get("path") != ""})
 	}
 	return list
 }
@@ -207,8 +209,19 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 		if err := setValue(setting.of(s), value); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", origins[setting.key], setting.key, err))
 		}
+		if setting.path && origins[setting.key] == path {
+			setting.of(s).SetString(besideFile(path, setting.of(s).String()))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// besideFile returns a path that stands in a file of settings as one that begins in the working directory.
+func besideFile(file, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
 }
 
 // serviceLink matches the variables that Kubernetes puts into every container for a service whose name begins with "lull".

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,47 @@ func TestSettingsFile(t *testing.T) {
 	}
 	if s, err := load(t, "prefix: flag.", []string{"LULL_CONFIG=" + named}); err != nil || s.Prefix != "flag." {
 		t.Errorf("prefix %q, error %v", s.Prefix, err)
+	}
+}
+
+// The path of a file that is read begins in the folder of the file of settings that it stands in; of a flag or a variable, in the working directory. An absolute one is left alone.
+func TestSettingsPaths(t *testing.T) {
+	file := writeFile(t, "lull.yaml", "input: {topic: shop, format: json, mapping: maps/orders.yaml, schema: /etc/order.avsc}\nsecurity: {tls: {ca_file: ../ca.pem}}\nstate: {dir: state}\n")
+	cmd := &cobra.Command{}
+	addSettingFlags(cmd)
+	if err := cmd.ParseFlags([]string{"--config", file, "--registry-ca-file", "flag.pem"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := loadSettings(cmd.Flags(), []string{"LULL_REGISTRY_PASSWORD_FILE=variable"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(file)
+	for _, c := range []struct{ setting, got, want string }{
+		{"input.mapping of the file", s.Input.Mapping, filepath.Join(dir, "maps", "orders.yaml")},
+		{"input.schema of the file", s.Input.Schema, "/etc/order.avsc"},
+		{"security.tls.ca_file of the file", s.Security.TLS.CAFile, filepath.Join(filepath.Dir(dir), "ca.pem")},
+		{"security.tls.cert_file, not set", s.Security.TLS.CertFile, ""},
+		{"registry.ca_file of the flag", s.Registry.CAFile, "flag.pem"},
+		{"registry.password_file of the environment", s.Registry.PasswordFile, "variable"},
+		{"state.dir, which is not read from", s.State.Dir, "state"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %q, want %q", c.setting, c.got, c.want)
+		}
+	}
+	// What names a file says so by its name, or by being one of the two that do not.
+	for _, s := range settingsList {
+		if want := strings.HasSuffix(s.key, "_file") || s.key == "input.mapping" || s.key == "input.schema"; s.path != want {
+			t.Errorf("%s: path %v, want %v", s.key, s.path, want)
+		}
+	}
+	t.Chdir(dir)
+	out, _, _ := lull(t, "config", "print", "--config", "lull.yaml", "--registry-ca-file", "flag.pem")
+	for _, want := range []string{filepath.Join(dir, "maps", "orders.yaml"), filepath.Join(dir, "flag.pem")} {
+		if !strings.Contains(out, strconv.Quote(want)) {
+			t.Errorf("no %s in\n%s", want, out)
+		}
 	}
 }
 

@@ -25,9 +25,9 @@ type Settings struct {
 	// Username is the user of HTTP basic authentication. It goes with PasswordFile; the default is none.
 	Username string `koanf:"username"`
 	// PasswordFile holds the user's password, and is read for every request. A line's end behind it is not part of it.
-	PasswordFile string `koanf:"password_file"`
+	PasswordFile string `koanf:"password_file" path:"read"`
 	// CAFile holds the certificates, PEM, of the authorities that the registry's is trusted by. The default is the system's.
-	CAFile string `koanf:"ca_file"`
+	CAFile string `koanf:"ca_file" path:"read"`
 	// Timeout is how long the registry may take to answer. The default is 5s.
 	Timeout time.Duration `koanf:"timeout"`
 	// OnUnavailable says what becomes of a record whose schema is not known yet while the registry does not answer: "wait" (the default): its

@@ -23,11 +23,11 @@ type TLSSettings struct {
 	// Enabled says that connections are encrypted, by TLS 1.2 at least, and brokers prove who they are. The default is false: plain text.
 	Enabled bool `koanf:"enabled"`
 	// CAFile holds the certificates of the authorities that the brokers' are trusted by. The default is the system's.
-	CAFile string `koanf:"ca_file"`
+	CAFile string `koanf:"ca_file" path:"read"`
 	// CertFile holds the certificate that this process shows to the brokers, and those between it and its authority. It goes with KeyFile; the default is none.
-	CertFile string `koanf:"cert_file"`
+	CertFile string `koanf:"cert_file" path:"read"`
 	// KeyFile holds the private key of CertFile, not encrypted.
-	KeyFile string `koanf:"key_file"`
+	KeyFile string `koanf:"key_file" path:"read"`
 	// ServerName is the name that every broker's certificate must have. The default is the host name of its address.
 	ServerName string `koanf:"server_name"`
 }
@@ -41,17 +41,17 @@ type SASLSettings struct {
 	// Password is the user's, given by the environment alone: LULL_SECURITY_SASL_PASSWORD.
 	Password Secret `koanf:"password"`
 	// PasswordFile holds the password. A line's end behind it is not part of it.
-	PasswordFile string `koanf:"password_file"`
+	PasswordFile string `koanf:"password_file" path:"read"`
 	// TokenURL is where tokens for OAUTHBEARER come from, by the client credentials grant of OAuth 2.0: https, or http on this machine.
 	TokenURL string `koanf:"token_url"`
 	// TokenCAFile holds the certificates of the authorities that the server of TokenURL is trusted by. The default is the system's.
-	TokenCAFile string `koanf:"token_ca_file"`
+	TokenCAFile string `koanf:"token_ca_file" path:"read"`
 	// ClientID is who asks for tokens.
 	ClientID string `koanf:"client_id"`
 	// ClientSecret is the client's, given by the environment alone: LULL_SECURITY_SASL_CLIENT_SECRET.
 	ClientSecret Secret `koanf:"client_secret"`
 	// ClientSecretFile holds the client's secret. A line's end behind it is not part of it.
-	ClientSecretFile string `koanf:"client_secret_file"`
+	ClientSecretFile string `koanf:"client_secret_file" path:"read"`
 	// Scope is what tokens are asked for; several are separated by spaces. The default is none.
 	Scope string `koanf:"scope"`
 	// Extensions are told to the brokers with a token, as some services ask for: {logicalCluster: lkc-1}. The default is none.
