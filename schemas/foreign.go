@@ -164,7 +164,7 @@ func (w *writerSchemas) make(id uint32) (known writerSchema, keep bool) {
 	case errors.Is(err, ErrWriterAwaited):
 		return writerSchema{refusal: &operators.Rejection{Reason: ReasonSchemaAwaited, Detail: fmt.Sprintf("schema %d (%v)", id, err)}}, false
 	case errors.Is(err, ErrWriterUnknown):
-		return refused(ReasonSchemaUnknown, "the registry knows no schema with the id %d", id), false
+		return refused(ReasonSchemaUnknown, "the schema with the id %d: %v", id, err), false
 	case err != nil:
 		return refused(ReasonSchemaUnavailable, "schema %d: %v", id, err), false
 	}

@@ -64,8 +64,8 @@ type WriterSchema struct {
 var (
 	// ErrWriterAwaited says that a schema has been asked for and is not there yet.
 	ErrWriterAwaited = errors.New("the schema is awaited")
-	// ErrWriterUnknown says that the registry has no schema with this id.
-	ErrWriterUnknown = errors.New("the registry knows no such schema")
+	// ErrWriterUnknown says that the registry has no schema with this id, or lacks one that it refers to.
+	ErrWriterUnknown = errors.New("the registry does not know it")
 )
 
 // Input says how the records of the input are written and how they become events. The zero value is event.avsc. It does not change and may be shared.

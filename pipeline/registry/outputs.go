@@ -190,6 +190,11 @@ func CheckWritten(ctx context.Context, client *sr.Client, subject string, input 
 		if err == nil {
 			err = r.references(ctx, s.References, &written, make(map[string]bool), 0)
 		}
+		var reference *missingReference
+		if errors.As(err, &reference) {
+			list = append(list, Written{Version: version, ID: s.ID, Unreadable: reference.Error()})
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("asking for version %d of subject %q: %w", version, subject, Explain(err))
 		}

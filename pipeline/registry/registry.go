@@ -37,6 +37,7 @@ type Registry struct {
 // missing is an id that has been asked for, without a schema until now.
 type missing struct {
 	unknownAt time.Time // when the registry last said that it has none; zero: it has not
+	unknown   error     // what it said
 	tried     bool      // it has been asked for in vain
 }
 
@@ -80,7 +81,7 @@ func (r *Registry) Writer(id uint32) (schemas.WriterSchema, error) {
 	m := r.missing[id]
 	switch {
 	case m != nil && !m.unknownAt.IsZero() && time.Since(m.unknownAt) < unknownFor:
-		return schemas.WriterSchema{}, schemas.ErrWriterUnknown
+		return schemas.WriterSchema{}, m.unknown
 	case m != nil && m.tried && r.outage != nil && r.settings.OnUnavailable == deadLetter:
 		return schemas.WriterSchema{}, r.outage
 	}
@@ -143,17 +144,37 @@ func (r *Registry) learn(ctx context.Context, subject string) error {
 	if hasCode(err, sr.ErrSubjectNotFound) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	for _, version := range versions {
 		var s sr.SubjectSchema
-		if s, err = r.client.SchemaByVersion(ctx, subject, version); err != nil {
-			break
+		if s, err = r.client.SchemaByVersion(ctx, subject, version); err == nil {
+			err = r.take(ctx, uint32(s.ID), s.Schema)
 		}
-		if err = r.take(ctx, uint32(s.ID), s.Schema); err != nil {
-			break
+		if err != nil && !isGone(err) { // else it is told when a record names it
+			return err
 		}
 	}
-	return err
+	return nil
 }
+
+// isGone reports whether the registry's answer is that there is no such schema, version or subject, or that a schema refers to one.
+func isGone(err error) bool {
+	var reference *missingReference
+	return errors.As(err, &reference) || hasCode(err, sr.ErrSubjectNotFound) || hasCode(err, sr.ErrVersionNotFound) || hasCode(err, sr.ErrSchemaNotFound)
+}
+
+// missingReference says that a schema cannot be used, because the registry does not have one that it refers to: an answer, not an outage.
+type missingReference struct{ sr.SchemaReference }
+
+// Error implements error.
+func (e *missingReference) Error() string {
+	return fmt.Sprintf("it refers to version %d of subject %q, which the registry does not have", e.Version, e.Subject)
+}
+
+// Is says that it is a kind of schemas.ErrWriterUnknown.
+func (e *missingReference) Is(target error) bool { return target == schemas.ErrWriterUnknown }
 
 // hasCode reports whether the registry has answered so. A mere 404 does not: it says that the URL is not a registry's.
 func hasCode(err error, code *sr.Error) bool {
@@ -178,10 +199,13 @@ func (r *Registry) fetch(ctx context.Context) error {
 			err = r.take(ctx, id, s)
 		}
 		var response *sr.ResponseError
+		var reference *missingReference
 		switch {
 		case err == nil:
-		case hasCode(err, sr.ErrSchemaNotFound):
-			r.unknown(id)
+		case errors.As(err, &reference):
+			r.unknown(id, reference)
+		case isGone(err):
+			r.unknown(id, schemas.ErrWriterUnknown)
 		case errors.As(err, &response): // others may be answered for
 			r.tried(ids[i : i+1])
 			failure = err
@@ -234,8 +258,11 @@ func (r *Registry) references(ctx context.Context, references []sr.SchemaReferen
 			continue
 		}
 		seen[name] = true
-		s, err := r.client.SchemaByVersion(ctx, ref.Subject, ref.Version)
-		if err != nil {
+		s, err := r.client.SchemaByVersion(sr.WithParams(ctx, sr.ShowDeleted), ref.Subject, ref.Version)
+		switch {
+		case isGone(err):
+			return &missingReference{ref}
+		case err != nil:
 			return fmt.Errorf("asking for version %d of subject %q, which is referred to: %w", ref.Version, ref.Subject, err)
 		}
 		if err := r.references(ctx, s.References, to, seen, depth+1); err != nil {
@@ -246,12 +273,12 @@ func (r *Registry) references(ctx context.Context, references []sr.SchemaReferen
 	return nil
 }
 
-// unknown keeps that the registry has no schema with this id.
-func (r *Registry) unknown(id uint32) {
+// unknown keeps that the registry has no schema with this id, and what it said.
+func (r *Registry) unknown(id uint32, answer error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m := r.missing[id]; m != nil {
-		m.unknownAt = time.Now()
+		m.unknownAt, m.unknown = time.Now(), answer
 	}
 }
 

@@ -188,6 +188,64 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// TestMissingReference proves that a schema whose reference is gone is unknown, by whatever code the registry says so, and no outage: it is not waited for, neither at its record nor at start; and that the
+// versions of its subject are told one by one.
+func TestMissingReference(t *testing.T) {
+	for _, code := range []int{40401, 40402, 40403} {
+		fake := srfake.New()
+		t.Cleanup(fake.Close)
+		p := &place{subject: "shop-value"}
+		p.settings.URL = []string{fake.URL()}
+		p.settings.EnsureDefaults()
+		var err error
+		if p.client, err = p.settings.NewClient(); err != nil {
+			t.Fatal(err)
+		}
+		p.register(t, "money", `{"type": "record", "name": "Money", "namespace": "shop", "fields": [{"name": "cents", "type": "long"}]}`)
+		id := p.register(t, p.subject, `{"type": "record", "name": "Order", "namespace": "shop", "fields": [{"name": "total", "type": "shop.Money"}]}`,
+			sr.SchemaReference{Name: "shop.Money", Subject: "money", Version: 1})
+		newer := p.register(t, p.subject, `{"type": "record", "name": "Order", "namespace": "shop", "fields": []}`)
+		fake.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasPrefix(r.URL.Path, "/subjects/money/") {
+				return false
+			}
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, `{"error_code": %d, "message": "gone"}`, code)
+			return true
+		})
+		r := p.run(t, "")
+		_, err = writer(t, r, id)
+		if want := `it refers to version 1 of subject "money", which the registry does not have`; !errors.Is(err, schemas.ErrWriterUnknown) || err.Error() != want {
+			t.Errorf("%d: %v; want %s", code, err, want)
+		}
+		if _, err := writer(t, r, newer); err != nil || r.Outage() != "" {
+			t.Errorf("%d: %v, outage %q", code, err, r.Outage())
+		}
+		mapping, err := schemas.ParseMapping([]byte("version: 1\nfields: {customer_id: $key, time: $timestamp}\nrules: [{kind: identify}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		input, err := schemas.NewInput(schemas.RegistryAvro, "", mapping, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Currency: "EUR", Input: input})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e operators.Event
+		refusal := decoder.Decode(&schemas.Source{Key: []byte("ann"), Value: binary.BigEndian.AppendUint32([]byte{0}, uint32(id))}, &e)
+		want := fmt.Sprintf(`the schema with the id %d: it refers to version 1 of subject "money", which the registry does not have`, id)
+		if refusal == nil || refusal.Reason != schemas.ReasonSchemaUnknown || !strings.HasPrefix(refusal.Detail, want) {
+			t.Errorf("%d: %+v; want %s", code, refusal, want)
+		}
+		written, err := CheckWritten(t.Context(), p.client, p.subject, &input)
+		if err != nil || len(written) != 2 || !strings.Contains(written[0].Unreadable, `of subject "money"`) || written[1].Unreadable != "" {
+			t.Errorf("%d: %+v, %v", code, written, err)
+		}
+	}
+}
+
 // TestUnknownID proves that an id which the registry does not have is unknown, and not a failure.
 func TestUnknownID(t *testing.T) {
 	p := newPlace(t)
