@@ -26,6 +26,7 @@ type TopicPlan struct {
 
 	ids         topicIDs
 	replication int16 // of new topics; -1: the brokers' own
+	brokers     int   // that run
 }
 
 // PlannedTopic is one topic of a plan.
@@ -116,6 +117,10 @@ func PlanTopics(ctx context.Context, client *kgo.Client, s *Settings, inputParti
 
 // planTopics looks at the input and at lull's own topics.
 func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartitions int32) (*TopicPlan, error) {
+	brokers, err := adm.ListBrokers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the brokers: %w", err)
+	}
 	names := []string{s.Input.Topic}
 	for _, t := range s.ownTopics() {
 		names = append(names, s.Topic(t.name))
@@ -124,9 +129,13 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 	if err != nil {
 		return nil, fmt.Errorf("asking for the topics: %w", err)
 	}
-	plan, missing := &TopicPlan{replication: -1}, make(missingRights)
+	plan, missing := &TopicPlan{replication: -1, brokers: len(brokers)}, make(missingRights)
 	if s.Topics.Replication > 0 {
 		plan.replication = int16(s.Topics.Replication)
+	}
+	if s.Topics.Replication > len(brokers) {
+		plan.Problems = append(plan.Problems, fmt.Sprintf("topics.replication is %d, and the brokers that run are %d: each replica lies on a broker of its own; set it to %d or less, or start more brokers",
+			s.Topics.Replication, len(brokers), len(brokers)))
 	}
 	input := plan.planInput(topics[s.Input.Topic], s.Input.Topic, inputPartitions)
 	var present []string
@@ -221,7 +230,9 @@ func (p *TopicPlan) planOwn(s *Settings, own *ownTopic, got kadm.TopicDetail, co
 		return t
 	}
 	t.checkPartitions(s, own)
-	t.checkReplication(s.Topics.Replication)
+	if s.Topics.Replication <= p.brokers { // else it is the brokers that lack
+		t.checkReplication(s.Topics.Replication)
+	}
 	for _, r := range own.rules {
 		value := configs[r.key]
 		switch {

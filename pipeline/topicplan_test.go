@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -161,16 +162,37 @@ func mustDetail(c *cluster, topic string) kadm.TopicDetail {
 
 // TestTopicReplicas proves that fewer replicas than asked for are refused with what mends it, more are noted, and that the brokers' own number is asked for by none.
 func TestTopicReplicas(t *testing.T) {
-	c := newCluster(t)
-	s := c.application(1) // with one replica
-	s.Topics.Replication = 3
-	if err := c.planOf(&s).Check(); err == nil || !strings.Contains(err.Error(), "has 1 replicas and topics.replication asks for 3: add them with `kafka-reassign-partitions`, or set topics.replication to 1") {
-		t.Errorf("too few replicas: %v", err)
+	planned := PlannedTopic{Name: "lull.scores", Replication: 1}
+	want := "topic \"lull.scores\" has 1 replicas and topics.replication asks for 3: add them with `kafka-reassign-partitions`, or set topics.replication to 1"
+	if planned.checkReplication(3); len(planned.Problems) != 1 || planned.Problems[0] != want {
+		t.Errorf("too few replicas: %q, want %q", planned.Problems, want)
 	}
-	var planned PlannedTopic
-	planned.Replication = 3
-	if planned.checkReplication(2); len(planned.Problems) > 0 || len(planned.Notes) != 1 {
+	planned = PlannedTopic{Name: "lull.scores", Replication: 3}
+	if planned.checkReplication(2); len(planned.Problems) > 0 || len(planned.Notes) != 1 || planned.Notes[0] != "it has 3 replicas; topics.replication is 2, for new topics" {
 		t.Errorf("more replicas: %q, %q", planned.Problems, planned.Notes)
+	}
+	if planned.checkReplication(0); len(planned.Problems) > 0 || len(planned.Notes) != 1 {
+		t.Errorf("the brokers' own: %q, %q", planned.Problems, planned.Notes)
+	}
+}
+
+// TestMoreReplicasThanBrokers proves that who asks for more replicas than there are brokers, as with settings for a cluster on a single broker, is told so once, and nothing is created.
+func TestMoreReplicasThanBrokers(t *testing.T) {
+	c := newCluster(t)
+	brokers, err := c.adm.ListBrokers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(brokers)
+	s := c.application(1)
+	s.Topics.Replication = n + 1
+	want := fmt.Sprintf("topics: topics.replication is %d, and the brokers that run are %d: each replica lies on a broker of its own; set it to %d or less, or start more brokers", n+1, n, n)
+	if err := c.planOf(&s).Check(); err == nil || err.Error() != want {
+		t.Errorf("topics that are there: %v\nwant %s", err, want)
+	}
+	s.Prefix += "new."
+	if err := c.planOf(&s).Apply(t.Context(), c.client, &s, RefuseDeletions); err == nil || err.Error() != "nothing was done: "+want {
+		t.Errorf("topics that are not there: %v\nwant %s", err, want)
 	}
 }
 
