@@ -2,6 +2,7 @@ package main
 
 import (
 	"compress/gzip"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -152,6 +153,64 @@ func TestMappingShow(t *testing.T) {
 	theirs, _, _ := lull(t, "mapping", "try", "--input-format", "segment-json", "--sample", sample)
 	if code != 0 || mine != theirs || !strings.Contains(mine, `"amount":2500`) {
 		t.Errorf("%s\n%s", mine, theirs)
+	}
+}
+
+// TestProduceLines proves that lines are sent as they are, keyed by what is in them, and that those without a key are told and not sent; and that nothing is sent which the input's format would refuse.
+func TestProduceLines(t *testing.T) {
+	broker := newBroker(t)
+	config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop, format: json, mapping: %q}\n", broker, fileOf(t, "orders.yaml", ordersMapping)))
+	line := `{"id":"e1","type":"placed","at":"2025-07-01T12:00:00Z","customer":{"id":42},"order":"A-1","total":12.50}`
+	file := fileOf(t, "sample.jsonl", line+"\n\n{\"type\":\"ping\"}\nnonsense\n{\"customer\":{}}\n"+line)
+	refused := filepath.Join(t.TempDir(), "refused.csv")
+	out, errs, code := lull(t, "produce", "--lines", file, "--key", "customer.id", "--time-mark", "2025-07-02", "--refused", refused, "--config", config)
+	want := file + ": 5 rows, 2 sent to shop, 3 refused\n" +
+		"  no_customer: 2\n    row 2 (line 3): --key customer.id: there is nothing at it\n    row 4 (line 5): --key customer.id: there is nothing at it\n" +
+		"  malformed: 1\n    row 3 (line 4): it is no JSON object\ntime mark 2025-07-02T00:00:00.000Z sent to all 8 partitions of shop\n" +
+		"lull: " + file + ": 3 of 5 lines were not sent: mend them, and send those alone\n"
+	if code != exitError || out != "" || errs != want {
+		t.Errorf("exit code %d, %s\n%swant\n%s", code, out, errs, want)
+	}
+	if text := readFile(t, refused); text != "row,line,reason,detail,record\n2,3,no_customer,--key customer.id: there is nothing at it,\"{\"\"type\"\":\"\"ping\"\"}\"\n3,4,malformed,it is no JSON object,nonsense\n"+
+		"4,5,no_customer,--key customer.id: there is nothing at it,\"{\"\"customer\"\":{}}\"\n" {
+		t.Errorf("refused: %s", text)
+	}
+	sent := 0
+	for _, r := range recordsOf(t, broker, "shop") {
+		if r.Key == nil {
+			continue
+		}
+		if sent++; string(r.Key) != "42" || string(r.Value) != line {
+			t.Errorf("%s: %s", r.Key, r.Value)
+		}
+	}
+	if out, errs, code := lull(t, "mapping", "try", "--topic", "shop", "--config", config); sent != 2 || code != 0 || errs != "2 records: 2 events, 0 ignored, 0 refused\n" {
+		t.Errorf("%d sent; exit code %d, %s%s", sent, code, out, errs)
+	}
+	for args, want := range map[string]string{
+		"--lines a":                  "--lines FILE and --key PATH go together: the key of a record is its customer's id",
+		"--key id":                   "there is nothing to send: give --csv, --jsonl, --avro or --lines with a file, --time-mark, or both",
+		"--lines a --key id --csv b": "--lines sends lines as they are, and --csv, --jsonl and --avro make events of them: give one of them",
+		"--jsonl a":                  "input.format is json, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic",
+	} {
+		if _, errs, code := lull(t, append([]string{"produce", "--config", config}, strings.Fields(args)...)...); code != exitUsage || errs != "lull: "+want+"\nRun `lull produce --help`.\n" {
+			t.Errorf("%s: exit code %d, %s; want %s", args, code, errs, want)
+		}
+	}
+	own := writeFile(t, "own.yaml", fmt.Sprintf("brokers: [%q]\ninput: {topic: shop}\n", broker))
+	if _, errs, code := lull(t, "produce", "--lines", file, "--key", "id", "--config", own); code != exitUsage ||
+		!strings.HasPrefix(errs, "lull: input.format is avro, and lines of JSON would be refused there: make events of them by --jsonl, or name another --topic\n") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	for topic, want := range map[string]string{
+		"none": "lull: " + file + ": sending lines: topic \"none\" does not exist: create it, as `lull topics apply --input-partitions N` does with input.topic, or mend --topic; those that were sent are in the topic, and sending all of them again repeats these\n",
+	} {
+		if _, errs, code := lull(t, "produce", "--lines", file, "--key", "id", "--topic", topic, "--brokers", broker); code != exitError || !strings.HasSuffix(errs, want) {
+			t.Errorf("exit code %d, %s; want %s", code, errs, want)
+		}
+	}
+	if _, errs, code := lull(t, "produce", "--lines", "none.jsonl", "--key", "id", "--topic", "shop", "--brokers", broker); code != exitError || errs != "lull: open none.jsonl: no such file or directory\n" {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 type produceFlags struct {
 	file             fileFlags
 	csv, jsonl, avro string
+	lines, key       string
 	topic, timeMark  string
 	again            bool
 }
@@ -50,7 +51,7 @@ func (f *produceFlags) setFile() error {
 func newProduceCommand() *cobra.Command {
 	var f produceFlags
 	cmd := &cobra.Command{
-		Use:   "produce --csv|--jsonl|--avro FILE --map FIELD=COLUMN,... --topic TOPIC",
+		Use:   "produce --csv|--jsonl|--avro|--lines FILE --map FIELD=COLUMN,... --topic TOPIC",
 		Short: "Write the rows of a file, or a time mark, into the input topic",
 		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. A row is
 that of a CSV file, a line of JSON lines, or a record of an Avro object container file; the file may be compressed by gzip or
@@ -74,11 +75,15 @@ units exactly. Money paid back is an event of kind order_refunded. A row that is
 is sent; the exit code is then 1. Mend such rows where they stand, and run the same command again: if rows move, so do the ids
 that are made of their numbers.
 
+--lines sends the lines of a file as they are, each a JSON object, for an input with a mapping: keyed by what --key names, all of
+them, each time.
+
 A time mark says that no event up to its time will follow; it goes to every partition, after the rows if there are any. With
 clock.mode event it is what lets the silence after the last event end.`,
 		Example: `  lull produce --csv orders.csv.gz --map customer_id=client,time=ordered_at,order_id=id,amount=total --topic orders
   lull produce --jsonl events.jsonl.zst --map customer_id=user.id,time=at,kind=type,order_id=order.id,amount=order.total --topic orders
   lull produce --csv jan/orders.csv --source orders-1998-01 --map customer_id=client,time=day,amount=total --topic orders
+  lull produce --lines sample.jsonl --key customer.id --topic shop-orders
   lull produce --time-mark 1998-07-01T00:00:00Z --topic orders`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return runProduce(cmd, &f) }),
@@ -86,6 +91,8 @@ clock.mode event it is what lets the silence after the last event end.`,
 	cmd.Flags().StringVar(&f.csv, "csv", "", "CSV `file` with a header, may be compressed by gzip or zstd; - is standard input")
 	cmd.Flags().StringVar(&f.jsonl, "jsonl", "", "`file` with a JSON object in each line; compression and - as with --csv")
 	cmd.Flags().StringVar(&f.avro, "avro", "", "Avro object container `file` of records; compression and - as with --csv")
+	cmd.Flags().StringVar(&f.lines, "lines", "", "`file` with a JSON object in each line, which is sent as it is; compression and - as with --csv")
+	cmd.Flags().StringVar(&f.key, "key", "", "`path` of the field in --lines that holds the customer's id, such as customer.id")
 	cmd.Flags().StringVar(&f.file.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder, .gz and .zst)")
 	cmd.Flags().StringVar(&f.topic, "topic", "", "topic to write to (default input.topic)")
 	cmd.Flags().StringVar(&f.timeMark, "time-mark", "", "`instant` of the time mark to send, as 1998-07-01 or by RFC 3339")
@@ -110,8 +117,16 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 		return usageError{errors.New("--topic and input.topic are empty: one must name the topic to write to")}
 	case strings.HasPrefix(f.topic, s.Prefix):
 		return usageError{fmt.Errorf("--topic %q is one of lull's own, which all begin with %q: it must name the topic with your events", f.topic, s.Prefix)}
-	case f.file.path == "" && f.timeMark == "":
-		return usageError{errors.New("there is nothing to send: give --csv, --jsonl or --avro with a file, --time-mark, or both")}
+	case f.file.path == "" && f.lines == "" && f.timeMark == "":
+		return usageError{errors.New("there is nothing to send: give --csv, --jsonl, --avro or --lines with a file, --time-mark, or both")}
+	case f.file.path != "" && f.lines != "":
+		return usageError{errors.New("--lines sends lines as they are, and --csv, --jsonl and --avro make events of them: give one of them")}
+	case (f.lines == "") != (f.key == ""):
+		return usageError{errors.New("--lines FILE and --key PATH go together: the key of a record is its customer's id")}
+	case f.file.path != "" && f.topic == s.Input.Topic && s.Input.Format != schemas.OwnAvro.String():
+		return usageError{fmt.Errorf("input.format is %s, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic", s.Input.Format)}
+	case f.lines != "" && f.topic == s.Input.Topic && s.Input.Format != schemas.JSON.String() && s.Input.Format != schemas.SegmentJSON.String():
+		return usageError{fmt.Errorf("input.format is %s, and lines of JSON would be refused there: make events of them by --jsonl, or name another --topic", s.Input.Format)}
 	case f.file.path == "-" && f.file.source == "":
 		return usageError{errors.New("standard input: --source must name the data, because ids are made of the name")}
 	}
@@ -140,12 +155,23 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 			return err
 		}
 	}
+	if f.lines != "" {
+		if sent, err = produceLines(cmd, &s, f); sent != nil && (err == nil || sent.Rows > 0) {
+			sent.print(cmd.ErrOrStderr(), f.lines, f.topic)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if f.timeMark != "" {
 		partitions, err := sendTimeMarks(cmd.Context(), &s, f.topic, mark)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.ErrOrStderr(), "time mark %s sent to all %d partitions of %s\n", mark, partitions, f.topic)
+	}
+	if sent != nil && sent.Refused.Count > 0 && f.lines != "" {
+		return fmt.Errorf("%s: %d of %d lines were not sent: mend them, and send those alone", f.lines, sent.Refused.Count, sent.Rows)
 	}
 	if sent != nil && sent.Refused.Count > 0 {
 		return fmt.Errorf("%s: %d of %d rows were refused; %s", f.file.path, sent.Refused.Count, sent.Rows, sent.remedy())
@@ -280,6 +306,80 @@ func sendRows(ctx context.Context, client *kgo.Client, topic string, rows *rowRe
 		return failure
 	}
 	return nil
+}
+
+// produceLines sends the lines of a file as they are.
+func produceLines(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags) (*sendResult, error) {
+	file, _, err := openInput(cmd, f.lines)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it has only been read
+	text, err := uncompressed(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.lines, err)
+	}
+	refused, err := newRefusedRows(f.file.refused, []string{"record"})
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(cmd.Context(), s, produceOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	result := &sendResult{Refused: refused}
+	err = sendLines(cmd.Context(), client, f.topic, f.key, &jsonRows{text: text}, result)
+	if err = cmp.Or(err, result.Refused.close()); err != nil {
+		err = fmt.Errorf("%s: %w", f.lines, err)
+	}
+	return result, err
+}
+
+// linesAtOnce is how many lines are sent before it is known what has become of them.
+const linesAtOnce = 1000
+
+func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines *jsonRows, result *sendResult) error {
+	var records []*kgo.Record
+	send := func() error {
+		for _, sent := range client.ProduceSync(ctx, records...) {
+			if sent.Err != nil {
+				return fmt.Errorf("sending lines: %w; those that were sent are in the topic, and sending all of them again repeats these", topicError(topic, sent.Err))
+			}
+			result.Sent++
+		}
+		records = records[:0]
+		return nil
+	}
+	for {
+		malformed, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return send()
+		}
+		if err != nil {
+			return err
+		}
+		result.Rows++
+		id, refusal := "", (*operators.Rejection)(nil)
+		if malformed != "" {
+			refusal = &operators.Rejection{Reason: schemas.ReasonMalformed, Detail: malformed}
+		} else if id, err = lines.cell(key); err != nil {
+			refusal = &operators.Rejection{Reason: schemas.ReasonNoCustomer, Detail: fmt.Sprintf("--key %s: %v", key, err)}
+		} else if id == "" {
+			refusal = &operators.Rejection{Reason: schemas.ReasonNoCustomer, Detail: fmt.Sprintf("--key %s: there is nothing at it", key)}
+		}
+		if refusal != nil {
+			if err := result.Refused.add(&row{Number: result.Rows, Line: lines.line(), Cells: lines.raw(), Refused: refusal}); err != nil {
+				return err
+			}
+			continue
+		}
+		if records = append(records, &kgo.Record{Topic: topic, Key: []byte(id), Value: slices.Clone(lines.bytes)}); len(records) == linesAtOnce {
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // topicError says what a broker's error about a topic means to who has named the topic.
