@@ -242,7 +242,7 @@ func TestInputs(t *testing.T) {
 		{RegistryAvro, Events.Schema(), "input.schema is set without input.mapping"},
 		{OwnAvro, Events.Schema(), "input.schema is set, and input.format avro has no use for it"},
 		{FixedAvro, `{"type": "record", "name": "X", "fields": []}`, "input.schema: it cannot be read as event.avsc"},
-		{FixedAvro, `{"type": `, "input.schema: "},
+		{FixedAvro, `{"type": `, "input.schema holds no schema of Avro (invalid schema json"},
 		{FixedAvro, Events.Schema(), ""},
 		{SegmentJSON, "", ""},
 		{OwnAvro, "", ""},

@@ -125,7 +125,7 @@ func NewInput(format Format, schema string, mapping *Mapping, writers Writers) (
 	}
 	var err error
 	if in.reader, err = parseForeign(schema, nil, in.mapping != nil); err != nil {
-		return Input{}, fmt.Errorf("input.schema: %s", strings.TrimPrefix(err.Error(), "avro: "))
+		return Input{}, fmt.Errorf("input.schema holds no schema of Avro (%s): it must be the JSON text of one", strings.TrimPrefix(err.Error(), "avro: "))
 	}
 	if in.mapping == nil {
 		if _, err := resolve(in.reader, compiled[Events]); err != nil {

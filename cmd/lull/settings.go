@@ -189,8 +189,8 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return unreadError{fmt.Errorf("reading the settings in %s: %w", path, err)}
 		}
-		if err := checkKeys(reflect.TypeOf(*s), "", k.Raw()); err != nil {
-			errs = append(errs, fmt.Errorf("reading the settings in %s: %w", path, err))
+		for _, err := range checkKeys(reflect.TypeOf(*s), "", k.Raw()) {
+			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		}
 	}
 	errs = append(errs, loadEnviron(k, origins, environ))
@@ -250,7 +250,7 @@ func loadEnviron(k *koanf.Koanf, origins map[string]string, environ []string) er
 }
 
 // checkKeys reports every key that is no setting, and every section that is none.
-func checkKeys(section reflect.Type, path string, values map[string]any) error {
+func checkKeys(section reflect.Type, path string, values map[string]any) (errs []error) {
 	fields := make(map[string]reflect.Type)
 	var known []string
 	for i := range section.NumField() {
@@ -260,7 +260,6 @@ func checkKeys(section reflect.Type, path string, values map[string]any) error {
 			known = append(known, name)
 		}
 	}
-	var errs []error
 	for _, key := range sortedKeys(values) {
 		of, ok := fields[key]
 		switch inner, isMap := values[key].(map[string]any); {
@@ -279,14 +278,14 @@ func checkKeys(section reflect.Type, path string, values map[string]any) error {
 			errs = append(errs, fmt.Errorf("%q holds a secret, which does not belong into a file of settings: write it to a file of its own and name that under %q, or set the environment variable %s",
 				secret.key, secret.key+"_file", secret.env()))
 		case of.Kind() == reflect.Struct && isMap:
-			errs = append(errs, checkKeys(of, path+key+".", inner))
+			errs = append(errs, checkKeys(of, path+key+".", inner)...)
 		case of.Kind() == reflect.Struct && values[key] != nil:
 			errs = append(errs, fmt.Errorf("%q is %v: it must be a section with keys", path+key, values[key]))
 		case of.Kind() != reflect.Struct && of.Kind() != reflect.Map && values[key] == nil:
 			errs = append(errs, fmt.Errorf("%q has no value: give it one, or leave the key out", path+key))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func sortedKeys(m map[string]any) []string {

@@ -128,33 +128,6 @@ func TestSettingsErrors(t *testing.T) {
 	}
 }
 
-// All that is wrong is told at once: keys, variables, values that are none of their kind, and those that break a rule. Of a file that cannot be read nothing but that is told.
-func TestSettingsAllErrors(t *testing.T) {
-	file := writeFile(t, "lull.yaml", "clok: {mode: event}\nclock: {lateness: 5, max_skew: 0s}\ninput: {topic: shop, format: json, late: never}\nmoney: {margin: abc, currency: usd}\ninstance:\n")
-	want := `lull: reading the settings in FILE: unknown key "clok"; at the top can stand: TOP
-"instance" has no value: give it one, or leave the key out
-FILE: clock.lateness: "5" is no duration: write it with a unit, such as 90s, 10m or 24h
-FILE: money.margin: "abc" is no number: write it as 0.4
-input.late is "never": it must be one of dead-letter, drop
-clock.max_skew is 0s: it must be at least 1ms and at most 8784h0m0s
-money.currency is "usd": it must be a code of ISO 4217 in capitals, such as USD
-registry.timeout is 2m0s: it must be at least 1ms and at most 1m0s
-input.mapping is missing: input.format json needs the file that says which field is what (docs/formats/mapping.md)
-`
-	t.Setenv("LULL_REGISTRY_TIMEOUT", "2m")
-	for _, command := range []string{"config validate", "config print", "run", "topics check"} {
-		_, errs, code := lull(t, append(strings.Fields(command), "--config", file)...)
-		errs = regexp.MustCompile(`can stand: .*`).ReplaceAllString(strings.ReplaceAll(errs, file, "FILE"), "can stand: TOP")
-		if rest, ok := strings.CutPrefix(errs, want); code != exitUsage || !ok || !strings.HasPrefix(rest, "Run `lull "+command+" --help`") {
-			t.Errorf("%s: exit code %d\n%s", command, code, errs)
-		}
-	}
-	if _, errs, code := lull(t, "config", "validate", "--config", "/no/such/lull.yaml"); code != exitUsage ||
-		errs != "lull: reading the settings in /no/such/lull.yaml: open /no/such/lull.yaml: no such file or directory\nRun `lull config validate --help`.\n" {
-		t.Errorf("exit code %d\n%s", code, errs)
-	}
-}
-
 // goNames are words that only who reads the source knows.
 var goNames = regexp.MustCompile(`\b[A-Z][a-z]{2,}[A-Z]|float64|strconv|\w\[|decod|koanf`)
 

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// sections are those of the settings, which others add to.
+var sections = regexp.MustCompile("at the top can stand: .*")
+
+// TestErrors proves what somebody is told who has made a mistake, word for word: each file of testdata/errors is read from its top, in a folder and on a broker of its own, on which
+// there is an empty topic shop. Commands:
+//
+//	file NAME    a file in the folder
+//	lull         command lines, one a line; $AWAY is an address where nobody answers. The output is the exit code and what is told, without the hint at --help
+func TestErrors(t *testing.T) {
+	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
+		broker := newBroker(t)
+		away, err := freeAddress()
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err = filepath.Abs(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Chdir(t.TempDir())
+		t.Setenv("LULL_BROKERS", broker)
+		hidden := strings.NewReplacer(broker, "BROKER", away, "AWAY")
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "file" {
+				if err := os.WriteFile(d.CmdArgs[0].Key, []byte(d.Input+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return ""
+			}
+			var told strings.Builder
+			for line := range strings.Lines(d.Input) {
+				words := strings.Fields(strings.ReplaceAll(line, "$AWAY", away))
+				for i, word := range words {
+					if word == `""` {
+						words[i] = ""
+					}
+				}
+				_, errs, code := lull(t, words...)
+				before, _, _ := strings.Cut(errs, "\nRun `lull ")
+				before = sections.ReplaceAllString(before, "at the top can stand: ...")
+				fmt.Fprintf(&told, "%d %s\n", code, strings.TrimSuffix(hidden.Replace(before), "\n"))
+			}
+			return told.String()
+		})
+	})
+}
