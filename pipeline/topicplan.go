@@ -66,11 +66,21 @@ type TopicChange struct {
 // problems returns what keeps run from running, and what is not as it should be besides.
 func (p *TopicPlan) problems() (problems, warnings []string) {
 	problems = append(problems, p.Problems...)
+	var absent []string
+	for i := range p.Topics {
+		if p.Topics[i].Create {
+			absent = append(absent, p.Topics[i].Name)
+		}
+	}
+	switch len(absent) {
+	case 0:
+	case 1:
+		problems = append(problems, fmt.Sprintf("topic %q does not exist: run `lull topics apply`", absent[0]))
+	default:
+		problems = append(problems, fmt.Sprintf("topics %s do not exist: run `lull topics apply`", strings.Join(absent, ", ")))
+	}
 	for i := range p.Topics {
 		t := &p.Topics[i]
-		if t.Create {
-			problems = append(problems, fmt.Sprintf("topic %q does not exist: run `lull topics apply`", t.Name))
-		}
 		problems = append(problems, t.Problems...)
 		for _, c := range t.Changes {
 			text := fmt.Sprintf("topic %q has %s=%s and %s: run `lull topics plan`, then `lull topics apply`", t.Name, c.Key, c.From, c.must)

@@ -42,7 +42,7 @@ func OpenContainer(file io.Reader) (*Container, error) {
 		asText("local-timestamp-micros", func(n int64) string { return time.UnixMicro(n).UTC().Format(local) }),
 	))
 	if err != nil {
-		return nil, fmt.Errorf("reading the header of the Avro file: %s", avroCause(err))
+		return nil, fmt.Errorf("it is no Avro object container file (%s): name files of other formats by their own flags, such as --csv or --jsonl", avroCause(err))
 	}
 	root := reader.Schema().Root()
 	if root.Type != "record" {

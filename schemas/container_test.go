@@ -110,7 +110,7 @@ func TestContainer(t *testing.T) {
 			t.Errorf("%s, cut off: %v", name, err)
 		}
 	}
-	if _, err := OpenContainer(strings.NewReader("customer_id,time\n")); err == nil || !strings.Contains(err.Error(), "reading the header of the Avro file") {
+	if _, err := OpenContainer(strings.NewReader("customer_id,time\n")); err == nil || !strings.Contains(err.Error(), "it is no Avro object container file (ocf: invalid magic 63757374): name files of other formats by their own flags, such as --csv or --jsonl") {
 		t.Errorf("no Avro file: %v", err)
 	}
 }

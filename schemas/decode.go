@@ -48,7 +48,7 @@ func (l *Limits) EnsureDefaults() {
 func (l *Limits) Validate() error {
 	for _, f := range l.fields() {
 		if *f.value < 1 || *f.value > f.max {
-			return fmt.Errorf("limits: %s is %d; it must be 1 to %d", f.name, *f.value, f.max)
+			return fmt.Errorf("limits.%s is %d: it must be from 1 to %d", f.name, *f.value, f.max)
 		}
 	}
 	return nil
@@ -62,11 +62,11 @@ type limitField struct {
 
 func (l *Limits) fields() [5]limitField {
 	return [...]limitField{
-		{"ValueBytes", &l.ValueBytes, 1 << 20, 64 << 20},
-		{"HeaderBytes", &l.HeaderBytes, 1 << 16, 1 << 20},
-		{"IDBytes", &l.IDBytes, 256, 1 << 12}, // ids are kept in states, of which each must fit into a changelog record
-		{"NameBytes", &l.NameBytes, 512, 1 << 16},
-		{"ProofBytes", &l.ProofBytes, 1024, 1 << 16},
+		{"value_bytes", &l.ValueBytes, 1 << 20, 64 << 20},
+		{"header_bytes", &l.HeaderBytes, 1 << 16, 1 << 20},
+		{"id_bytes", &l.IDBytes, 256, 1 << 12}, // ids are kept in states, of which each must fit into a changelog record
+		{"name_bytes", &l.NameBytes, 512, 1 << 16},
+		{"proof_bytes", &l.ProofBytes, 1024, 1 << 16},
 	}
 }
 
@@ -113,23 +113,23 @@ type Decoder struct {
 	texts    []byte // the event's texts, before they become one string
 }
 
-// NewDecoder returns a decoder; fields of the config that are zero have their defaults. The error names the field, its value and the rule it breaks.
+// NewDecoder returns a decoder; fields of the config that are zero have their defaults. The error names the field, as settings have it, its value and the rule it breaks.
 func NewDecoder(config DecoderConfig) (*Decoder, error) {
 	config.EnsureDefaults()
 	if err := config.Limits.Validate(); err != nil {
 		return nil, err
 	}
 	if config.SkewMaxMs < 1 || config.SkewMaxMs > 366*operators.DayMs {
-		return nil, fmt.Errorf("decoder: SkewMaxMs is %d; it must be 1 to %d (366 days)", config.SkewMaxMs, int64(366*operators.DayMs))
+		return nil, fmt.Errorf("clock.max_skew is %d ms: it must be from 1 to %d (366 days)", config.SkewMaxMs, int64(366*operators.DayMs))
 	}
 	if _, ok := CurrencyDigits(config.Currency); !ok {
-		return nil, fmt.Errorf("decoder: Currency is %s; it must be a code of ISO 4217, such as USD", quoted(config.Currency))
+		return nil, fmt.Errorf("money.currency is %s: it must be a code of ISO 4217 in capitals, such as USD", quoted(config.Currency))
 	}
 	d := &Decoder{config: config, values: config.Input.newReader(), calendar: newCalendar(config.Zone), rates: map[string]rate{config.Currency: {num: 1, den: 1}}}
 	for code, decimal := range config.Rates {
 		r, err := rateOf(config.Currency, code, decimal)
 		if err != nil {
-			return nil, fmt.Errorf("decoder: Rates: %w", err)
+			return nil, fmt.Errorf("money.rates: %w", err)
 		}
 		d.rates[code] = r
 	}

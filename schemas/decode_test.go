@@ -475,13 +475,13 @@ func TestDecoderConfigErrors(t *testing.T) {
 		want   string
 		change func(*DecoderConfig)
 	}{
-		{"Currency", func(c *DecoderConfig) { c.Currency = "usd" }},
+		{`money.currency is "usd": it must be a code of ISO 4217 in capitals, such as USD`, func(c *DecoderConfig) { c.Currency = "usd" }},
 		{`"EURO"`, func(c *DecoderConfig) { c.Rates = map[string]string{"EURO": "1"} }},
 		{"USD", func(c *DecoderConfig) { c.Rates = map[string]string{"USD": "1"} }},
 		{"1,08", func(c *DecoderConfig) { c.Rates = map[string]string{"EUR": "1,08"} }},
-		{"SkewMaxMs", func(c *DecoderConfig) { c.SkewMaxMs = -1 }},
-		{"ValueBytes", func(c *DecoderConfig) { c.Limits.ValueBytes = -1 }},
-		{"ProofBytes", func(c *DecoderConfig) { c.Limits.ProofBytes = 1 << 20 }},
+		{"clock.max_skew is -1 ms: it must be from 1 to 31622400000 (366 days)", func(c *DecoderConfig) { c.SkewMaxMs = -1 }},
+		{"limits.value_bytes is -1: it must be from 1 to 67108864", func(c *DecoderConfig) { c.Limits.ValueBytes = -1 }},
+		{"limits.proof_bytes is 1048576: it must be from 1 to 65536", func(c *DecoderConfig) { c.Limits.ProofBytes = 1 << 20 }},
 	} {
 		config := DecoderConfig{Zone: time.UTC}
 		c.change(&config)

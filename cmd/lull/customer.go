@@ -63,6 +63,9 @@ is the answer of GET /v1/customers/ID as it is.`,
 func fetchCard(ctx context.Context, api, customer string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	if customer == "" {
+		return nil, usageError{errors.New("ID is empty: it must be the customer's id")}
+	}
 	address := strings.TrimSuffix(api, "/") + "/v1/customers/" + url.PathEscape(customer)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
