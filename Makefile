@@ -32,6 +32,9 @@ GOLANGCI_LINT := bin/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 SHFMT := bin/tools/shfmt-$(SHFMT_VERSION)
 SHFMT_STYLE := --indent 2 --case-indent
 
+# The parser of AsyncAPI documents and what it needs, in the versions of .ci/asyncapi/package-lock.json.
+ASYNCAPI := bin/tools/asyncapi
+
 SCRIPTS := .ci/run deploy/local/kafka
 
 # $(call install,MODULE PATH OF THE COMMAND,VERSION) builds the command and gives it the target's name.
@@ -145,6 +148,20 @@ check-generated: ## fail if go generate changes a file
 .PHONY: check-tidy
 check-tidy: ## fail if go.mod or go.sum lack something or hold too much
 	go mod tidy -diff
+
+.PHONY: check-asyncapi
+check-asyncapi: build $(ASYNCAPI)/installed ## hold AsyncAPI documents against the specification's own parser (needs Node.js 18 and npm)
+	for format in avro registry-avro json; do \
+	  bin/lull asyncapi --input-topic orders --outputs-sessions $$format --outputs-scores $$format --outputs-segments $$format --outputs-triggers $$format \
+	    --input-format segment-json >$(ASYNCAPI)/$$format.json; \
+	done
+	node $(ASYNCAPI)/check.js docs/asyncapi.json $(ASYNCAPI)/avro.json $(ASYNCAPI)/registry-avro.json $(ASYNCAPI)/json.json
+
+$(ASYNCAPI)/installed: $(wildcard .ci/asyncapi/*)
+	mkdir -p $(ASYNCAPI)
+	cp .ci/asyncapi/* .ci/asyncapi/.npmrc $(ASYNCAPI)
+	cd $(ASYNCAPI) && npm ci
+	touch $@
 
 $(GOLANGCI_LINT):
 	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))

@@ -427,22 +427,15 @@ func (s *Settings) check(p *problems) {
 		p.check(err == nil, "brokers", quoted(b), "a list of host:port")
 	}
 	p.check(len(s.Brokers) > 0, "brokers", "empty", "a list of host:port")
-	p.check(s.Prefix != "", "prefix", `""`, `what the names of lull's own topics begin with, such as "lull."`)
+	s.checkShapes(p)
 	p.check(s.Group != "", "group", `""`, "the name of the consumer group")
-	p.check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
 	p.check(s.Input.Topic == "" || s.Prefix == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", quoted(s.Input.Topic),
 		fmt.Sprintf("outside the prefix %q of lull's own topics", s.Prefix))
 	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
 	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
 	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
-	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
-	p.oneOf("outputs.sessions", s.Outputs.Sessions, schemas.OutputFormatNames()...)
-	p.oneOf("outputs.scores", s.Outputs.Scores, schemas.OutputFormatNames()...)
-	p.oneOf("outputs.segments", s.Outputs.Segments, schemas.OutputFormatNames()...)
-	p.oneOf("outputs.triggers", s.Outputs.Triggers, schemas.OutputFormatNames()...)
-	p.oneOf("outputs.subjects", s.Outputs.Subjects, "topic", "record")
 	p.oneOf("outputs.on_unregistered", s.Outputs.OnUnregistered, "register", "refuse")
 	p.oneOf("clock.mode", s.Clock.Mode, "wall", "event")
 	p.oneOf("fit.mode", s.Fit.Mode, "auto", "demand", "off")
@@ -457,18 +450,30 @@ func (s *Settings) check(p *problems) {
 	s.checkNumbers(p)
 	s.checkMoney(p)
 	s.checkScores(p)
+	if err := s.Registry.Validate(); err != nil {
+		p.found = append(p.found, err)
+	}
 	if err := s.checkInput(); err != nil {
 		p.found = append(p.found, err)
 	}
 	if err := s.checkOutputs(); err != nil {
 		p.found = append(p.found, err)
 	}
-	if err := s.Registry.Validate(); err != nil {
-		p.found = append(p.found, err)
-	}
 	if err := s.Security.Validate(); err != nil {
 		p.found = append(p.found, err)
 	}
+}
+
+// checkShapes holds those settings against their rules that say what the topics are called and in which shapes their records are.
+func (s *Settings) checkShapes(p *problems) {
+	p.check(s.Prefix != "", "prefix", `""`, `what the names of lull's own topics begin with, such as "lull."`)
+	p.check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
+	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
+	p.oneOf("outputs.sessions", s.Outputs.Sessions, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.scores", s.Outputs.Scores, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.segments", s.Outputs.Segments, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.triggers", s.Outputs.Triggers, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.subjects", s.Outputs.Subjects, "topic", "record")
 }
 
 // problems are what is wrong with settings, and the rules that they were held against.

@@ -89,14 +89,17 @@ func NewEncoder(config EncoderConfig) (*Encoder, error) {
 		return nil, fmt.Errorf("encoder: DeadLetterBytes is %d; it must be %d or more", config.DeadLetterBytes, DeadLetterRecordMin)
 	}
 	e := &Encoder{config: config, source: []byte(config.Source)}
-	for _, kind := range []operators.OutputKind{operators.SessionOutput, operators.ScoreOutput, operators.SegmentOutput, operators.TriggerOutput, operators.RejectOutput} {
-		e.types[TopicOf(kind)] = []byte("lull." + kind.String())
+	for kind := operators.SessionOutput; kind <= operators.RejectOutput; kind++ {
+		e.types[TopicOf(kind)] = []byte(EventType(kind))
 		if err := e.setFormat(TopicOf(kind)); err != nil {
 			return nil, err
 		}
 	}
 	return e, nil
 }
+
+// EventType returns the CloudEvents type of outputs of this kind.
+func EventType(kind operators.OutputKind) string { return "lull." + kind.String() }
 
 func (e *Encoder) setFormat(t Topic) error {
 	format := e.config.Formats[t]

@@ -1,5 +1,5 @@
-// Command reference writes what is generated from the settings in package pipeline: the table of docs/configuration.md, and deploy/lull.schema.json, the JSON Schema of a file
-// of settings. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
+// Command reference writes what is generated from package pipeline: the table of docs/configuration.md, deploy/lull.schema.json, the JSON Schema of a file of settings, and
+// docs/asyncapi.json, the AsyncAPI document of the topics under the default settings. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
 package main
 
 import (
@@ -60,5 +60,16 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{page: text, filepath.Join(root, "deploy", "lull.schema.json"): schema}, nil
+	asyncAPI, err := defaultAsyncAPI()
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{page: text, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
+}
+
+// defaultAsyncAPI returns the AsyncAPI document of an application that is configured as little as can be.
+func defaultAsyncAPI() ([]byte, error) {
+	s := pipeline.DefaultSettings()
+	s.Input.Topic = "shop-events"
+	return s.AsyncAPI()
 }
