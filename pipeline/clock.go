@@ -44,7 +44,7 @@ func (r *Runner) tellTime() {
 	for _, p := range active {
 		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && r.hold == task.Free {
 			p.clock = read - operators.EventTime(r.s.Clock.Lateness.Milliseconds())
-			r.clock.Teach(p.task.Meta())
+			r.clock.Teach(&p.task.Meta().Time)
 		}
 	}
 }

@@ -342,7 +342,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if p.group.Offset == meta.Position {
 		p.epoch = p.group.Epoch
 	}
-	r.clock.Learn(meta)
+	r.clock.Learn(&meta.Time)
 	return "", nil
 }
 

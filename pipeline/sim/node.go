@@ -247,7 +247,7 @@ func (n *node) restore(p *part) {
 		}
 		return
 	}
-	n.clock.Learn(t.Meta())
+	n.clock.Learn(&t.Meta().Time)
 	p.task, p.fetched, p.queue = t, t.Meta().Position, nil
 }
 
@@ -305,7 +305,7 @@ func (n *node) tellTime() {
 		}
 		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && n.hold == task.Free {
 			p.clock = read - operators.EventTime(n.w.opt.Task.LatenessMs)
-			n.clock.Teach(p.task.Meta())
+			n.clock.Teach(&p.task.Meta().Time)
 		}
 	}
 }

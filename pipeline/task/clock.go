@@ -116,7 +116,7 @@ func NewClock(config ClockConfig, start operators.EventTime) *Clock {
 }
 
 // Learn takes over what a task's meta record knows of the input. It is called before the task's clock is moved.
-func (c *Clock) Learn(m *Meta) {
+func (c *Clock) Learn(m *Time) {
 	c.alive = max(c.alive, m.InputAlive)
 	for _, g := range m.Gaps {
 		c.noteGap(g)
@@ -124,8 +124,8 @@ func (c *Clock) Learn(m *Meta) {
 	}
 }
 
-// Teach writes what is known of the input into a task's meta record.
-func (c *Clock) Teach(m *Meta) {
+// Teach writes what is known of the input into what a task or a feed knows of time.
+func (c *Clock) Teach(m *Time) {
 	m.InputAlive = max(m.InputAlive, c.alive)
 	m.Gaps = slices.Clone(c.gaps)
 }

@@ -40,7 +40,7 @@ func (w *watch) minutes(n int, each func()) {
 func (w *watch) read() {
 	w.r.Read = w.r.Wall
 	if w.last = w.Clock.Read(&w.r); w.last == task.Free {
-		w.Teach(&w.meta)
+		w.Teach(&w.meta.Time)
 	}
 }
 
@@ -67,7 +67,7 @@ func (w *watch) restart() {
 		w.Fatal(err)
 	}
 	w.Clock = task.NewClock(w.Config, w.r.Wall)
-	w.Learn(&meta)
+	w.Learn(&meta.Time)
 	w.r.Monotonic = 0
 	w.r.Late = operators.Unset // it has looked at nothing
 }
@@ -339,7 +339,7 @@ func TestReach(t *testing.T) {
 // hold back.
 func TestFirstReadingJumped(t *testing.T) {
 	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(30 * minute)})
-	w.Learn(&task.Meta{InputAlive: w.r.Wall - 6*hour})
+	w.Learn(&task.Time{InputAlive: w.r.Wall - 6*hour})
 	w.r.Wall += 2 * minute
 	if w.read(); w.last != task.Jumped {
 		t.Fatalf("the clock says %d", w.last)
@@ -353,7 +353,7 @@ func TestFirstReadingJumped(t *testing.T) {
 // time past what an outage of meanwhile may hold back.
 func TestNobodyLooked(t *testing.T) {
 	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(30 * minute)})
-	w.Learn(&task.Meta{InputAlive: w.r.Wall - minute})
+	w.Learn(&task.Time{InputAlive: w.r.Wall - minute})
 	w.minutes(60, func() { w.r.Logs[0].Newest = w.r.Wall })
 	if w.last != task.Free || w.HeldFrom(w.r.Wall+30*minute) != operators.Never {
 		t.Fatalf("the clock says %d", w.last)
@@ -371,9 +371,9 @@ func TestDowntimeIsNoGap(t *testing.T) {
 	for _, down := range []operators.EventTime{29 * minute, 86 * minute} {
 		at += down
 		c := task.NewClock(task.ClockConfig{LatenessMs: int64(10 * minute), StepMaxMs: int64(day), SettleMs: int64(5 * minute)}, at)
-		c.Learn(&meta)
+		c.Learn(&meta.Time)
 		c.Read(&task.Reading{Wall: at, Logs: []task.Log{{End: 1, Newest: at}}, Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset})
-		c.Teach(&meta)
+		c.Teach(&meta.Time)
 		if got := c.SilenceMaxMs(); got > int64(30*minute) {
 			t.Errorf("the source may be silent for %d minutes", got/int64(minute))
 		}

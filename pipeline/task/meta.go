@@ -3,7 +3,6 @@ package task
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"lull/operators"
 )
@@ -11,7 +10,8 @@ import (
 // MetaVersion is the version byte that a meta record begins with. docs/formats/changelog.md describes it.
 //
 //	1: the first.
-const MetaVersion = 1
+//	2: with the upstreams at the end. The first is read: such a task has none.
+const MetaVersion = 2
 
 // Meta is what a task remembers of itself. It is written with every transaction, so that it always stands for what its changelog stands for.
 type Meta struct {
@@ -24,41 +24,20 @@ type Meta struct {
 	InputID, ChangelogID [16]byte
 	// Settings is the fingerprint of the settings that shape the state, which the shape record spells out.
 	Settings uint64
-	// Watermark is the event time that the partition has certainly reached.
-	Watermark operators.EventTime
-	// Ahead are the sources of time that lie too far ahead of the watermark to be believed alone (clock: event): the latest time of each of up
-	// to jumpWitnesses - 1 customers.
-	Ahead []Witness
+	Time
 	// LastModel is the Ref of the last model that was taken in, in the order in which models are published; 0 before the first.
 	LastModel uint32
 	// Adoptions are the models by the instants from which they are in force.
 	Adoptions []Adoption
 	// Sweep is the walk through all customers that brings them to the model in force.
 	Sweep Sweep
-	// Gaps are the longest silences of the input topic by day, the newest days last.
-	Gaps []Gap
-	// InputAlive is the append time of the newest record of the input topic when the wall clock last moved the watermark (clock: wall); Unset if it
-	// never has.
-	InputAlive operators.EventTime
+	// Upstreams are the feeds whose events the task reads, by their Feed; none if it reads an input topic itself.
+	Upstreams []Upstream
 }
-
-// Witness is a customer who was heard of at a time.
-type Witness struct {
-	Customer uint64 // operators.Hash64 of the id
-	Time     operators.EventTime
-}
-
-// Gap is the longest silence of the input topic on one day, as far as this task has seen it.
-type Gap struct {
-	Day operators.Day // of append time, UTC
-	Ms  int64
-}
-
-const jumpWitnesses = 3 // customers who must agree on a jump in time
 
 // NewMeta returns the meta record of a task that has seen nothing.
 func NewMeta() Meta {
-	return Meta{Observed: -1, Watermark: operators.Unset, InputAlive: operators.Unset}
+	return Meta{Observed: -1, Time: newTime()}
 }
 
 // Append appends the record's encoding to dst.
@@ -72,11 +51,7 @@ func (m *Meta) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.Watermark))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(m.InputAlive))
 	dst = binary.BigEndian.AppendUint32(dst, m.LastModel)
-	dst = binary.AppendUvarint(dst, uint64(len(m.Ahead)))
-	for _, w := range m.Ahead {
-		dst = binary.BigEndian.AppendUint64(dst, w.Customer)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(w.Time))
-	}
+	dst = m.appendAhead(dst)
 	dst = binary.AppendUvarint(dst, uint64(len(m.Adoptions)))
 	for _, a := range m.Adoptions {
 		dst = binary.BigEndian.AppendUint32(dst, a.Ref)
@@ -84,10 +59,12 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(a.At))
 	}
 	dst = m.Sweep.append(dst)
-	dst = binary.AppendUvarint(dst, uint64(len(m.Gaps)))
-	for _, g := range m.Gaps {
-		dst = binary.BigEndian.AppendUint32(dst, uint32(g.Day))
-		dst = binary.BigEndian.AppendUint64(dst, uint64(g.Ms))
+	dst = m.appendGaps(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(m.Upstreams)))
+	for _, u := range m.Upstreams {
+		dst = binary.BigEndian.AppendUint64(dst, u.Feed)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Offset))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Watermark))
 	}
 	return dst
 }
@@ -96,10 +73,11 @@ const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8 + 8 + 4
 
 // DecodeMeta returns the meta record of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeMeta(src []byte) (Meta, error) {
-	if len(src) < metaFixedBytes || src[0] != MetaVersion {
+	if len(src) < metaFixedBytes || src[0] == 0 || src[0] > MetaVersion {
 		return Meta{}, fmt.Errorf("%w: a meta record of %d bytes", operators.ErrCorrupt, len(src))
 	}
 	var m Meta
+	version := src[0]
 	m.Position = int64(binary.BigEndian.Uint64(src[1:]))
 	m.Observed = int64(binary.BigEndian.Uint64(src[9:]))
 	copy(m.InputID[:], src[17:])
@@ -108,67 +86,39 @@ func DecodeMeta(src []byte) (Meta, error) {
 	m.Watermark = operators.EventTime(binary.BigEndian.Uint64(src[57:]))
 	m.InputAlive = operators.EventTime(binary.BigEndian.Uint64(src[65:]))
 	m.LastModel = binary.BigEndian.Uint32(src[73:])
-	src = src[metaFixedBytes:]
-	ok := true
-	list := func(elementBytes int, element func(b []byte)) {
-		n, used := binary.Uvarint(src)
-		if !ok || used <= 0 || n > uint64((len(src)-used)/elementBytes) {
-			ok = false
-			return
-		}
-		src = src[used:]
-		for range n {
-			element(src[:elementBytes])
-			src = src[elementBytes:]
-		}
-	}
-	list(16, func(b []byte) {
-		m.Ahead = append(m.Ahead, Witness{binary.BigEndian.Uint64(b), operators.EventTime(binary.BigEndian.Uint64(b[8:]))})
-	})
-	list(16, func(b []byte) {
+	l := lists{src: src[metaFixedBytes:]}
+	m.readAhead(&l)
+	l.read(16, func(b []byte) {
 		m.Adoptions = append(m.Adoptions, Adoption{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), operators.EventTime(binary.BigEndian.Uint64(b[8:]))})
 	})
-	ok = ok && m.Sweep.decode(&src)
-	list(12, func(b []byte) {
-		m.Gaps = append(m.Gaps, Gap{operators.Day(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:]))})
-	})
-	if !ok || len(src) > 0 {
+	l.failed = l.failed || !m.Sweep.decode(&l.src)
+	m.readGaps(&l)
+	if version > 1 {
+		l.read(24, func(b []byte) {
+			m.Upstreams = append(m.Upstreams, Upstream{binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])), operators.EventTime(binary.BigEndian.Uint64(b[16:]))})
+		})
+	}
+	if l.failed || len(l.src) > 0 {
 		return Meta{}, fmt.Errorf("%w: a malformed meta record", operators.ErrCorrupt)
 	}
 	return m, nil
 }
 
-// observe moves the watermark by one event. jumpMax is the greatest step in time that one customer can cause, 0 for no limit.
-func (m *Meta) observe(customer string, t operators.EventTime, latenessMs, jumpMaxMs int64) {
-	reached := t - operators.EventTime(latenessMs)
-	if jumpMaxMs == 0 || (m.Watermark != operators.Unset && reached <= m.Watermark+operators.EventTime(jumpMaxMs)) {
-		m.advance(reached)
-		return
-	}
-	who := operators.Hash64(customer)
-	if i := slices.IndexFunc(m.Ahead, func(w Witness) bool { return w.Customer == who }); i >= 0 {
-		m.Ahead[i].Time = max(m.Ahead[i].Time, t)
-		return
-	}
-	m.Ahead = append(m.Ahead, Witness{who, t})
-	if len(m.Ahead) < jumpWitnesses {
-		return
-	}
-	// All of them agree that time has come at least as far as the least of them.
-	least := m.Ahead[0].Time
-	for _, w := range m.Ahead {
-		least = min(least, w.Time)
-	}
-	m.advance(least - operators.EventTime(latenessMs))
-	bound := m.Watermark + operators.EventTime(jumpMaxMs+latenessMs)
-	m.Ahead = slices.DeleteFunc(m.Ahead, func(w Witness) bool { return w.Time <= bound })
+// lists reads lists of elements of fixed lengths. After a fault it reads nothing.
+type lists struct {
+	src    []byte
+	failed bool
 }
 
-// advance moves the watermark to t unless it is there already. Witnesses that it overtakes have nothing to prove any more.
-func (m *Meta) advance(t operators.EventTime) {
-	if t <= m.Watermark {
+func (l *lists) read(elementBytes int, element func(b []byte)) {
+	n, used := binary.Uvarint(l.src)
+	if l.failed || used <= 0 || n > uint64((len(l.src)-used)/elementBytes) {
+		l.failed = true
 		return
 	}
-	m.Watermark = t
-	m.Ahead = slices.DeleteFunc(m.Ahead, func(w Witness) bool { return w.Time <= t })
+	l.src = l.src[used:]
+	for range n {
+		element(l.src[:elementBytes])
+		l.src = l.src[elementBytes:]
+	}
 }

@@ -15,6 +15,19 @@ import (
 	"lull/pipeline/task"
 )
 
+// times draws what is known of time.
+func times(t *rapid.T) (m task.Time) {
+	instants := rapid.Map(rapid.Int64(), func(v int64) operators.EventTime { return operators.EventTime(v) })
+	m.Watermark, m.InputAlive = instants.Draw(t, "watermark"), instants.Draw(t, "input alive")
+	for range rapid.IntRange(0, 2).Draw(t, "ahead") {
+		m.Ahead = append(m.Ahead, task.Witness{Customer: rapid.Uint64().Draw(t, "customer"), Time: instants.Draw(t, "time")})
+	}
+	for range rapid.IntRange(0, 8).Draw(t, "gaps") {
+		m.Gaps = append(m.Gaps, task.Gap{Day: operators.Day(rapid.Int32().Draw(t, "day")), Ms: rapid.Int64().Draw(t, "ms")})
+	}
+	return m
+}
+
 func metas() *rapid.Generator[task.Meta] {
 	instants := rapid.Map(rapid.Int64(), func(v int64) operators.EventTime { return operators.EventTime(v) })
 	id := rapid.Custom(func(t *rapid.T) (id [16]byte) {
@@ -25,17 +38,15 @@ func metas() *rapid.Generator[task.Meta] {
 		m := task.Meta{
 			Position: rapid.Int64().Draw(t, "position"), Observed: rapid.Int64().Draw(t, "observed"),
 			InputID: id.Draw(t, "input"), ChangelogID: id.Draw(t, "changelog"), Settings: rapid.Uint64().Draw(t, "settings"),
-			Watermark: instants.Draw(t, "watermark"), InputAlive: instants.Draw(t, "input alive"), LastModel: rapid.Uint32().Draw(t, "last model"),
+			LastModel: rapid.Uint32().Draw(t, "last model"),
 		}
-		for range rapid.IntRange(0, 2).Draw(t, "ahead") {
-			m.Ahead = append(m.Ahead, task.Witness{Customer: rapid.Uint64().Draw(t, "customer"), Time: instants.Draw(t, "time")})
-		}
+		m.Time = times(t)
 		for range rapid.IntRange(0, 200).Draw(t, "adoptions") {
 			m.Adoptions = append(m.Adoptions, task.Adoption{Ref: rapid.Uint32().Draw(t, "ref"), Terms: rapid.Uint32().Draw(t, "terms"), At: instants.Draw(t, "at")})
 		}
 		m.Sweep = task.Sweep{Ref: rapid.Uint32().Draw(t, "sweep"), Terms: rapid.Uint32().Draw(t, "terms"), Done: rapid.Bool().Draw(t, "done"), After: rapid.String().Draw(t, "after")}
-		for range rapid.IntRange(0, 8).Draw(t, "gaps") {
-			m.Gaps = append(m.Gaps, task.Gap{Day: operators.Day(rapid.Int32().Draw(t, "day")), Ms: rapid.Int64().Draw(t, "ms")})
+		for range rapid.IntRange(0, 12).Draw(t, "upstreams") {
+			m.Upstreams = append(m.Upstreams, task.Upstream{Feed: rapid.Uint64().Draw(t, "feed"), Offset: rapid.Int64().Draw(t, "offset"), Watermark: instants.Draw(t, "watermark")})
 		}
 		return m
 	})
@@ -61,6 +72,38 @@ func TestMetaCodec(t *testing.T) {
 	if got, err := task.DecodeMeta(m.Append(nil)); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// TestMetaVersion1: a meta record of before there were feeds is read as that of a task which has none.
+func TestMetaVersion1(t *testing.T) {
+	m := task.NewMeta()
+	m.Position, m.Watermark, m.Gaps = 17, 4711, []task.Gap{{Day: 5, Ms: 6}}
+	old := m.Append(nil)
+	old[0], old = 1, old[:len(old)-1] // without the number of upstreams
+	if got, err := task.DecodeMeta(old); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("%+v, %v, not %+v", got, err, m)
+	}
+}
+
+// TestFeedMetaCodec: a feed's meta record is read as it was written, and no part of one; with all that it may hold it fits into what Kafka takes as an offset's
+// metadata (offset.metadata.max.bytes, 4096 by default).
+func TestFeedMetaCodec(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := task.NewFeedMeta(rapid.Int64().Draw(t, "position"), [16]byte{1, 2, 3})
+		m.Time = times(t)
+		text := m.String()
+		if got, err := task.DecodeFeedMeta(text); err != nil || !reflect.DeepEqual(got, m) {
+			t.Fatalf("%+v, %v, not %+v", got, err, m)
+		}
+		for _, bad := range []string{text[:rapid.IntRange(0, len(text)-1).Draw(t, "cut")], text + "AAAA", "A" + text[1:], "!" + text} {
+			if got, err := task.DecodeFeedMeta(bad); err == nil && !reflect.DeepEqual(got, m) || err != nil && !errors.Is(err, operators.ErrCorrupt) {
+				t.Fatalf("%q is read as %+v, %v", bad, got, err)
+			}
+		}
+		if len(text) > 1000 {
+			t.Fatalf("%d characters", len(text))
+		}
+	})
 }
 
 // FuzzMeta: garbage is an error, and takes no more memory than it is long; what is read is written again so that it is read as the same.

@@ -191,13 +191,22 @@ func (t *Task) Rewind(offset int64) {
 
 // Mark applies a time mark: no event at or before at will come any more.
 func (t *Task) Mark(offset int64, at operators.EventTime, b *Budget) (Outcome, error) {
+	return t.mark(offset, b, func() { t.meta.advance(at) })
+}
+
+// MarkOf applies a feed's mark: its partition has reached that time.
+func (t *Task) MarkOf(offset int64, feed *Relay, b *Budget) (Outcome, error) {
+	return t.mark(offset, b, func() { t.meta.hear(feed) })
+}
+
+func (t *Task) mark(offset int64, b *Budget, take func()) (Outcome, error) {
 	if offset < t.meta.Position {
 		return Repeated, nil
 	}
 	if done, err := t.fireDue(b); !done || err != nil {
 		return Unfinished, err
 	}
-	t.advance(at)
+	take()
 	if done, err := t.fireDue(b); !done || err != nil {
 		return Unfinished, err
 	}
@@ -231,6 +240,16 @@ func (t *Task) advance(to operators.EventTime) {
 // Every deadline therefore fires at a place in the order of the log that no transaction's end can move: nothing due is left when the next
 // record is looked at.
 func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, error) {
+	return t.apply(offset, event, nil, b)
+}
+
+// ApplyFrom applies an event that came from a feed, which has taken time from it. An event that has been taken in before is Repeated: the feed began anew, and
+// passed it on a second time.
+func (t *Task) ApplyFrom(offset int64, event *operators.Event, feed *Relay, b *Budget) (Outcome, error) {
+	return t.apply(offset, event, feed, b)
+}
+
+func (t *Task) apply(offset int64, event *operators.Event, feed *Relay, b *Budget) (Outcome, error) {
 	if offset < t.meta.Position {
 		return Repeated, nil
 	}
@@ -240,7 +259,13 @@ func (t *Task) Apply(offset int64, event *operators.Event, b *Budget) (Outcome, 
 		if done, err := t.fireDue(b); !done || err != nil {
 			return Unfinished, err
 		}
-		if !claimed && !t.held {
+		switch {
+		case feed != nil && t.meta.again(feed):
+			t.passed(offset)
+			return Repeated, nil
+		case feed != nil:
+			t.meta.hear(feed)
+		case !claimed && !t.held:
 			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
 		}
 		// Nothing comes between the position and this record: offsets have gaps.

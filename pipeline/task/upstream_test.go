@@ -1,0 +1,126 @@
+package task_test
+
+import (
+	"testing"
+
+	"lull/operators"
+	"lull/pipeline/task"
+)
+
+// TestUpstreams: a task's time is that of the upstream which is furthest behind, once all have spoken; a feed that was not known joins with its first record, and one that is
+// left out holds time no more. Time never goes back.
+func TestUpstreams(t *testing.T) {
+	p := newProcess(t, settings(), operators.NewChain(bell{}))
+	p.begin()
+	p.task.SetUpstreams([]uint64{1, 2})
+	p.commit()
+	offset := int64(0)
+	hear := func(feed uint64, at, want string) {
+		t.Helper()
+		p.begin()
+		if outcome, err := p.task.MarkOf(offset, &task.Relay{Feed: feed, Offset: -1, Watermark: january(t, at)}, unbounded()); outcome != task.Applied || err != nil {
+			t.Fatalf("%v, %v", outcome, err)
+		}
+		offset++
+		p.commit()
+		got := p.task.Meta().Watermark
+		if wanted := operators.Unset; want == "" && got != wanted || want != "" && got != january(t, want) {
+			t.Errorf("feed %d at %s: the watermark is %s, not %s", feed, at, got, want)
+		}
+	}
+	hear(1, "02T00:00", "")
+	hear(2, "01T12:00", "01T12:00")
+	hear(2, "03T00:00", "02T00:00")
+	hear(1, "01T00:00", "02T00:00")
+	p.crash()
+	hear(1, "04T00:00", "03T00:00")
+	hear(3, "05T00:00", "03T00:00") // one that was not known
+	hear(2, "06T00:00", "04T00:00")
+	p.begin()
+	p.task.SetUpstreams([]uint64{3, 2, 1})
+	if p.task.Changed() {
+		t.Error("nothing has changed, and something is to be written")
+	}
+	p.task.SetUpstreams([]uint64{2, 3, 4})
+	p.commit()
+	if got := p.task.Meta(); got.Watermark != january(t, "04T00:00") || len(got.Upstreams) != 3 {
+		t.Errorf("with a new upstream, of which nothing is known: %+v", got)
+	}
+	p.begin()
+	p.task.SetUpstreams([]uint64{2, 3})
+	p.commit()
+	if got := p.task.Meta().Watermark; got != january(t, "05T00:00") {
+		t.Errorf("without the upstreams that held time the watermark is %s", got)
+	}
+}
+
+// TestAgain: an event that a feed passes on a second time, since it began anew, is passed over; one that was sent again by hand is not part of its sequence.
+func TestAgain(t *testing.T) {
+	p := newProcess(t, settings(), operators.NewChain(bell{}))
+	event := &operators.Event{Kind: operators.PageViewed, ID: "m", Customer: "c", Time: january(t, "02T00:00"), Name: "home"}
+	for offset, v := range []struct {
+		feed   uint64
+		source int64
+		want   task.Outcome
+	}{{1, 5, task.Applied}, {1, 5, task.Repeated}, {1, 4, task.Repeated}, {2, 4, task.Applied}, {1, 6, task.Applied}, {1, -1, task.Applied}, {1, 6, task.Repeated}} {
+		p.begin()
+		got, err := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source, Watermark: operators.Unset}, unbounded())
+		if got != v.want || err != nil {
+			t.Errorf("offset %d: %v, %v, not %v", offset, got, err, v.want)
+		}
+		if again, _ := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source}, unbounded()); again != task.Repeated {
+			t.Errorf("offset %d, below the position: %v", offset, again)
+		}
+		p.commit()
+		if offset == 3 {
+			p.crash()
+		}
+	}
+}
+
+// TestFeed: a feed takes time from its records as a task does, and what it remembers goes on from its meta record.
+func TestFeed(t *testing.T) {
+	cfg := settings()
+	cfg.LatenessMs, cfg.JumpMaxMs = int64(hour), int64(7*day)
+	f := task.NewFeed(cfg, task.NewFeedMeta(10, [16]byte{1}))
+	if f.Changed() {
+		t.Error("nothing has come, and something is to be written")
+	}
+	stands := func(position int64, at string) {
+		t.Helper()
+		if m := f.Meta(); m.Position != position || at == "" && m.Watermark != operators.Unset || at != "" && m.Watermark != january(t, at) || !f.Changed() {
+			t.Errorf("it stands at %d, %s, not at %d, %s", m.Position, m.Watermark, position, at)
+		}
+		f.Committed()
+		meta, err := task.DecodeFeedMeta(f.Meta().String())
+		if err != nil || meta.String() != f.Meta().String() {
+			t.Fatalf("%+v, %v, not %+v", meta, err, f.Meta())
+		}
+		f = task.NewFeed(cfg, meta)
+	}
+	take := func(offset int64, customer, at string, clamped bool) {
+		f.Take(offset, &operators.Event{Customer: customer, Time: january(t, at), Clamped: clamped})
+	}
+	f.Skip(10)
+	stands(11, "")
+	take(12, "a", "05T00:00", false)
+	stands(13, "") // one alone is not believed
+	f.Mark(13, january(t, "01T00:00"))
+	stands(14, "01T00:00")
+	take(14, "a", "05T00:00", true)
+	stands(15, "01T00:00")
+	f.HoldTime(true)
+	take(15, "a", "05T00:00", false)
+	f.HoldTime(false)
+	stands(16, "01T00:00")
+	take(16, "a", "05T00:00", false)
+	stands(17, "04T23:00")
+	f.AdvanceClock(january(t, "04T00:00"))
+	if f.Changed() {
+		t.Error("time has gone back")
+	}
+	f.AdvanceClock(january(t, "06T00:00"))
+	stands(17, "06T00:00")
+	f.Rewind(3)
+	stands(3, "06T00:00")
+}
