@@ -174,7 +174,7 @@ func TestRejections(t *testing.T) {
 		c.event = func(w *wireEvent) { w.Kind, w.OrderID = uint8(kind-1), nil }
 		cases = append(cases, c)
 	}
-	seen := map[string]bool{ReasonBadTimeMark: true} // TestTimeMark
+	seen := map[string]bool{ReasonBadTimeMark: true, ReasonBadRelay: true} // TestTimeMark, TestRelayMark
 	for _, reason := range []string{
 		ReasonUnmatched, ReasonBadField, ReasonAmountInexact, ReasonNoSchemaID, ReasonSchemaUnknown, ReasonSchemaUnusable, ReasonSchemaUnavailable,
 	} {

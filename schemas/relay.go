@@ -1,0 +1,123 @@
+package schemas
+
+import (
+	"strconv"
+
+	"lull/operators"
+)
+
+// The headers of the records of the internal topic events, by which the first stage passes events on. docs/formats/feeds.md describes them.
+const (
+	// SourceHeader holds the position of the event in its input topic, as Position.String writes it.
+	SourceHeader = "lull-source"
+	// FeedHeader holds the id of the feed that passed the record on, as 16 hexadecimal digits.
+	FeedHeader = "lull-feed"
+	// WatermarkHeader holds the event time that the feed's partition had reached by then, in milliseconds since 1970. It is missing before there is one.
+	WatermarkHeader = "lull-watermark"
+	// AppendTimeHeader holds the Kafka timestamp of the event's record in its input topic, in milliseconds since 1970.
+	AppendTimeHeader = "lull-append-time"
+	// ClaimHeader says that the event's time is not what its source says, or that it proves nothing: "clamped" or "doubted".
+	ClaimHeader = "lull-claim"
+)
+
+// ReasonBadRelay is the reason of a record of the internal topic events that no first stage has written.
+const ReasonBadRelay = "bad_relay"
+
+// Relay is what a record of the topic events says beside its event: where it came from.
+type Relay struct {
+	// Source is the position of the event in its input topic; of a mark Topic is "".
+	Source Position
+	// AppendTime is the Kafka timestamp that it has there.
+	AppendTime operators.EventTime
+	// Feed is the id of the feed that passed it on, Watermark the event time that the feed's partition had reached by then; Unset before there is one.
+	Feed      uint64
+	Watermark operators.EventTime
+	// Redriven is set if it was refused by a task and sent again since, so that it stands in no feed's order.
+	Redriven bool
+}
+
+// IsMark reports whether the record is no event, but tells time only.
+func (r *Relay) IsMark() bool { return r.Source.Topic == "" }
+
+// EncodeRelay makes rec the record by which a feed passes an event on; a nil event is a mark. The amount is in minor units of currency, that of the decoder which
+// made the event. An error is a fault of the program.
+func EncodeRelay(event *operators.Event, relay *Relay, currency string, rec *Record) error {
+	rec.Topic, rec.Key, rec.Value = Events, nil, nil
+	rec.Headers = append(rec.Headers[:0], Header{FeedHeader, hex16(relay.Feed)})
+	if relay.Watermark != operators.Unset {
+		rec.Headers = append(rec.Headers, Header{WatermarkHeader, strconv.AppendInt(nil, int64(relay.Watermark), 10)})
+	}
+	if event == nil {
+		return nil
+	}
+	rec.Headers = append(rec.Headers, Header{SourceHeader, []byte(relay.Source.String())}, Header{AppendTimeHeader, strconv.AppendInt(nil, int64(relay.AppendTime), 10)})
+	switch {
+	case event.Clamped:
+		rec.Headers = append(rec.Headers, Header{ClaimHeader, []byte("clamped")})
+	case event.Doubted:
+		rec.Headers = append(rec.Headers, Header{ClaimHeader, []byte("doubted")})
+	}
+	rec.Key = []byte(event.Customer)
+	var err error
+	rec.Value, err = EncodeEvent(nil, event, currency)
+	return err
+}
+
+const hexDigits = "0123456789abcdef"
+
+func hex16(v uint64) []byte {
+	b := make([]byte, 16)
+	for i := range b {
+		b[i] = hexDigits[v>>(60-4*i)&15]
+	}
+	return b
+}
+
+// DecodeRelay reads a record of the topic events: what it says of where it came from and, unless that is a mark, the event into into. It makes r the record of the
+// input topic as far as that is known, so that ids and dead letters name it. into is undefined after a refusal.
+func (d *Decoder) DecodeRelay(r *Source, into *operators.Event) (Relay, *operators.Rejection) {
+	relay := Relay{Watermark: operators.Unset, AppendTime: operators.Unset}
+	claim, ok := "", false
+	for i := range r.Headers {
+		value := string(r.Headers[i].Value)
+		switch r.Headers[i].Key {
+		case FeedHeader:
+			var err error
+			relay.Feed, err = strconv.ParseUint(value, 16, 64)
+			ok = err == nil
+		case WatermarkHeader:
+			relay.Watermark = instantOf(value)
+		case AppendTimeHeader:
+			relay.AppendTime = instantOf(value)
+		case SourceHeader:
+			relay.Source, _ = ParsePosition(value)
+		case ClaimHeader:
+			claim = value
+		case RedrivenHeader:
+			relay.Redriven = true
+		}
+	}
+	isEvent := len(r.Key) > 0
+	if !ok || isEvent == relay.IsMark() || isEvent && relay.AppendTime == operators.Unset {
+		return relay, reject(ReasonBadRelay, "the record at %s does not say where it came from", Position{r.Topic, r.Partition, r.Offset})
+	}
+	if !isEvent {
+		return relay, nil
+	}
+	r.Topic, r.Partition, r.Offset = relay.Source.Topic, relay.Source.Partition, relay.Source.Offset
+	r.AppendTime, r.ReadTime = relay.AppendTime, 0
+	if refusal := d.Decode(r, into); refusal != nil {
+		return relay, refusal
+	}
+	into.Clamped, into.Doubted = into.Clamped || claim == "clamped", claim == "doubted"
+	return relay, nil
+}
+
+// instantOf returns the instant of a number of milliseconds since 1970, Unset if it is none.
+func instantOf(text string) operators.EventTime {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return operators.Unset
+	}
+	return operators.EventTime(ms)
+}
