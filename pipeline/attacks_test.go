@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -67,7 +68,8 @@ func TestAttacks(t *testing.T) {
 			inBubble(t, seed, func(t *testing.T, b *bubble) {
 				a := &attack{bubble: b, s: b.application(2), gone: -1, counts: map[string]int{}}
 				defer a.report()
-				a.run(want)
+				a.run(a.history(&a.s)[:story])
+				a.check(&a.s, want, a.hosts...)
 			})
 		})
 	}
@@ -82,7 +84,8 @@ type attack struct {
 	counts map[string]int
 }
 
-func (a *attack) run(want string) {
+// run lets processes read records while all goes wrong, and then to their end.
+func (a *attack) run(records []*kgo.Record) {
 	a.s.State.FlushEvery = time.Second
 	a.publish(&a.s)
 	for _, instance := range []string{"one", "two"} {
@@ -91,7 +94,7 @@ func (a *attack) run(want string) {
 		h.start()
 		a.hosts = append(a.hosts, h)
 	}
-	for records := a.history(&a.s)[:story]; len(records) > 0; {
+	for len(records) > 0 {
 		n := min(len(records), 1+a.random.IntN(20))
 		a.produce(records[:n]...)
 		records = records[n:]
@@ -107,7 +110,6 @@ func (a *attack) run(want string) {
 	for _, h := range a.hosts {
 		h.end()
 	}
-	a.check(&a.s, want, a.hosts...)
 }
 
 func (a *attack) upTo(d time.Duration) time.Duration { return time.Duration(a.random.Int64N(int64(d))) }

@@ -300,11 +300,13 @@ func (b *bubble) await(s *Settings, hosts ...*host) {
 	}
 }
 
-// reached reports whether the group has committed the end of every partition of the input.
+// reached reports whether the group has committed the end of every partition that it reads.
 func (b *bubble) reached(s *Settings, g *kfake.GroupInfo) bool {
-	for _, p := range b.fake.PartitionInfos(s.Input.Topic) {
-		if p.HighWatermark > 0 && g.Commits[s.Input.Topic][p.Partition].Offset < p.HighWatermark {
-			return false
+	for _, topic := range consumed(s) {
+		for _, p := range b.fake.PartitionInfos(topic) {
+			if p.HighWatermark > 0 && g.Commits[topic][p.Partition].Offset < p.HighWatermark {
+				return false
+			}
 		}
 	}
 	return true

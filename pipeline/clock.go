@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -22,41 +23,55 @@ func (s *Settings) clock() task.ClockConfig {
 	}
 }
 
-// tellTime lets the watermark of every task follow the wall clock, under clock: wall, as far as it has read its partition. The brokers are asked at most
-// once in clock.interval. mu is held.
+// tellTime lets the watermark of every task that reads an input, and of every feed, follow the wall clock, under clock: wall, as far as it has read its
+// partition. The brokers are asked at most once in clock.interval. mu is held.
 func (r *Runner) tellTime() {
-	active := r.active()
 	if r.s.Clock.Mode != "wall" {
 		return
 	}
-	if len(active) == 0 {
-		r.unlocked(r.stopWatching)
-		return
+	reading := make(map[*inputTopic][]*reader)
+	for _, p := range r.running() {
+		if p.from != nil {
+			reading[p.from] = append(reading[p.from], p)
+		}
 	}
-	if now := time.Now(); now.Sub(r.toldTime) >= r.s.Clock.Interval {
+	now := time.Now()
+	ask := now.Sub(r.toldTime) >= r.s.Clock.Interval
+	if ask {
 		r.toldTime = now
-		if err := r.readClock(now, active); err != nil {
-			r.log.Debug().Err(err).Msg("no answer, so the clock stands still")
-			r.metrics.clockHeld.Set(1)
-			return
+	}
+	for _, in := range r.inputs {
+		active := reading[in]
+		if len(active) == 0 {
+			r.unlocked(in.stopWatching)
+			continue
+		}
+		if ask {
+			if err := r.readClock(in, now, active); err != nil {
+				r.log.Debug().Err(err).Str("topic", in.Topic).Msg("no answer, so the clock stands still")
+				r.metrics.clockHeld.WithLabelValues(in.Topic).Set(1)
+				continue
+			}
+		}
+		for _, p := range active {
+			if read, ok := p.reach.Pass(p.stage.Position()); ok && in.hold == task.Free {
+				p.clock = read - operators.EventTime(r.s.Clock.Lateness.Milliseconds())
+				in.clock.Teach(p.stage.Time())
+			}
 		}
 	}
-	for _, p := range active {
-		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && r.hold == task.Free {
-			p.clock = read - operators.EventTime(r.s.Clock.Lateness.Milliseconds())
-			r.clock.Teach(&p.task.Meta().Time)
-		}
+	if ask {
+		r.reportHold()
 	}
 }
 
-// readClock asks the brokers how the input stands, and judges by it whether the clock may be believed. The wall time was taken before: what they do not know
+// readClock asks the brokers how an input stands, and judges by it whether the clock may be believed. The wall time was taken before: what they do not know
 // of yet is younger.
-func (r *Runner) readClock(now time.Time, active []*partition) error {
+func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) error {
 	wall := operators.EventTime(now.UnixMilli())
 	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
-	if r.clock.Jumped(&reading) {
-		r.hold = r.clock.Read(&reading)
-		r.reportHold()
+	if in.clock.Jumped(&reading) {
+		in.hold = in.clock.Read(&reading)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
@@ -64,8 +79,8 @@ func (r *Runner) readClock(now time.Time, active []*partition) error {
 	var ends, newest kadm.ListedOffsets
 	var err error
 	r.unlocked(func() {
-		if ends, err = r.adm.ListEndOffsets(ctx, r.s.Input.Topic); err == nil {
-			newest, err = r.adm.ListMaxTimestampOffsets(ctx, r.s.Input.Topic)
+		if ends, err = r.adm.ListEndOffsets(ctx, in.Topic); err == nil {
+			newest, err = r.adm.ListMaxTimestampOffsets(ctx, in.Topic)
 		}
 	})
 	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
@@ -79,29 +94,28 @@ func (r *Runner) readClock(now time.Time, active []*partition) error {
 		reading.Logs = append(reading.Logs, log)
 	}
 	for _, p := range active {
-		if end, ok := ends.Lookup(r.s.Input.Topic, p.n); ok {
+		if end, ok := ends.Lookup(in.Topic, p.n); ok {
 			p.reach.Ask(wall, end.Offset)
 		}
-		reading.Watermark = max(reading.Watermark, p.task.Meta().Watermark)
+		reading.Watermark = max(reading.Watermark, p.stage.Time().Watermark)
 	}
-	if r.watcher != nil {
-		reading.Read, reading.Late = r.watcher.look(wall, ends)
+	if in.watcher != nil {
+		reading.Read, reading.Late = in.watcher.look(wall, ends)
 	}
-	r.hold = r.clock.Read(&reading)
-	r.reportHold()
-	switch stalled := r.clock.Stalled(); {
-	case stalled && r.watcher == nil:
-		r.unlocked(func() { r.watcher, err = r.watch(r.clock.WatchFrom()) })
+	in.hold = in.clock.Read(&reading)
+	switch stalled := in.clock.Stalled(); {
+	case stalled && in.watcher == nil:
+		r.unlocked(func() { in.watcher, err = r.watch(in, in.clock.WatchFrom()) })
 	case !stalled:
-		r.unlocked(r.stopWatching)
+		r.unlocked(in.stopWatching)
 	}
 	return err
 }
 
-func (r *Runner) stopWatching() {
-	if r.watcher != nil {
-		r.watcher.close()
-		r.watcher = nil
+func (in *inputTopic) stopWatching() {
+	if in.watcher != nil {
+		in.watcher.close()
+		in.watcher = nil
 	}
 }
 
@@ -113,30 +127,49 @@ func sortedOffsets(offsets kadm.ListedOffsets) (list []kadm.ListedOffset) {
 
 // reportHold says what holds the clock: what an operator must mend, as a problem; what passes, as a warning.
 func (r *Runner) reportHold() {
-	problem, warning := "", ""
-	switch limit := time.Duration(r.clock.SilenceMaxMs()) * time.Millisecond; r.hold {
+	var problems, warnings []string
+	for _, in := range r.inputs {
+		problem, warning := in.holds(r.s)
+		if problem != "" {
+			problems = append(problems, problem)
+		}
+		if warning != "" {
+			warnings = append(warnings, warning)
+		}
+		r.metrics.sourceStalled.WithLabelValues(in.Topic).Set(oneIf(in.clock.Stalled()))
+		r.metrics.clockHeld.WithLabelValues(in.Topic).Set(oneIf(in.hold != task.Free))
+	}
+	slices.Sort(problems)
+	slices.Sort(warnings)
+	r.health.setIf("clock", strings.Join(slices.Compact(problems), "; "))
+	r.health.warnIf("source", strings.Join(slices.Compact(warnings), "; "))
+}
+
+// holds says what holds the clock of an input.
+func (in *inputTopic) holds(s *Settings) (problem, warning string) {
+	of := ""
+	if s.Staged() {
+		of = fmt.Sprintf(" %q", in.Topic)
+	}
+	switch limit := time.Duration(in.clock.SilenceMaxMs()) * time.Millisecond; in.hold {
 	case task.Free:
 	case task.Jumped:
-		problem = "the wall clock has jumped since the process started: set it right, then restart the process"
+		return "the wall clock has jumped since the process started: set it right, then restart the process", ""
 	case task.Unconfirmed:
-		if r.clock.Seen() == operators.Unset {
-			warning = "the input holds no record that confirms the wall clock: the clock holds until one comes"
-			break
+		if in.clock.Seen() == operators.Unset {
+			return "", fmt.Sprintf("the input%s holds no record that confirms the wall clock: the clock holds until one comes", of)
 		}
-		problem = fmt.Sprintf("nothing in the input is as new as the wall clock says it is: the clock holds until a record confirms it (clock.max_step is %s)", r.s.Clock.MaxStep)
+		return fmt.Sprintf("nothing in the input%s is as new as the wall clock says it is: the clock holds until a record confirms it (clock.max_step is %s)", of, s.Clock.MaxStep), ""
 	case task.Unknown:
-		warning = "the normal gap of the input is not known yet: the clock holds until it has been watched for half an hour, or set clock.source_max_silence"
+		return "", fmt.Sprintf("the normal gap of the input%s is not known yet: the clock holds until it has been watched for half an hour, or set clock.source_max_silence", of)
 	case task.Stalled:
-		warning = fmt.Sprintf("the whole input topic has been silent, or nobody has watched it, for longer than %s, and it has not settled since: nobody is held to be "+
-			"silent meanwhile", limit)
-		if seen := r.clock.Seen(); seen != operators.Unset {
+		warning = fmt.Sprintf("the whole input topic%s has been silent, or nobody has watched it, for longer than %s, and it has not settled since: nobody is held to be "+
+			"silent meanwhile", of, limit)
+		if seen := in.clock.Seen(); seen != operators.Unset {
 			warning += fmt.Sprintf("; its newest record is of %s", seen)
 		}
 	}
-	r.health.setIf("clock", problem)
-	r.health.warnIf("source", warning)
-	r.metrics.sourceStalled.Set(oneIf(r.clock.Stalled()))
-	r.metrics.clockHeld.Set(oneIf(r.hold != task.Free))
+	return "", warning
 }
 
 func oneIf(b bool) float64 {

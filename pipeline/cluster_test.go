@@ -182,24 +182,37 @@ func (c *cluster) event(s *Settings, e operators.Event) *kgo.Record {
 	return &kgo.Record{Topic: s.Input.Topic, Key: []byte(e.Customer), Value: value}
 }
 
-// mark writes a time mark to every partition.
+// mark writes a time mark to every partition of every input.
 func (c *cluster) mark(s *Settings, at string) {
 	c.t.Helper()
-	topics, err := c.adm.ListTopics(c.t.Context(), s.Input.Topic)
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
 	defer client.Close()
-	for n := range topics[s.Input.Topic].Partitions {
-		r := &kgo.Record{Topic: s.Input.Topic, Partition: n, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}}
-		if err := client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
+	for _, in := range s.InputTopics() {
+		topics, err := c.adm.ListTopics(c.t.Context(), in.Topic)
+		if err != nil {
 			c.t.Fatal(err)
+		}
+		for n := range topics[in.Topic].Partitions {
+			r := &kgo.Record{Topic: in.Topic, Partition: n, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}}
+			if err := client.ProduceSync(c.t.Context(), r).FirstErr(); err != nil {
+				c.t.Fatal(err)
+			}
 		}
 	}
 }
 
-// await waits until the group has committed the end of every partition of the input.
+// consumed returns the topics that an application's group reads.
+func consumed(s *Settings) []string {
+	topics := []string{s.taskTopic()}
+	for _, in := range s.InputTopics() {
+		if in.Topic != topics[0] {
+			topics = append(topics, in.Topic)
+		}
+	}
+	return topics
+}
+
+// await waits until the group has committed the end of every partition that it reads.
 func (c *cluster) await(s *Settings, p *process) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
@@ -215,9 +228,9 @@ func (c *cluster) await(s *Settings, p *process) {
 	}
 }
 
-// behind reports whether the group has not committed the end of every partition of the input, or that is not known.
+// behind reports whether the group has not committed the end of every partition that it reads, or that is not known.
 func (c *cluster) behind(ctx context.Context, s *Settings) bool {
-	ends, err := c.adm.ListEndOffsets(ctx, s.Input.Topic)
+	ends, err := c.adm.ListEndOffsets(ctx, consumed(s)...)
 	if err != nil || ends.Error() != nil {
 		return true
 	}

@@ -90,7 +90,7 @@ func TestOtherKeys(t *testing.T) {
 	err := <-p.done
 	var keys *KeysError
 	if !errors.As(err, &keys) || !strings.Contains(err.Error(), "is not keyed by customer: of the newest 30 events none has its customer's id for its key") ||
-		!strings.Contains(err.Error(), "let the producer key its records by the customer's id") {
+		!strings.Contains(err.Error(), "or name the topic under inputs instead of input.topic") {
 		t.Fatalf("the process ended with %v", err)
 	}
 	c.produce(raw(&s, "ann", `{"type":"page","name":"Home","messageId":"p-1","userId":"ann","timestamp":"2024-02-01T09:55:00Z"}`))

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"lull/operators"
 	"lull/state"
 )
 
@@ -20,7 +20,7 @@ func (r *Runner) join() error {
 	r.mu.Lock() // the group's callbacks begin before NewClient returns, and use the client
 	r.consumer, err = kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance),
 		kgo.ConsumerGroup(r.s.Group),
-		kgo.ConsumeTopics(r.s.Input.Topic),
+		kgo.ConsumeTopics(r.consumed()...),
 		// Static membership: a restarted process has its partitions back at once.
 		kgo.InstanceID(r.s.Instance),
 		kgo.SessionTimeout(r.s.Commit.SessionTimeout),
@@ -73,17 +73,19 @@ func (r *Runner) leave() error {
 func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.partitions)+len(r.assigned) == 0 {
+	if !r.holding() {
 		r.memberID, _ = r.consumer.GroupMetadata()
 	}
-	for n, o := range offsets[r.s.Input.Topic] {
-		committed := o.EpochOffset()
-		if committed.Offset < 0 { // where to begin, as nothing is committed
-			committed = noOffset
+	for topic, partitions := range offsets {
+		for n, o := range partitions {
+			committed, tp := o.EpochOffset(), topicPartition{topic, n}
+			if committed.Offset < 0 { // where to begin, as nothing is committed
+				committed = noOffset
+			}
+			r.assigned[tp] = committed
+			delete(r.cuts, tp)
+			r.consumer.PauseFetchPartitions(tp.only())
 		}
-		r.assigned[n] = committed
-		delete(r.cuts, n)
-		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {n}})
 	}
 	return offsets, nil
 }
@@ -92,10 +94,11 @@ func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.O
 func (r *Runner) onRevoked(revoked map[string][]int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range revoked[r.s.Input.Topic] {
-		delete(r.assigned, n)
-		p := r.partitions[n]
-		if p == nil {
+	for tp := range each(revoked) {
+		delete(r.assigned, tp)
+		r.dropFeed(tp, "revoked")
+		p, n := r.partitions[tp.n], tp.n
+		if p == nil || p.topic != tp.topic {
 			continue
 		}
 		delete(r.partitions, n)
@@ -111,13 +114,41 @@ func (r *Runner) onRevoked(revoked map[string][]int32) {
 func (r *Runner) onLost(lost map[string][]int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range lost[r.s.Input.Topic] {
-		delete(r.assigned, n)
-		if r.partitions[n] != nil {
-			r.lose(n)
+	for tp := range each(lost) {
+		delete(r.assigned, tp)
+		r.dropFeed(tp, "lost")
+		if p := r.partitions[tp.n]; p != nil && p.topic == tp.topic {
+			r.lose(tp.n)
 		}
 	}
 }
+
+// each yields the partitions of topics.
+func each(topics map[string][]int32) iter.Seq[topicPartition] {
+	return func(yield func(topicPartition) bool) {
+		for topic, partitions := range topics {
+			for _, n := range partitions {
+				if !yield(topicPartition{topic, n}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// consumed returns the topics that the group reads: the inputs and, with a first stage, the topic of its events.
+func (r *Runner) consumed() []string {
+	topics := []string{r.s.taskTopic()}
+	for _, in := range r.inputs {
+		if in.Topic != topics[0] {
+			topics = append(topics, in.Topic)
+		}
+	}
+	return topics
+}
+
+// holding reports whether any partition is this process's. mu is held.
+func (r *Runner) holding() bool { return len(r.partitions)+len(r.feeds)+len(r.assigned) > 0 }
 
 // lose forgets a partition, but for what is on disk. mu is held.
 func (r *Runner) lose(n int32) {
@@ -139,7 +170,15 @@ func (r *Runner) endRestore(p *partition) {
 
 // takeAssigned begins to restore the partitions that the group has given.
 func (r *Runner) takeAssigned() error {
-	for n, committed := range r.assigned {
+	for tp, committed := range r.assigned {
+		if tp.topic != r.s.taskTopic() {
+			if err := r.takeFeed(tp, committed); err != nil {
+				return err
+			}
+			delete(r.assigned, tp)
+			continue
+		}
+		n := tp.n
 		if old := r.partitions[n]; old != nil {
 			// Assigned anew without a revocation between: what was known of it stands, and is checked again.
 			r.endRestore(old)
@@ -148,23 +187,20 @@ func (r *Runner) takeAssigned() error {
 				return err
 			}
 			r.startRestore(old, true)
-			delete(r.assigned, n)
+			delete(r.assigned, tp)
 			continue
 		}
 		store, err := r.db.Partition(n)
 		if err != nil {
 			return err
 		}
-		p := &partition{n: n, store: store, group: committed, clock: operators.Unset, placement: newPlacement(r.ids.partitions)}
-		if p.decoder, err = r.newDecoder(); err != nil {
-			return err
-		}
-		if p.encoder, err = r.newEncoder(); err != nil {
+		p := &partition{store: store, placement: newPlacement(r.ids.partitions)}
+		if p.reader, err = r.newReader(tp, committed); err != nil {
 			return err
 		}
 		r.partitions[n] = p
 		r.startRestore(p, true)
-		delete(r.assigned, n)
+		delete(r.assigned, tp)
 		r.log.Info().Int32("partition", n).Int64("offset", committed.Offset).Msg("partition assigned")
 	}
 	return nil
@@ -186,7 +222,7 @@ func (r *Runner) takeRestored() error {
 		if err != nil {
 			var final finalError
 			if errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt) {
-				r.stop(p, err.Error())
+				r.stop(&p.reader, err.Error())
 				continue
 			}
 			return err
@@ -204,23 +240,28 @@ func (r *Runner) takeRestored() error {
 		}
 		p.doubted = false
 		if refusal != "" {
-			r.stop(p, refusal)
+			r.stop(&p.reader, refusal)
 			continue
 		}
-		p.phase = running
-		r.health.clear("reading")
-		position := p.position()
-		r.readFrom(p, position)
-		if end, ok := r.cuts[p.n]; ok {
-			delete(r.cuts, p.n)
-			if r.wasCut(p, end); p.phase != running {
-				continue
-			}
-		}
-		r.consumer.ResumeFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
-		r.log.Info().Int32("partition", p.n).Int64("offset", position.Offset).Msg("partition runs")
+		r.begin(&p.reader)
 	}
 	return nil
+}
+
+// begin lets a partition run whose stage has been opened.
+func (r *Runner) begin(p *reader) {
+	p.phase = running
+	r.health.clear("reading")
+	position := p.position()
+	r.readFrom(p, position)
+	if end, ok := r.cuts[p.topicPartition]; ok {
+		delete(r.cuts, p.topicPartition)
+		if r.wasCut(p, end); p.phase != running {
+			return
+		}
+	}
+	r.consumer.ResumeFetchPartitions(p.only())
+	r.log.Info().Str("topic", p.topic).Int32("partition", p.n).Int64("offset", position.Offset).Msg("partition runs")
 }
 
 // errExpelled says that the group has expelled the member that this process was, while it was about to rejoin.
@@ -232,7 +273,7 @@ var errExpelled = errors.New("the group has expelled this process in the midst o
 // assigned to. mu is held.
 func (r *Runner) member() (member, error) {
 	id, generation := r.consumer.GroupMetadata()
-	if id != r.memberID && len(r.partitions)+len(r.assigned) > 0 {
+	if id != r.memberID && r.holding() {
 		return member{}, errExpelled
 	}
 	return member{id, generation}, nil
@@ -245,6 +286,9 @@ func (r *Runner) rejoin() error {
 	r.mu.Lock()
 	for n := range r.partitions {
 		r.lose(n)
+	}
+	for tp := range r.feeds {
+		r.dropFeed(tp, "lost")
 	}
 	clear(r.assigned)
 	r.mu.Unlock()

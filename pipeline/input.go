@@ -32,10 +32,10 @@ func (r *Runner) poll(wait time.Duration) kgo.Fetches {
 func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 	var err error
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		p := r.partitions[f.Partition]
-		if f.Topic != r.s.Input.Topic || p == nil {
+		p := r.reader(topicPartition{f.Topic, f.Partition})
+		if p == nil {
 			if f.Err != nil && !errors.Is(f.Err, context.DeadlineExceeded) && !errors.Is(f.Err, context.Canceled) {
-				r.fetchFailed(nil, f.Err)
+				r.fetchFailed(topicPartition{f.Topic, f.Partition}, nil, f.Err)
 			}
 			if errors.Is(f.Err, kerr.FencedInstanceID) {
 				err = f.Err
@@ -47,7 +47,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 				err = f.Err
 				return
 			}
-			r.fetchFailed(p, f.Err)
+			r.fetchFailed(p.topicPartition, p, f.Err)
 		}
 		if p.phase != running || p.parked || len(f.Records) == 0 {
 			return
@@ -67,7 +67,7 @@ func (r *Runner) takeFetches(fetches kgo.Fetches) error {
 
 // mayGoOnAt reports whether first may follow the last record that was fetched although offsets are missing between: they are lawful where the log was
 // compacted or a transaction aborted. The client is not trusted with that: it is made to read from the position again, and the same must come.
-func (r *Runner) mayGoOnAt(p *partition, first, logStart int64) bool {
+func (r *Runner) mayGoOnAt(p *reader, first, logStart int64) bool {
 	switch {
 	case logStart > p.fetched.Offset:
 		r.lostData(p, logStart)
@@ -81,18 +81,18 @@ func (r *Runner) mayGoOnAt(p *partition, first, logStart int64) bool {
 }
 
 // lostData is told that the log begins after what was read of it: records are gone that were not read.
-func (r *Runner) lostData(p *partition, start int64) {
+func (r *Runner) lostData(p *reader, start int64) {
 	if r.s.OnDataLoss == "continue" {
 		r.log.Warn().Int32("partition", p.n).Int64("position", p.fetched.Offset).Int64("start", start).Msg("records were lost before they were read: going on, as told")
 		r.readFrom(p, kgo.EpochOffset{Epoch: -1, Offset: start})
 		return
 	}
 	r.stop(p, fmt.Sprintf("partition %d: the records from offset %d to %d of topic %q were deleted before they were read. Restore them, or accept the loss with --on-data-loss=continue",
-		p.n, p.fetched.Offset, start, r.s.Input.Topic))
+		p.n, p.fetched.Offset, start, p.topic))
 }
 
 // wasCut is told that the log ends before what was read of it: a leader that knew less was elected, and new records take the offsets of old ones.
-func (r *Runner) wasCut(p *partition, end kgo.EpochOffset) {
+func (r *Runner) wasCut(p *reader, end kgo.EpochOffset) {
 	p.queue = nil // it may hold what is gone
 	position := p.position()
 	switch {
@@ -101,21 +101,22 @@ func (r *Runner) wasCut(p *partition, end kgo.EpochOffset) {
 	case r.s.OnDataLoss == "continue":
 		r.log.Warn().Int32("partition", p.n).Int64("position", position.Offset).Int64("end", end.Offset).
 			Msg("the brokers lost records that were applied: going on, as told")
-		p.task.Rewind(end.Offset)
+		p.stage.Rewind(end.Offset)
 		p.epoch = end.Epoch
 		r.readFrom(p, end)
 	default:
 		r.stop(p, fmt.Sprintf("partition %d: topic %q ends at offset %d, before the position %d: the brokers lost records that were applied. New records take "+
-			"their offsets: --on-data-loss=continue goes on at offset %d and keeps what was applied", p.n, r.s.Input.Topic, end.Offset, position.Offset, end.Offset))
+			"their offsets: --on-data-loss=continue goes on at offset %d and keeps what was applied", p.n, p.topic, end.Offset, position.Offset, end.Offset))
 	}
 }
 
-func (r *Runner) fetchFailed(p *partition, err error) {
+// fetchFailed is told why a partition cannot be read, that p reads here if it is not nil.
+func (r *Runner) fetchFailed(tp topicPartition, p *reader, err error) {
 	var loss *kgo.ErrDataLoss
 	cut, outside := errors.As(err, &loss), errors.Is(err, kerr.OffsetOutOfRange)
 	switch {
 	case cut && (p == nil || p.phase == restoring):
-		r.cuts[loss.Partition] = kgo.EpochOffset{Epoch: loss.ResetToEpoch, Offset: loss.ResetTo} // the client says it once
+		r.cuts[topicPartition{loss.Topic, loss.Partition}] = kgo.EpochOffset{Epoch: loss.ResetToEpoch, Offset: loss.ResetTo} // the client says it once
 	case (cut || outside) && (p == nil || p.phase != running):
 		// It will be read from its position, and the brokers asked again.
 	case cut:
@@ -124,7 +125,7 @@ func (r *Runner) fetchFailed(p *partition, err error) {
 		r.outOfRange(p)
 	default:
 		var group *kgo.ErrGroupSession
-		reading := fmt.Sprintf("reading the input topic %q", r.s.Input.Topic)
+		reading := fmt.Sprintf("reading topic %q", tp.topic)
 		if errors.As(err, &group) {
 			reading = fmt.Sprintf("reading the input in group %q", r.s.Group)
 		}
@@ -133,21 +134,21 @@ func (r *Runner) fetchFailed(p *partition, err error) {
 }
 
 // outOfRange finds out at which end of the log the offset that is read from lies outside.
-func (r *Runner) outOfRange(p *partition) {
+func (r *Runner) outOfRange(p *reader) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer cancel()
 	var starts, ends kadm.ListedOffsets
 	var err, endsErr error
 	r.unlocked(func() {
-		starts, err = r.adm.ListStartOffsets(ctx, r.s.Input.Topic)
-		ends, endsErr = r.adm.ListEndOffsets(ctx, r.s.Input.Topic)
+		starts, err = r.adm.ListStartOffsets(ctx, p.topic)
+		ends, endsErr = r.adm.ListEndOffsets(ctx, p.topic)
 	})
 	if err = errors.Join(err, starts.Error(), endsErr, ends.Error()); err != nil {
-		r.complain(fmt.Errorf("asking for the input's start and end: %w", err))
+		r.complain(fmt.Errorf("asking for the start and end of topic %q: %w", p.topic, err))
 		return // the next fetch fails again
 	}
-	start, _ := starts.Lookup(r.s.Input.Topic, p.n)
-	end, _ := ends.Lookup(r.s.Input.Topic, p.n)
+	start, _ := starts.Lookup(p.topic, p.n)
+	end, _ := ends.Lookup(p.topic, p.n)
 	switch {
 	case p.fetched.Offset < start.Offset:
 		r.lostData(p, start.Offset)
@@ -159,16 +160,16 @@ func (r *Runner) outOfRange(p *partition) {
 }
 
 // readFrom makes the client read p's input from an offset on.
-func (r *Runner) readFrom(p *partition, at kgo.EpochOffset) {
+func (r *Runner) readFrom(p *reader, at kgo.EpochOffset) {
 	p.fetched = at
-	r.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.s.Input.Topic: {p.n: at}})
+	r.consumer.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.n: at}})
 }
 
 // stop takes a partition out of work until an operator has decided.
-func (r *Runner) stop(p *partition, why string) {
+func (r *Runner) stop(p *reader, why string) {
 	p.phase, p.why = stopped, why
 	p.queue = nil
-	r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+	r.consumer.PauseFetchPartitions(p.only())
 	r.log.Error().Int32("partition", p.n).Msg(why)
 }
 
@@ -177,19 +178,18 @@ const parkedAfter = 10
 
 // park lets the others be read while one partition is at work for long, on a mark that has released very many deadlines, or awaits a schema: it is not read
 // meanwhile, and read on from where it stands when it is done.
-func (r *Runner) park(p *partition) {
-	input := map[string][]int32{r.s.Input.Topic: {p.n}}
+func (r *Runner) park(p *reader) {
 	switch {
 	case p.done && p.parked:
 		p.parked, p.busyFor = false, 0
 		r.readFrom(p, p.fetched) // what came while it was parked may be gone
-		r.consumer.ResumeFetchPartitions(input)
+		r.consumer.ResumeFetchPartitions(p.only())
 	case p.done:
 		p.busyFor = 0
 	default:
 		if p.busyFor++; p.busyFor == parkedAfter || p.awaits != "" && !p.parked {
 			p.parked = true
-			r.consumer.PauseFetchPartitions(input)
+			r.consumer.PauseFetchPartitions(p.only())
 		}
 	}
 }

@@ -31,14 +31,14 @@ func (e *KeysError) Error() string {
 		key = "no key"
 	}
 	return fmt.Sprintf("topic %q is not keyed by customer: of the newest %d events none has its customer's id for its key (one has %s, and the customer %q). By the key a customer's events "+
-		"are in one partition, and so in one state. lull does not bring them to other partitions: let the producer key its records by the customer's id, or write "+
-		"them to another topic keyed so, and name that as input.topic", e.Topic, e.Events, key, e.Customer)
+		"are in one partition, and so in one state. Let the producer key its records by the customer's id; or name the topic under inputs instead of input.topic, and lull brings "+
+		"each event to its customer's partition", e.Topic, e.Events, key, e.Customer)
 }
 
 // checkKeys returns a *KeysError if the newest events of an input that is not lull's own show that it is keyed by something else than the customer: each of
 // them would become a dead letter. A few among others do, one by one.
 func (r *Runner) checkKeys() error {
-	if r.input.Format == schemas.OwnAvro {
+	if r.s.Staged() || r.inputs[0].Format == schemas.OwnAvro {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, keysLookedFor)
@@ -48,7 +48,7 @@ func (r *Runner) checkKeys() error {
 		r.log.Debug().Err(err).Msg("looking at the newest keys of the input")
 		return nil
 	}
-	decoder, err := r.newDecoder()
+	decoder, err := r.newDecoder(r.inputs[0])
 	if err != nil {
 		return err
 	}

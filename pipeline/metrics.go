@@ -33,8 +33,8 @@ type metrics struct {
 	restoreSpeed  *prometheus.GaugeVec
 	restoreBytes  *prometheus.GaugeVec
 	state         *prometheus.GaugeVec
-	sourceStalled prometheus.Gauge
-	clockHeld     prometheus.Gauge
+	sourceStalled *prometheus.GaugeVec
+	clockHeld     *prometheus.GaugeVec
 	storeBytes    *prometheus.GaugeVec
 }
 
@@ -58,21 +58,21 @@ func newMetrics() *metrics {
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
 		fits:          counter("fits_total", "Fits made by this process, by cause (demand, first, schedule, drift) and verdict: adopted, refused.", "cause", "verdict"),
 		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
-		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, asked for every second.", "partition"),
-		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "partition"),
-		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "partition"),
+		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, asked for every second.", "topic", "partition"),
+		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "topic", "partition"),
+		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "topic", "partition"),
 		deadlines:     gauge("deadlines_loaded", "Deadlines in memory; those beyond the horizon lie in the store.", "partition"),
 		restoreLeft:   gauge("restore_remaining_records", "Changelog offsets still to be restored.", "partition"),
 		restoreWait:   gauge("restore_remaining_seconds", "Time until the partition is restored, at the speed until now.", "partition"),
 		restoreSpeed:  gauge("restore_records_per_second", "Changelog offsets restored a second, since the restore began.", "partition"),
 		restoreBytes:  gauge("restore_bytes_per_second", "Bytes of changelog keys and values restored a second, since the restore began.", "partition"),
-		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, waiting, stopped.", "partition", "phase"),
+		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, waiting, stopped.", "topic", "partition", "phase"),
 		sweeping:      gauge("sweep_running", "1 while not all customers of the partition may be computed with the model in force.", "partition"),
 		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores), cache, flushed, compacted.", "what"),
 		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
 		swept:         prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "swept_customers_total", Help: "Customers whom a sweep has brought to the model in force."}),
-		sourceStalled: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "source_stalled", Help: "1 while the whole input topic is silent, or has not settled since."}),
-		clockHeld:     prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "lull", Name: "clock_held", Help: "1 while the wall clock moves no watermark."}),
+		sourceStalled: gauge("source_stalled", "1 while the whole input topic is silent, or has not settled since.", "topic"),
+		clockHeld:     gauge("clock_held", "1 while the wall clock moves no watermark of the input topic.", "topic"),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "lull", Name: "transaction_phase_seconds", Help: "Time of a transaction's phases: apply, encode (states and outputs), commit.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -82,13 +82,13 @@ func newMetrics() *metrics {
 			Buckets: []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800},
 		}),
 	}
-	registry.MustRegister(m.misplaced, m.swept, m.sourceStalled, m.clockHeld, m.phases, m.fireDelay,
+	registry.MustRegister(m.misplaced, m.swept, m.phases, m.fireDelay,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// committed counts what a transaction did in a partition, now that it is durable.
-func (m *metrics) committed(p *partition) {
+// committed counts what a transaction did with a partition, now that it is durable.
+func (m *metrics) committed(p *reader) {
 	s := &p.stats
 	letters := 0
 	for reason, n := range s.deadLetters {
@@ -119,9 +119,26 @@ func (r *Runner) scrape(now time.Time) {
 	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state, m.sweeping} {
 		g.Reset() // partitions that are gone are not told of
 	}
+	for _, p := range r.readers() {
+		partition := strconv.Itoa(int(p.n))
+		m.state.WithLabelValues(p.topic, partition, string(p.phase)).Set(1)
+		if p.phase != running {
+			continue
+		}
+		position, watermark := p.stage.Position(), p.stage.Time().Watermark
+		m.lag.WithLabelValues(p.topic, partition).Set(float64(max(0, p.end-position)))
+		switch {
+		case p.end <= position:
+			m.lagSeconds.WithLabelValues(p.topic, partition).Set(0)
+		case !p.appliedAt.IsZero(): // else the first record is yet to be applied, and its age not known
+			m.lagSeconds.WithLabelValues(p.topic, partition).Set(now.Sub(p.appliedAt).Seconds())
+		}
+		if watermark != operators.Unset {
+			m.watermarkLag.WithLabelValues(p.topic, partition).Set(now.Sub(time.UnixMilli(int64(watermark))).Seconds())
+		}
+	}
 	for n, p := range r.partitions {
 		partition := strconv.Itoa(int(n))
-		m.state.WithLabelValues(partition, string(p.phase)).Set(1)
 		if rs := p.restore; rs != nil {
 			pr, _ := rs.progress()
 			m.restoreLeft.WithLabelValues(partition).Set(float64(pr.end - pr.next))
@@ -134,17 +151,6 @@ func (r *Runner) scrape(now time.Time) {
 		}
 		if p.phase != running {
 			continue
-		}
-		meta := p.task.Meta()
-		m.lag.WithLabelValues(partition).Set(float64(max(0, p.end-meta.Position)))
-		switch {
-		case p.end <= meta.Position:
-			m.lagSeconds.WithLabelValues(partition).Set(0)
-		case !p.appliedAt.IsZero(): // else the first record is yet to be applied, and its age not known
-			m.lagSeconds.WithLabelValues(partition).Set(now.Sub(p.appliedAt).Seconds())
-		}
-		if meta.Watermark != operators.Unset {
-			m.watermarkLag.WithLabelValues(partition).Set(now.Sub(time.UnixMilli(int64(meta.Watermark))).Seconds())
 		}
 		m.sweeping.WithLabelValues(partition).Set(oneIf(p.task.Sweeping()))
 		_, loaded := p.task.Soonest()

@@ -60,71 +60,106 @@ func (c *cluster) digest(s *Settings) string {
 	return d.Sum()
 }
 
+// outcome is a fault of a transaction.
+type outcome struct {
+	name  string
+	fault kfake.Fault
+}
+
+var outcomes = []outcome{
+	{"none", kfake.Fault{}},
+	{"EndTxn is applied and answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.RequestTimedOut, TopLevel: true}},
+	{"EndTxn is not applied, error unknown", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError, TopLevel: true}},
+	{"EndTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
+	{"EndTxn: producer fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, TopLevel: true}},
+	{"AddOffsetsToTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
+	{"AddOffsetsToTxn: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
+	{"TxnOffsetCommit: generation gone", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration}},
+	{"TxnOffsetCommit: applied, answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.RequestTimedOut}},
+	{"Produce: written, answered as not replicated", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}},
+	{"Produce: transaction state lost", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidTxnState}},
+	{"InitProducerID: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
+}
+
 // TestOutcomes proves that a transaction that fails, is fenced, or whose outcome is not known, in any of its requests, changes nothing in what
 // comes out: the digest is that of the run without a fault. Each fault hits three times, in the midst of a run.
 func TestOutcomes(t *testing.T) {
-	faults := []struct {
-		name  string
-		fault kfake.Fault
-	}{
-		{"none", kfake.Fault{Count: -2}},
-		{"EndTxn is applied and answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.RequestTimedOut, TopLevel: true}},
-		{"EndTxn is not applied, error unknown", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.UnknownServerError, TopLevel: true}},
-		{"EndTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
-		{"EndTxn: producer fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.EndTxn}, Err: kerr.ProducerFenced, TopLevel: true}},
-		{"AddOffsetsToTxn: epoch fenced", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.InvalidProducerEpoch, TopLevel: true}},
-		{"AddOffsetsToTxn: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.AddOffsetsToTxn}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
-		{"TxnOffsetCommit: generation gone", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.IllegalGeneration}},
-		{"TxnOffsetCommit: applied, answered with a timeout", kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Err: kerr.RequestTimedOut}},
-		{"Produce: written, answered as not replicated", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}},
-		{"Produce: transaction state lost", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidTxnState}},
-		{"InitProducerID: coordinator busy", kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ConcurrentTransactions, TopLevel: true}},
-	}
 	want := ""
-	for _, f := range faults {
+	for _, f := range outcomes {
 		t.Run(f.name, func(t *testing.T) {
 			fake, c := embedded(t)
 			s := c.application(2)
 			s.Commit.Interval = 10 * time.Millisecond
 			c.publish(&s)
-			var handle *kfake.FaultHandle
-			if f.fault.Count != -2 {
-				f.fault.Count = 3
-				if f.fault.Keys[0] == kmsg.EndTxn || f.fault.Keys[0] == kmsg.AddOffsetsToTxn || f.fault.Keys[0] == kmsg.InitProducerID {
-					f.fault.TxnID = s.Group + "/" + s.Instance
-				}
-				if f.fault.Keys[0] == kmsg.Produce {
-					f.fault.Topic = s.Topic(ChangelogTopic)
-				}
-				if f.fault.Keys[0] == kmsg.InitProducerID {
-					handle = fake.Fault(f.fault)
-				}
-			}
-			p := c.run(s)
-			records := c.history(&s)
-			c.produce(records[:500]...)
-			c.await(&s, p)
-			if f.fault.Count == 3 && handle == nil {
-				handle = fake.Fault(f.fault)
-			}
-			for i := 500; i < len(records); i += 100 {
-				c.produce(records[i:min(i+100, len(records))]...)
-				c.await(&s, p)
-			}
-			c.mark(&s, "2026-01-01T00:00:00Z")
-			c.await(&s, p)
-			p.end()
-			if handle != nil && handle.Hits() == 0 {
-				t.Fatal("the fault was never met")
-			}
+			f.meet(fake, c, &s, c.history(&s), ChangelogTopic)
 			got := c.digest(&s)
 			if want == "" {
 				want = got
 			}
 			if got != want {
-				t.Errorf("digest %s, without a fault %s\n%s", got, want, p.log)
+				t.Errorf("digest %s, without a fault %s", got, want)
 			}
 		})
+	}
+}
+
+// TestStagedOutcomes proves the same of an application with a first stage: every event is passed on once, and what comes out is what comes out of their order.
+func TestStagedOutcomes(t *testing.T) {
+	for _, f := range outcomes {
+		t.Run(f.name, func(t *testing.T) {
+			fake, c := embedded(t)
+			s := c.staged()
+			s.Commit.Interval = 10 * time.Millisecond
+			c.publish(&s)
+			records := c.scatter(&s, c.history(&s))
+			f.meet(fake, c, &s, records, EventsTopic)
+			if n := c.checkPassed(&s); n != len(records) {
+				t.Errorf("%d events were passed on, not %d", n, len(records))
+			}
+			again := c.second(&s)
+			c.replay(&s, &again)
+			p := c.run(again)
+			c.await(&again, p)
+			p.end()
+			if got, want := c.digest(&s), c.digest(&again); got != want {
+				t.Errorf("digest %s, and of the events alone %s", got, want)
+			}
+		})
+	}
+}
+
+// meet lets a process read records while its transactions meet the fault: of its requests to produce those to one of its topics.
+func (f *outcome) meet(fake *kfake.Cluster, c *cluster, s *Settings, records []*kgo.Record, topic string) {
+	c.t.Helper()
+	fault := f.fault
+	var handle *kfake.FaultHandle
+	if len(fault.Keys) > 0 {
+		fault.Count = 3
+		switch fault.Keys[0] {
+		case kmsg.EndTxn, kmsg.AddOffsetsToTxn, kmsg.InitProducerID:
+			fault.TxnID = s.transactionalID()
+		case kmsg.Produce:
+			fault.Topic = s.Topic(topic)
+		}
+		if fault.Keys[0] == kmsg.InitProducerID {
+			handle = fake.Fault(fault)
+		}
+	}
+	p := c.run(*s)
+	c.produce(records[:500]...)
+	c.await(s, p)
+	if fault.Count == 3 && handle == nil {
+		handle = fake.Fault(fault)
+	}
+	for i := 500; i < len(records); i += 100 {
+		c.produce(records[i:min(i+100, len(records))]...)
+		c.await(s, p)
+	}
+	c.mark(s, storyEnd)
+	c.await(s, p)
+	p.end()
+	if handle != nil && handle.Hits() == 0 {
+		c.t.Fatal("the fault was never met")
 	}
 }
 

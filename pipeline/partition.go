@@ -33,44 +33,18 @@ const (
 // noOffset is no committed offset.
 var noOffset = kgo.EpochOffset{Epoch: -1, Offset: -1}
 
-// partition is one partition of the input that is assigned to this process.
+// partition is one partition of the topic that tasks read, assigned to this process: its task.
 type partition struct {
-	n     int32
+	reader
 	store *state.Partition
-	phase phase
-	why   string // stopped: what an operator must decide; waiting: for what
 	needs uint32 // waiting: the Ref of the model
-
-	// group is the group's committed offset when the restore began, noOffset if there was none.
-	group kgo.EpochOffset
-	// inputStart is the first offset of the input when the restore began.
-	inputStart int64
 	// doubted is set while a disagreement of state and group is looked at a second time.
 	doubted bool
 	// restore is the restore under way; its result comes through done.
 	restore *restore
 
 	task      *task.Task
-	decoder   *schemas.Decoder
-	encoder   *schemas.Encoder
-	source    schemas.Source
 	placement placement
-	event     operators.Event
-	queue     []*kgo.Record
-	end       int64           // of the input's partition, as far as is known
-	appliedAt time.Time       // append time of the last record applied
-	fetched   kgo.EpochOffset // after the last record in queue, or the position; the epoch is that record's
-	epoch     int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
-	gap       int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
-	records   []*kgo.Record
-	reach     task.Reach
-	clock     operators.EventTime // how far the wall clock proves the watermark; Unset: no further
-	done      bool                // all that is queued and due has been done
-	busyFor   int                 // transactions in a row that were not
-	parked    bool                // it is not read until it is done
-	awaits    string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
-	err       error               // of the transaction under way
-	stats     txnStats
 	told      publication
 
 	flushedAt   time.Time
@@ -119,16 +93,11 @@ func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
 	return p.task.FireDue(b)
 }
 
-// position returns the offset of the next record to apply, with the leader epoch of the last that was.
-func (p *partition) position() kgo.EpochOffset {
-	return kgo.EpochOffset{Epoch: p.epoch, Offset: p.task.Meta().Position}
-}
-
 // applyRecord applies one record; finished is false if its turn comes in the next transaction.
 func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (finished bool, err error) {
 	defer func() {
-		if finished && p.task.Meta().Position == record.Offset+1 {
-			p.epoch = record.LeaderEpoch
+		if finished {
+			p.applied(record)
 		}
 	}()
 	if record.Attrs.IsControl() {
@@ -139,42 +108,21 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		p.stats.repeated++
 		return true, nil
 	}
-	p.stats.bytesIn += int64(len(record.Value))
-	setSource(&p.source, record)
-	if r.s.Clock.Mode == "wall" && record.Attrs.TimestampType() != logAppendTime {
-		p.source.ReadTime = p.task.Now()
+	p.setSource(r, record, p.task.Now())
+	var outcome task.Outcome
+	if p.from == nil {
+		outcome, err = p.applyRelay(r, record.Offset, b)
+	} else {
+		outcome, err = p.applyInput(r, record, b)
 	}
-	mark, refusal := p.decode()
-	switch {
-	case refusal == nil:
-	case refusal.Reason == schemas.ReasonSchemaAwaited:
-		p.awaits = refusal.Detail
-		return false, nil
-	case refusal.Reason == schemas.ReasonIgnored:
-		p.task.Skip(record.Offset)
-		p.stats.ignored++
-		return true, nil
-	default:
-		p.task.Skip(record.Offset)
-		return true, p.deadLetter(r, *refusal)
-	}
-	if mark != operators.Unset {
-		outcome, err := p.task.Mark(record.Offset, mark, b)
-		return outcome != task.Unfinished, err
-	}
-	if !p.placement.holds(record.Key, p.n) {
-		p.stats.misplaced++
-	}
-	p.task.HoldTime(p.source.AppendTime > r.clock.HeldFrom(p.task.Now()))
-	outcome, err := p.task.Apply(record.Offset, &p.event, b)
 	if err != nil {
 		return false, fmt.Errorf("applying offset %d: %w", record.Offset, err)
 	}
-	if outcome == task.Unfinished {
-		return false, nil
-	}
-	p.appliedAt = record.Timestamp
 	switch outcome {
+	case task.Unfinished:
+		return false, nil
+	case passed:
+		return true, nil
 	case task.Applied:
 		p.stats.applied++
 	case task.Duplicate:
@@ -182,34 +130,91 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	case task.Late:
 		p.stats.late++
 		if r.s.Input.Late == "dead-letter" {
-			return true, p.deadLetter(r, operators.Rejection{Reason: ReasonLate, Detail: fmt.Sprintf(
+			err = p.deadLetter(r, operators.Rejection{Reason: ReasonLate, Detail: fmt.Sprintf(
 				"the event of %s is older than the watermark %s: raise clock.lateness, or let input.late drop such events", p.event.Time, p.task.Meta().Watermark)})
 		}
 	case task.Rejected:
-		return true, p.deadLetter(r, p.task.Refusal())
+		err = p.deadLetter(r, p.task.Refusal())
 	case task.Repeated:
 		p.stats.repeated++
 	}
-	return true, nil
+	p.appliedAt = record.Timestamp
+	return true, err
+}
+
+// passed is the outcome of a record that was none of the task's.
+const passed = task.Outcome(255)
+
+// applyInput applies the record at hand, p.source, of an input topic.
+func (p *partition) applyInput(r *Runner, record *kgo.Record, b *task.Budget) (task.Outcome, error) {
+	mark := operators.Unset
+	refusal := p.decode(func() (refusal *operators.Rejection) {
+		isMark := false
+		if mark, isMark, refusal = p.decoder.TimeMark(&p.source); isMark || refusal != nil {
+			return refusal
+		}
+		mark = operators.Unset
+		return p.decoder.Decode(&p.source, &p.event)
+	})
+	if refusal != nil {
+		return p.refuse(r, record.Offset, refusal)
+	}
+	if mark != operators.Unset {
+		outcome, err := p.task.Mark(record.Offset, mark, b)
+		return markOutcome(outcome), err
+	}
+	if !p.placement.holds(record.Key, p.n) {
+		p.stats.misplaced++
+	}
+	p.task.HoldTime(p.source.AppendTime > p.from.clock.HeldFrom(p.task.Now()))
+	return p.task.Apply(record.Offset, &p.event, b)
+}
+
+// applyRelay applies the record at hand, p.source, at an offset of the internal topic events.
+func (p *partition) applyRelay(r *Runner, offset int64, b *task.Budget) (task.Outcome, error) {
+	var relay schemas.Relay
+	refusal := p.decode(func() (refusal *operators.Rejection) {
+		relay, refusal = p.decoder.DecodeRelay(&p.source, &p.event)
+		return refusal
+	})
+	if refusal != nil {
+		return p.refuse(r, offset, refusal)
+	}
+	from := task.Relay{Feed: relay.Feed, Offset: relay.Source.Offset, Watermark: relay.Watermark}
+	switch {
+	case relay.IsMark():
+		from.Offset = -1
+		outcome, err := p.task.MarkOf(offset, &from, b)
+		return markOutcome(outcome), err
+	case relay.Redriven:
+		from.Offset = -1
+	}
+	return p.task.ApplyFrom(offset, &p.event, &from, b)
+}
+
+// markOutcome is what becomes of a mark: no event is counted.
+func markOutcome(outcome task.Outcome) task.Outcome {
+	if outcome == task.Unfinished {
+		return outcome
+	}
+	return passed
+}
+
+// refuse passes over a record that is no event.
+func (p *partition) refuse(r *Runner, offset int64, refusal *operators.Rejection) (task.Outcome, error) {
+	letter, awaited := p.refused(refusal)
+	if awaited {
+		return task.Unfinished, nil
+	}
+	p.task.Skip(offset)
+	if letter == nil {
+		return passed, nil
+	}
+	return passed, p.deadLetter(r, *letter)
 }
 
 // logAppendTime is the type of timestamps that the brokers give; others are the producers'.
 const logAppendTime = 1
-
-// decode decodes the record at hand, p.source: a time mark, or an event into p.event, and then mark is Unset. A record that makes the decoder panic
-// would do so for ever, and is refused.
-func (p *partition) decode() (mark operators.EventTime, refusal *operators.Rejection) {
-	defer func() {
-		if r := recover(); r != nil {
-			refusal = &operators.Rejection{Reason: task.ReasonPanic, Detail: fmt.Sprintf("decoding the record panicked: %v. Report it, and re-drive the record once it is mended", r)}
-		}
-	}()
-	mark, isMark, refusal := p.decoder.TimeMark(&p.source)
-	if isMark || refusal != nil {
-		return mark, refusal
-	}
-	return operators.Unset, p.decoder.Decode(&p.source, &p.event)
-}
 
 // ReasonLate is the reason code of an event older than the watermark that is no fact.
 const ReasonLate = "late"
@@ -231,24 +236,6 @@ func kafkaRecord(s *Settings, r *schemas.Record) *kgo.Record {
 		record.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
 	}
 	return record
-}
-
-// deadLetter keeps the record at hand, p.source, for the dead letters of the transaction.
-func (p *partition) deadLetter(r *Runner, why operators.Rejection) error {
-	return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: why, Source: &p.source})
-}
-
-func (p *partition) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {
-	if p.stats.deadLetters == nil {
-		p.stats.deadLetters = make(map[string]int)
-	}
-	p.stats.deadLetters[letter.Reason]++
-	var record schemas.Record
-	if err := p.encoder.EncodeDeadLetter(letter, &record); err != nil {
-		return fmt.Errorf("encoding a dead letter: %w", err)
-	}
-	p.records = append(p.records, kafkaRecord(r.s, &record))
-	return nil
 }
 
 // finish writes the transaction into the store's overlay and produces its outputs and its changelog.
@@ -321,15 +308,13 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 
 // forgetTask forgets all that was made of a store which is no more.
 func (p *partition) forgetTask() {
-	p.busyFor, p.parked, p.gap, p.awaits = 0, false, 0, ""
-	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
-	p.task, p.why, p.doubted = nil, "", false
+	p.forget()
+	p.task, p.stage, p.why, p.doubted = nil, nil, "", false
 }
 
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
-	p.busyFor, p.parked, p.gap, p.awaits = 0, false, 0, ""
-	p.queue, p.records, p.stats, p.clock, p.reach = nil, p.records[:0], txnStats{}, operators.Unset, task.Reach{}
+	p.forget()
 	p.store.Abort()
 	if p.task == nil {
 		return nil

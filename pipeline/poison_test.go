@@ -24,7 +24,7 @@ func TestPoison(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &Runner{s: &s, ctx: context.Background()}
-	p := &partition{n: 3, encoder: encoder} // without a decoder: whatever is decoded panics
+	p := &partition{reader: reader{topicPartition: topicPartition{"events", 3}, from: &inputTopic{}, encoder: encoder}} // without a decoder: whatever is decoded panics
 	db, err := state.Open(state.Options{Dir: s.State.Dir, Index: task.IndexEntry})
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +37,7 @@ func TestPoison(t *testing.T) {
 	if p.task, err = task.Open(s.task(8), operators.NewChain(), store, &models{}); err != nil {
 		t.Fatal(err)
 	}
+	p.stage = p.task
 	record := &kgo.Record{Topic: "events", Partition: 3, Offset: 7, Key: []byte("eve"), Value: []byte("the bytes")}
 	if finished, err := p.applyRecord(r, record, &task.Budget{}); !finished || err != nil || p.task.Meta().Position != 8 {
 		t.Fatalf("finished %v, %v, position %d", finished, err, p.task.Meta().Position)

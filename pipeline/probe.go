@@ -28,7 +28,7 @@ func (r *Runner) probe(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		asking, cancel := context.WithTimeout(ctx, probeTimeout)
-		ends, err := r.adm.ListEndOffsets(asking, r.s.Input.Topic)
+		ends, err := r.adm.ListEndOffsets(asking, r.consumed()...)
 		if err == nil {
 			err = ends.Error()
 		}
@@ -59,7 +59,7 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 		}
 		problem := fmt.Sprintf("the brokers of %s do not answer: %s", strings.Join(r.s.Brokers, ", "), err)
 		if err = security.Explain(err); security.Explained(err) {
-			problem = fmt.Sprintf("the brokers of %s refuse this process: asking for the ends of topic %q: %s", strings.Join(r.s.Brokers, ", "), r.s.Input.Topic, err)
+			problem = fmt.Sprintf("the brokers of %s refuse this process: asking for the ends of topics %s: %s", strings.Join(r.s.Brokers, ", "), strings.Join(r.consumed(), ", "), err)
 		}
 		r.health.set("brokers", problem)
 		if failed == probesMax {
@@ -71,9 +71,9 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 	if failed >= probesMax {
 		r.log.Info().Msg("the brokers answer again")
 	}
-	for n := range r.partitions {
-		if end, ok := ends.Lookup(r.s.Input.Topic, n); ok {
-			r.partitions[n].end = end.Offset
+	for _, p := range r.readers() {
+		if end, ok := ends.Lookup(p.topic, p.n); ok {
+			p.end = end.Offset
 		}
 	}
 	return 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type producer struct {
 	mu    sync.Mutex
 	err   error           // the first error of a record of the transaction
 	ends  map[int32]int64 // by changelog partition: the offset after the last record
+	count int             // of records written
 	clean bool            // no transaction is under way
 }
 
@@ -32,12 +34,12 @@ func transactionalIDs(group string) string { return group + "/" }
 // transactionalID is this process's own, stable over restarts.
 func (s *Settings) transactionalID() string { return transactionalIDs(s.Group) + s.Instance }
 
-// changelogPartitioner puts changelog records where their task is, and all else by the hash of the key that every Kafka client uses.
-func changelogPartitioner(changelog string) kgo.Partitioner {
+// ownPartitioner puts changelog records where their task is and what feeds pass on where they say, and all else by the hash of the key that every Kafka client uses.
+func (s *Settings) ownPartitioner() kgo.Partitioner {
 	byKey := kgo.StickyKeyPartitioner(nil)
 	manual := kgo.ManualPartitioner()
 	return topicPartitioner(func(topic string) kgo.TopicPartitioner {
-		if topic == changelog {
+		if topic == s.Topic(ChangelogTopic) || topic == s.Topic(EventsTopic) {
 			return manual.ForTopic(topic)
 		}
 		return byKey.ForTopic(topic)
@@ -57,7 +59,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access) (*pr
 		kgo.TransactionTimeout(s.Commit.Timeout),
 		// With the default of 5 s, CONCURRENT_TRANSACTIONS right after an EndTxn stalls for as long.
 		kgo.MetadataMinAge(100*time.Millisecond),
-		kgo.RecordPartitioner(changelogPartitioner(s.Topic(ChangelogTopic))),
+		kgo.RecordPartitioner(s.ownPartitioner()),
 		// The transaction ends with a flush, so that nothing is gained by waiting.
 		kgo.ProducerLinger(0),
 		kgo.ProducerBatchMaxBytesFn(s.batchBytes),
@@ -78,7 +80,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access) (*pr
 
 // begin begins a transaction.
 func (p *producer) begin() error {
-	p.err, p.clean = nil, false
+	p.err, p.clean, p.count = nil, false, 0
 	clear(p.ends)
 	if err := p.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -97,22 +99,31 @@ func (p *producer) produce(ctx context.Context, r *kgo.Record) {
 			}
 			return
 		}
+		p.count++
 		if r.Topic == p.s.Topic(ChangelogTopic) {
 			p.ends[r.Partition] = max(p.ends[r.Partition], r.Offset+1)
 		}
 	})
 }
 
-// commit commits the records and, as the member of the group that is is asked for, the positions of the tasks. Only a nil error means committed; after
+// committing is how far a transaction has come in a partition.
+type committing struct {
+	topicPartition
+	topicID  [16]byte
+	position kgo.EpochOffset
+	metadata string // of the offset; "" of a task's, which writes a meta record to the changelog
+}
+
+// commit commits the records and, as the member of the group that is is asked for, the positions. Only a nil error means committed; after
 // any other the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
-func (p *producer) commit(ctx context.Context, is func() (member, error), positions map[int32]kgo.EpochOffset, topicID [16]byte) (ends map[int32]int64, err error) {
+func (p *producer) commit(ctx context.Context, is func() (member, error), positions []committing) (ends map[int32]int64, err error) {
 	if err := p.client.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("flushing a transaction: %w", err)
 	}
 	if err := p.written(positions); err != nil {
 		return nil, err
 	}
-	if err := p.addOffsets(ctx, is, positions, topicID); err != nil {
+	if err := p.addOffsets(ctx, is, positions); err != nil {
 		return nil, err
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
@@ -122,18 +133,21 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	return p.ends, nil
 }
 
-// written returns an error unless all records have been written, and a changelog record of every partition is among them. Without any record the client
+// written returns an error unless all records have been written, and a changelog record of every task is among them. Without any record the client
 // ends a transaction by itself and answers that all is well, whatever has been added to it by hand.
-func (p *producer) written(positions map[int32]kgo.EpochOffset) error {
+func (p *producer) written(positions []committing) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
 		return p.err
 	}
-	for n := range positions {
-		if _, ok := p.ends[n]; !ok {
-			return fmt.Errorf("no changelog record of partition %d is in the transaction", n)
+	for _, at := range positions {
+		if _, ok := p.ends[at.n]; !ok && at.metadata == "" {
+			return fmt.Errorf("no changelog record of partition %d is in the transaction", at.n)
 		}
+	}
+	if p.count == 0 {
+		return errors.New("no record is in the transaction")
 	}
 	return nil
 }
@@ -149,7 +163,7 @@ type member struct {
 //
 // A rebalance may give the group its next generation before this process has heard of it. The member then asks who it is again: as long as it is the
 // same one, it owns what it has not given up, and no other can have got that (ADR 7).
-func (p *producer) addOffsets(ctx context.Context, is func() (member, error), positions map[int32]kgo.EpochOffset, topicID [16]byte) error {
+func (p *producer) addOffsets(ctx context.Context, is func() (member, error), positions []committing) error {
 	id, epoch, err := p.client.ProducerID(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the producer epoch: %w", err)
@@ -169,14 +183,20 @@ func (p *producer) addOffsets(ctx context.Context, is func() (member, error), po
 	commit := kmsg.NewPtrTxnOffsetCommitRequest()
 	commit.TransactionalID, commit.Group, commit.ProducerID, commit.ProducerEpoch = add.TransactionalID, add.Group, id, epoch
 	commit.InstanceID = kmsg.StringPtr(p.s.Instance)
-	topic := kmsg.NewTxnOffsetCommitRequestTopic()
-	topic.Topic, topic.TopicID = p.s.Input.Topic, topicID
-	for partition, position := range positions {
+	for _, at := range positions {
+		i := slices.IndexFunc(commit.Topics, func(t kmsg.TxnOffsetCommitRequestTopic) bool { return t.Topic == at.topic })
+		if i < 0 {
+			topic := kmsg.NewTxnOffsetCommitRequestTopic()
+			topic.Topic, topic.TopicID = at.topic, at.topicID
+			i, commit.Topics = len(commit.Topics), append(commit.Topics, topic)
+		}
 		entry := kmsg.NewTxnOffsetCommitRequestTopicPartition()
-		entry.Partition, entry.Offset, entry.LeaderEpoch = partition, position.Offset, position.Epoch
-		topic.Partitions = append(topic.Partitions, entry)
+		entry.Partition, entry.Offset, entry.LeaderEpoch = at.n, at.position.Offset, at.position.Epoch
+		if at.metadata != "" {
+			entry.Metadata = &at.metadata
+		}
+		commit.Topics[i].Partitions = append(commit.Topics[i].Partitions, entry)
 	}
-	commit.Topics = append(commit.Topics, topic)
 	err = p.retry(ctx, func() error {
 		m, err := is()
 		if err != nil {
@@ -190,14 +210,14 @@ func (p *producer) addOffsets(ctx context.Context, is func() (member, error), po
 		for _, t := range resp.Topics {
 			for _, r := range t.Partitions {
 				if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
-					return fmt.Errorf("partition %d: %w", r.Partition, err)
+					return fmt.Errorf("partition %d of topic %q: %w", r.Partition, t.Topic, err)
 				}
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("committing the offsets of topic %q for group %q in a transaction: %w", p.s.Input.Topic, p.s.Group, err)
+		return fmt.Errorf("committing the offsets of group %q in a transaction: %w", p.s.Group, err)
 	}
 	return nil
 }

@@ -32,8 +32,13 @@ func TestEndOfNothing(t *testing.T) {
 		for _, r := range records {
 			p.produce(t.Context(), r)
 		}
-		positions := map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}, 1: {Epoch: -1, Offset: 7}}
-		return p.commit(t.Context(), nobody, positions, topics[s.Input.Topic].ID)
+		var positions []committing
+		for n, offset := range []int64{5, 7} {
+			positions = append(positions, committing{
+				topicPartition: topicPartition{s.Input.Topic, int32(n)}, topicID: topics[s.Input.Topic].ID, position: kgo.EpochOffset{Epoch: -1, Offset: offset},
+			})
+		}
+		return p.commit(t.Context(), nobody, positions)
 	}
 	meta := func(partition int32) *kgo.Record {
 		return &kgo.Record{Topic: s.Topic(ChangelogTopic), Partition: partition, Key: []byte("k"), Value: []byte("v")}
@@ -50,10 +55,9 @@ func TestEndOfNothing(t *testing.T) {
 	r := &Runner{s: &s, client: c.client}
 	fetch := func() kgo.EpochOffset {
 		for {
-			of := &partition{n: 1, group: noOffset}
-			err := r.askCommitted(t.Context(), of)
+			at, _, err := r.askCommitted(t.Context(), topicPartition{s.Input.Topic, 1})
 			if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
-				return of.group
+				return at
 			}
 			if !kerr.IsRetriable(err) { // the group's first coordinator is being made, or the transaction's markers are on their way
 				t.Fatal(err)

@@ -94,7 +94,7 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 		for {
 			rs.err = nil
 			if !committedKnown {
-				rs.err = r.askCommitted(ctx, p)
+				p.group, _, rs.err = r.askCommitted(ctx, p.topicPartition)
 			}
 			if rs.err == nil {
 				rs.err = r.restorePartition(ctx, p, rs)
@@ -133,45 +133,46 @@ func transient(err error) bool {
 	return !errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt)
 }
 
-// askCommitted asks the group for p's committed offset, which no transaction under way can change.
-func (r *Runner) askCommitted(ctx context.Context, p *partition) error {
+// askCommitted asks the group for a partition's committed offset and its metadata, which no transaction under way can change.
+func (r *Runner) askCommitted(ctx context.Context, tp topicPartition) (at kgo.EpochOffset, metadata string, err error) {
 	// The partition is asked for by name: of all of a group's partitions, Kafka lists those alone that have an offset already, and would be silent about one
 	// whose first is part of a transaction under way.
 	topic := kmsg.NewOffsetFetchRequestGroupTopic()
-	topic.Topic, topic.Partitions = r.s.Input.Topic, []int32{p.n}
+	topic.Topic, topic.Partitions = tp.topic, []int32{tp.n}
 	group := kmsg.NewOffsetFetchRequestGroup()
 	group.Group, group.Topics = r.s.Group, append(group.Topics, topic)
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.RequireStable, req.Groups = true, append(req.Groups, group)
-	at, err := committedOffset(req.RequestWith(ctx, r.client))
-	if err != nil {
-		return fmt.Errorf("asking for the offset of group %q: %w", r.s.Group, err)
+	if at, metadata, err = committedOffset(req.RequestWith(ctx, r.client)); err != nil {
+		return noOffset, "", fmt.Errorf("asking for the offset of group %q: %w", r.s.Group, err)
 	}
-	p.group = at
-	return nil
+	return at, metadata, nil
 }
 
 // committedOffset reads the answer to a request for the committed offset of one partition.
-func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (kgo.EpochOffset, error) {
+func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (at kgo.EpochOffset, metadata string, _ error) {
 	if err != nil {
-		return noOffset, err
+		return noOffset, "", err
 	}
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return noOffset, err
+		return noOffset, "", err
 	}
 	if len(resp.Groups) == 1 {
 		if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
-			return noOffset, err
+			return noOffset, "", err
 		}
 	}
 	if len(resp.Groups) != 1 || len(resp.Groups[0].Topics) != 1 || len(resp.Groups[0].Topics[0].Partitions) != 1 {
-		return noOffset, errors.New("the answer does not name the one partition that was asked for")
+		return noOffset, "", errors.New("the answer does not name the one partition that was asked for")
 	}
 	partition := resp.Groups[0].Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(partition.ErrorCode); err != nil || partition.Offset < 0 {
-		return noOffset, err
+		return noOffset, "", err
 	}
-	return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, nil
+	if partition.Metadata != nil {
+		metadata = *partition.Metadata
+	}
+	return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, metadata, nil
 }
 
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {
@@ -184,20 +185,20 @@ func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore
 	if err != nil {
 		return fmt.Errorf("asking for the end of topic %q: %w", topic, err)
 	}
-	starts, err := r.adm.ListStartOffsets(ctx, topic, r.s.Input.Topic)
+	starts, err := r.adm.ListStartOffsets(ctx, topic, p.topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the starts of topics %q and %q: %w", topic, r.s.Input.Topic, err)
+		return fmt.Errorf("asking for the starts of topics %q and %q: %w", topic, p.topic, err)
 	}
 	end, ok := ends.Lookup(topic, p.n)
 	if !ok {
-		return finalError{fmt.Errorf("partition %d: the input topic %q has been given more partitions than topic %q has: %s", p.n, r.s.Input.Topic, topic, anewUnderPrefix)}
+		return finalError{fmt.Errorf("partition %d: topic %q has been given more partitions than topic %q has: %s", p.n, p.topic, topic, anewUnderPrefix)}
 	}
 	start, _ := starts.Lookup(topic, p.n)
-	input, _ := starts.Lookup(r.s.Input.Topic, p.n)
-	p.inputStart = input.Offset
+	input, _ := starts.Lookup(p.topic, p.n)
+	p.start = input.Offset
 	if err := r.trustStore(ctx, p, start.Offset, end.Offset); err != nil {
 		return err
 	}
@@ -314,7 +315,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	} else {
 		refusal = r.checkBeginning(p)
 	}
-	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && !foreign
+	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && !foreign && !r.s.Staged() // the topic events does not hold all of the input for ever
 	switch {
 	case rebuild:
 		r.log.Warn().Int32("partition", p.n).Str("why", refusal).Msg("reading all of the input again into an empty state, as told")
@@ -329,7 +330,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 		if err := p.store.Set(task.ShapeKey, shape.Append(nil)); err != nil {
 			return "", fmt.Errorf("opening partition %d: %w", p.n, err)
 		}
-		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, shape.Fingerprint(), p.inputStart
+		meta.InputID, meta.ChangelogID, meta.Settings, meta.Position = r.ids.input, r.ids.changelog, shape.Fingerprint(), p.start
 	}
 	if p.group.Offset >= 0 && r.s.OnOffsetMismatch == "group" && meta.Position != p.group.Offset {
 		r.log.Warn().Int32("partition", p.n).Int64("state", meta.Position).Int64("group", p.group.Offset).Msg("following the group's offset, as told")
@@ -338,11 +339,15 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if known && p.group.Offset < 0 {
 		r.log.Warn().Int32("partition", p.n).Int64("position", meta.Position).Msg("the group has no committed offset: following the state")
 	}
-	p.task, p.flushedAt, p.epoch = t, time.Now(), -1
+	p.task, p.stage, p.flushedAt, p.epoch = t, t, time.Now(), -1
 	if p.group.Offset == meta.Position {
 		p.epoch = p.group.Epoch
 	}
-	r.clock.Learn(&meta.Time)
+	if p.from != nil {
+		p.from.clock.Learn(&meta.Time)
+	} else {
+		t.SetUpstreams(r.upstreams())
+	}
 	return "", nil
 }
 
@@ -408,7 +413,7 @@ func (r *Runner) checkState(p *partition, meta *task.Meta, was, is task.Shape) (
 		return r.otherShape(p, was, is), false
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
-			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, r.s.Input.Topic, meta.InputID, r.ids.input), false
+			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, p.topic, meta.InputID, r.ids.input), false
 	case p.group.Offset >= 0 && p.group.Offset != meta.Position && r.s.OnOffsetMismatch != "state" && r.s.OnOffsetMismatch != "group":
 		return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
 			"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never; "+

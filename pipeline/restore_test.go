@@ -71,8 +71,13 @@ func (o *owner) pass(records ...*kgo.Record) error {
 	if err := o.begin(records...); err != nil {
 		return err
 	}
-	_, err := o.p.commit(o.c.t.Context(), func() (member, error) { return member{"", -1}, nil }, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: o.meta.Position}}, o.meta.InputID)
+	_, err := o.p.commit(o.c.t.Context(), func() (member, error) { return member{"", -1}, nil }, []committing{o.at(o.meta.Position)})
 	return err
+}
+
+// at is that the task stands at an offset.
+func (o *owner) at(offset int64) committing {
+	return committing{topicPartition: topicPartition{o.s.Input.Topic, 0}, topicID: o.meta.InputID, position: kgo.EpochOffset{Epoch: -1, Offset: offset}}
 }
 
 // phaseOf returns what /readyz says of a partition.
@@ -203,7 +208,7 @@ func TestEpochBeforeGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	nobody := func() (member, error) { return member{"", -1}, nil }
-	if err := killed.p.addOffsets(t.Context(), nobody, map[int32]kgo.EpochOffset{0: {Epoch: -1, Offset: 5}}, killed.meta.InputID); err != nil {
+	if err := killed.p.addOffsets(t.Context(), nobody, []committing{killed.at(5)}); err != nil {
 		t.Fatal(err)
 	}
 	var epoch atomic.Bool

@@ -39,12 +39,18 @@ const (
 
 // Roles returns all that is done with this application's topics, and the least rights for it. Subscribers read in a group of theirs.
 func (s *Settings) Roles(subscriberGroup string) []Role {
-	run := Role{Name: "run", Purpose: "lull run", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
-	apply := Role{Name: "apply", Purpose: "lull topics apply", Rights: []Right{s.onTopic(s.Input.Topic, opDescribe)}}
-	tail := Role{Name: "tail", Purpose: "lull tail", Rights: []Right{s.onTopic(s.Input.Topic, opRead)}}
+	run := Role{Name: "run", Purpose: "lull run", Rights: s.onInputs(opRead)}
+	apply := Role{Name: "apply", Purpose: "lull topics apply", Rights: s.onInputs(opDescribe)}
+	tail := Role{Name: "tail", Purpose: "lull tail", Rights: s.onInputs(opRead)}
 	// What the state was made with is read in the changelog.
 	reset := []Right{s.onTopic(s.Topic(ChangelogTopic), opRead, opDelete), s.onTopic(s.Topic(StatisticsTopic), opDelete)}
-	diff := []Right{s.onTopic(s.Input.Topic, opDescribe), s.onTopic(s.Topic(ChangelogTopic), opRead)}
+	diff := append(s.onInputs(opDescribe), s.onTopic(s.Topic(ChangelogTopic), opRead))
+	redrive := append(s.onInputs(opWrite, opDescribeConfigs), s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite))
+	if s.Staged() {
+		reset = append(reset, s.onTopic(s.Topic(EventsTopic), opDelete))
+		diff = append(diff, s.onTopic(s.Topic(EventsTopic), opDescribe))
+		redrive = append(redrive, s.onTopic(s.Topic(EventsTopic), opWrite, opDescribeConfigs))
+	}
 	for _, name := range []string{SessionsTopic, ScoresTopic, SegmentsTopic, TriggersTopic, DeadLettersTopic} {
 		reset = append(reset, s.onTopic(s.Topic(name), opDelete))
 		diff = append(diff, s.onTopic(s.Topic(name), opRead))
@@ -76,17 +82,16 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	subscribe.Rights = append(subscribe.Rights, Right{Resource: groupResource, Name: subscriberGroup, Operations: []string{opRead}})
 	return []Role{
 		run, apply,
-		{Name: "apply-input", Purpose: "lull topics apply --input-partitions N, besides", Rights: []Right{s.onTopic(s.Input.Topic, opCreate)}},
-		{Name: "produce", Purpose: "lull produce", Rights: []Right{
+		{Name: "apply-input", Purpose: "lull topics apply --input-partitions N, besides", Rights: s.onInputs(opCreate)},
+		{Name: "produce", Purpose: "lull produce", Rights: append(
 			// How far a file has been sent is the offset of a group in the same transaction, of the topic that it is sent to.
-			s.onTopic(s.Input.Topic, opRead, opWrite),
-			{Resource: groupResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opRead}},
-			{Resource: transactionalResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opWrite}},
-		}},
-		{Name: "redrive", Purpose: "lull dead-letters", Rights: []Right{
-			s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite), s.onTopic(s.Input.Topic, opWrite, opDescribeConfigs),
-			{Resource: transactionalResource, Name: s.RedriveTransactionalID(), Operations: []string{opWrite}},
-		}},
+			s.onInputs(opRead, opWrite),
+			Right{Resource: groupResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opRead}},
+			Right{Resource: transactionalResource, Name: s.Group + "/produce/", Prefixed: true, Operations: []string{opWrite}},
+		)},
+		{Name: "redrive", Purpose: "lull dead-letters", Rights: append(redrive,
+			Right{Resource: transactionalResource, Name: s.RedriveTransactionalID(), Operations: []string{opWrite}},
+		)},
 		{Name: "operate", Purpose: "lull fit, lull models", Rights: []Right{
 			s.onTopic(s.Topic(ModelsTopic), opRead, opWrite), s.onTopic(s.Topic(FitsTopic), opRead, opWrite),
 			{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}}, // who fits
@@ -104,6 +109,14 @@ func (s *Settings) RedriveTransactionalID() string { return s.Prefix + "redrive"
 
 func (s *Settings) onTopic(name string, operations ...string) Right {
 	return Right{Resource: topicResource, Name: name, Operations: operations}
+}
+
+// onInputs allows operations on each of the input topics.
+func (s *Settings) onInputs(operations ...string) (rights []Right) {
+	for _, in := range s.InputTopics() {
+		rights = append(rights, s.onTopic(in.Topic, operations...))
+	}
+	return rights
 }
 
 // uses are what is done with the records of a topic.

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type Runner struct {
 	began   time.Time       // by the wall clock and the monotonic one
 	chain   *operators.Chain
 	access  *security.Access
-	input   schemas.Input
+	inputs  []*inputTopic // in the order of their names
 	// registry knows the schemas of registry-avro; nil with other formats.
 	registry *registry.Registry
 	// schemaIDs are the ids of our schemas in the registry, of the topics whose format has them.
@@ -62,10 +63,7 @@ type Runner struct {
 	models         *models
 	ids            topicIDs
 	tombstonesKept time.Duration
-	clock          *task.Clock
-	hold           task.Hold           // of the clock's last reading
-	watcher        *watcher            // while the input has not settled
-	toldTime       time.Time           // when the brokers were last asked for the input's end
+	toldTime       time.Time           // when the brokers were last asked for the inputs' ends
 	droppedAt      time.Time           // when released partitions were last looked for
 	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
@@ -80,9 +78,10 @@ type Runner struct {
 	sweepOn     bool // a sweep is under way
 	modelMissed bool // it has been said that no model is in force
 	partitions  map[int32]*partition
-	assigned    map[int32]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
-	memberID    string                    // of the member of the group that all these were assigned to
-	cuts        map[int32]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
+	feeds       map[topicPartition]*feed
+	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
+	memberID    string                             // of the member of the group that all these were assigned to
+	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
 	health      health
 }
 
@@ -98,9 +97,8 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	began := time.Now()
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
-		partitions: make(map[int32]*partition), assigned: make(map[int32]kgo.EpochOffset), cuts: make(map[int32]kgo.EpochOffset), metrics: newMetrics(),
-		began: began, clock: task.NewClock(s.clock(), operators.EventTime(began.UnixMilli())),
-		hold:  task.Unknown,                                         // until it is read
+		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), assigned: make(map[topicPartition]kgo.EpochOffset),
+		cuts: make(map[topicPartition]kgo.EpochOffset), metrics: newMetrics(), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
@@ -127,7 +125,7 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.closeStore()
-	if err := r.loadInput(); err != nil {
+	if err := r.loadInputs(); err != nil {
 		return err
 	}
 	if err := r.connect(); err != nil {
@@ -146,7 +144,7 @@ func (r *Runner) run() error {
 	var beside sync.WaitGroup
 	beside.Go(func() { r.probe(following) })
 	if r.registry != nil {
-		beside.Go(func() { r.registry.Run(following, r.s.Input.Topic+"-value") })
+		beside.Go(func() { r.registry.Run(following, r.subjects()...) })
 	}
 	if r.s.Fit.Mode != "off" {
 		beside.Go(func() { r.fitModels(following) })
@@ -169,7 +167,9 @@ func (r *Runner) run() error {
 	}
 	r.health.clear("startup")
 	err = r.loop()
-	r.stopWatching()
+	for _, in := range r.inputs {
+		in.stopWatching()
+	}
 	err = errors.Join(err, r.shutDown())
 	if r.consumer != nil { // told to stop while it was to join anew
 		r.consumer.Close()
@@ -200,6 +200,9 @@ func (r *Runner) connect() error {
 			}
 			r.mu.Lock()
 			r.ids = ids
+			for _, in := range r.inputs {
+				in.id, in.partitions = ids.inputs[in.Topic].id, ids.inputs[in.Topic].partitions
+			}
 			r.mu.Unlock()
 			r.health.clear("topics")
 			r.health.clear("brokers")
@@ -402,6 +405,9 @@ func (r *Runner) cycle() error {
 	if err := r.takeRestored(); err != nil {
 		return err
 	}
+	if err := r.takeFeeds(); err != nil {
+		return err
+	}
 	if err := r.dropReleased(time.Now()); err != nil {
 		return err
 	}
@@ -455,12 +461,7 @@ func (r *Runner) active() []*partition {
 }
 
 func (r *Runner) changed() bool {
-	for _, p := range r.partitions {
-		if p.phase == running && p.task.Changed() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.active(), func(p *partition) bool { return p.task.Changed() }) || slices.ContainsFunc(r.activeFeeds(), (*feed).Changed)
 }
 
 // apply lets every task work on what is queued until the time is up.
@@ -468,14 +469,24 @@ func (r *Runner) apply(until time.Time) error {
 	began := time.Now()
 	now := operators.EventTime(began.UnixMilli())
 	expired := func() bool { return !time.Now().Before(until) }
+	var feeding sync.WaitGroup
+	for _, f := range r.activeFeeds() {
+		feeding.Go(func() { f.done, f.err = f.apply(r, now, expired) })
+	}
 	err := r.inParallel(func(p *partition) (err error) {
 		p.task.Begin(now)
 		p.done, err = p.apply(r, &task.Budget{Outputs: r.s.Commit.Outputs, Expired: expired})
 		return err
 	})
+	feeding.Wait()
+	for _, f := range r.activeFeeds() {
+		if f.err != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", r.named(&f.reader), f.err))
+		}
+	}
 	r.unfinished, r.busy = false, false
 	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
-	for _, p := range r.active() {
+	for _, p := range r.running() {
 		r.park(p)
 		r.busy = r.busy || !p.done && p.awaits == ""
 		r.unfinished = r.unfinished || !p.done && !p.parked
@@ -506,7 +517,7 @@ func (r *Runner) inParallel(work func(p *partition) error) error {
 
 // wait takes a partition out of work until a model has been read. What it has done in the transaction under way is forgotten.
 func (r *Runner) wait(p *partition, ref uint32) error {
-	r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+	r.consumer.PauseFetchPartitions(p.only())
 	p.phase, p.needs = waiting, ref
 	p.why = fmt.Sprintf("partition %d waits for the model with the short name %08x, which its state was computed with: this process has not read it from topic %q yet, or "+
 		"it was deleted there. If it was, publish it again under the same version", p.n, ref, r.s.Topic(ModelsTopic))
@@ -538,20 +549,36 @@ func (r *Runner) commit() error {
 	if err := r.producer.begin(); err != nil {
 		return &uncommittedError{err}
 	}
-	positions := make(map[int32]kgo.EpochOffset)
+	var positions []committing
+	var tasks []*partition
+	var feeds []*feed
 	var group sync.WaitGroup
 	for _, p := range r.active() {
 		if !p.task.Changed() {
 			continue
 		}
-		positions[p.n] = p.position()
+		tasks = append(tasks, p)
+		positions = append(positions, committing{topicPartition: p.topicPartition, topicID: r.ids.input, position: p.position()})
 		group.Go(func() { p.err = p.finish(ctx, r) })
 	}
-	group.Wait()
-	for n := range positions {
-		if err := r.partitions[n].err; err != nil {
-			return fmt.Errorf("partition %d: %w", n, err)
+	for _, f := range r.activeFeeds() {
+		if !f.Changed() {
+			continue
 		}
+		feeds = append(feeds, f)
+		group.Go(func() { f.err = f.finish(ctx, r) })
+	}
+	group.Wait()
+	for _, p := range tasks {
+		if p.err != nil {
+			return fmt.Errorf("%s: %w", r.named(&p.reader), p.err)
+		}
+	}
+	for _, f := range feeds {
+		if f.err != nil {
+			return fmt.Errorf("%s: %w", r.named(&f.reader), f.err)
+		}
+		positions = append(positions, committing{topicPartition: f.topicPartition, topicID: f.from.id, position: f.position(), metadata: f.feed.Meta().String()})
 	}
 	produced := time.Now()
 	member := func() (member, error) {
@@ -561,23 +588,25 @@ func (r *Runner) commit() error {
 	}
 	var ends map[int32]int64
 	var err error
-	r.unlocked(func() { ends, err = r.producer.commit(ctx, member, positions, r.ids.input) })
+	r.unlocked(func() { ends, err = r.producer.commit(ctx, member, positions) })
 	if err != nil {
 		r.metrics.transactions.WithLabelValues("uncommitted").Inc()
 		return &uncommittedError{err}
 	}
-	for n := range positions {
-		p := r.partitions[n]
-		p.store.Commit(ends[n])
+	for _, f := range feeds {
+		f.committed(r)
+	}
+	for _, p := range tasks {
+		p.store.Commit(ends[p.n])
 		p.task.Committed()
-		r.metrics.committed(p)
+		r.metrics.committed(&p.reader)
 		if p.stats.misplaced > 0 {
 			r.health.warnIf("placement", fmt.Sprintf("records of topic %q are in partitions that neither murmur2, CRC-32 nor FNV-1a puts their keys into: "+
-				"one customer may be in several partitions. Key the topic by customer id with one partitioner", r.s.Input.Topic))
+				"one customer may be in several partitions. Key the topic by customer id with one partitioner", p.topic))
 		}
 		if p.stats.deadLetters[schemas.ReasonKeyMismatch] > 0 {
 			r.health.warnIf("keys", fmt.Sprintf("records of topic %q have another key than their customer's id, and are dead letters (%s): key the topic by customer id",
-				r.s.Input.Topic, schemas.ReasonKeyMismatch))
+				p.topic, schemas.ReasonKeyMismatch))
 		}
 		p.stats = txnStats{}
 		p.store.MarkAtEnd(time.Now().UnixMilli())
@@ -600,11 +629,15 @@ func (r *Runner) recover() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.active() {
-		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		r.consumer.PauseFetchPartitions(p.only())
 		if err := p.abort(); err != nil {
 			return err
 		}
 		r.startRestore(p, false)
+	}
+	for _, f := range r.activeFeeds() {
+		r.consumer.PauseFetchPartitions(f.only())
+		r.resume(f)
 	}
 	return nil
 }
@@ -614,6 +647,9 @@ func (r *Runner) shutDown() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
+	for tp := range r.feeds {
+		r.dropFeed(tp, "given back")
+	}
 	for n, p := range r.partitions {
 		r.endRestore(p)
 		delete(r.partitions, n)

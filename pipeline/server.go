@@ -82,6 +82,8 @@ type readiness struct {
 	Problems   []string          `json:"problems,omitempty"`
 	Warnings   []string          `json:"warnings,omitempty"`
 	Partitions map[int32]readyIn `json:"partitions"`
+	// Feeds are the partitions of input topics that go through the first stage, as "topic/partition".
+	Feeds map[string]readyIn `json:"feeds,omitempty"`
 }
 
 type readyIn struct {
@@ -118,7 +120,18 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 		running_ = running_ && p.phase == running
 		body.Partitions[n] = in
 	}
-	if len(r.partitions) == 0 || len(r.assigned) > 0 {
+	for tp, f := range r.feeds {
+		in := readyIn{Phase: f.phase, Why: f.why}
+		if f.phase == running {
+			in.Position, in.Why = f.feed.Position(), f.awaits
+		}
+		running_ = running_ && f.phase == running
+		if body.Feeds == nil {
+			body.Feeds = make(map[string]readyIn)
+		}
+		body.Feeds[fmt.Sprintf("%s/%d", tp.topic, tp.n)] = in
+	}
+	if len(r.partitions)+len(r.feeds) == 0 || len(r.assigned) > 0 {
 		running_ = false
 		if len(body.Problems) == 0 {
 			body.Problems = append(body.Problems, "no partition has been assigned yet")

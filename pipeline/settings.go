@@ -31,23 +31,27 @@ type Settings struct {
 	// Instance names this process in its group, stable over restarts and unique (static membership, KIP-345). It is required by run.
 	Instance string `koanf:"instance"`
 
-	Input    InputSettings    `koanf:"input"`
-	State    StateSettings    `koanf:"state"`
-	HTTP     HTTPSettings     `koanf:"http"`
-	Commit   CommitSettings   `koanf:"commit"`
-	Clock    ClockSettings    `koanf:"clock"`
-	Calendar CalendarSettings `koanf:"calendar"`
-	Session  SessionSettings  `koanf:"session"`
-	Money    MoneySettings    `koanf:"money"`
-	Scores   ScoresSettings   `koanf:"scores"`
-	Risk     RiskSettings     `koanf:"risk"`
-	Segments SegmentSettings  `koanf:"segments"`
-	Triggers TriggerSettings  `koanf:"triggers"`
-	Offers   OfferSettings    `koanf:"offers"`
-	Fit      FitSettings      `koanf:"fit"`
-	Limits   LimitSettings    `koanf:"limits"`
-	Topics   TopicSettings    `koanf:"topics"`
-	Outputs  OutputSettings   `koanf:"outputs"`
+	Input InputSettings `koanf:"input"`
+	// Inputs are the input topics, by name, where there are several, or one that is not keyed by customer: their events go through the topic "events" of lull's own,
+	// which is. Each has a format, and a mapping and a schema where that takes them, as under input; input.topic, input.format, input.mapping and input.schema are
+	// left out then. Only a file can hold it. The default is none.
+	Inputs   map[string]TopicInput `koanf:"inputs"`
+	State    StateSettings         `koanf:"state"`
+	HTTP     HTTPSettings          `koanf:"http"`
+	Commit   CommitSettings        `koanf:"commit"`
+	Clock    ClockSettings         `koanf:"clock"`
+	Calendar CalendarSettings      `koanf:"calendar"`
+	Session  SessionSettings       `koanf:"session"`
+	Money    MoneySettings         `koanf:"money"`
+	Scores   ScoresSettings        `koanf:"scores"`
+	Risk     RiskSettings          `koanf:"risk"`
+	Segments SegmentSettings       `koanf:"segments"`
+	Triggers TriggerSettings       `koanf:"triggers"`
+	Offers   OfferSettings         `koanf:"offers"`
+	Fit      FitSettings           `koanf:"fit"`
+	Limits   LimitSettings         `koanf:"limits"`
+	Topics   TopicSettings         `koanf:"topics"`
+	Outputs  OutputSettings        `koanf:"outputs"`
 
 	// Registry says where the schema registry is, for registry-avro.
 	Registry registry.Settings `koanf:"registry"`
@@ -70,9 +74,9 @@ type Settings struct {
 	LogLevel string `koanf:"log_level"`
 }
 
-// InputSettings configure the input topic.
+// InputSettings configure the input.
 type InputSettings struct {
-	// Topic holds the events, keyed by customer. It is required.
+	// Topic holds the events, keyed by customer. It is required, unless there are inputs.
 	Topic string `koanf:"topic"`
 	// Format is how its values are written: "avro" (the default): by lull's event.avsc, without framing; "registry-avro": Avro in the wire format of a schema
 	// registry; "avro-schema": Avro by one schema, without framing; "segment-json": calls of the Segment specification; "json"; or "csv".
@@ -88,6 +92,13 @@ type InputSettings struct {
 	FutureDated string `koanf:"future_dated"`
 	// Late says what becomes of an event older than the watermark that is no fact: "dead-letter" (the default) or "drop".
 	Late string `koanf:"late"`
+}
+
+// TopicInput says how the values of one of several input topics are written, as the settings of these names under input do.
+type TopicInput struct {
+	Format  string `koanf:"format"`
+	Mapping string `koanf:"mapping"`
+	Schema  string `koanf:"schema"`
 }
 
 // StateSettings configure the store.
@@ -431,6 +442,7 @@ func (s *Settings) check(p *problems) {
 	p.check(s.Group != "", "group", `""`, "the name of the consumer group")
 	p.check(s.Input.Topic == "" || s.Prefix == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", quoted(s.Input.Topic),
 		fmt.Sprintf("outside the prefix %q of lull's own topics", s.Prefix))
+	s.checkInputs(p)
 	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
 	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
 	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
@@ -467,7 +479,7 @@ func (s *Settings) check(p *problems) {
 // checkShapes holds those settings against their rules that say what the topics are called and in which shapes their records are.
 func (s *Settings) checkShapes(p *problems) {
 	p.check(s.Prefix != "", "prefix", `""`, `what the names of lull's own topics begin with, such as "lull."`)
-	p.check(s.Input.Topic != "", "input.topic", `""`, "the name of the topic with the events")
+	p.check(s.Input.Topic != "" || s.Staged(), "input.topic", `""`, "the name of the topic with the events")
 	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
 	p.oneOf("outputs.sessions", s.Outputs.Sessions, schemas.OutputFormatNames()...)
 	p.oneOf("outputs.scores", s.Outputs.Scores, schemas.OutputFormatNames()...)
@@ -705,7 +717,7 @@ func (s *Settings) shape(partitions int32) task.Shape {
 	return task.Shape{
 		{Name: "prefix", Value: s.Prefix},
 		{Name: "group", Value: s.Group},
-		{Name: "input.topic", Value: s.Input.Topic},
+		{Name: "input.topic", Value: s.taskTopic()},
 		{Name: partitionsSetting, Value: fmt.Sprint(partitions)},
 		{Name: "session.gap", Value: s.Session.Gap.String()},
 		{Name: "calendar.timezone", Value: s.Calendar.Timezone},

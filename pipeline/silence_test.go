@@ -162,10 +162,11 @@ func (h *host) get(path string) string {
 	return body.String()
 }
 
-// says reports whether every process's metrics say a line, and whether every process is ready and warns with a text, or with none if that is "".
-func (st *street) says(when, line, warning string) {
+// says reports whether every process says of its source that it is stalled ("1") or not ("0"), and whether every process is ready and warns with a text, or with none if that is "".
+func (st *street) says(when, stall, warning string) {
 	st.t.Helper()
 	for _, h := range st.hosts {
+		line := fmt.Sprintf("lull_source_stalled{topic=%q} %s", h.s.Input.Topic, stall)
 		if metrics := h.get("/metrics"); !strings.Contains(metrics, "\n"+line+"\n") {
 			st.t.Errorf("%s: the metrics of %s do not say %q", when, h.s.Instance, line)
 		}
@@ -176,8 +177,8 @@ func (st *street) says(when, line, warning string) {
 }
 
 const (
-	stalled    = "lull_source_stalled 1"
-	notStalled = "lull_source_stalled 0"
+	stalled    = "1"
+	notStalled = "0"
 	warns      = "the whole input topic has been silent"
 )
 

@@ -42,7 +42,7 @@ func (r *Runner) replaceStore(damage error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range r.partitions {
-		r.consumer.PauseFetchPartitions(map[string][]int32{r.s.Input.Topic: {p.n}})
+		r.consumer.PauseFetchPartitions(p.only())
 		r.endRestore(p)
 	}
 	to, err := r.db.Abandon()

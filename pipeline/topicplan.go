@@ -18,7 +18,7 @@ import (
 	"lull/pipeline/security"
 )
 
-// TopicPlan is what there is of the application's topics, and what is to become of them: the input first, then lull's own, then others under the prefix.
+// TopicPlan is what there is of the application's topics, and what is to become of them: the inputs first, then lull's own, then others under the prefix.
 type TopicPlan struct {
 	Topics []PlannedTopic
 	// Problems are what is wrong with several topics at once, as those of one are.
@@ -32,7 +32,7 @@ type TopicPlan struct {
 // PlannedTopic is one topic of a plan.
 type PlannedTopic struct {
 	Name string
-	// Own is false for the input topic and for those that are none of lull's.
+	// Own is false for input topics and for those that are none of lull's.
 	Own bool
 	// Exists says that it is there. What follows is of the topic as it is, or as it is to be created.
 	Exists bool
@@ -103,7 +103,7 @@ func (p *TopicPlan) Check() error {
 	return nil
 }
 
-// PlanTopics returns what there is of the application's topics, and what Apply is to do. inputPartitions is how many partitions the input topic is to be
+// PlanTopics returns what there is of the application's topics, and what Apply is to do. inputPartitions is how many partitions an input topic is to be
 // created with if it is not there; 0: it is not created. It changes nothing.
 func PlanTopics(ctx context.Context, client *kgo.Client, s *Settings, inputPartitions int32) (*TopicPlan, error) {
 	adm := kadm.NewClient(client)
@@ -111,7 +111,11 @@ func PlanTopics(ctx context.Context, client *kgo.Client, s *Settings, inputParti
 	if err != nil {
 		return nil, err
 	}
-	if input := &plan.Topics[0]; input.Exists {
+	for i := range s.InputTopics() {
+		input := &plan.Topics[i]
+		if !input.Exists {
+			continue
+		}
 		// Not to be allowed to see the input's configuration is no reason not to run.
 		if configs, _, err := topicConfigs(ctx, adm, input.Name); err == nil {
 			input.Configs = configs[input.Name]
@@ -131,7 +135,11 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 	if err != nil {
 		return nil, fmt.Errorf("asking for the brokers: %w", err)
 	}
-	names := []string{s.Input.Topic}
+	var names []string
+	for _, in := range s.InputTopics() {
+		names = append(names, in.Topic)
+	}
+	inputs := len(names)
 	for _, t := range s.ownTopics() {
 		names = append(names, s.Topic(t.name))
 	}
@@ -147,9 +155,15 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 		plan.Problems = append(plan.Problems, fmt.Sprintf("topics.replication is %d, and the brokers that run are %d: each replica lies on a broker of its own; set it to %d or less, or start more brokers",
 			s.Topics.Replication, len(brokers), len(brokers)))
 	}
-	input := plan.planInput(topics[s.Input.Topic], s.Input.Topic, inputPartitions)
+	plan.ids.inputs = make(map[string]inputIDs)
+	tasks := 0 // partitions of the topic that the tasks read
+	for _, name := range names[:inputs] {
+		input := plan.planInput(topics[name], name, inputPartitions)
+		plan.ids.inputs[name] = inputIDs{[16]byte(topics[name].ID), int32(input.Partitions)}
+		tasks = input.Partitions
+	}
 	var present []string
-	for _, name := range names[1:] {
+	for _, name := range names[inputs:] {
 		if topics[name].Err == nil {
 			present = append(present, name)
 		}
@@ -160,14 +174,18 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 	}
 	for _, own := range s.ownTopics() {
 		if own.partitions == 0 {
-			own.partitions = input.Partitions
+			own.partitions = tasks
 		}
 		got, name := topics[s.Topic(own.name)], s.Topic(own.name)
 		if refused[name] != nil {
 			missing[opDescribeConfigs] = append(missing[opDescribeConfigs], name)
 			got.Err = refused[name]
 		}
-		plan.Topics = append(plan.Topics, plan.planOwn(s, &own, got, configs[name]))
+		planned := plan.planOwn(s, &own, got, configs[name])
+		if own.name == EventsTopic {
+			tasks = planned.Partitions
+		}
+		plan.Topics = append(plan.Topics, planned)
 	}
 	for _, name := range names {
 		if denied(topics[name].Err) {
@@ -177,9 +195,8 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 	if len(missing) > 0 {
 		plan.Problems = append(plan.Problems, missing.explain(s.Security.Principal()))
 	}
-	plan.ids = topicIDs{
-		input: [16]byte(topics[s.Input.Topic].ID), changelog: [16]byte(topics[s.Topic(ChangelogTopic)].ID), partitions: int32(input.Partitions),
-	}
+	plan.ids.input, plan.ids.changelog = [16]byte(topics[s.taskTopic()].ID), [16]byte(topics[s.Topic(ChangelogTopic)].ID)
+	plan.ids.partitions = int32(tasks)
 	return plan, nil
 }
 
@@ -263,8 +280,8 @@ func (t *PlannedTopic) checkPartitions(s *Settings, own *ownTopic) {
 	case t.Partitions == own.partitions:
 	case own.name == ChangelogTopic && own.partitions == 0: // nothing is known of the input
 	case own.name == ChangelogTopic:
-		t.Problems = append(t.Problems, fmt.Sprintf("topic %q has %d partitions and the input topic %q has %d: they must be equal, as %s",
-			t.Name, t.Partitions, s.Input.Topic, own.partitions, anewUnderPrefix))
+		t.Problems = append(t.Problems, fmt.Sprintf("topic %q has %d partitions and the %s %q has %d: they must be equal, as %s",
+			t.Name, t.Partitions, s.taskTopicKind(), s.taskTopic(), own.partitions, anewUnderPrefix))
 	case own.fixed:
 		t.Problems = append(t.Problems, fmt.Sprintf("topic %q has %d partitions and must have %d: only the first is read. What lies in the others is of no use: "+
 			"delete the topic (`kafka-topics --delete --topic %s`), run `lull topics apply`, and put models again that were put by hand", t.Name, t.Partitions, own.partitions, t.Name))
@@ -513,7 +530,11 @@ func createTopics(ctx context.Context, dial dialer, s Settings, inputPartitions 
 		}
 		return nil, err
 	}
-	if problems := slices.Concat(plan.Problems, plan.Topics[0].Problems); len(problems) > 0 {
+	problems := plan.Problems
+	for i := range s.InputTopics() {
+		problems = append(problems, plan.Topics[i].Problems...)
+	}
+	if len(problems) > 0 {
 		return nil, &TopicError{problems}
 	}
 	if created, err = plan.create(ctx, client); err != nil {

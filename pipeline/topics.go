@@ -18,6 +18,7 @@ import (
 
 // The topics that lull owns, without the prefix.
 const (
+	EventsTopic      = "events" // only with a first stage
 	SessionsTopic    = "sessions"
 	ScoresTopic      = "scores"
 	SegmentsTopic    = "segments"
@@ -36,7 +37,7 @@ func (s *Settings) Topic(name string) string { return s.Prefix + name }
 // ownTopic is what one of lull's topics must be. The one list of them, ownTopics, is what run checks at start, and what topics plan, apply and check go by.
 type ownTopic struct {
 	name       string
-	partitions int  // of a new one; 0: as many as the input
+	partitions int  // of a new one; 0: as many as the topic that the tasks read
 	fixed      bool // no other number will do
 	rules      []topicRule
 
@@ -135,7 +136,11 @@ func (s *Settings) ownTopics() []ownTopic {
 		{key: "segment.ms", is: atMost, value: s.Topics.CompactionLag.Milliseconds()},
 	}
 	told := []topicRule{policy("delete"), bytes(batchBytes), kept(atLeast, s.Topics.Retention)}
-	return []ownTopic{
+	var topics []ownTopic
+	if s.Staged() {
+		topics = append(topics, ownTopic{name: EventsTopic, partitions: s.Topics.Partitions, rules: told, tasks: reads | writes})
+	}
+	return append(topics, []ownTopic{
 		{name: SessionsTopic, partitions: s.Topics.Partitions, rules: told, tasks: writes, published: true},
 		{name: ScoresTopic, partitions: s.Topics.Partitions, rules: compacted, tasks: writes, published: true},
 		{name: SegmentsTopic, partitions: s.Topics.Partitions, rules: told, tasks: writes, published: true},
@@ -150,7 +155,7 @@ func (s *Settings) ownTopics() []ownTopic {
 		}, fitter: reads | writes},
 		{name: RedrivesTopic, partitions: 1, fixed: true, rules: compacted},
 		{name: ChangelogTopic, fixed: true, rules: compacted, tasks: reads | writes},
-	}
+	}...)
 }
 
 // batchBytes returns the size of the largest batch that is written to one of lull's topics. A larger one would be refused with the transaction that it
@@ -173,8 +178,15 @@ func (e *TopicError) Error() string { return "topics: " + strings.Join(e.Problem
 
 // topicIDs are the ids of the topics whose re-creation must not go unnoticed.
 type topicIDs struct {
-	input, changelog [16]byte
-	partitions       int32 // of both
+	input, changelog [16]byte // input is the topic that the tasks read
+	partitions       int32    // of both
+	inputs           map[string]inputIDs
+}
+
+// inputIDs are the id of an input topic and the number of its partitions.
+type inputIDs struct {
+	id         [16]byte
+	partitions int32
 }
 
 // checkTopics reports whether every topic is there as it must be. The error is a *TopicError, or the broker's. warnings are what is not as it should be, and no

@@ -19,11 +19,11 @@ func TestViewElsewhere(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		has       map[int32]*partition
-		assigned  map[int32]kgo.EpochOffset
+		assigned  map[topicPartition]kgo.EpochOffset
 		elsewhere bool
 	}{
 		{"joining", nil, nil, false},
-		{"another is being assigned", others, map[int32]kgo.EpochOffset{0: {}}, false},
+		{"another is being assigned", others, map[topicPartition]kgo.EpochOffset{{}: {}}, false},
 		{"another process has it", others, nil, true},
 	} {
 		r := &Runner{mu: newLock(), ids: topicIDs{partitions: partitions}, partitions: c.has, assigned: c.assigned}

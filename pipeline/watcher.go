@@ -29,18 +29,18 @@ type watcher struct {
 	late operators.EventTime // when the last event was appended that was late by then, Unset if none was
 }
 
-// watch begins to read what was appended after an instant.
-func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
+// watch begins to read what was appended to an input after an instant.
+func (r *Runner) watch(in *inputTopic, since operators.EventTime) (*watcher, error) {
 	asking, answered := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer answered()
-	starts, err := r.adm.ListOffsetsAfterMilli(asking, int64(since)+1, r.s.Input.Topic)
+	starts, err := r.adm.ListOffsetsAfterMilli(asking, int64(since)+1, in.Topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking for the input's offsets after %s: %w", since, err)
 	}
-	decoder, err := r.newDecoder()
+	decoder, err := r.newDecoder(in)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
 		w.next[o.Partition], w.reaches[o.Partition] = o.Offset, new(task.Reach)
 	})
 	w.client, err = kgo.NewClient(append(r.access.Options("lull-"+r.s.Instance+"-watch"),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.s.Input.Topic: from}),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{in.Topic: from}),
 		// What is aborted later tells of the feed too, and markers move the position.
 		kgo.FetchIsolationLevel(kgo.ReadUncommitted()),
 		kgo.KeepControlRecords(),
@@ -63,7 +63,7 @@ func (r *Runner) watch(since operators.EventTime) (*watcher, error) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	w.cancel = cancel
-	go w.read(ctx, decoder, r.clock.Config, r.log)
+	go w.read(ctx, decoder, in.clock.Config, r.log)
 	return w, nil
 }
 
@@ -90,7 +90,7 @@ func (w *watcher) read(ctx context.Context, decoder *schemas.Decoder, clock task
 				continue
 			}
 			setSource(&source, record)
-			if _, mark, _ := decoder.TimeMark(&source); mark || decoder.Decode(&source, &event) != nil {
+			if _, mark, _ := decoder.TimeMark(&source); mark || decoder.DecodeKeyless(&source, &event) != nil {
 				continue
 			}
 			if clock.Late(source.AppendTime, event.Time) {

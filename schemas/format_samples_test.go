@@ -24,7 +24,7 @@ func sampleOf(t testing.TB, format Format, schema, mapping string, writers Write
 			t.Fatal(err)
 		}
 	}
-	input, err := NewInput(format, schema, m, writers)
+	input, err := NewInput("input", format, schema, m, writers)
 	if err != nil {
 		t.Fatal(err)
 	}

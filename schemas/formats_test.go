@@ -115,7 +115,7 @@ func (w *world) input(t *testing.T, td *datadriven.TestData) string {
 			return err.Error()
 		}
 	}
-	if config.Input, err = NewInput(format, w.schema, mapping, &w.registry); err != nil {
+	if config.Input, err = NewInput("input", format, w.schema, mapping, &w.registry); err != nil {
 		return err.Error()
 	}
 	if w.decoder, err = NewDecoder(config); err != nil {
@@ -249,7 +249,7 @@ func TestInputs(t *testing.T) {
 		{RegistryAvro, "", ""},
 		{formatsEnd, "", "there is no format"},
 	} {
-		_, err := NewInput(c.format, c.schema, nil, nil)
+		_, err := NewInput("input", c.format, c.schema, nil, nil)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.format, err, c.want)
 		}

@@ -124,7 +124,7 @@ func FuzzParseMapping(f *testing.F) {
 			return
 		}
 		for _, format := range []Format{JSON, CSV} {
-			input, err := NewInput(format, "", m, nil)
+			input, err := NewInput("input", format, "", m, nil)
 			if err != nil {
 				continue
 			}

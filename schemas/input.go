@@ -87,27 +87,30 @@ var segmentMapping []byte
 func SegmentMapping() []byte { return segmentMapping }
 
 // NewInput returns the input of a format. schema is the text of an Avro schema and mapping one of ParseMapping, each only where the format takes it: "" and nil
-// are none. writers are for RegistryAvro. The error says what is missing, or too much, by the names of settings.
-func NewInput(format Format, schema string, mapping *Mapping, writers Writers) (Input, error) {
+// are none. writers are for RegistryAvro. The error says what is missing, or too much, by the names of settings, which begin with that of their section.
+func NewInput(section string, format Format, schema string, mapping *Mapping, writers Writers) (Input, error) {
+	wrong := func(text string, args ...any) (Input, error) {
+		return Input{}, errors.New(strings.ReplaceAll(fmt.Sprintf(text, args...), "SECTION", section))
+	}
 	in := Input{Format: format, mapping: mapping, writers: writers}
 	takesSchema := format == RegistryAvro || format == FixedAvro
 	switch {
 	case format >= formatsEnd:
-		return Input{}, fmt.Errorf("input.format: there is no format %d", format)
+		return wrong("SECTION.format: there is no format %d", format)
 	case schema != "" && !takesSchema:
-		return Input{}, fmt.Errorf("input.schema is set, and input.format %s has no use for it: leave it out, or set input.format to avro-schema or registry-avro", format)
+		return wrong("SECTION.schema is set, and SECTION.format %s has no use for it: leave it out, or set SECTION.format to avro-schema or registry-avro", format)
 	case schema != "" && format == RegistryAvro && mapping == nil:
-		return Input{}, fmt.Errorf("input.schema is set without input.mapping: records of input.format %s that need no mapping are resolved to event.avsc, and no other schema", format)
+		return wrong("SECTION.schema is set without SECTION.mapping: records of SECTION.format %s that need no mapping are resolved to event.avsc, and no other schema", format)
 	case schema == "" && format == FixedAvro:
-		return Input{}, fmt.Errorf("input.schema is missing: input.format %s needs the file with the schema that the records are written with", format)
+		return wrong("SECTION.schema is missing: SECTION.format %s needs the file with the schema that the records are written with", format)
 	case mapping != nil && (format == OwnAvro || format == SegmentJSON):
-		hint := "records by event.avsc need none; input.format avro-schema reads others"
+		hint := "records by event.avsc need none; SECTION.format avro-schema reads others"
 		if format == SegmentJSON {
-			hint = "it stands for one: to change it, save what `lull mapping show` prints, and use that with input.format json"
+			hint = "it stands for one: to change it, save what `lull mapping show` prints, and use that with SECTION.format json"
 		}
-		return Input{}, fmt.Errorf("input.mapping is set, and input.format %s takes none: %s", format, hint)
+		return wrong("SECTION.mapping is set, and SECTION.format %s takes none: %s", format, hint)
 	case mapping == nil && (format == JSON || format == CSV):
-		return Input{}, fmt.Errorf("input.mapping is missing: input.format %s needs the file that says which field is what (docs/formats/mapping.md)", format)
+		return wrong("SECTION.mapping is missing: SECTION.format %s needs the file that says which field is what (docs/formats/mapping.md)", format)
 	}
 	if format == SegmentJSON {
 		var err error
@@ -125,11 +128,11 @@ func NewInput(format Format, schema string, mapping *Mapping, writers Writers) (
 	}
 	var err error
 	if in.reader, err = parseForeign(schema, nil, in.mapping != nil); err != nil {
-		return Input{}, fmt.Errorf("input.schema holds no schema of Avro (%s): it must be the JSON text of one", strings.TrimPrefix(err.Error(), "avro: "))
+		return wrong("SECTION.schema holds no schema of Avro (%s): it must be the JSON text of one", strings.TrimPrefix(err.Error(), "avro: "))
 	}
 	if in.mapping == nil {
 		if _, err := resolve(in.reader, compiled[Events]); err != nil {
-			return Input{}, fmt.Errorf("input.schema: it cannot be read as event.avsc (%s): name a mapping by input.mapping", avroCause(err))
+			return wrong("SECTION.schema: it cannot be read as event.avsc (%s): name a mapping by SECTION.mapping", avroCause(err))
 		}
 	}
 	return in, nil

@@ -13,6 +13,9 @@ type Position struct {
 	Offset    int64
 }
 
+// PositionBytesMax is the length in bytes of the longest text of a position.
+const PositionBytesMax = topicBytesMax + 1 + 10 + 1 + 19
+
 // String returns the position as text, such as shop/3/17.
 func (p Position) String() string {
 	return p.Topic + "/" + strconv.Itoa(int(p.Partition)) + "/" + strconv.FormatInt(p.Offset, 10)

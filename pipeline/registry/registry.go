@@ -110,15 +110,16 @@ func (r *Registry) Outage() string {
 	return fmt.Sprintf("the schema registry %s does not answer: %v", strings.Join(r.settings.URL, ", "), r.outage)
 }
 
-// Run learns the schemas of a subject, if there is such, and then those that are asked for, until ctx ends.
-func (r *Registry) Run(ctx context.Context, subject string) {
-	learnt := false
+// Run learns the schemas of subjects, of those that there are, and then those that are asked for, until ctx ends.
+func (r *Registry) Run(ctx context.Context, subjects ...string) {
 	for ctx.Err() == nil {
 		err := r.fetch(ctx)
-		if !learnt {
-			failure := r.learn(ctx, subject)
-			learnt = failure == nil
-			err = cmp.Or(err, failure)
+		for len(subjects) > 0 {
+			failure := r.learn(ctx, subjects[0])
+			if err = cmp.Or(err, failure); failure != nil {
+				break
+			}
+			subjects = subjects[1:]
 		}
 		if ctx.Err() != nil {
 			return

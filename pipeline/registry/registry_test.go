@@ -124,7 +124,7 @@ func TestEvolution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, err := schemas.NewInput(schemas.RegistryAvro, orderV2, mapping, r)
+	input, err := schemas.NewInput("input", schemas.RegistryAvro, orderV2, mapping, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestReferences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	input, err := schemas.NewInput(schemas.RegistryAvro, "", mapping, nil)
+	input, err := schemas.NewInput("input", schemas.RegistryAvro, "", mapping, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

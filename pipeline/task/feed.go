@@ -81,6 +81,12 @@ func NewFeed(cfg Config, meta FeedMeta) *Feed { return &Feed{cfg: cfg, meta: met
 // Meta returns the feed's meta record, to be read and, for what a Clock teaches, changed before the transaction ends.
 func (f *Feed) Meta() *FeedMeta { return &f.meta }
 
+// Position returns the offset of the next record to take.
+func (f *Feed) Position() int64 { return f.meta.Position }
+
+// Time returns what the feed knows of time, for a Clock to teach.
+func (f *Feed) Time() *Time { return &f.meta.Time }
+
 // Changed reports whether the transaction has something to write.
 func (f *Feed) Changed() bool { return f.changed }
 

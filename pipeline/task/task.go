@@ -141,6 +141,12 @@ func (t *Task) readMeta() error {
 	return err
 }
 
+// Position returns the offset of the next record to apply.
+func (t *Task) Position() int64 { return t.meta.Position }
+
+// Time returns what the task knows of time, for a Clock to teach.
+func (t *Task) Time() *Time { return &t.meta.Time }
+
 // Meta returns the task's meta record, to be read and, for topic ids, settings and gaps, changed before the task's next Finish.
 func (t *Task) Meta() *Meta { return &t.meta }
 

@@ -1,0 +1,345 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline/security"
+	"lull/pipeline/task"
+	"lull/schemas"
+)
+
+// feed is the first stage of one partition of an input topic that is assigned to this process: it decodes its records, and passes each event on to its customer's
+// partition of the topic events, in the transactions of the process. What it must remember is little, and is the metadata of its committed offset: the two
+// cannot part, and there is nothing to restore (docs/adr/0018-first-stage.md).
+//
+//	assigned ─> restoring (the committed offset is asked for) ─> running ─> (revoked, lost)
+//	              ^        └─> stopped: an operator must decide     │
+//	              └─────────── a transaction that did not commit ───┘
+type feed struct {
+	reader
+	id        uint64
+	feed      *task.Feed
+	placement placement
+	asking    *asking
+
+	marked   operators.EventTime // the watermark that all partitions have been told, in committed transactions; Unset: none
+	markedAt time.Time
+	marking  bool // the transaction under way tells them
+	passed   int  // events passed on in the transaction under way
+}
+
+// asking is the question for what a feed goes on from. Its result comes through done.
+type asking struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	at       kgo.EpochOffset
+	metadata string
+	start    int64
+	err      error
+}
+
+// markInterval is how often a feed tells all partitions its watermark, if it has events all the time.
+const markInterval = time.Second
+
+// upstreams returns the feeds that the tasks read.
+func (r *Runner) upstreams() (ids []uint64) {
+	for _, in := range r.inputs {
+		for n := range in.partitions {
+			ids = append(ids, task.FeedID(in.id, n))
+		}
+	}
+	return ids
+}
+
+// subjects returns those of the registry under which the inputs' schemas are.
+func (r *Runner) subjects() (subjects []string) {
+	for _, in := range r.inputs {
+		if in.Format == schemas.RegistryAvro {
+			subjects = append(subjects, in.Topic+"-value")
+		}
+	}
+	return subjects
+}
+
+// takeFeed takes in a partition of an input topic that the group has given. mu is held.
+func (r *Runner) takeFeed(tp topicPartition, committed kgo.EpochOffset) error {
+	r.dropFeed(tp, "assigned anew")
+	of, err := r.newReader(tp, committed)
+	if err != nil {
+		return err
+	}
+	if of.from == nil {
+		return fmt.Errorf("the group has given a partition of topic %q, which is no input", tp.topic)
+	}
+	f := &feed{reader: of, id: task.FeedID(of.from.id, tp.n), placement: newPlacement(r.ids.partitions), marked: operators.Unset}
+	r.feeds[tp] = f
+	r.resume(f)
+	r.log.Info().Str("topic", tp.topic).Int32("partition", tp.n).Int64("offset", committed.Offset).Msg("partition assigned")
+	return nil
+}
+
+// dropFeed gives a feed up, if there is one. mu is held.
+func (r *Runner) dropFeed(tp topicPartition, why string) {
+	f := r.feeds[tp]
+	if f == nil {
+		return
+	}
+	delete(r.feeds, tp)
+	f.stopAsking()
+	r.log.Info().Str("topic", tp.topic).Int32("partition", tp.n).Msg("partition " + why)
+}
+
+func (f *feed) stopAsking() {
+	if f.asking != nil {
+		f.asking.cancel()
+		<-f.asking.done
+		f.asking = nil
+	}
+}
+
+// resume lets a feed go on from what is committed, which it asks for beside the main loop.
+func (r *Runner) resume(f *feed) {
+	f.forget()
+	f.phase, f.feed, f.stage, f.marked, f.marking, f.passed = restoring, nil, nil, operators.Unset, false, 0
+	ctx, cancel := context.WithCancel(r.ctx)
+	a := &asking{cancel: cancel, done: make(chan struct{})}
+	f.asking = a
+	tp := f.topicPartition
+	go func() {
+		defer close(a.done)
+		defer cancel()
+		for {
+			if a.at, a.metadata, a.err = r.askCommitted(ctx, tp); a.err == nil {
+				a.start, a.err = r.askStart(ctx, tp)
+			}
+			if a.err == nil || ctx.Err() != nil {
+				return
+			}
+			wait := time.Second
+			if errors.Is(a.err, kerr.UnstableOffsetCommit) {
+				wait = 100 * time.Millisecond // a transaction is about to end
+			} else {
+				r.log.Warn().Err(security.Explain(a.err)).Str("topic", tp.topic).Int32("partition", tp.n).Msg("asking for the committed offset; trying again")
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+		}
+	}()
+}
+
+// askStart asks for the first offset of a partition.
+func (r *Runner) askStart(ctx context.Context, tp topicPartition) (int64, error) {
+	starts, err := r.adm.ListStartOffsets(ctx, tp.topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("asking for the start of topic %q: %w", tp.topic, err)
+	}
+	start, _ := starts.Lookup(tp.topic, tp.n)
+	return start.Offset, nil
+}
+
+// takeFeeds lets the feeds run whose question has been answered. mu is held.
+func (r *Runner) takeFeeds() error {
+	for _, f := range r.feeds {
+		if f.phase != restoring {
+			continue
+		}
+		select {
+		default:
+			continue
+		case <-f.asking.done:
+		}
+		a := f.asking
+		f.asking = nil
+		if a.err != nil {
+			return a.err
+		}
+		f.group, f.start = a.at, a.start
+		meta, refusal := r.feedMeta(f, a.metadata)
+		if refusal != "" {
+			r.stop(&f.reader, refusal)
+			continue
+		}
+		f.feed = task.NewFeed(r.s.task(r.ids.partitions), meta)
+		f.stage, f.epoch = f.feed, -1
+		if f.group.Offset == meta.Position {
+			f.epoch = f.group.Epoch
+		}
+		f.from.clock.Learn(&meta.Time)
+		r.begin(&f.reader)
+	}
+	return nil
+}
+
+// feedMeta returns what a feed goes on from, or why it must not.
+func (r *Runner) feedMeta(f *feed, metadata string) (meta task.FeedMeta, refusal string) {
+	if f.group.Offset < 0 {
+		return task.NewFeedMeta(f.start, f.from.id), ""
+	}
+	meta, err := task.DecodeFeedMeta(metadata)
+	follow := r.s.OnOffsetMismatch
+	switch {
+	case err == nil && meta.InputID != f.from.id:
+		if follow == "rebuild" {
+			return task.NewFeedMeta(f.start, f.from.id), ""
+		}
+		return meta, fmt.Sprintf("partition %d of topic %q: the events up to offset %d were passed on from a topic of id %x, which is now %x: it was re-created. "+
+			"--on-offset-mismatch=rebuild reads the new topic from its start, beside what the old one has told", f.n, f.topic, f.group.Offset, meta.InputID, f.from.id)
+	case err == nil && meta.Position == f.group.Offset:
+		return meta, ""
+	case follow == "group":
+		r.log.Warn().Str("topic", f.topic).Int32("partition", f.n).Int64("group", f.group.Offset).Msg("following the group's offset, as told")
+		return task.NewFeedMeta(f.group.Offset, f.from.id), ""
+	case follow == "rebuild":
+		return task.NewFeedMeta(f.start, f.from.id), ""
+	}
+	return meta, fmt.Sprintf("partition %d of topic %q: the offset %d of group %q was not committed by lull: somebody reset the group, or it is another application's. "+
+		"--on-offset-mismatch=group goes on at %d, =rebuild at the log's start: what has been passed on before is passed over, what lies between and has not been is lost with =group",
+		f.n, f.topic, f.group.Offset, r.s.Group, f.group.Offset)
+}
+
+// activeFeeds returns the feeds that run, in no order.
+func (r *Runner) activeFeeds() (list []*feed) {
+	for _, f := range r.feeds {
+		if f.phase == running {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// apply takes what is queued, and decides whether all partitions are to be told the time. It runs in a goroutine of its own.
+func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (done bool, err error) {
+	f.awaits = ""
+	if f.clock != operators.Unset {
+		f.feed.AdvanceClock(f.clock)
+		f.clock = operators.Unset
+	}
+	done = true
+	i := 0
+	for ; i < len(f.queue); i++ {
+		if i%64 == 63 && (expired() || f.passed >= r.s.Commit.Outputs) {
+			done = false
+			break
+		}
+		if done, err = f.take(r, f.queue[i], now); err != nil || !done {
+			break
+		}
+		f.applied(f.queue[i])
+		f.appliedAt = f.queue[i].Timestamp
+	}
+	idle := i == 0 && len(f.queue) == 0
+	f.queue = f.queue[i:]
+	told := f.feed.Meta().Watermark == f.marked
+	f.marking = !told && (idle || time.Since(f.markedAt) >= markInterval)
+	return done, err
+}
+
+// Changed reports whether the transaction has something of the feed: a position, or the time.
+func (f *feed) Changed() bool { return f.feed.Changed() || f.marking }
+
+// take takes one record; finished is false if its turn comes in the next transaction.
+func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (finished bool, err error) {
+	if record.Attrs.IsControl() {
+		f.feed.Skip(record.Offset)
+		return true, nil
+	}
+	if record.Offset < f.feed.Position() {
+		f.stats.repeated++
+		return true, nil
+	}
+	f.setSource(r, record, now)
+	mark, isMark := operators.Unset, false
+	refusal := f.decode(func() (refusal *operators.Rejection) {
+		if mark, isMark, refusal = f.decoder.TimeMark(&f.source); isMark || refusal != nil {
+			return refusal
+		}
+		return f.decoder.DecodeKeyless(&f.source, &f.event)
+	})
+	switch {
+	case refusal != nil:
+		letter, awaited := f.refused(refusal)
+		if awaited {
+			return false, nil
+		}
+		f.feed.Skip(record.Offset)
+		if letter != nil {
+			err = f.deadLetter(r, *letter)
+		}
+		return true, err
+	case isMark:
+		f.feed.Mark(record.Offset, mark)
+		return true, nil
+	}
+	f.feed.HoldTime(f.source.AppendTime > f.from.clock.HeldFrom(now))
+	f.feed.Take(record.Offset, &f.event)
+	return true, f.pass(r, record)
+}
+
+// pass passes the event at hand on.
+func (f *feed) pass(r *Runner, record *kgo.Record) error {
+	relay := f.relay()
+	relay.Source, relay.AppendTime = schemas.Position{Topic: f.topic, Partition: f.n, Offset: record.Offset}, f.source.AppendTime
+	var rec schemas.Record
+	if err := schemas.EncodeRelay(&f.event, &relay, r.s.Money.Currency, &rec); err != nil {
+		return fmt.Errorf("passing on offset %d: %w", record.Offset, err)
+	}
+	out := kafkaRecord(r.s, &rec)
+	out.Partition = f.placement.of(out.Key)
+	f.records = append(f.records, out)
+	f.passed++
+	f.stats.applied++
+	return nil
+}
+
+func (f *feed) relay() schemas.Relay {
+	return schemas.Relay{Feed: f.id, Watermark: f.feed.Meta().Watermark, AppendTime: operators.Unset}
+}
+
+// finish produces what the transaction passes on.
+func (f *feed) finish(ctx context.Context, r *Runner) error {
+	// A transaction without a record has no end that is asked for.
+	if f.marking || len(f.records) == 0 {
+		relay := f.relay()
+		var rec schemas.Record
+		if err := schemas.EncodeRelay(nil, &relay, "", &rec); err != nil {
+			return err
+		}
+		for n := range r.ids.partitions {
+			mark := kafkaRecord(r.s, &rec)
+			mark.Partition = n
+			f.records = append(f.records, mark)
+		}
+		f.marking = true
+	}
+	for _, record := range f.records {
+		r.producer.produce(ctx, record)
+	}
+	clear(f.records)
+	f.records = f.records[:0]
+	return nil
+}
+
+// committed ends a transaction that is durable.
+func (f *feed) committed(r *Runner) {
+	if f.marking {
+		f.marked, f.markedAt, f.marking = f.feed.Meta().Watermark, time.Now(), false
+	}
+	f.feed.Committed()
+	f.passed = 0
+	r.metrics.committed(&f.reader)
+	f.stats = txnStats{}
+}
