@@ -312,6 +312,11 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	shape, foreign := r.s.shape(r.ids.partitions), false
 	if known {
 		refusal, foreign = r.checkState(p, t.Meta(), was, shape)
+		if refusal == "" && p.from == nil && t.ReadOthers(r.upstreams()) && r.s.OnOffsetMismatch != "rebuild" {
+			// The brokers forget the offsets of a topic that is deleted, so that its feeds do not know.
+			refusal = fmt.Sprintf("partition %d: the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out. "+
+				"--on-offset-mismatch=rebuild goes on: what has been told stays counted, and a topic that was re-created is read from its start", p.n)
+		}
 	} else {
 		refusal = r.checkBeginning(p)
 	}
@@ -346,7 +351,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	if p.from != nil {
 		p.from.clock.Learn(&meta.Time)
 	} else {
-		t.SetUpstreams(r.upstreams())
+		p.task.SetUpstreams(r.upstreams())
 	}
 	return "", nil
 }
@@ -381,8 +386,8 @@ func (r *Runner) checkBeginning(p *partition) (refusal string) {
 		return ""
 	}
 	return fmt.Sprintf("partition %d: the group %q has committed offset %d, but the changelog is empty: it was re-created, or the group is another "+
-		"application's. --on-offset-mismatch=group starts empty at offset %d, what came before is never counted; =rebuild starts empty at the log's "+
-		"start, outputs are made again", p.n, r.s.Group, p.group.Offset, p.group.Offset)
+		"application's. --on-offset-mismatch=group starts empty at offset %d, what came before is never counted; %s starts empty at the log's "+
+		"start, outputs are made again", p.n, r.s.Group, p.group.Offset, p.group.Offset, r.anew("=rebuild"))
 }
 
 // checkChangelog returns why a state is not that of the changelog.
@@ -413,14 +418,22 @@ func (r *Runner) checkState(p *partition, meta *task.Meta, was, is task.Shape) (
 		return r.otherShape(p, was, is), false
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
-			"--on-offset-mismatch=rebuild to forget the state and read the new topic from its start", p.n, p.topic, meta.InputID, r.ids.input), false
+			"%s to forget the state and read all of the input from its start", p.n, p.topic, meta.InputID, r.ids.input, r.anew("--on-offset-mismatch=rebuild")), false
 	case p.group.Offset >= 0 && p.group.Offset != meta.Position && r.s.OnOffsetMismatch != "state" && r.s.OnOffsetMismatch != "group":
 		return fmt.Sprintf("partition %d: the state stands at offset %d and the group %q at %d: somebody reset the group, or it is another application's. "+
 			"--on-offset-mismatch=state goes on at %d, nothing is counted twice; =group goes on at %d, what lies between is counted twice or never; "+
-			"=rebuild forgets the state and reads all of the input again",
-			p.n, meta.Position, r.s.Group, p.group.Offset, meta.Position, p.group.Offset), false
+			"%s forgets the state and reads all of the input again",
+			p.n, meta.Position, r.s.Group, p.group.Offset, meta.Position, p.group.Offset, r.anew("=rebuild")), false
 	}
 	return "", false
+}
+
+// anew returns what forgets a state and reads all again: a setting, but with a first stage that would not read the inputs again.
+func (r *Runner) anew(setting string) string {
+	if r.s.Staged() {
+		return "`lull reset`"
+	}
+	return setting
 }
 
 // otherShape says which settings are others than those that a state was made with, and what to do.
@@ -432,7 +445,11 @@ func (r *Runner) otherShape(p *partition, was, is task.Shape) string {
 	if len(was) == 0 {
 		changes = []string{"an earlier version made it, which did not note its settings"}
 	}
-	way := "Set them back; or forget the state and read all of the input again, by `lull reset` or --on-offset-mismatch=rebuild; or take a new --prefix and --state-dir " +
+	by := "`lull reset` or --on-offset-mismatch=rebuild"
+	if r.s.Staged() {
+		by = r.anew("")
+	}
+	way := "Set them back; or forget the state and read all of the input again, by " + by + "; or take a new --prefix and --state-dir " +
 		"beside these, and compare what comes out by `lull diff " + r.s.Prefix + " NEW_PREFIX`"
 	if was.Get(partitionsSetting) != is.Get(partitionsSetting) && len(was) > 0 {
 		changes, way = []string{fmt.Sprintf("%s was %s and is %s: %s", partitionsSetting, was.Get(partitionsSetting), is.Get(partitionsSetting), anewUnderPrefix)}, "There is no way back"

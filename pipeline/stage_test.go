@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -220,5 +222,194 @@ func TestStagedAttacks(t *testing.T) {
 				a.check(&a.s, a.digest(&again), a.hosts...)
 			})
 		})
+	}
+}
+
+// TestInputs shows what is wrong with input topics, each with its fix.
+func TestInputs(t *testing.T) {
+	for _, c := range []struct {
+		inputs map[string]TopicInput
+		change func(s *Settings)
+		want   string
+	}{
+		{map[string]TopicInput{"orders": {}, "web": {Format: "segment-json"}}, nil, ""},
+		{map[string]TopicInput{"orders": {Format: "xml"}}, nil, `inputs.orders.format is "xml": it must be one of avro, registry-avro, avro-schema, segment-json, json, csv`},
+		{map[string]TopicInput{"shop.orders": {Format: "json"}}, nil, "inputs.shop.orders.mapping is missing: inputs.shop.orders.format json needs the file that says which field is what (docs/formats/mapping.md)"},
+		{map[string]TopicInput{"orders": {Format: "json", Mapping: "/none.yaml"}}, nil, "inputs.orders.mapping: open /none.yaml: no such file or directory"},
+		{map[string]TopicInput{"orders": {Format: "avro", Mapping: "/none.yaml"}}, nil, "inputs.orders.mapping: open /none.yaml: no such file or directory"},
+		{map[string]TopicInput{"orders": {Format: "avro-schema"}}, nil, "inputs.orders.schema is missing: inputs.orders.format avro-schema needs the file with the schema that the records are written with"},
+		{map[string]TopicInput{"orders": {Format: "registry-avro"}}, nil, "registry.url is empty: inputs.orders.format registry-avro needs the URL of the schema registry, such as http://registry:8081"},
+		{map[string]TopicInput{"lull.orders": {}}, nil, `inputs has the topic "lull.orders": it must be outside the prefix "lull." of lull's own topics`},
+		{map[string]TopicInput{"": {}}, nil, `inputs has a topic "": it must be the name of a topic with events`},
+		{map[string]TopicInput{"orders": {}}, func(s *Settings) { s.Input.Topic = "shop" },
+			"inputs is set, and so is input.topic, input.format, input.mapping or input.schema: write under inputs how each topic is read, and leave these four out"},
+	} {
+		s := DefaultSettings()
+		s.EnsureGroup()
+		s.Inputs = c.inputs
+		if c.change != nil {
+			c.change(&s)
+		}
+		err := s.Validate()
+		if got := fmt.Sprint(err); (err != nil || c.want != "") && got != c.want {
+			t.Errorf("%v: %s, want %s", c.inputs, got, c.want)
+		}
+	}
+}
+
+// TestStagedFormats proves that two topics of different shapes, neither keyed by customer, come together in one customer: orders as JSON by a mapping, and calls of the Segment
+// specification. What is refused is a dead letter that names its place in its input, by whichever stage.
+func TestStagedFormats(t *testing.T) {
+	c := newCluster(t)
+	s := c.staged()
+	mapping := filepath.Join(t.TempDir(), "orders.yaml")
+	if err := os.WriteFile(mapping, []byte(ordersMapping), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	orders, web := s.InputTopics()[0].Topic, s.InputTopics()[1].Topic
+	s.Inputs = map[string]TopicInput{orders: {Format: "json", Mapping: mapping}, web: {Format: "segment-json"}}
+	s.HTTP.Listen = freeAddress(t)
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c.publish(&s)
+	for day := range 3 {
+		c.produce(
+			&kgo.Record{Topic: web, Value: fmt.Appendf(nil, `{"type":"page","name":"Home","messageId":"p-%d","userId":"ann","timestamp":"2024-02-0%dT09:55:00Z"}`, day, day+1)},
+			&kgo.Record{Topic: orders, Key: fmt.Appendf(nil, "no-%d", day), Value: fmt.Appendf(nil, `{"no":"no-%d","buyer":"ann","total":"25.00","at":"2024-02-0%dT10:00:00Z"}`, day, day+1)},
+		)
+	}
+	c.mark(&s, "2024-02-04T00:00:00Z")
+	p := c.run(s)
+	c.await(&s, p)
+	c.produce(
+		&kgo.Record{Topic: orders, Partition: 1, Value: []byte("no JSON")},
+		&kgo.Record{Topic: web, Value: []byte(`{"type":"page","name":"Late","messageId":"late","userId":"ann","timestamp":"2024-02-01T09:55:00Z"}`)},
+	)
+	c.mark(&s, storyEnd)
+	c.await(&s, p)
+	awaitReadiness(t, &s, p, `"feeds":{"`+orders+`/0":{"phase":"running","position":`)
+	awaitAnswer(t, &s, p, "/metrics", `lull_input_lag_records{partition="2",topic="`+web+`"} 0`)
+	p.end()
+	if got := c.ordersOf(&s, "ann"); got != 3 {
+		t.Errorf("%d orders of ann\n%s", got, p.log)
+	}
+	if n := len(c.read(s.Topic(SessionsTopic))); n != 3 {
+		t.Errorf("%d sessions, of which each has a page and an order", n)
+	}
+	letters := map[string]schemas.Letter{}
+	for _, r := range c.read(s.Topic(DeadLettersTopic)) {
+		l, err := schemas.DecodeLetter(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters[l.Reason] = l
+	}
+	bad, late := letters[schemas.ReasonMalformed], letters[ReasonLate]
+	if len(letters) != 2 || bad.Source.Topic != orders || string(bad.Value) != "no JSON" || late.Source.Topic != web || string(late.Key) != "ann" {
+		t.Errorf("dead letters: %+v", letters)
+	}
+}
+
+const ordersMapping = `version: 1
+rules:
+  - kind: order_completed
+    fields:
+      customer_id: {from: buyer}
+      order_id: {from: "no"}
+      time: {from: at, format: iso8601}
+      amount: {from: total, unit: major}
+      currency: {const: USD}
+`
+
+// TestFeedPositions proves that a feed whose offset was not committed by lull, or whose topic was re-created, stands still and says why, with what to do; and that whatever it reads again counts
+// once.
+func TestFeedPositions(t *testing.T) {
+	for _, answer := range []string{"group", "rebuild"} {
+		t.Run(answer, func(t *testing.T) {
+			c := newCluster(t)
+			s := c.staged()
+			c.publish(&s)
+			in := s
+			in.Input.Topic = s.InputTopics()[0].Topic
+			c.purchases(&in, 0, 10) // of ann: in one partition
+			p := c.run(s)
+			c.await(&s, p)
+			p.end()
+			c.forgetMember(&s)
+			partition := newPlacement(2)
+			n := partition.of([]byte("ann"))
+			offsets := make(kadm.Offsets)
+			offsets.AddOffset(in.Input.Topic, n, 6, -1)
+			if err := c.adm.CommitAllOffsets(t.Context(), s.Group, offsets); err != nil {
+				t.Fatal(err)
+			}
+			c.refused(s, "the offset 6 of group", "was not committed by lull", "--on-offset-mismatch=group goes on at 6, =rebuild at the log's start")
+			c.forgetMember(&s)
+			s.OnOffsetMismatch = answer
+			p = c.run(s)
+			c.purchases(&in, 10, 2)
+			c.mark(&s, storyEnd)
+			c.await(&s, p)
+			p.end()
+			if got := c.orders(&s); got != 12 {
+				t.Errorf("%d orders counted, want 12\n%s", got, p.log)
+			}
+			if n := len(c.read(s.Topic(DeadLettersTopic))); n != 0 {
+				t.Errorf("%d dead letters", n)
+			}
+		})
+	}
+}
+
+// TestFeedRecreated proves the same of an input that was re-created: its events are others, and a task that read the old one's goes on with the new.
+func TestFeedRecreated(t *testing.T) {
+	c := newCluster(t)
+	s := c.staged()
+	c.publish(&s)
+	in := s
+	in.Input.Topic = s.InputTopics()[0].Topic
+	c.purchases(&in, 0, 5)
+	c.mark(&s, "2024-02-01T00:00:00Z")
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	if _, err := c.adm.DeleteTopic(t.Context(), in.Input.Topic); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitNoTopic(in.Input.Topic)
+	if _, err := c.adm.CreateTopic(t.Context(), 2, 1, nil, in.Input.Topic); err != nil {
+		t.Fatal(err)
+	}
+	c = connect(t, c.dial, c.brokers) // a client knows a topic by its id
+	c.awaitTopic(in.Input.Topic)
+	c.purchases(&in, 5, 2)
+	c.refused(s, "the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out. --on-offset-mismatch=rebuild goes on")
+	c.forgetMember(&s)
+	s.OnOffsetMismatch = "rebuild"
+	p = c.run(s)
+	c.mark(&s, storyEnd)
+	c.await(&s, p)
+	p.end()
+	if got := c.orders(&s); got != 7 {
+		t.Errorf("%d orders counted, want 7\n%s", got, p.log)
+	}
+}
+
+// TestStagedRights proves that the role run is enough for a process with a first stage.
+func TestStagedRights(t *testing.T) {
+	g := guard(t)
+	s := g.staged()
+	g.publish(&s)
+	user := g.as(s)
+	user.HTTP.Listen = freeAddress(t)
+	g.only(roleNamed(t, &user, "run").Rights...)
+	g.produce(g.scatter(&s, g.history(&s)[:50])...)
+	p := g.run(user)
+	g.await(&user, p)
+	awaitReadiness(t, &user, p, `"ready":true,"partitions"`) // without a warning
+	p.end()
+	if n := g.checkPassed(&s); n != 50 {
+		t.Errorf("%d events were passed on", n)
 	}
 }

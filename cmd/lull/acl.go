@@ -75,7 +75,7 @@ func (f *aclFlags) check(s *pipeline.Settings) (roles []pipeline.Role, err error
 		}
 	}
 	switch {
-	case s.Input.Topic == "":
+	case s.Input.Topic == "" && !s.Staged():
 		return nil, fmt.Errorf(`input.topic is "": it must be the name of the topic with the events`)
 	case f.format != "kafka-acls" && f.format != "json":
 		return nil, fmt.Errorf("--format is %q: it must be kafka-acls or json", f.format)

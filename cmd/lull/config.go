@@ -115,6 +115,10 @@ func yamlValue(v reflect.Value) (string, error) {
 	}
 	switch v.Kind() {
 	case reflect.Map, reflect.Slice:
+		if isSections(v.Type()) && v.Len() > 0 {
+			text, err := json.Marshal(sectionsOf(v))
+			return string(text), err
+		}
 		if v.Len() == 0 {
 			return map[reflect.Kind]string{reflect.Map: "{}", reflect.Slice: "[]"}[v.Kind()], nil
 		}
@@ -123,6 +127,21 @@ func yamlValue(v reflect.Value) (string, error) {
 	}
 	text, err := json.Marshal(v.Interface()) // JSON is YAML
 	return string(text), err
+}
+
+// sectionsOf returns a map of sections as they can be written, without what is not set.
+func sectionsOf(v reflect.Value) map[string]map[string]string {
+	sections := make(map[string]map[string]string)
+	for it := v.MapRange(); it.Next(); {
+		section := make(map[string]string)
+		for i := range it.Value().NumField() {
+			if value := it.Value().Field(i).String(); value != "" {
+				section[it.Value().Type().Field(i).Tag.Get("koanf")] = value
+			}
+		}
+		sections[it.Key().String()] = section
+	}
+	return sections
 }
 
 // shortDuration returns a duration without units of which there are none: 10m, not 10m0s.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -150,10 +151,6 @@ func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) err
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	spans, err := topicSpans(ctx, adm, input)
-	if err != nil {
-		return err
-	}
 	committed, err := adm.FetchOffsets(ctx, group)
 	if err == nil {
 		err = committed.Error()
@@ -161,16 +158,26 @@ func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) err
 	if err != nil {
 		return fmt.Errorf("asking for the offsets of group %q: %w", group, err)
 	}
-	behind := int64(0)
-	for n, of := range spans {
-		at, ok := committed.Lookup(input, n)
-		if !ok || at.At < 0 {
-			at.At = of.start
-		}
-		behind += max(0, of.end-at.At)
+	topics := map[string]bool{input: true} // and those whose events a first stage passes on
+	for topic := range committed {
+		topics[topic] = true
 	}
-	if behind > 0 {
-		d.out.line("%s has not read %d offsets of %s yet", prefix, behind, input)
+	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+		spans, err := topicSpans(ctx, adm, topic)
+		if err != nil {
+			return err
+		}
+		behind := int64(0)
+		for n, of := range spans {
+			at, ok := committed.Lookup(topic, n)
+			if !ok || at.At < 0 {
+				at.At = of.start
+			}
+			behind += max(0, of.end-at.At)
+		}
+		if behind > 0 {
+			d.out.line("%s has not read %d offsets of %s yet", prefix, behind, topic)
+		}
 	}
 	return nil
 }

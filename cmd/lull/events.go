@@ -15,24 +15,25 @@ import (
 	"lull/schemas"
 )
 
-// eventReader makes events of the input's records, as lull run does.
+// eventReader makes events of an input topic's records, as lull run does.
 type eventReader struct {
 	settings *pipeline.Settings
+	keyless  bool // whatever their keys are
 	input    schemas.Input
 	decoder  *schemas.Decoder
 }
 
 // newEventReader reads the files that say how. It asks the registry, if there is one, only for the schemas that records name, until ctx ends.
-func newEventReader(ctx context.Context, s *pipeline.Settings) (*eventReader, error) {
+func newEventReader(ctx context.Context, s *pipeline.Settings, of pipeline.InputTopic) (*eventReader, error) {
 	var writers schemas.Writers
-	if s.Input.Format == schemas.RegistryAvro.String() {
+	if of.Format == schemas.RegistryAvro.String() {
 		known, err := registry.New(&s.Registry, "", zerolog.Nop())
 		if err != nil {
 			return nil, usageError{err}
 		}
 		writers = known.Asking(ctx)
 	}
-	input, err := s.LoadInput(writers)
+	input, err := of.Load(writers)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -50,7 +51,7 @@ func newEventReader(ctx context.Context, s *pipeline.Settings) (*eventReader, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return &eventReader{settings: s, input: input, decoder: decoder}, nil
+	return &eventReader{settings: s, keyless: s.Staged(), input: input, decoder: decoder}, nil
 }
 
 // errIgnored says that a record is to be no event.
@@ -60,7 +61,7 @@ var errIgnored = errors.New("ignored by the mapping")
 func (e *eventReader) read(r *kgo.Record) (schemas.Fields, error) {
 	source := asSource(r)
 	var event operators.Event
-	switch refusal := e.decoder.Decode(&source, &event); {
+	switch refusal := e.decode(&source, &event); {
 	case refusal == nil:
 		return eventFields(&event, e.settings.Money.Currency), nil
 	case refusal.Reason == schemas.ReasonIgnored:
@@ -68,6 +69,14 @@ func (e *eventReader) read(r *kgo.Record) (schemas.Fields, error) {
 	default:
 		return nil, fmt.Errorf("%s: %s", refusal.Reason, refusal.Detail)
 	}
+}
+
+// decode decodes a record of the topic.
+func (e *eventReader) decode(source *schemas.Source, into *operators.Event) *operators.Rejection {
+	if e.keyless {
+		return e.decoder.DecodeKeyless(source, into)
+	}
+	return e.decoder.Decode(source, into)
 }
 
 // asSource returns a record as decoders take it.

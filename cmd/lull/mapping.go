@@ -50,7 +50,7 @@ func newMappingTryCommand() *cobra.Command {
 lull run would. FILE is the mapping (default input.mapping). The records are those of a file: JSON, one after the other; CSV,
 with or without a line of the columns' names; or one record of Avro. Or they are the newest of a topic.
 
-The format is input.format; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
+The format is input.format, or that of --topic under inputs; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
 keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused or there is none, and 2 if FILE is
 not as it must be.`,
 		Example: `  lull mapping try orders.yaml --sample orders.jsonl
@@ -62,8 +62,9 @@ not as it must be.`,
 			if err != nil {
 				return err
 			}
+			of := s.InputTopic(f.topic)
 			if len(args) == 1 {
-				s.Input.Mapping = args[0]
+				of.Mapping = args[0]
 			}
 			if (len(f.samples) > 0) == (f.topic != "") {
 				return usageError{errors.New("either --sample FILE or --topic TOPIC must say where records are")}
@@ -71,7 +72,7 @@ not as it must be.`,
 			if f.lines < 1 {
 				return usageError{fmt.Errorf("--lines is %d: it must be 1 or more", f.lines)}
 			}
-			t, err := newTrial(cmd.Context(), &s)
+			t, err := newTrial(cmd.Context(), &s, of)
 			if err != nil {
 				return err
 			}
@@ -106,22 +107,22 @@ type trial struct {
 	records, ignored, refused int
 }
 
-func newTrial(ctx context.Context, s *pipeline.Settings) (*trial, error) {
-	if s.Input.Format == schemas.OwnAvro.String() && s.Input.Mapping != "" {
-		text, err := os.ReadFile(s.Input.Mapping)
+func newTrial(ctx context.Context, s *pipeline.Settings, of pipeline.InputTopic) (*trial, error) {
+	if of.Format == schemas.OwnAvro.String() && of.Mapping != "" {
+		text, err := os.ReadFile(of.Mapping)
 		if err != nil {
 			return nil, usageError{err}
 		}
 		mapping, err := schemas.ParseMapping(text)
 		if err != nil {
-			return nil, usageError{&pipeline.MappingError{File: s.Input.Mapping, Err: err}}
+			return nil, usageError{&pipeline.MappingError{Setting: "input.mapping", File: of.Mapping, Err: err}}
 		}
-		s.Input.Format = schemas.JSON.String()
+		of.Format = schemas.JSON.String()
 		if len(mapping.Columns()) > 0 {
-			s.Input.Format = schemas.CSV.String()
+			of.Format = schemas.CSV.String()
 		}
 	}
-	events, err := newEventReader(ctx, s)
+	events, err := newEventReader(ctx, s, of)
 	return &trial{eventReader: events}, err
 }
 
@@ -236,7 +237,7 @@ func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Wr
 			continue
 		}
 		var e operators.Event
-		if err := t.show(out, r, t.decoder.Decode(&source, &e), &e); err != nil {
+		if err := t.show(out, r, t.decode(&source, &e), &e); err != nil {
 			return err
 		}
 	}

@@ -113,6 +113,8 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	f.file.setDefaults(&s)
 	f.topic = cmp.Or(f.topic, s.Input.Topic)
 	switch {
+	case f.topic == "" && s.Staged():
+		return usageError{errors.New("--topic is empty: it must name the one of the inputs to write to")}
 	case f.topic == "":
 		return usageError{errors.New("--topic and input.topic are empty: one must name the topic to write to")}
 	case strings.HasPrefix(f.topic, s.Prefix):

@@ -127,7 +127,7 @@ func newRedriveCounts() redriveCounts {
 func runRedrive(ctx context.Context, w io.Writer, s *pipeline.Settings, f *redriveFlags, names []letterName) error {
 	r := &redrive{settings: s, flags: f, names: names, topics: make(map[string]redriveTopic)}
 	if err := r.eachChosen(ctx, func(l *letter) error {
-		r.topics[l.Source.Topic] = redriveTopic{}
+		r.topics[r.topicOf(l)] = redriveTopic{}
 		return nil
 	}); err != nil {
 		return err
@@ -215,7 +215,7 @@ func (r *redrive) chooses(l *letter) bool {
 	case l.Missing() != "":
 		r.told.keep(l, l.Missing()+" are not kept")
 	case r.tooLarge(l):
-		r.told.keep(l, fmt.Sprintf("with the header %s it is longer than max.message.bytes of topic %s takes, %d: raise it", schemas.RedrivenHeader, l.Source.Topic, r.topics[l.Source.Topic].bytesMax))
+		r.told.keep(l, fmt.Sprintf("with the header %s it is longer than max.message.bytes of topic %s takes, %d: raise it", schemas.RedrivenHeader, r.topicOf(l), r.topics[r.topicOf(l)].bytesMax))
 	case again && !named && !r.flags.again:
 		r.told.again[l.Reason]++
 	case !named && len(r.flags.filter.reasons) == 0 && slices.Contains(unmendable, l.Reason):
@@ -228,11 +228,20 @@ func (r *redrive) chooses(l *letter) bool {
 	return false
 }
 
+// topicOf returns the topic that a letter's record goes to: that which it came from. What a first stage has passed on, and a task has refused, is another record by then, of
+// the topic in between.
+func (r *redrive) topicOf(l *letter) string {
+	if slices.ContainsFunc(l.Headers, func(h schemas.Header) bool { return h.Key == schemas.FeedHeader }) {
+		return r.settings.Topic(pipeline.EventsTopic)
+	}
+	return l.Source.Topic
+}
+
 // recordOverhead is more than what a batch of one record takes beside key, value and headers.
 const recordOverhead = 1 << 10
 
 func (r *redrive) tooLarge(l *letter) bool {
-	most := r.topics[l.Source.Topic].bytesMax
+	most := r.topics[r.topicOf(l)].bytesMax
 	return most > 0 && letterBytes(l)+recordOverhead > most
 }
 
@@ -383,9 +392,14 @@ func (r *redrive) newSender(ctx context.Context) (*redriveSender, error) {
 
 // send adds a letter's record to the transaction, which it commits when it is full.
 func (s *redriveSender) send(ctx context.Context, l *letter) error {
-	to := pipeline.RedrivePartition(l.Key, l.Source.Partition, s.of.topics[l.Source.Topic].partitions)
+	topic := s.of.topicOf(l)
+	from := l.Source.Partition
+	if topic != l.Source.Topic {
+		from = -1 // of another topic
+	}
+	to := pipeline.RedrivePartition(l.Key, from, s.of.topics[topic].partitions)
 	origin, redriven := l.Origin()
-	record := &kgo.Record{Topic: l.Source.Topic, Partition: to, Key: l.Key, Value: l.Value}
+	record := &kgo.Record{Topic: topic, Partition: to, Key: l.Key, Value: l.Value}
 	if !redriven {
 		// It comes first: a dead letter keeps the first headers, should it be refused again.
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: schemas.RedrivenHeader, Value: []byte(origin.String())})

@@ -96,6 +96,9 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 		return err
 	}
 	names := []string{pipeline.StatisticsTopic}
+	if r.s.Staged() { // what was passed on by other settings would come first again
+		names = append(names, pipeline.EventsTopic)
+	}
 	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic}
 	if outputs {
 		names = append(names, told...)
@@ -122,8 +125,12 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if !outputs {
 		r.out.line("= %s stay: what is read again is told again, after what they hold; --outputs deletes them too", strings.Join(told, ", "))
 	}
+	var inputs []string
+	for _, in := range r.s.InputTopics() {
+		inputs = append(inputs, in.Topic)
+	}
 	r.out.line("= %s, %s, %s and %s stay, and so does the group %q",
-		r.s.Input.Topic, r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.Topic(pipeline.RedrivesTopic), r.s.FitterGroup())
+		strings.Join(inputs, ", "), r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.Topic(pipeline.RedrivesTopic), r.s.FitterGroup())
 	r.out.line("This removes it; on other machines of the application run it too, before the topics are made anew: lull reset --yes")
 	return r.out.err
 }

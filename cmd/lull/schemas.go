@@ -126,16 +126,26 @@ func printCompatibility(w io.Writer, v *registry.Verdict) {
 	fmt.Fprintf(w, "%s (%s): %s\n", v.Name, v.Level, says)
 }
 
-// checkInputVersions tells which registered versions of the input's schema cannot be read, if the input has a registry.
+// checkInputVersions tells which registered versions of the inputs' schemas cannot be read, of inputs that have a registry.
 func checkInputVersions(ctx context.Context, w io.Writer, s *pipeline.Settings, client *sr.Client) (unreadable int, err error) {
-	if s.Input.Format != schemas.RegistryAvro.String() || s.Input.Topic == "" {
+	for _, of := range s.InputTopics() {
+		n, err := checkVersionsOf(ctx, w, of, client)
+		if unreadable += n; err != nil {
+			return unreadable, err
+		}
+	}
+	return unreadable, nil
+}
+
+func checkVersionsOf(ctx context.Context, w io.Writer, of pipeline.InputTopic, client *sr.Client) (unreadable int, err error) {
+	if of.Format != schemas.RegistryAvro.String() || of.Topic == "" {
 		return 0, nil
 	}
-	input, err := s.LoadInput(nil)
+	input, err := of.Load(nil)
 	if err != nil {
 		return 0, usageError{err}
 	}
-	subject := s.Input.Topic + "-value"
+	subject := of.Topic + "-value"
 	versions, err := registry.CheckWritten(ctx, client, subject, &input)
 	if err != nil {
 		return 0, err

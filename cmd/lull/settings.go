@@ -80,6 +80,11 @@ func isSection(t reflect.Type) bool {
 // are handed around.
 func (s *setting) isSecret() bool { return s.typ == reflect.TypeFor[security.Secret]() }
 
+// isSections reports whether the setting is a map of sections, which only a file can hold.
+func (s *setting) isSections() bool { return isSections(s.typ) }
+
+func isSections(t reflect.Type) bool { return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct }
+
 // showSetting returns a default as one would write it, "" for none.
 func showSetting(v reflect.Value) string {
 	if v.IsZero() {
@@ -123,7 +128,7 @@ func addSettingFlags(cmd *cobra.Command, keys ...string) {
 	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML (default $LULL_CONFIG)")
 	for i := range settingsList {
 		s := &settingsList[i]
-		if s.isSecret() || len(keys) > 0 && !slices.Contains(keys, s.key) {
+		if s.isSecret() || s.isSections() || len(keys) > 0 && !slices.Contains(keys, s.key) {
 			continue
 		}
 		usage := "sets " + s.key
@@ -243,6 +248,10 @@ func loadEnviron(k *koanf.Koanf, origins map[string]string, environ []string) er
 			errs = append(errs, fmt.Errorf("environment variable %s: there is no such setting; unset it, or mend its name: `lull run --help` lists all", name))
 			continue
 		}
+		if settingsList[i].isSections() {
+			errs = append(errs, fmt.Errorf("environment variable %s: %s is a section for each topic, which only a file can hold: set it there", name, settingsList[i].key))
+			continue
+		}
 		errs = append(errs, k.Set(settingsList[i].key, value))
 		origins[settingsList[i].key] = name
 	}
@@ -279,6 +288,14 @@ func checkKeys(section reflect.Type, path string, values map[string]any) (errs [
 				secret.key, secret.key+"_file", secret.env()))
 		case of.Kind() == reflect.Struct && isMap:
 			errs = append(errs, checkKeys(of, path+key+".", inner)...)
+		case isSections(of) && isMap:
+			for _, name := range sortedKeys(inner) {
+				section, isMap := inner[name].(map[string]any)
+				if !isMap && inner[name] != nil {
+					errs = append(errs, fmt.Errorf("%q is %v: it must be a section with keys", path+key+"."+name, inner[name]))
+				}
+				errs = append(errs, checkKeys(of.Elem(), path+key+"."+name+".", section)...)
+			}
 		case of.Kind() == reflect.Struct && values[key] != nil:
 			errs = append(errs, fmt.Errorf("%q is %v: it must be a section with keys", path+key, values[key]))
 		case of.Kind() != reflect.Struct && of.Kind() != reflect.Map && values[key] == nil:
@@ -304,6 +321,8 @@ func isSetting(key string) bool {
 // setValue sets a field to a value as YAML has it, or to a text, as flags and the environment have it. The error says what the value would have to be.
 func setValue(field reflect.Value, value any) error {
 	switch {
+	case isSections(field.Type()):
+		return setSections(field, value)
 	case field.Kind() == reflect.Slice:
 		texts, err := listOf(value)
 		if err != nil {
@@ -330,6 +349,30 @@ func setValue(field reflect.Value, value any) error {
 		return err
 	}
 	return setText(field, text)
+}
+
+// setSections sets a map of sections, whose keys have been checked.
+func setSections(field reflect.Value, value any) error {
+	sections, ok := value.(map[string]any)
+	if !ok {
+		return errors.New("it must be keys with sections")
+	}
+	all := reflect.MakeMap(field.Type())
+	for name, values := range sections {
+		section := reflect.New(field.Type().Elem()).Elem()
+		keys, _ := values.(map[string]any)
+		for i := range section.NumField() {
+			key := section.Type().Field(i).Tag.Get("koanf")
+			if value, ok := keys[key]; ok {
+				if err := setValue(section.Field(i), value); err != nil {
+					return fmt.Errorf("%s.%s: %w", name, key, err)
+				}
+			}
+		}
+		all.SetMapIndex(reflect.ValueOf(name), section)
+	}
+	field.Set(all)
+	return nil
 }
 
 // setText sets a field that holds one thing. What would lose its meaning without a word is refused: a number without a unit as a duration, a fraction as a

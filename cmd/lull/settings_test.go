@@ -159,7 +159,7 @@ func TestSettingsRules(t *testing.T) {
 		return true
 	}
 	for _, s := range settingsList {
-		if s.isSecret() {
+		if s.isSecret() || s.isSections() {
 			continue // it has no flag
 		}
 		for _, value := range []string{"", "0", "-1", "nonsense", "NaN", "1e300", "9223372036854775807", "2540000h"} {

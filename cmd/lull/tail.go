@@ -40,8 +40,8 @@ tells: ce_time, an event's own time, else its Kafka timestamp.
 
 TOPIC is one of lull's own, with or without the prefix:
 ` + strings.Join(ownTopics(), ", ") + `;
-any other name is that of a topic with events. The values of input.topic are shown as what lull run makes of them by input.format
-and input.mapping; one that becomes no event is shown as it is, with the reason.`,
+any other name is that of a topic with events. The values of input.topic, and of those under inputs, are shown as what lull run
+makes of them by their format and mapping; one that becomes no event is shown as it is, with the reason.`,
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow
   lull tail orders --customer ann --type order_refunded --since 2026-11-01 --output table
@@ -66,8 +66,8 @@ and input.mapping; one that becomes no event is shown as it is, with the reason.
 			}
 			t := newTail(s, args[0])
 			t.filter, t.table = filter, output == "table"
-			if t.name == s.Input.Topic && s.Input.Format != schemas.OwnAvro.String() {
-				if t.events, err = newEventReader(cmd.Context(), &s); err != nil {
+			if of := s.InputTopic(t.name); s.IsInput(t.name) && of.Format != schemas.OwnAvro.String() {
+				if t.events, err = newEventReader(cmd.Context(), &s, of); err != nil {
 					return err
 				}
 			}
@@ -113,7 +113,10 @@ type tail struct {
 
 func newTail(s pipeline.Settings, topic string) *tail {
 	short := strings.TrimPrefix(topic, s.Prefix)
-	if topic == s.Input.Topic || !slices.Contains(ownTopics(), short) {
+	if s.Staged() && short == pipeline.EventsTopic {
+		return &tail{settings: s, name: s.Topic(short), of: schemas.Events}
+	}
+	if s.IsInput(topic) || !slices.Contains(ownTopics(), short) {
 		return &tail{settings: s, name: topic, of: schemas.Events}
 	}
 	of, ok := schemas.TopicNamed(short)

@@ -144,6 +144,14 @@ func schemaOf(s *setting) (*schema, error) {
 		of.Type = "boolean"
 		return of, nil
 	case reflect.Map: // of texts; a number is taken for one
+		if section := s.deflt.Type().Elem(); section.Kind() == reflect.Struct {
+			each := newSection([]string{"object", "null"})
+			for i := range section.NumField() {
+				each.Properties.add(section.Field(i).Tag.Get("koanf"), &schema{Type: "string"})
+			}
+			of.Type, of.Additional = []string{"object", "null"}, each
+			return of, nil
+		}
 		of.Type, of.Additional = []string{"object", "null"}, &schema{Type: []string{"string", "number"}}
 		return of, nil
 	case reflect.Slice:

@@ -61,6 +61,9 @@ func typeName(v reflect.Value) (string, error) {
 	case reflect.Bool:
 		return "bool", nil
 	case reflect.Map:
+		if v.Type().Elem().Kind() == reflect.Struct {
+			return "map of sections", nil
+		}
 		return "map", nil
 	case reflect.Slice:
 		switch v.Type().Elem().Kind() {

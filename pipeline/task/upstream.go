@@ -44,6 +44,13 @@ func (t *Task) SetUpstreams(feeds []uint64) {
 	t.changed = true
 }
 
+// ReadOthers reports whether the task has heard of other feeds than these.
+func (t *Task) ReadOthers(feeds []uint64) bool {
+	return slices.ContainsFunc(t.meta.Upstreams, func(u Upstream) bool {
+		return (u.Offset >= 0 || u.Watermark != operators.Unset) && !slices.Contains(feeds, u.Feed)
+	})
+}
+
 // upstream returns what is known of a feed, nil if nothing is.
 func (m *Meta) upstream(feed uint64) *Upstream {
 	for i := range m.Upstreams {

@@ -41,8 +41,14 @@ func TestUpstreams(t *testing.T) {
 	if p.task.Changed() {
 		t.Error("nothing has changed, and something is to be written")
 	}
+	if p.task.ReadOthers([]uint64{1, 2, 3}) || !p.task.ReadOthers([]uint64{2, 3, 4}) {
+		t.Error("the task does not know what it has read")
+	}
 	p.task.SetUpstreams([]uint64{2, 3, 4})
 	p.commit()
+	if p.task.ReadOthers([]uint64{2, 3}) {
+		t.Error("it has read a feed that has said nothing")
+	}
 	if got := p.task.Meta(); got.Watermark != january(t, "04T00:00") || len(got.Upstreams) != 3 {
 		t.Errorf("with a new upstream, of which nothing is known: %+v", got)
 	}
