@@ -17,7 +17,7 @@ import (
 
 // feed is the first stage of one partition of an input topic that is assigned to this process: it decodes its records, and passes each event on to its customer's
 // partition of the topic events, in the transactions of the process. What it must remember is little, and is the metadata of its committed offset: the two
-// cannot part, and there is nothing to restore (docs/adr/0018-first-stage.md).
+// cannot part, and there is nothing to restore (docs/adr/0021-first-stage.md).
 //
 //	assigned ─> restoring (the committed offset is asked for) ─> running ─> (revoked, lost)
 //	              ^        └─> stopped: an operator must decide     │

@@ -97,8 +97,8 @@ type InputSettings struct {
 // TopicInput says how the values of one of several input topics are written, as the settings of these names under input do.
 type TopicInput struct {
 	Format  string `koanf:"format"`
-	Mapping string `koanf:"mapping"`
-	Schema  string `koanf:"schema"`
+	Mapping string `koanf:"mapping" path:"read"`
+	Schema  string `koanf:"schema" path:"read"`
 }
 
 // StateSettings configure the store.

@@ -135,9 +135,17 @@ func sectionsOf(v reflect.Value) map[string]map[string]string {
 	for it := v.MapRange(); it.Next(); {
 		section := make(map[string]string)
 		for i := range it.Value().NumField() {
-			if value := it.Value().Field(i).String(); value != "" {
-				section[it.Value().Type().Field(i).Tag.Get("koanf")] = value
+			field := it.Value().Type().Field(i)
+			value := it.Value().Field(i).String()
+			if value == "" {
+				continue
 			}
+			if field.Tag.Get("path") != "" {
+				if absolute, err := filepath.Abs(value); err == nil {
+					value = absolute
+				}
+			}
+			section[field.Tag.Get("koanf")] = value
 		}
 		sections[it.Key().String()] = section
 	}

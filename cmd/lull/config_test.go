@@ -57,6 +57,19 @@ func TestConfigPrint(t *testing.T) {
 	}
 }
 
+// What is printed of several inputs can be taken for a file again.
+func TestConfigPrintInputs(t *testing.T) {
+	config := writeFile(t, "lull.yaml", "inputs:\n  shop.orders: {format: segment-json}\n  web:\n")
+	out, errs, code := lull(t, "config", "print", "--config", config)
+	if code != 0 || !strings.Contains(out, `inputs: {"shop.orders":{"format":"segment-json"},"web":{}}`) {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	again, err := load(t, out, nil)
+	if err != nil || len(again.Inputs) != 2 || again.Inputs["shop.orders"].Format != "segment-json" {
+		t.Errorf("%+v, %v", again.Inputs, err)
+	}
+}
+
 // lull config validate says what is wrong, or that nothing is.
 func TestConfigValidate(t *testing.T) {
 	for _, c := range []struct {

@@ -83,7 +83,9 @@ func (s *setting) isSecret() bool { return s.typ == reflect.TypeFor[security.Sec
 // isSections reports whether the setting is a map of sections, which only a file can hold.
 func (s *setting) isSections() bool { return isSections(s.typ) }
 
-func isSections(t reflect.Type) bool { return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct }
+func isSections(t reflect.Type) bool {
+	return t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct
+}
 
 // showSetting returns a default as one would write it, "" for none.
 func showSetting(v reflect.Value) string {
@@ -214,6 +216,9 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 		if err := setValue(setting.of(s), value); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %s: %w", origins[setting.key], setting.key, err))
 		}
+		if setting.isSections() { // which only the file can hold
+			eachPath(setting.of(s), func(p string) string { return besideFile(path, p) })
+		}
 		if setting.path && origins[setting.key] == path {
 			setting.of(s).SetString(besideFile(path, setting.of(s).String()))
 		}
@@ -227,6 +232,20 @@ func besideFile(file, path string) string {
 		return path
 	}
 	return filepath.Join(filepath.Dir(file), path)
+}
+
+// eachPath replaces the paths of files that are read, in a map of sections.
+func eachPath(sections reflect.Value, by func(path string) string) {
+	for it := sections.MapRange(); it.Next(); {
+		section := reflect.New(it.Value().Type()).Elem()
+		section.Set(it.Value())
+		for i := range section.NumField() {
+			if section.Type().Field(i).Tag.Get("path") != "" {
+				section.Field(i).SetString(by(section.Field(i).String()))
+			}
+		}
+		sections.SetMapIndex(it.Key(), section)
+	}
 }
 
 // serviceLink matches the variables that Kubernetes puts into every container for a service whose name begins with "lull".

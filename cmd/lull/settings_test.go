@@ -110,6 +110,11 @@ func TestSettingsErrors(t *testing.T) {
 		{"list for a text", "instance: [a, b]", nil, nil, []string{"lull.yaml", "instance", "one value"}},
 		{"keys for a text", "instance: {a: b}", nil, nil, []string{"lull.yaml", "instance", "one value"}},
 		{"text for keys", "money: {rates: EUR}", nil, nil, []string{"lull.yaml", "money.rates", `"EUR" is no KEY=VALUE`}},
+		{"unknown key of an input", "inputs: {web: {formt: json}}", nil, nil, []string{"lull.yaml", `unknown key "inputs.web.formt"`, "under inputs.web can stand: format, mapping, schema"}},
+		{"an input that is no section", "inputs: {web: json}", nil, nil, []string{"lull.yaml", `"inputs.web" is json: it must be a section with keys`}},
+		{"inputs as a list", "inputs: [web]", nil, nil, []string{"lull.yaml", "inputs: it must be keys with sections"}},
+		{"a list for an input's format", "inputs: {web: {format: [json]}}", nil, nil, []string{"lull.yaml", "inputs: web.format: a list stands where one value must stand"}},
+		{"inputs by a variable", "", []string{"LULL_INPUTS=web"}, nil, []string{"environment variable LULL_INPUTS: inputs is a section for each topic, which only a file can hold: set it there"}},
 		{"two wrong values", "money: {margin: abc}\nclock: {lateness: 5}", nil, nil, []string{"money.margin", "clock.lateness"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -222,6 +227,10 @@ func TestSettingsPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Dir(file)
+	staged, err := load(t, "inputs: {shop.orders: {format: json, mapping: orders.yaml}, web: {format: segment-json}}", nil)
+	if of := staged.Inputs["shop.orders"]; err != nil || of.Format != "json" || !filepath.IsAbs(of.Mapping) || filepath.Base(of.Mapping) != "orders.yaml" || staged.Inputs["web"].Format != "segment-json" {
+		t.Errorf("inputs: %+v, %v", staged.Inputs, err)
+	}
 	for _, c := range []struct{ setting, got, want string }{
 		{"input.mapping of the file", s.Input.Mapping, filepath.Join(dir, "maps", "orders.yaml")},
 		{"input.schema of the file", s.Input.Schema, "/etc/order.avsc"},

@@ -225,7 +225,7 @@ func TestMissingReference(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		input, err := schemas.NewInput(schemas.RegistryAvro, "", mapping, r)
+		input, err := schemas.NewInput("input", schemas.RegistryAvro, "", mapping, r)
 		if err != nil {
 			t.Fatal(err)
 		}
