@@ -158,5 +158,5 @@ func (b *broker) catchUp(ctx context.Context, dir, name string, j *job, in *inpu
 
 // outputTopics are what subscribers read.
 var outputTopics = []string{
-	pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic,
+	pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic,
 }

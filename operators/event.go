@@ -103,11 +103,11 @@ type Event struct {
 	DayStart EventTime // 00:00 of Day in the configured time zone
 	Clamped  bool      // the source's time lay in the future: such an event proves no time and moves no watermark
 	Doubted  bool      // the time lies ahead of the clock of who has read it: it proves none and moves none either
-	Name     string    // page, screen: what was viewed; track: the name of the event
+	Name     string    // page, screen: what was viewed; track: the name of the event; offer: the purpose of the consent that it needs, "" if none
 	Quantity float64   // items, 0 or more; 0 if the source gives none
 	OrderID  string    // order kinds: never empty; a record without an order id is an order of its own
 	RefundID string    // order_refunded: what tells two refunds of an order apart; ID if the source gives none
-	Amount   Money     // order_completed, order_updated: the order's value; order_refunded: the part refunded
+	Amount   Money     // order_completed, order_updated: the order's value; order_refunded: the part refunded; offer: what it costs
 	Whole    bool      // order_refunded: all of the order, whatever Amount says
 	Subject  string    // campaign, ticket, offer or group id; consent: its purpose; alias: the other id
 	Proof    string    // consent: the record that proves it

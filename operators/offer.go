@@ -42,5 +42,30 @@ func (o *OfferCeiling) Reasons(t *Terms) []string {
 	}
 }
 
+// The reasons of the answers to offers.
+const (
+	OfferWithinCeiling = "within_ceiling"
+	OfferAboveCeiling  = "above_ceiling"
+	OfferNoConsent     = "no_consent"  // to the purpose that the offer names
+	OfferNoPurchase    = "no_purchase" // nothing is predicted of who has never bought
+	OfferNoModel       = "no_model"    // nothing is predicted yet
+)
+
+// OfferAnswer is the answer to an offer that was proposed for a customer, with all that it was decided by.
+type OfferAnswer struct {
+	OfferID  string
+	Amount   Money // what the offer costs
+	Accepted bool
+	Reason   string // one of those above
+	// Purpose is that of the consent which the offer needs, "" if it names none. Consent is what holds of it, if ConsentKnown.
+	Purpose      string
+	Consent      Consent
+	ConsentKnown bool
+	// Ceiling and Facts are of the instant of the answer; zero without a purchase or a model.
+	Ceiling OfferCeiling
+	Facts   Facts
+	Reasons []string
+}
+
 // formatShare returns a share as it was set: "0.3".
 func formatShare(share float64) string { return strconv.FormatFloat(share, 'f', -1, 64) }

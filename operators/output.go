@@ -18,10 +18,13 @@ const (
 	ScoreOutput
 	SegmentOutput
 	TriggerOutput
+	OfferOutput
 	RejectOutput
 )
 
-var outputNames = [...]string{SessionOutput: "session", ScoreOutput: "score", SegmentOutput: "segment", TriggerOutput: "trigger", RejectOutput: "dead_letter"}
+var outputNames = [...]string{
+	SessionOutput: "session", ScoreOutput: "score", SegmentOutput: "segment", TriggerOutput: "trigger", OfferOutput: "offer", RejectOutput: "dead_letter",
+}
 
 // String returns the kind's name, such as "trigger".
 func (k OutputKind) String() string { return outputNames[k] }
@@ -41,6 +44,7 @@ type Output struct {
 	Segment SegmentChange
 	Trigger Trigger
 	Reject  Rejection
+	Offer   OfferAnswer
 }
 
 // ScoreRow is a customer's row in the scores table. Gone rows are deletions: the customer has no purchase any more.
@@ -134,6 +138,9 @@ func (o *Outbox) Trigger(t Trigger) ID {
 	out.Trigger = t
 	return out.ID
 }
+
+// Offer answers an offer that was proposed.
+func (o *Outbox) Offer(answer OfferAnswer) { o.add(OfferOutput, "").Offer = answer }
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {

@@ -26,7 +26,7 @@ func (s *Settings) AsyncAPI() ([]byte, error) {
 		Components: asyncComponents{Messages: make(map[string]asyncMessage), Schemas: make(map[string]any)},
 		Info: asyncInfo{
 			Title: "lull", Version: asyncVersion, License: map[string]string{"name": "Apache-2.0"},
-			Description: "Keeps the lifetime value of every customer current: reads customers' events, and tells of sessions, scores, segments and triggers. " +
+			Description: "Keeps the lifetime value of every customer current: reads customers' events, and tells of sessions, scores, segments and triggers, and answers offers. " +
 				"Operations are lull's: who subscribes to a topic receives what lull sends. Read with isolation.level=read_committed, and drop doubles by ce_id.",
 		},
 	}

@@ -177,8 +177,8 @@ func TestAsyncAPI(t *testing.T) {
 	registry := newFakeRegistry(t)
 	for name, outputs := range map[string]OutputSettings{
 		"avro":          {},
-		"json":          {Sessions: "json", Scores: "json", Segments: "json", Triggers: "json"},
-		"registry-avro": {Sessions: "registry-avro", Scores: "registry-avro", Segments: "registry-avro", Triggers: "registry-avro", Subjects: "record"},
+		"json":          {Sessions: "json", Scores: "json", Segments: "json", Triggers: "json", Offers: "json"},
+		"registry-avro": {Sessions: "registry-avro", Scores: "registry-avro", Segments: "registry-avro", Triggers: "registry-avro", Offers: "registry-avro", Subjects: "record"},
 	} {
 		s := c.application(2)
 		s.Outputs, s.Registry.URL = outputs, []string{registry.front.URL}

@@ -15,7 +15,7 @@ import (
 	"lull/schemas"
 )
 
-// history returns a year of a small shop: visits, orders, refunds and cancellations of 40 customers in order of time, the same every time.
+// history returns a year of a small shop: visits, orders, refunds, cancellations, consents and offers of 40 customers in order of time, the same every time.
 func (c *cluster) history(s *Settings) []*kgo.Record {
 	random := rand.New(rand.NewPCG(1, 2))
 	at := instant(c.t, "2024-01-01T00:00:00Z")
@@ -34,6 +34,10 @@ func (c *cluster) history(s *Settings) []*kgo.Record {
 		case n == 4 && len(placed) > 0:
 			order := placed[random.IntN(len(placed))]
 			e.Kind, e.Customer, e.OrderID = operators.OrderCancelled, order.Customer, order.OrderID
+		case n == 5:
+			e.Kind, e.Subject, e.Proof, e.Name = []operators.EventKind{operators.ConsentGiven, operators.ConsentWithdrawn}[random.IntN(2)], "email", fmt.Sprint("form ", i), ""
+		case n == 6:
+			e.Kind, e.Subject, e.Amount, e.Name = operators.OfferProposed, fmt.Sprint("voucher-", i%20), operators.Money(random.IntN(300)), []string{"", "email"}[random.IntN(2)]
 		}
 		records = append(records, c.event(s, e))
 	}
@@ -44,7 +48,7 @@ func (c *cluster) history(s *Settings) []*kgo.Record {
 func (c *cluster) digest(s *Settings) string {
 	c.t.Helper()
 	var d schemas.Digest
-	for _, topic := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
+	for _, topic := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.Offers, schemas.DeadLetters} {
 		for _, r := range c.read(s.Topic(topic.String())) {
 			var headers []schemas.Header
 			for _, h := range r.Headers {

@@ -51,7 +51,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		diff = append(diff, s.onTopic(s.Topic(EventsTopic), opDescribe))
 		redrive = append(redrive, s.onTopic(s.Topic(EventsTopic), opWrite, opDescribeConfigs))
 	}
-	for _, name := range []string{SessionsTopic, ScoresTopic, SegmentsTopic, TriggersTopic, DeadLettersTopic} {
+	for _, name := range []string{SessionsTopic, ScoresTopic, SegmentsTopic, TriggersTopic, OffersTopic, DeadLettersTopic} {
 		reset = append(reset, s.onTopic(s.Topic(name), opDelete))
 		diff = append(diff, s.onTopic(s.Topic(name), opRead))
 	}

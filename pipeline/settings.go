@@ -274,7 +274,7 @@ type TopicSettings struct {
 	Partitions int `koanf:"partitions"`
 	// Replication of every topic; 0, the default, is the brokers' own.
 	Replication int `koanf:"replication"`
-	// Retention is how long sessions, segments and triggers stay readable at least. The default is 168h.
+	// Retention is how long sessions, segments, triggers and offers stay readable at least. The default is 168h.
 	Retention time.Duration `koanf:"retention"`
 	// DeadLetterRetention is how long dead letters stay, which hold events as they came, and can be driven again meanwhile. The default is 168h.
 	DeadLetterRetention time.Duration `koanf:"dead_letter_retention"`
@@ -285,12 +285,13 @@ type TopicSettings struct {
 // OutputSettings say how what is told of customers is written, for those who subscribe to it. They shape no state: each record names its format in the header content-type, and
 // after a change a topic holds both.
 type OutputSettings struct {
-	// Sessions, Scores, Segments and Triggers are the formats of these topics: "avro" (the default): by the schema in schemas/, without framing; "registry-avro": the same in the
+	// Sessions, Scores, Segments, Triggers and Offers are the formats of these topics: "avro" (the default): by the schema in schemas/, without framing; "registry-avro": the same in the
 	// wire format of a schema registry, behind the schema's id; or "json": the same fields as one JSON object.
 	Sessions string `koanf:"sessions"`
 	Scores   string `koanf:"scores"`
 	Segments string `koanf:"segments"`
 	Triggers string `koanf:"triggers"`
+	Offers   string `koanf:"offers"`
 	// Subjects says what the schemas are called in the registry: "topic" (the default): lull.scores-value; or "record": lull.Score.
 	Subjects string `koanf:"subjects"`
 	// OnUnregistered says what becomes of a schema of registry-avro that the registry does not have: "register" (the default): it is put there at start; or "refuse": the start
@@ -301,7 +302,7 @@ type OutputSettings struct {
 // formats returns the topics' formats.
 func (o *OutputSettings) formats() map[schemas.Topic]schemas.Format {
 	formats := make(map[schemas.Topic]schemas.Format)
-	for topic, name := range map[schemas.Topic]string{schemas.Sessions: o.Sessions, schemas.Scores: o.Scores, schemas.Segments: o.Segments, schemas.Triggers: o.Triggers} {
+	for topic, name := range map[schemas.Topic]string{schemas.Sessions: o.Sessions, schemas.Scores: o.Scores, schemas.Segments: o.Segments, schemas.Triggers: o.Triggers, schemas.Offers: o.Offers} {
 		formats[topic], _ = schemas.FormatNamed(name) // Validate has refused what is none
 	}
 	return formats
@@ -395,7 +396,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Topics.Retention, 7*24*time.Hour)
 	defaultTo(&s.Topics.DeadLetterRetention, 7*24*time.Hour)
 	defaultTo(&s.Topics.CompactionLag, 7*24*time.Hour)
-	for _, format := range []*string{&s.Outputs.Sessions, &s.Outputs.Scores, &s.Outputs.Segments, &s.Outputs.Triggers} {
+	for _, format := range []*string{&s.Outputs.Sessions, &s.Outputs.Scores, &s.Outputs.Segments, &s.Outputs.Triggers, &s.Outputs.Offers} {
 		defaultTo(format, schemas.OwnAvro.String())
 	}
 	defaultTo(&s.Outputs.Subjects, "topic")
@@ -485,6 +486,7 @@ func (s *Settings) checkShapes(p *problems) {
 	p.oneOf("outputs.scores", s.Outputs.Scores, schemas.OutputFormatNames()...)
 	p.oneOf("outputs.segments", s.Outputs.Segments, schemas.OutputFormatNames()...)
 	p.oneOf("outputs.triggers", s.Outputs.Triggers, schemas.OutputFormatNames()...)
+	p.oneOf("outputs.offers", s.Outputs.Offers, schemas.OutputFormatNames()...)
 	p.oneOf("outputs.subjects", s.Outputs.Subjects, "topic", "record")
 }
 

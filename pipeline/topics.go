@@ -23,6 +23,7 @@ const (
 	ScoresTopic      = "scores"
 	SegmentsTopic    = "segments"
 	TriggersTopic    = "triggers"
+	OffersTopic      = "offers"
 	DeadLettersTopic = "dead-letters"
 	ModelsTopic      = "models"
 	StatisticsTopic  = "statistics"
@@ -145,6 +146,7 @@ func (s *Settings) ownTopics() []ownTopic {
 		{name: ScoresTopic, partitions: s.Topics.Partitions, rules: compacted, tasks: writes, published: true},
 		{name: SegmentsTopic, partitions: s.Topics.Partitions, rules: told, tasks: writes, published: true},
 		{name: TriggersTopic, partitions: s.Topics.Partitions, rules: told, tasks: writes, published: true},
+		{name: OffersTopic, partitions: s.Topics.Partitions, rules: told, tasks: writes, published: true},
 		{name: DeadLettersTopic, partitions: s.Topics.Partitions, rules: []topicRule{
 			policy("delete"), bytes(s.deadLetterBytes() + batchOverhead), kept(exactly, s.Topics.DeadLetterRetention),
 		}, tasks: writes},

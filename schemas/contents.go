@@ -11,7 +11,7 @@ import (
 )
 
 // ComparedTopics are the topics that Contents compares, the digest's.
-var ComparedTopics = [...]Topic{Sessions, Segments, Triggers, Scores, DeadLetters}
+var ComparedTopics = [...]Topic{Sessions, Segments, Triggers, Offers, Scores, DeadLetters}
 
 // Contents is what an application has told, a hash for each topic and key, to be compared with what another has told of the same input. What counts is what counts in the
 // digest (docs/formats/digest.md), but for what names the application or hangs on what has been told before: ce_source and ce_id, and the fields that are ignored.
@@ -52,6 +52,8 @@ func comparedWire(t Topic) any {
 		return new(wireSegment)
 	case Triggers:
 		return new(wireTrigger)
+	case Offers:
+		return new(wireOffer)
 	}
 	return new(wireDeadLetter)
 }

@@ -14,7 +14,7 @@ import (
 func newWire(t Topic) any {
 	return map[Topic]any{
 		Events: &wireEvent{}, Sessions: &wireSession{}, Scores: &wireScore{}, Segments: &wireSegment{}, Triggers: &wireTrigger{},
-		DeadLetters: &wireDeadLetter{}, Models: &wireModel{}, Statistics: &wireStatistics{}, Fits: &Fit{}, Redrives: &Redrive{},
+		DeadLetters: &wireDeadLetter{}, Models: &wireModel{}, Statistics: &wireStatistics{}, Fits: &Fit{}, Redrives: &Redrive{}, Offers: &wireOffer{},
 	}[t]
 }
 
@@ -42,7 +42,7 @@ func drawNative(t *rapid.T, shape *avro.SchemaNode, label string) any {
 		if branch.LogicalType != "" {
 			name += "." + branch.LogicalType
 		}
-		if branch.Type == "record" {
+		if branch.Type == "record" || branch.Type == "enum" {
 			name = branch.Namespace + "." + branch.Name
 		}
 		return map[string]any{name: drawNative(t, branch, label)}

@@ -388,10 +388,10 @@ func missing(kind operators.EventKind, w *wireEvent) string {
 	return ""
 }
 
-// needsAmount reports whether the event states a value: only the refund of a whole order need not.
+// needsAmount reports whether the event states a value: of orders and offers only the refund of a whole order need not.
 func needsAmount(kind operators.EventKind, w *wireEvent) bool {
 	switch kind {
-	case operators.OrderCompleted, operators.OrderUpdated:
+	case operators.OrderCompleted, operators.OrderUpdated, operators.OfferProposed:
 		return true
 	case operators.OrderRefunded:
 		return !w.Whole || w.Amount != nil
@@ -470,7 +470,7 @@ func (d *Decoder) setTexts(r *Source, redriven []byte, into *operators.Event) {
 	}
 	order := add(kind.OfOrder(), w.OrderID)
 	refund := add(kind == operators.OrderRefunded, w.RefundID)
-	name := add(kind <= operators.Tracked, w.Name)
+	name := add(kind <= operators.Tracked || kind == operators.OfferProposed, w.Name)
 	subject := add(kind >= operators.CampaignSent && kind != operators.Identified, w.Subject)
 	proof := add(kind.OfConsent(), w.Proof)
 	d.texts = b

@@ -46,6 +46,13 @@ func order() wireEvent {
 	}
 }
 
+func offer() wireEvent {
+	return wireEvent{
+		Kind: uint8(operators.OfferProposed - 1), MessageID: ptr("m-2"), CustomerID: "c-1", Time: 873_123_456_789, Subject: ptr("voucher-5"),
+		Amount: ptr(int64(500)), Currency: ptr("USD"), Name: ptr("email"),
+	}
+}
+
 func encoded(t testing.TB, w *wireEvent) []byte {
 	t.Helper()
 	value, err := compiled[Events].Encode(w)
@@ -150,6 +157,8 @@ func TestRejections(t *testing.T) {
 		{name: "unknown currency", reason: ReasonUnknownCurrency, event: func(w *wireEvent) { w.Currency = ptr("XYZ") }, detail: `currency "XYZ"`},
 		{name: "currency without a rate", reason: ReasonUnknownCurrency, event: func(w *wireEvent) { w.Currency = ptr("GBP") }},
 		{name: "currency in lower case", reason: ReasonUnknownCurrency, event: func(w *wireEvent) { w.Currency = ptr("usd") }},
+		{name: "offer without amount", reason: ReasonMissingField, event: func(w *wireEvent) { *w = offer(); w.Amount = nil }, detail: "offer_proposed event has no amount"},
+		{name: "offer without currency", reason: ReasonMissingField, event: func(w *wireEvent) { *w = offer(); w.Currency = nil }, detail: "no currency"},
 		{name: "amount beyond 64 bits", reason: ReasonAmountOutOfRange, event: func(w *wireEvent) { w.Currency, w.Amount = ptr("KWD"), ptr(int64(math.MaxInt64)) },
 			config: func(c *DecoderConfig) { c.Rates["KWD"] = "32.5" }},
 		{name: "year 1", reason: ReasonTimeOutOfRange, event: func(w *wireEvent) { w.Time = int64(at(t, "0001-01-01T00:00:00Z")) }},
@@ -331,12 +340,12 @@ func TestUnusedFieldsAreIgnored(t *testing.T) {
 		page := kind == operators.PageViewed || kind == operators.ScreenViewed || kind == operators.Tracked
 		refund := kind == operators.OrderRefunded
 		consent := kind == operators.ConsentGiven || kind == operators.ConsentWithdrawn
-		money := kind == operators.OrderCompleted || kind == operators.OrderUpdated || refund
+		money := kind == operators.OrderCompleted || kind == operators.OrderUpdated || refund || kind == operators.OfferProposed
 		for _, f := range []struct {
 			name      string
 			set, used bool
 		}{
-			{"name", e.Name != "", page}, {"order id", e.OrderID != "", kind.OfOrder()}, {"refund id", e.RefundID != "", refund}, {"whole", e.Whole, refund},
+			{"name", e.Name != "", page || kind == operators.OfferProposed}, {"order id", e.OrderID != "", kind.OfOrder()}, {"refund id", e.RefundID != "", refund}, {"whole", e.Whole, refund},
 			{"amount", e.Amount != 0, money}, {"proof", e.Proof != "", consent}, {"subject", e.Subject != "", !page && !kind.OfOrder() && kind != operators.Identified},
 			{"quantity", e.Quantity != 0, true},
 		} {
@@ -388,6 +397,9 @@ func drawEvent(t *rapid.T) operators.Event {
 		e.Subject = id.Draw(t, "subject")
 		if e.Kind == operators.ConsentGiven || e.Kind == operators.ConsentWithdrawn {
 			e.Proof = id.Draw(t, "proof")
+		}
+		if e.Kind == operators.OfferProposed {
+			e.Name, e.Amount = id.Draw(t, "purpose"), operators.Money(rapid.Int64Range(0, 1e12).Draw(t, "amount"))
 		}
 	}
 	return e

@@ -16,10 +16,11 @@ import (
 // digestVersion begins what is hashed. docs/formats/digest.md describes it.
 //
 //	1: the first.
-const digestVersion = "lull digest 1"
+//	2: with offers.
+const digestVersion = "lull digest 2"
 
 // digestTopics are the topics with digests per key, in the order of the sum.
-var digestTopics = [...]Topic{Sessions, Segments, Triggers, Scores}
+var digestTopics = [...]Topic{Sessions, Segments, Triggers, Offers, Scores}
 
 // Digest says in one number what a run has put out, whatever the batches, restarts and processes it was made in: two runs have the same digest if
 // and only if they told every customer's story alike. docs/formats/digest.md defines it. It keeps 32 bytes for each topic and key. The zero value is
@@ -45,7 +46,7 @@ func (d *Digest) Add(t Topic, key, value []byte, headers []Header) error {
 		return err
 	}
 	switch t {
-	case Sessions, Segments, Triggers:
+	case Sessions, Segments, Triggers, Offers:
 		d.addStep(t, key, value, headers)
 	case Scores:
 		return d.addRow(key, value, headers)

@@ -59,6 +59,7 @@ func TestDigestByItsDefinition(t *testing.T) {
 		{Topic: Sessions, Key: []byte("ann"), Value: []byte("2")},
 		{Topic: Sessions, Key: []byte("bob"), Value: nil},
 		{Topic: Triggers, Key: []byte("bob"), Value: []byte{}},
+		{Topic: Offers, Key: []byte("bob"), Value: []byte{}},
 		{Topic: Models, Key: []byte("v"), Value: []byte("not looked at")},
 		row, dead, deadline,
 	} {
@@ -82,8 +83,8 @@ func TestDigestByItsDefinition(t *testing.T) {
 		carry += int(one[i]) + int(two[i])
 		sum[i], carry = byte(carry), carry>>8
 	}
-	want := hex.EncodeToString(sha("lull digest 1",
-		"sessions", 2, "ann", ann, "bob", bob, "segments", 0, "triggers", 1, "bob", trigger, "scores", 1, "00042", score, "dead-letters", 2, sum))
+	want := hex.EncodeToString(sha("lull digest 2",
+		"sessions", 2, "ann", ann, "bob", bob, "segments", 0, "triggers", 1, "bob", trigger, "offers", 1, "bob", trigger, "scores", 1, "00042", score, "dead-letters", 2, sum))
 	if got := d.Sum(); got != want {
 		t.Errorf("the digest is %s; want %s", got, want)
 	}

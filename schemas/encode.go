@@ -72,10 +72,13 @@ type outputSlots struct {
 	score                 wireScore
 	segment               wireSegment
 	trigger               wireTrigger
+	offer                 wireOffer
 	facts                 wireFacts
 	rfm                   wireRFM
 	deadLetter            wireDeadLetter
 	next, highRisk, cause int64
+	limit, since          int64
+	consent               uint8
 	withdraws             string
 }
 
@@ -135,8 +138,10 @@ func (e *Encoder) EncodeOutput(o *operators.Output, rec *Record) error {
 		wire = e.segment(o)
 	case operators.TriggerOutput:
 		wire = e.trigger(o)
+	case operators.OfferOutput:
+		wire = e.offer(o)
 	default:
-		return fmt.Errorf("encoding an output of kind %d, which is none of a session, score, segment or trigger", o.Kind)
+		return fmt.Errorf("encoding an output of kind %d, which is none of a session, score, segment, trigger or offer", o.Kind)
 	}
 	if err := e.encode(rec.Topic, wire); err != nil {
 		return err
@@ -304,6 +309,45 @@ func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 	return w
 }
 
+// The symbols of an offer's consent.
+const (
+	consentGiven uint8 = iota
+	consentWithdrawn
+	consentUnknown
+)
+
+func (e *Encoder) offer(o *operators.Output) *wireOffer {
+	a, w := &o.Offer, &e.slots.offer
+	c := &a.Ceiling
+	*w = wireOffer{
+		CustomerID: o.Customer, OfferID: a.OfferID, Time: int64(o.Time), EventID: o.Cause.EventID, Amount: int64(a.Amount), Currency: e.config.Currency,
+		Accepted: a.Accepted, Reason: a.Reason, Ceiling: int64(c.Ceiling), Share: c.Share, CLVLow: c.CLVLow, LostShare: c.LostShare, SavedLow: c.SavedLow,
+		Model: o.Model, Purpose: nonEmpty(&a.Purpose), Proof: nonEmpty(&a.Consent.Proof), Reasons: a.Reasons, Revision: int64(o.Revision),
+	}
+	if c.Cap > 0 {
+		e.slots.limit = int64(c.Cap)
+		w.Cap = &e.slots.limit
+	}
+	if a.Purpose != "" {
+		e.slots.consent = consentUnknown
+		switch {
+		case a.ConsentKnown && a.Consent.Given:
+			e.slots.consent = consentGiven
+		case a.ConsentKnown:
+			e.slots.consent = consentWithdrawn
+		}
+		w.Consent = &e.slots.consent
+		if a.ConsentKnown {
+			w.ConsentSince = instant(a.Consent.Time, &e.slots.since)
+		}
+	}
+	if a.Facts != (operators.Facts{}) {
+		e.facts(&a.Facts, &e.slots.facts)
+		w.Facts = &e.slots.facts
+	}
+	return w
+}
+
 var eventSlotsPool = sync.Pool{New: func() any { return new(eventSlots) }}
 
 // EncodeEvent appends the value of an event to dst; the record's key is the customer. The amount is in minor units of currency, an ISO 4217 code.
@@ -323,7 +367,7 @@ func EncodeEvent(dst []byte, e *operators.Event, currency string) ([]byte, error
 	s.MessageID, s.OrderID, s.RefundID = nonEmpty(&s.messageID), nonEmpty(&s.orderID), nonEmpty(&s.refundID)
 	s.Name, s.Subject, s.Proof = nonEmpty(&s.name), nonEmpty(&s.subject), nonEmpty(&s.proof)
 	switch e.Kind {
-	case operators.OrderCompleted, operators.OrderUpdated, operators.OrderRefunded:
+	case operators.OrderCompleted, operators.OrderUpdated, operators.OrderRefunded, operators.OfferProposed:
 		if e.Kind != operators.OrderRefunded || !e.Whole || e.Amount != 0 {
 			s.amount, s.currency = int64(e.Amount), currency
 			s.Amount, s.Currency = &s.amount, &s.currency

@@ -22,7 +22,7 @@ func headersOf(rec *Record) map[string]string {
 
 // CloudEvents 1.0, binary mode of the Kafka binding: the attributes with the prefix ce_, the type of the data as content-type.
 func TestCloudEventsHeaders(t *testing.T) {
-	types := map[Topic]string{Sessions: "lull.session", Scores: "lull.score", Segments: "lull.segment", Triggers: "lull.trigger"}
+	types := map[Topic]string{Sessions: "lull.session", Scores: "lull.score", Segments: "lull.segment", Triggers: "lull.trigger", Offers: "lull.offer"}
 	for topic, o := range sampleOutputs(t) {
 		rec := sampleRecord(t, topic)
 		ceTime := "1998-04-02T13:07:00.250Z"
@@ -70,11 +70,12 @@ func TestAbsentIsNull(t *testing.T) {
 	outputs[Segments].Segment = operators.SegmentChange{Dimension: operators.QuadrantDimension, From: "save", To: "none"}
 	outputs[Segments].Cause = operators.Cause{Kind: operators.ModelInput}
 	outputs[Triggers].Trigger.Actionable, outputs[Triggers].Trigger.Withheld = true, ""
+	outputs[Offers].Offer = operators.OfferAnswer{OfferID: "voucher-5", Reason: operators.OfferNoPurchase}
 	e := newEncoder(t)
 	for _, c := range []struct {
 		topic  Topic
 		fields string
-	}{{Scores, "next_deadline high_risk_at"}, {Sessions, "first_page last_page"}, {Segments, "facts rfm"}, {Triggers, "withheld"}} {
+	}{{Scores, "next_deadline high_risk_at"}, {Sessions, "first_page last_page"}, {Segments, "facts rfm"}, {Triggers, "withheld"}, {Offers, "cap purpose consent consent_since proof facts"}} {
 		var rec Record
 		if err := e.EncodeOutput(outputs[c.topic], &rec); err != nil {
 			t.Fatal(err)

@@ -82,9 +82,9 @@ func (f field) usedBy(kind operators.EventKind) bool {
 	case refundField, wholeField:
 		return kind == operators.OrderRefunded
 	case amountField, currencyField:
-		return kind == operators.OrderCompleted || kind == operators.OrderUpdated || kind == operators.OrderRefunded
+		return kind == operators.OrderCompleted || kind == operators.OrderUpdated || kind == operators.OrderRefunded || kind == operators.OfferProposed
 	case nameField:
-		return kind <= operators.Tracked
+		return kind <= operators.Tracked || kind == operators.OfferProposed
 	case subjectField:
 		return kind >= operators.CampaignSent && kind != operators.Identified
 	case proofField:

@@ -480,6 +480,9 @@ func (f *mappingFile) checkComplete(node *yaml.Node, kind operators.EventKind, r
 		need = append(need, orderField)
 	case subjectField.usedBy(kind):
 		need = append(need, subjectField)
+		if kind == operators.OfferProposed {
+			need = append(need, amountField, currencyField)
+		}
 	}
 	for _, of := range need {
 		if !r.fields[of].set {

@@ -30,6 +30,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 			Cause: deadline, Model: "cdnow-1998",
 		}
 	}
+	offer := of(operators.OfferOutput, 15)
 	sessionOut, score, segment, trigger := of(operators.SessionOutput, 11), of(operators.ScoreOutput, 12), of(operators.SegmentOutput, 13), of(operators.TriggerOutput, 14)
 	sessionOut.Session, sessionOut.Time = session, session.End
 	score.Score = operators.ScoreRow{
@@ -39,7 +40,13 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	segment.Segment = operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
 	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}, Withdraws: operators.NewID("sample", "withdrawn")}
-	return map[Topic]*operators.Output{Sessions: sessionOut, Scores: score, Segments: segment, Triggers: trigger}
+	offer.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-78"}
+	offer.Offer = operators.OfferAnswer{
+		OfferID: "voucher-5", Amount: 500, Reason: operators.OfferAboveCeiling, Purpose: "email", ConsentKnown: true,
+		Consent: operators.Consent{Purpose: "email", Given: true, Time: at(t, "1998-01-04T10:00:00Z"), Event: "m-3", Proof: "form 12"},
+		Ceiling: operators.OfferCeiling{Ceiling: 375, Cap: 2000, Share: 0.25, CLVLow: 60, LostShare: 0.125, SavedLow: 15}, Facts: sampleFacts(t), Reasons: []string{"5.00 USD rejected"},
+	}
+	return map[Topic]*operators.Output{Offers: offer, Sessions: sessionOut, Scores: score, Segments: segment, Triggers: trigger}
 }
 
 func sampleDeadLetter() *DeadLetter {

@@ -26,12 +26,13 @@ const (
 	Statistics
 	Fits
 	Redrives
+	Offers
 	topicsEnd
 )
 
 var topicNames = [topicsEnd]string{
 	Events: "events", Sessions: "sessions", Scores: "scores", Segments: "segments", Triggers: "triggers", DeadLetters: "dead-letters", Models: "models",
-	Statistics: "statistics", Fits: "fits", Redrives: "redrives",
+	Statistics: "statistics", Fits: "fits", Redrives: "redrives", Offers: "offers",
 }
 
 // String returns the topic's name without the prefix, such as "dead-letters".
@@ -66,6 +67,8 @@ func TopicOf(kind operators.OutputKind) Topic {
 		return Segments
 	case operators.TriggerOutput:
 		return Triggers
+	case operators.OfferOutput:
+		return Offers
 	case operators.RejectOutput:
 		return DeadLetters
 	}
@@ -106,7 +109,7 @@ var files embed.FS
 var schemaFiles = [topicsEnd]string{
 	Events: "event.avsc", Sessions: "session.avsc", Scores: "score.avsc", Segments: "segment.avsc", Triggers: "trigger.avsc",
 	DeadLetters: "dead_letter.avsc", Models: "model.avsc", Statistics: "statistics.avsc", Fits: "fit.avsc",
-	Redrives: "redrive.avsc",
+	Redrives: "redrive.avsc", Offers: "offer.avsc",
 }
 
 // plainInstants makes instants plain numbers to github.com/twmb/avro: that is what we make of them, and it is faster.

@@ -17,7 +17,7 @@ import (
 )
 
 // SubscriberTopics are the topics whose values are written as their subscribers want them.
-var SubscriberTopics = [...]Topic{Sessions, Scores, Segments, Triggers}
+var SubscriberTopics = [...]Topic{Sessions, Scores, Segments, Triggers, Offers}
 
 // OutputFormats are the formats that values of SubscriberTopics are written in.
 var OutputFormats = [...]Format{OwnAvro, RegistryAvro, JSON}

@@ -140,6 +140,31 @@ type wireTrigger struct {
 	Withdraws  *string   `avro:"withdraws"`
 }
 
+type wireOffer struct {
+	CustomerID   string     `avro:"customer_id"`
+	OfferID      string     `avro:"offer_id"`
+	Time         int64      `avro:"time"`
+	EventID      string     `avro:"event_id"`
+	Amount       int64      `avro:"amount"`
+	Currency     string     `avro:"currency"`
+	Accepted     bool       `avro:"accepted"`
+	Reason       string     `avro:"reason"`
+	Ceiling      int64      `avro:"ceiling"`
+	Cap          *int64     `avro:"cap"`
+	Share        float64    `avro:"share"`
+	CLVLow       float64    `avro:"clv_p10"`
+	LostShare    float64    `avro:"lost_share"`
+	SavedLow     float64    `avro:"saved_p10"`
+	Purpose      *string    `avro:"purpose"`
+	Consent      *uint8     `avro:"consent"`
+	ConsentSince *int64     `avro:"consent_since"`
+	Proof        *string    `avro:"proof"`
+	Model        string     `avro:"model"`
+	Facts        *wireFacts `avro:"facts"`
+	Reasons      []string   `avro:"reasons"`
+	Revision     int64      `avro:"revision"`
+}
+
 type wireHeader struct {
 	Key   string  `avro:"key"`
 	Value *[]byte `avro:"value"`

@@ -15,7 +15,7 @@ import (
 )
 
 // outputs are the topics whose content the digest is of.
-var outputs = []schemas.Topic{schemas.Sessions, schemas.Segments, schemas.Triggers, schemas.Scores, schemas.DeadLetters}
+var outputs = []schemas.Topic{schemas.Sessions, schemas.Segments, schemas.Triggers, schemas.Offers, schemas.Scores, schemas.DeadLetters}
 
 // told is one record as a read-committed consumer gets it. It stays encoded: a long run has millions of them.
 type told struct {

@@ -28,6 +28,6 @@ too. Code and documentation for subscribers can be made of it. It asks no broker
 			return err
 		}),
 	}
-	addSettingFlags(cmd, "brokers", "prefix", "input.topic", "input.format", "input.mapping", "outputs.sessions", "outputs.scores", "outputs.segments", "outputs.triggers", "outputs.subjects")
+	addSettingFlags(cmd, "brokers", "prefix", "input.topic", "input.format", "input.mapping", "outputs.sessions", "outputs.scores", "outputs.segments", "outputs.triggers", "outputs.offers", "outputs.subjects")
 	return cmd
 }

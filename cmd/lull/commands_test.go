@@ -499,11 +499,11 @@ func TestTopicCommands(t *testing.T) {
 	}{
 		{"plan --prefix few. --input-topic shop", 0, "! topic \"few.changelog\" has 2 partitions", ""},
 		{"apply --prefix few. --input-topic shop", exitError, "", `nothing was done: topics: topic "few.changelog" has 2 partitions and the input topic "shop" has 8: they must be equal`},
-		{"check --prefix few. --input-topic shop", exitError, "", "topics few.sessions, few.scores, few.segments, few.triggers, few.dead-letters, few.models, few.statistics, few.fits, few.redrives do not exist: run `lull topics apply`"},
+		{"check --prefix few. --input-topic shop", exitError, "", "topics few.sessions, few.scores, few.segments, few.triggers, few.offers, few.dead-letters, few.models, few.statistics, few.fits, few.redrives do not exist: run `lull topics apply`"},
 		{"apply --input-topic shop --input-partitions 4", exitError, "", `"shop" has 8 partitions, not 4`},
 		{"check --input-topic shop", exitError, "", "lull.redrives, lull.changelog do not exist: run `lull topics apply`"},
 		{"plan --input-topic shop", 0, "+ lull.changelog: create it with 8 partitions, the brokers' default of replicas, cleanup.policy=compact delete.retention.ms=86400000", ""},
-		{"plan --input-topic shop", 0, "10 to create, 0 to alter, 0 that apply cannot mend", ""},
+		{"plan --input-topic shop", 0, "11 to create, 0 to alter, 0 that apply cannot mend", ""},
 		{"apply --input-topic shop --input-partitions 8", 0, "all topics are there, as they must be", ""},
 		{"check --input-topic shop", 0, "", ""},
 		{"plan --input-topic shop", 0, "nothing is to be done", ""},

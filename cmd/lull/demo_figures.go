@@ -147,7 +147,7 @@ func (d *demo) readOutputs(ctx context.Context) (*outcome, error) {
 	}
 	rows := make(map[string]*kgo.Record) // by customer: the latest
 	var triggers, letters []*kgo.Record
-	for _, t := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.DeadLetters} {
+	for _, t := range []schemas.Topic{schemas.Sessions, schemas.Scores, schemas.Segments, schemas.Triggers, schemas.Offers, schemas.DeadLetters} {
 		topic := d.settings.Topic(t.String())
 		o.records[topic] = 0
 		err := d.readTopic(ctx, topic, func(r *kgo.Record) error {

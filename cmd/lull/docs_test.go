@@ -41,7 +41,7 @@ func TestTopicsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "dead-letters", "models", "statistics", "fits", "redrives"} {
+	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "offers", "dead-letters", "models", "statistics", "fits", "redrives"} {
 		topic, ok := schemas.TopicNamed(name)
 		if !ok {
 			t.Fatalf("no topic %q", name)

@@ -99,7 +99,7 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if r.s.Staged() { // what was passed on by other settings would come first again
 		names = append(names, pipeline.EventsTopic)
 	}
-	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic}
+	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic}
 	if outputs {
 		names = append(names, told...)
 	}

@@ -309,6 +309,8 @@ func parseNumbers(cell func(field string) string, digits int, e *operators.Event
 		if e.Amount, err = parseAmount(text, digits); err != nil {
 			return "amount", err
 		}
+	case e.Kind == operators.OfferProposed:
+		return "amount", errors.New("amount is empty: an offer needs what it costs")
 	case e.Kind == operators.OrderCompleted, e.Kind == operators.OrderUpdated, e.Kind == operators.OrderRefunded && !e.Whole:
 		return "amount", errors.New("amount is empty: an order needs its value")
 	}

@@ -94,7 +94,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 // ownTopics are the names of lull's own topics, without the prefix.
 func ownTopics() []string {
 	return []string{
-		pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.DeadLettersTopic, pipeline.ModelsTopic,
+		pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic, pipeline.ModelsTopic,
 		pipeline.StatisticsTopic, pipeline.FitsTopic, pipeline.RedrivesTopic, pipeline.ChangelogTopic,
 	}
 }

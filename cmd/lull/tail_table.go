@@ -33,7 +33,7 @@ func (f *tailFilter) add(cmd *cobra.Command) {
 // typeFields are the fields that hold a record's type.
 var typeFields = map[schemas.Topic]string{
 	schemas.Events: "kind", schemas.Segments: "to", schemas.Triggers: "rule", schemas.DeadLetters: "reason", schemas.Models: "family", schemas.Statistics: "kind",
-	schemas.Fits: "cause", schemas.Redrives: "reason",
+	schemas.Fits: "cause", schemas.Redrives: "reason", schemas.Offers: "reason",
 }
 
 // holds reports whether the filter holds a record. A record that cannot be decoded has no type and no customer but its key.
@@ -97,6 +97,7 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
 	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
 	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"facts.value_about_to_be_lost", 28}, {"reasons", 0}},
+	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
 	schemas.DeadLetters: {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
 	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
 	schemas.Statistics:  {{"partition", 9}, {"number", 8}, {"edition", 0}},

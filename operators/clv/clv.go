@@ -9,6 +9,7 @@ import (
 	"lull/operators"
 	"lull/operators/consent"
 	"lull/operators/dedup"
+	"lull/operators/offer"
 	"lull/operators/orders"
 	"lull/operators/rfm"
 	"lull/operators/score"
@@ -70,6 +71,7 @@ func NewChain(c Config) *operators.Chain {
 		scores,
 		segment.New(c.Segment, terms),
 		trigger.New(c.Trigger, terms, scores),
+		offer.New(terms, scores),
 	)
 }
 

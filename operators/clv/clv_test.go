@@ -137,6 +137,13 @@ func (s *story) tell() string {
 			name := [...]string{operators.QuadrantDimension: "segment", operators.RFMDimension: "RFM group", operators.LifecycleDimension: "lifecycle", operators.RisingDimension: "rising"}[o.Segment.Dimension]
 			fmt.Fprintf(&text, "%s %s: %s -> %s\n", o.Time, name, o.Segment.From, o.Segment.To)
 			because(&text, o.Segment.Reasons)
+		case operators.OfferOutput:
+			verdict := "rejected, " + o.Offer.Reason
+			if o.Offer.Accepted {
+				verdict = "accepted"
+			}
+			fmt.Fprintf(&text, "%s offer %s: %s\n", o.Time, o.Offer.OfferID, verdict)
+			because(&text, o.Offer.Reasons)
 		case operators.TriggerOutput:
 			act := "act"
 			if id := o.Trigger.Withdraws; id != (operators.ID{}) {
@@ -165,7 +172,8 @@ func because(text *strings.Builder, reasons []string) {
 //
 //	customer model=NAME [late[=too]]
 //	                      a new customer, late if not all events come in the order of their times, too late if some come when nothing is withdrawn any more; NAME is mbgnbd or bgnbd, the CDNOW models, born: nearly everybody leaves at once,
-//	                      fifths: the first with cuts, or faithful: hardly anybody leaves, and the cut is 100 dollars
+//	                      fifths: the first with cuts, faithful: hardly anybody leaves, and the cut is 100 dollars,
+//	                      or none
 //	model NAME at=T       another model comes into force
 //	run                   events in the notation of optest, and "days pass until T", and "outage until T", where time moves at once
 //
@@ -182,7 +190,7 @@ func TestScenarios(t *testing.T) {
 		var s *story
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			model := func(name string) *operators.Model {
-				if models[name] == nil {
+				if models[name] == nil && name != "none" {
 					d.Fatalf(t, "no model %q", name)
 				}
 				return models[name]

@@ -69,7 +69,7 @@ func (o *oracle) silence(until operators.EventTime) {
 	from := o.at
 	o.at = until
 	c, any := o.customer()
-	if !any {
+	if !any || o.model == nil {
 		return
 	}
 	for {
@@ -89,6 +89,9 @@ func (o *oracle) silence(until operators.EventTime) {
 
 // judge places the customer at an instant.
 func (o *oracle) judge(at operators.EventTime) {
+	if o.model == nil {
+		return
+	}
 	c, any := o.customer()
 	to := operators.NoQuadrant
 	if any {
