@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -14,26 +12,6 @@ import (
 	"lull/pipeline/query"
 	"lull/schemas"
 )
-
-// TestSubscriber proves that the subscriber in docs/topics.md is a program.
-func TestSubscriber(t *testing.T) {
-	page, err := os.ReadFile("../../docs/topics.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, program, ok := strings.Cut(string(page), "```go\n")
-	program, _, closed := strings.Cut(program, "```")
-	if !ok || !closed {
-		t.Fatal("docs/topics.md has no Go program")
-	}
-	file := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(file, []byte(program), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
-	}
-}
 
 // TestTopicsPage proves that docs/topics.md shows every field of every schema, with its meaning.
 func TestTopicsPage(t *testing.T) {

@@ -88,6 +88,7 @@ var doors = []door{
 	{room: []string{"pipeline/fit"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"operators/..."}},
 	// What is done with a run over a file.
 	{room: []string{"pipeline/backtest"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "operators/..."}},
+	{room: []string{subscriberExample}, standard: all, others: all},
 	{room: []string{"internal/..."}, standard: all, others: all, ours: []string{"internal/..."}},
 }
 
@@ -131,10 +132,13 @@ type library struct {
 	reason   string
 }
 
+// subscriberExample stands for a program of somebody else: it is built on libraries alone, as theirs is.
+const subscriberExample = "docs/subscriber"
+
 var libraries = []library{
 	{
 		packages: []string{"github.com/twmb/franz-go/..."},
-		rooms:    []string{"pipeline", "pipeline/security", "pipeline/securitytest", "pipeline/registry", "cmd/...", "benchmarks/..."},
+		rooms:    []string{"pipeline", "pipeline/security", "pipeline/securitytest", "pipeline/registry", "cmd/...", "benchmarks/...", subscriberExample},
 		reason:   "only the runtime talks to Kafka",
 	},
 	{
@@ -145,7 +149,7 @@ var libraries = []library{
 	},
 	{
 		packages: []string{"github.com/linkedin/goavro/...", "github.com/twmb/avro/..."},
-		rooms:    []string{"schemas"},
+		rooms:    []string{"schemas", subscriberExample},
 		tests:    []string{"github.com/twmb/avro"}, // records by schemas of others
 		reason:   "only schemas knows the shapes of records",
 	},
@@ -160,7 +164,7 @@ var libraries = []library{
 		reason:   "only reports draw",
 	},
 	{
-		packages: []string{module + "/cmd/...", module + "/benchmarks/...", module + "/deploy/..."},
+		packages: []string{module + "/cmd/...", module + "/benchmarks/...", module + "/deploy/...", module + "/docs/..."},
 		reason:   "nothing builds on what stands at the end",
 	},
 	{
