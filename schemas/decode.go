@@ -285,6 +285,14 @@ func headerBytes(headers []Header) int {
 // headerSize counts 8 bytes for each header, so that empty ones are bounded too.
 func headerSize(h *Header) int { return len(h.Key) + len(h.Value) + 8 }
 
+// shownInstant shows a timestamp, which may be none that an event could have.
+func shownInstant(t operators.EventTime) string {
+	if t < TimeMin || t >= TimeEnd {
+		return fmt.Sprintf("%d milliseconds since 1970", int64(t))
+	}
+	return t.String()
+}
+
 func undecodable(value []byte, err error) *operators.Rejection {
 	var short *avro.ShortBufferError
 	if errors.As(err, &short) {
@@ -435,7 +443,7 @@ func (d *Decoder) setTime(r *Source, into *operators.Event) *operators.Rejection
 	if latest := r.AppendTime + operators.EventTime(d.config.SkewMaxMs); t > latest {
 		// A record without a usable timestamp gives nothing to clamp to.
 		if d.config.Future == RejectFuture || r.AppendTime < TimeMin || r.AppendTime >= TimeEnd {
-			return reject(ReasonTimeInFuture, "time is %v, the record's timestamp %d milliseconds since 1970", t, int64(r.AppendTime))
+			return reject(ReasonTimeInFuture, "time is %v, the record's timestamp %s", t, shownInstant(r.AppendTime))
 		}
 		t, into.Clamped = r.AppendTime, true
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/datadriven"
 	"pgregory.net/rapid"
 
 	"lull/operators"
@@ -107,7 +108,7 @@ func TestKindsOfSchema(t *testing.T) {
 	}
 }
 
-// Every reason, with the record that has it. The records around a refused one are decoded as if it had not been there.
+// Every reason, with the record that has it, and what it says, word for word. The records around a refused one are decoded as if it had not been there.
 func TestRejections(t *testing.T) {
 	long := func(n int) *string { return ptr(strings.Repeat("x", n)) }
 	cases := []struct {
@@ -183,6 +184,7 @@ func TestRejections(t *testing.T) {
 		c.event = func(w *wireEvent) { w.Kind, w.OrderID = uint8(kind-1), nil }
 		cases = append(cases, c)
 	}
+	var told []string
 	seen := map[string]bool{ReasonBadTimeMark: true, ReasonBadRelay: true} // TestTimeMark, TestRelayMark
 	for _, reason := range []string{
 		ReasonUnmatched, ReasonBadField, ReasonAmountInexact, ReasonNoSchemaID, ReasonSchemaUnknown, ReasonSchemaUnusable, ReasonSchemaUnavailable,
@@ -208,6 +210,7 @@ func TestRejections(t *testing.T) {
 			if !strings.HasSuffix(rejection.Detail, remedies[c.reason]) {
 				t.Errorf("the detail %q does not say what to do", rejection.Detail)
 			}
+			told = append(told, c.name+" is "+rejection.Reason+": "+rejection.Detail+"\n")
 			if c.config == nil {
 				good := order()
 				if rejection := d.Decode(source(t, &good), &e); rejection != nil || e.OrderID != "o-1" {
@@ -217,6 +220,8 @@ func TestRejections(t *testing.T) {
 		})
 		seen[c.reason] = true
 	}
+	slices.Sort(told)
+	datadriven.RunTest(t, "testdata/rejections", func(*testing.T, *datadriven.TestData) string { return strings.Join(told, "") })
 	for _, r := range Reasons {
 		if !seen[r.Code] {
 			t.Errorf("no record is refused for %s", r.Code)
@@ -452,32 +457,36 @@ func TestTimeMark(t *testing.T) {
 		record *Source
 		want   operators.EventTime
 		isMark bool
-		reason string
+		told   string // what it is refused for, before the remedy; "" if it is not
 	}{
 		{"mark", mark(nil, "1998-07-01T00:00:00Z"), at(t, "1998-07-01T00:00:00Z"), true, ""},
 		{"empty key", mark([]byte{}, "1998-07-01T02:00:00+02:00"), at(t, "1998-07-01T00:00:00Z"), true, ""},
 		{"fractions are cut off", mark(nil, "1998-07-01T00:00:00.0019Z"), at(t, "1998-07-01T00:00:00.001Z"), true, ""},
 		{"with a key", mark([]byte("c-1"), "1998-07-01T00:00:00Z"), operators.Unset, false, ""},
 		{"without the header", &Source{}, operators.Unset, false, ""},
-		{"no instant", mark(nil, "yesterday"), operators.Unset, true, ReasonBadTimeMark},
-		{"empty", mark(nil, ""), operators.Unset, true, ReasonBadTimeMark},
-		{"long", mark(nil, strings.Repeat("9", 1<<20)), operators.Unset, true, ReasonBadTimeMark},
-		{"year 1", mark(nil, "0001-01-01T00:00:00Z"), operators.Unset, true, ReasonBadTimeMark},
-		{"year 9999", mark(nil, "9999-12-31T00:00:00Z"), operators.Unset, true, ReasonBadTimeMark},
+		{"no instant", mark(nil, "yesterday"), operators.Unset, true, `the time mark "yesterday" is no instant`},
+		{"empty", mark(nil, ""), operators.Unset, true, `the time mark "" is no instant`},
+		{"long", mark(nil, strings.Repeat("9", 1<<20)), operators.Unset, true, "the time mark " + quoted(strings.Repeat("9", 1<<20)) + " is no instant"},
+		{"year 1", mark(nil, "0001-01-01T00:00:00Z"), operators.Unset, true, `the time mark "0001-01-01T00:00:00Z" is out of range`},
+		{"year 9999", mark(nil, "9999-12-31T00:00:00Z"), operators.Unset, true, `the time mark "9999-12-31T00:00:00Z" is out of range`},
 		{"within the skew", mark(nil, "1998-07-01T00:05:00Z"), at(t, "1998-07-01T00:05:00Z"), true, ""},
-		{"before its time", mark(nil, "1998-07-01T00:05:00.001Z"), operators.Unset, true, ReasonBadTimeMark},
-		{"before its time, whatever is claimed", read(at(t, "1998-07-01T00:00:00Z"), mark(nil, "2199-07-01T00:00:00Z")), operators.Unset, true, ReasonBadTimeMark},
+		{"before its time", mark(nil, "1998-07-01T00:05:00.001Z"), operators.Unset, true, `the time mark "1998-07-01T00:05:00.001Z" came before that time had`},
+		{"before its time, whatever is claimed", read(at(t, "1998-07-01T00:00:00Z"), mark(nil, "2199-07-01T00:00:00Z")), operators.Unset, true,
+			`the time mark "2199-07-01T00:00:00Z" came before that time had`},
 	} {
 		got, isMark, rejection := d.TimeMark(c.record)
-		reason := ""
+		told := ""
 		if rejection != nil {
-			reason = rejection.Reason
+			if rejection.Reason != ReasonBadTimeMark || !strings.HasSuffix(rejection.Detail, ": "+remedies[ReasonBadTimeMark]) {
+				t.Errorf("%s: %+v", c.name, rejection)
+			}
+			told = strings.TrimSuffix(rejection.Detail, ": "+remedies[ReasonBadTimeMark])
 			if len(rejection.Detail) > 512 {
 				t.Errorf("%s: the detail has %d bytes", c.name, len(rejection.Detail))
 			}
 		}
-		if got != c.want || isMark != c.isMark || reason != c.reason {
-			t.Errorf("%s: %v %t %q; want %v %t %q", c.name, got, isMark, reason, c.want, c.isMark, c.reason)
+		if got != c.want || isMark != c.isMark || told != c.told {
+			t.Errorf("%s: %v %t %q; want %v %t %q", c.name, got, isMark, told, c.want, c.isMark, c.told)
 		}
 	}
 }

@@ -255,3 +255,17 @@ func TestInputs(t *testing.T) {
 		}
 	}
 }
+
+// A mapping file has limits, which are told word for word.
+func TestMappingLimits(t *testing.T) {
+	const fields = "version: 1\nfields: {customer_id: a, time: b}\n"
+	for _, c := range []struct{ file, want string }{
+		{strings.Repeat("#", 1<<20+1), "the mapping has 1048577 bytes; at most 1048576 are read"},
+		{fields + "rules: [" + strings.Repeat("{kind: identify}, ", 1001) + "]", "line 3, column 8: there are 1001 rules; at most 1000 are read"},
+		{fields + "csv: {columns: [a, b" + strings.Repeat(", ''", 9999) + "]}\nrules: [{kind: identify}]", "line 3, column 16: there are 10001 columns; at most 10000 are read"},
+	} {
+		if _, err := ParseMapping([]byte(c.file)); err == nil || err.Error() != c.want {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}

@@ -244,6 +244,9 @@ func (f *mappingFile) readCSV(node *yaml.Node) {
 func (f *mappingFile) place(node *yaml.Node, text string, summing bool) int {
 	m := f.mapping
 	if m.columns != nil && !strings.HasPrefix(text, "$") {
+		if slices.Equal(m.columns, []string{""}) && len(f.problems) > 0 { // that there are none has been told
+			return -1
+		}
 		i := slices.Index(m.columns, text)
 		if i < 0 || text == "" {
 			f.problem(node, "there is no column %s; columns are %s", quoted(text), strings.Join(m.columns, ", "))
@@ -345,7 +348,7 @@ func (f *mappingFile) readValues(of field, node *yaml.Node) map[string]string {
 		case of == wholeField && value != "true" && value != "false":
 			f.problem(e.value, "whole is %s: it must be true or false", quoted(value))
 		case of == timeField || of == amountField || of == quantityField:
-			f.problem(e.key, "%s has no table of values", fieldNames[of])
+			f.problem(e.key, "%s has no table of values: leave values out", fieldNames[of])
 		}
 		values[text] = value
 	}

@@ -143,7 +143,7 @@ func parsePath(text string) (steps []step, each bool, err error) {
 		switch c := text[i]; c {
 		case '\\':
 			if i++; i == len(text) {
-				return nil, false, fmt.Errorf("the path %q ends in a backslash", text)
+				return nil, false, fmt.Errorf("the path %q ends in a backslash: it stands before a character that is part of a name, such as a\\.b; write two for one", text)
 			}
 			name.WriteByte(text[i])
 			named = true
@@ -168,7 +168,7 @@ func parsePath(text string) (steps []step, each bool, err error) {
 			case !closed || inside != "" && (err != nil || n < 0 || n > 1_000_000):
 				return nil, false, fmt.Errorf("the path %q has brackets that hold no number: write items[0] for the first element, items[] for all", text)
 			case inside == "" && each:
-				return nil, false, fmt.Errorf("the path %q has [] twice", text)
+				return nil, false, fmt.Errorf("the path %q has [] twice: write the number of an element in one of them, such as [0]", text)
 			case inside == "":
 				steps, each = append(steps, step{kind: intoEach}), true
 			default:
@@ -178,7 +178,7 @@ func parsePath(text string) (steps []step, each bool, err error) {
 			afterField = true
 		default:
 			if afterField {
-				return nil, false, fmt.Errorf("the path %q lacks a point behind a bracket", text)
+				return nil, false, fmt.Errorf("the path %q lacks a point behind a bracket: write it like items[0].sku", text)
 			}
 			name.WriteByte(c)
 			named = true

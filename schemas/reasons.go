@@ -85,7 +85,7 @@ var Reasons = []Reason{
 	{ReasonUnknownCurrency, "the currency has no rate", "add its rate to money.rates; codes are of ISO 4217 in upper case"},
 	{ReasonAmountOutOfRange, "amount in the base currency is beyond 64 bits", "check the producer's unit: amounts of event.avsc are in minor units (cents), of others in what the mapping says"},
 	{ReasonTimeOutOfRange, "the time is not from 1970 up to, not including, 2200", "check the producer's unit: times of event.avsc are in milliseconds since 1970, of others in what the mapping says"},
-	{ReasonTimeInFuture, "the time is later than the record's Kafka timestamp and the allowed skew, and such records are refused or have no usable timestamp", "set the producer's clock; allow more skew, or let such times be clamped"},
+	{ReasonTimeInFuture, "the time is later than the record's Kafka timestamp and the allowed skew, and such records are refused or have no usable timestamp", "set the producer's clock; raise clock.max_skew, or let such times be clamped by input.future_dated"},
 	{ReasonBadRelay, "a record of the internal topic events has not the headers by which lull passes events on", "let nobody else write to that topic: write events to an input topic"},
 }
 
