@@ -80,7 +80,7 @@ func readAuthorities(setting, path string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(content) {
-		return nil, &fileError{setting, path, fmt.Errorf("there is no certificate in it%s", notPEM(content))}
+		return nil, &fileError{setting, path, fmt.Errorf("there is no certificate in it%s", remedyFor(content))}
 	}
 	return pool, nil
 }
@@ -97,13 +97,13 @@ func (s *TLSSettings) readCertificate() (*tls.Certificate, error) {
 		return nil, err
 	}
 	if !holds(cert, "CERTIFICATE") {
-		return nil, &fileError{certSetting, s.CertFile, fmt.Errorf("there is no certificate in it%s", notPEM(cert))}
+		return nil, &fileError{certSetting, s.CertFile, fmt.Errorf("there is no certificate in it%s", remedyFor(cert))}
 	}
 	switch {
 	case holds(key, "ENCRYPTED PRIVATE KEY") || bytes.Contains(key, []byte("Proc-Type: 4,ENCRYPTED")):
 		return nil, &fileError{keySetting, s.KeyFile, errors.New("the key is encrypted, and lull asks for no passphrase: write it without one by `openssl pkey -in FILE -out KEY`, readable by lull alone")}
 	case !holds(key, "PRIVATE KEY"):
-		return nil, &fileError{keySetting, s.KeyFile, fmt.Errorf("there is no private key in it%s", notPEM(key))}
+		return nil, &fileError{keySetting, s.KeyFile, fmt.Errorf("there is no private key in it%s", remedyFor(key))}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
@@ -125,10 +125,10 @@ func holds(content []byte, ending string) bool {
 	}
 }
 
-// notPEM says what to do about a file of another format: "" if it is PEM.
-func notPEM(content []byte) string {
+// remedyFor says what to do about a file that does not hold what it must.
+func remedyFor(content []byte) string {
 	if bytes.Contains(content, []byte("-----BEGIN ")) {
-		return ""
+		return ": something else is there; name the file that has one"
 	}
 	return ": it must be PEM, a text with lines \"-----BEGIN ...\". A PKCS#12 or JKS store is turned into PEM by `keytool -importkeystore` and `openssl pkcs12 -nodes`"
 }

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/datadriven"
 	"go.yaml.in/yaml/v3"
 
 	"lull/pipeline/security"
@@ -70,7 +72,7 @@ func TestPrincipal(t *testing.T) {
 	}
 }
 
-// What is set by half, or to no purpose, or names a file that is of no use, is told by the setting's name with what to do.
+// What is set by half, or to no purpose, or names a file that is of no use, is told by the setting's name with what to do: word for word in testdata/refused.
 func TestValidate(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
@@ -89,6 +91,7 @@ func TestValidate(t *testing.T) {
 		change(&s)
 		return s
 	}
+	var told []string
 	for name, at := range map[string]struct {
 		tls  tls
 		sasl sasl
@@ -151,7 +154,12 @@ func TestValidate(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), password) {
 			t.Errorf("%s: error %q tells a secret", name, err)
 		}
+		if err != nil {
+			told = append(told, name+": "+strings.NewReplacer(authority.File, "AUTHORITY", dir, "DIR").Replace(err.Error())+"\n")
+		}
 	}
+	slices.Sort(told)
+	datadriven.RunTest(t, "testdata/refused", func(*testing.T, *datadriven.TestData) string { return strings.Join(told, "") })
 }
 
 // A login that everybody on the way can read is told.
