@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // growing is what of a message grows with the settings and the state.
@@ -18,10 +20,16 @@ var growing = regexp.MustCompile("(at the top can stand: ).*|(become )[0-9]+")
 // there is an empty topic shop. Commands:
 //
 //	file NAME    a file in the folder
+//	user NAME    who runs what follows, in the file rights alone: admin may do everything, seer see that things are there, nobody nothing
 //	lull         command lines, one a line; $AWAY is an address where nobody answers. The output is the exit code and what is told, without the hint at --help
 func TestErrors(t *testing.T) {
 	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
-		broker := newBroker(t)
+		broker := ""
+		if filepath.Base(path) == "rights" {
+			broker = newGuardedBroker(t)
+		} else {
+			broker = newBroker(t)
+		}
 		away, err := freeAddress()
 		if err != nil {
 			t.Fatal(err)
@@ -34,10 +42,14 @@ func TestErrors(t *testing.T) {
 		t.Setenv("LULL_BROKERS", broker)
 		hidden := strings.NewReplacer(broker, "BROKER", away, "AWAY")
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			if d.Cmd == "file" {
+			switch d.Cmd {
+			case "file":
 				if err := os.WriteFile(d.CmdArgs[0].Key, []byte(d.Input+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
+				return ""
+			case "user":
+				t.Setenv("LULL_SECURITY_SASL_USERNAME", d.CmdArgs[0].Key)
 				return ""
 			}
 			var told strings.Builder
@@ -56,4 +68,25 @@ func TestErrors(t *testing.T) {
 			return told.String()
 		})
 	})
+}
+
+// newGuardedBroker returns the address of a broker with the topic shop that knows users and their rights. The environment has all of a login but the name.
+func newGuardedBroker(t *testing.T) string {
+	t.Helper()
+	const mechanism, password = "PLAIN", "rights-secret"
+	var seen []kfake.ACL
+	for _, resource := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId} {
+		for _, name := range []string{"lull", "shop"} {
+			seen = append(seen, kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: kmsg.ACLOperationDescribe, Allow: true})
+		}
+	}
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"), kfake.EnableSASL(), kfake.EnableACLs(),
+		kfake.Superuser(mechanism, "admin", password), kfake.User(mechanism, "nobody", password), kfake.User(mechanism, "seer", password, seen...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	t.Setenv("LULL_SECURITY_SASL_MECHANISM", mechanism)
+	t.Setenv("LULL_SECURITY_SASL_PASSWORD", password)
+	return fake.ListenAddrs()[0]
 }

@@ -346,7 +346,7 @@ func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines
 	send := func() error {
 		for _, sent := range client.ProduceSync(ctx, records...) {
 			if sent.Err != nil {
-				return fmt.Errorf("sending lines: %w; those that were sent are in the topic, and sending all of them again repeats these", topicError(topic, sent.Err))
+				return fmt.Errorf("sending lines, of which %d are in the topic: %w", result.Sent, topicError(topic, sent.Err))
 			}
 			result.Sent++
 		}
