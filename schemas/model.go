@@ -142,7 +142,7 @@ func validateModel(m *operators.Model) error {
 	for _, p := range []struct {
 		name  string
 		value float64
-	}{{"r", m.R}, {"alpha", m.Alpha}, {"a", m.A}, {"b", m.B}, {"spend.p", m.P}, {"spend.v", m.V}} {
+	}{{"r", m.R}, {"alpha (in days)", m.Alpha}, {"a", m.A}, {"b", m.B}, {"spend.p", m.P}, {"spend.v", m.V}} {
 		if !(p.value > 0) || math.IsInf(p.value, 1) {
 			return wrong(p.name, p.value, "above 0")
 		}
@@ -235,7 +235,11 @@ func parseModelFile(file []byte) (m operators.Model, err error) {
 			continue
 		}
 		if err := f.node.Decode(f.into); err != nil || f.node.Kind != yaml.ScalarNode || f.node.Tag == "!!null" {
-			return m, fmt.Errorf("line %d: key %q cannot have the value %s", f.node.Line, f.key, quoted(f.node.Value))
+			must := "a number"
+			if _, isText := f.into.(*string); isText {
+				must = "a text"
+			}
+			return m, fmt.Errorf("line %d: key %q must have %s for a value", f.node.Line, f.key, must)
 		}
 	}
 	switch timeUnit {

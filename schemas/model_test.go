@@ -54,9 +54,9 @@ func TestModelFileErrors(t *testing.T) {
 		{"high_value: 60", "", `key "high_value" is missing`},
 		{", v: 15.5", "", `key "spend.v" is missing`},
 		{"r: 0.5", "r: 0.5\nr: 0.6", `key "r" stands there twice`},
-		{"r: 0.5", "r: many", `key "r" cannot have the value "many"`},
+		{"r: 0.5", "r: many", `key "r" must have a number for a value`},
 		{"r: 0.5", "r: [1]", `key "r"`},
-		{"r: 0.5", "r:", `key "r" cannot`},
+		{"r: 0.5", "r:", `key "r" must have a number for a value`},
 		{"r: 0.5", "r: 0", "r is 0; it must be above 0"},
 		{"r: 0.5", "r: .nan", "r is NaN"},
 		{"r: 0.5", "r: .inf", "r is +Inf"},
@@ -129,7 +129,7 @@ func TestDecodeModelRefuses(t *testing.T) {
 		key, value []byte
 	}{
 		{"another key", "must be the same", []byte("x"), value}, {"cut short", "decoding model", key, value[:len(value)-1]},
-		{"null", "decoding model", key, nil}, {"trailing", "1 bytes follow", key, append(append([]byte(nil), value...), 0)}, {"alpha NaN", "alpha is NaN", key, badValue},
+		{"null", "decoding model", key, nil}, {"trailing", "1 bytes follow", key, append(append([]byte(nil), value...), 0)}, {"alpha NaN", "alpha (in days) is NaN", key, badValue},
 	} {
 		if _, err := DecodeModel(c.key, c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +24,8 @@ var growing = regexp.MustCompile("(at the top can stand: ).*|(become )[0-9]+")
 //
 //	file NAME    a file in the folder
 //	user NAME    who runs what follows, in the file rights alone: admin may do everything, seer see that things are there, nobody nothing
-//	lull         command lines, one a line; $AWAY is an address where nobody answers. The output is the exit code and what is told, without the hint at --help
+//	lull         command lines, one a line; $AWAY is an address where nobody answers, $REGISTRY/503 one where
+//	             a schema registry answers so to everything. The output is the exit code and what is told, without the hint at --help
 func TestErrors(t *testing.T) {
 	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
 		broker := ""
@@ -34,13 +38,27 @@ func TestErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			code, err := strconv.Atoi(strings.Split(r.URL.Path, "/")[1])
+			if err != nil {
+				t.Error(err)
+			}
+			if code < 1000 {
+				w.WriteHeader(code)
+				return
+			}
+			w.WriteHeader(code / 100)
+			fmt.Fprintf(w, `{"error_code": %d, "message": "what it says"}`, code) // as Confluent's does: the status and two digits
+		}))
+		t.Cleanup(registry.Close)
 		path, err = filepath.Abs(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Chdir(t.TempDir())
 		t.Setenv("LULL_BROKERS", broker)
-		hidden := strings.NewReplacer(broker, "BROKER", away, "AWAY")
+		hidden := strings.NewReplacer(broker, "BROKER", away, "AWAY", registry.URL, "REGISTRY")
+		given := strings.NewReplacer("$AWAY", away, "$REGISTRY", registry.URL)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "file":
@@ -54,7 +72,7 @@ func TestErrors(t *testing.T) {
 			}
 			var told strings.Builder
 			for line := range strings.Lines(d.Input) {
-				words := strings.Fields(strings.ReplaceAll(line, "$AWAY", away))
+				words := strings.Fields(given.Replace(line))
 				for i, word := range words {
 					if word == `""` {
 						words[i] = ""

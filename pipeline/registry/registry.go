@@ -328,7 +328,7 @@ func Explain(err error) error {
 	case response.StatusCode == http.StatusNotFound && response.ErrorCode < 40400: // Confluent's codes have five digits
 		return fmt.Errorf("there is no registry at this URL (%s answers 404): mend the path of registry.url; Apicurio's is /apis/ccompat/v7", response.URL)
 	}
-	return fmt.Errorf("%s answers %d: %s", response.URL, response.StatusCode, strings.TrimSpace(response.Message))
+	return fmt.Errorf("%s answers %d: %s: its log says more", response.URL, response.StatusCode, strings.TrimSpace(response.Message))
 }
 
 // Asking returns writers' schemas for tools: it waits for the registry's answers. Run must not run.
