@@ -98,14 +98,16 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 	}
 	if f.perCustomer != "" {
 		if err := writePredictions(f.perCustomer, result.Predictions); err != nil {
-			return err
+			return fmt.Errorf("--per-customer: %w", err)
 		}
 	}
 	if err := printBacktest(cmd.OutOrStdout(), f, plan, result); err != nil {
 		return err
 	}
 	if f.plots != "" {
-		return report.Backtest(f.plots, past, result)
+		if err := report.Backtest(f.plots, past, result); err != nil {
+			return fmt.Errorf("--plots: %w", err)
+		}
 	}
 	return nil
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// growing is what of a message grows with the settings and the state.
-var growing = regexp.MustCompile("(at the top can stand: ).*|(become )[0-9]+")
+// growing is what of a message grows with the settings and the state, or is another one each time.
+var growing = regexp.MustCompile("(at the top can stand: ).*|(become )[0-9]+|(reading partition )[0-9]+")
 
 // TestErrors proves what somebody is told who has made a mistake, word for word: each file of testdata/errors is read from its top, in a folder and on a broker of its own, on which
 // there is an empty topic shop. Commands:
 //
 //	file NAME    a file in the folder
-//	user NAME    who runs what follows, in the file rights alone: admin may do everything, seer see that things are there, nobody nothing
+//	user NAME    who runs what follows, in the file rights alone: admin may do everything, reader read and see, seer see that things are there, nobody nothing
 //	lull         command lines, one a line; $AWAY is an address where nobody answers, $REGISTRY/503 one where
 //	             a schema registry answers so to everything. The output is the exit code and what is told, without the hint at --help
 func TestErrors(t *testing.T) {
@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 				}
 				_, errs, code := lull(t, words...)
 				before, _, _ := strings.Cut(errs, "\nRun `lull ")
-				before = growing.ReplaceAllString(before, "$1$2...")
+				before = growing.ReplaceAllString(before, "$1$2$3...")
 				fmt.Fprintf(&told, "%d %s\n", code, strings.TrimSuffix(hidden.Replace(before), "\n"))
 			}
 			return told.String()
@@ -92,14 +92,19 @@ func TestErrors(t *testing.T) {
 func newGuardedBroker(t *testing.T) string {
 	t.Helper()
 	const mechanism, password = "PLAIN", "rights-secret"
-	var seen []kfake.ACL
+	var seen, read []kfake.ACL
 	for _, resource := range []kmsg.ACLResourceType{kmsg.ACLResourceTypeTopic, kmsg.ACLResourceTypeGroup, kmsg.ACLResourceTypeTransactionalId} {
 		for _, name := range []string{"lull", "shop"} {
-			seen = append(seen, kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: kmsg.ACLOperationDescribe, Allow: true})
+			of := kfake.ACL{Resource: resource, Name: name, Pattern: kmsg.ACLResourcePatternTypePrefixed, Operation: kmsg.ACLOperationDescribe, Allow: true}
+			seen = append(seen, of)
+			for _, operation := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationDescribe, kmsg.ACLOperationDescribeConfigs} {
+				of.Operation = operation
+				read = append(read, of)
+			}
 		}
 	}
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"), kfake.EnableSASL(), kfake.EnableACLs(),
-		kfake.Superuser(mechanism, "admin", password), kfake.User(mechanism, "nobody", password), kfake.User(mechanism, "seer", password, seen...))
+		kfake.Superuser(mechanism, "admin", password), kfake.User(mechanism, "nobody", password), kfake.User(mechanism, "seer", password, seen...), kfake.User(mechanism, "reader", password, read...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -275,13 +275,13 @@ func (r *reset) do(ctx context.Context) (err error) {
 			return errors.Join(r.checkMembers(ctx), fmt.Errorf("deleting group %q: %w", r.s.Group, err))
 		}
 		if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-			return fmt.Errorf("deleting group %q: %w; whatever was removed is gone, and the command can be repeated", r.s.Group, err)
+			return fmt.Errorf("deleting group %q, after which the command can be repeated: %w", r.s.Group, err)
 		}
 	}
 	for _, topic := range r.topics {
 		_, err := r.adm.DeleteTopic(ctx, topic)
 		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return fmt.Errorf("deleting topic %q: %w; the command can be repeated", topic, err)
+			return fmt.Errorf("deleting topic %q, after which the command can be repeated: %w", topic, err)
 		}
 	}
 	if err := r.awaitDeleted(ctx); err != nil {
