@@ -78,7 +78,9 @@ func TestResetAndDiff(t *testing.T) {
 	}
 
 	foreign := writeFile(t, "foreign.yaml", readFile(t, a.config)+"group: theirs\n")
-	lullFails("holds the state of another application, that of the group", "reset", "--config", foreign, "--yes")
+	group := strings.TrimSuffix(a.prefix, ".")
+	lullFails(fmt.Sprintf("lull: topic %q holds the state of another application, that of the group %q, and group is %q: set the right prefix, or group to %q if it is that application that is to be reset\n",
+		a.prefix+"changelog", group, "theirs", group), "reset", "--config", foreign, "--yes")
 	dir := filepath.Join(filepath.Dir(other.process.log), "state")
 	lullFails(fmt.Sprintf("lull: nothing was removed: the state store in %s is another application's, of the prefix %q and the group %q, and prefix is %q and group %q: set state.dir to this one's folder, "+
 		"or prefix and group if it is that application that is to be reset\n", dir, other.prefix, strings.TrimSuffix(other.prefix, "."), a.prefix, strings.TrimSuffix(a.prefix, ".")),
@@ -126,7 +128,8 @@ func TestResetOfUnknown(t *testing.T) {
 	}
 	produce("theirs.statistics")
 	out, errs, code := lull(t, reset...)
-	if code != exitError || !strings.Contains(errs, `topic "theirs.changelog" does not say that this is the state of the group "theirs"`) {
+	if code != exitError || errs != `lull: nothing was removed: topic "theirs.changelog" does not say that this is the state of the group "theirs", as it does once lull run has committed. `+
+		"Look whether prefix and group are right, and that nobody else has topics or offsets by these names; then --force removes it\n" {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 	if n := len(recordsOf(t, broker, "theirs.statistics")); n != 1 {
