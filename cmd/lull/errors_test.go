@@ -23,6 +23,7 @@ var growing = regexp.MustCompile(`(at the top can stand: ).*|(become )[0-9]+|(re
 // there is an empty topic shop. Commands:
 //
 //	file NAME    a file in the folder
+//	env NAME     the environment variable of this name from here on; nothing unsets it
 //	user NAME    who runs what follows, in the file rights alone: admin may do everything, reader read and see, seer see that things are there, nobody nothing
 //	lull         command lines, one a line; $AWAY is an address where nobody answers, $REGISTRY/503 one where
 //	             a schema registry answers so to everything. The output is the exit code and what is told, without the hint at --help
@@ -64,6 +65,15 @@ func TestErrors(t *testing.T) {
 			case "file":
 				if err := os.WriteFile(d.CmdArgs[0].Key, []byte(d.Input+"\n"), 0o600); err != nil {
 					t.Fatal(err)
+				}
+				return ""
+			case "env":
+				name := d.CmdArgs[0].Key
+				t.Setenv(name, d.Input)
+				if d.Input == "" {
+					if err := os.Unsetenv(name); err != nil {
+						t.Fatal(err)
+					}
 				}
 				return ""
 			case "user":
