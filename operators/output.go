@@ -44,7 +44,7 @@ type Output struct {
 	Segment SegmentChange
 	Trigger Trigger
 	Reject  Rejection
-	Offer   OfferAnswer
+	Offer   *OfferAnswer // rare and large
 }
 
 // ScoreRow is a customer's row in the scores table. Gone rows are deletions: the customer has no purchase any more.
@@ -140,7 +140,7 @@ func (o *Outbox) Trigger(t Trigger) ID {
 }
 
 // Offer answers an offer that was proposed.
-func (o *Outbox) Offer(answer OfferAnswer) { o.add(OfferOutput, "").Offer = answer }
+func (o *Outbox) Offer(answer *OfferAnswer) { o.add(OfferOutput, "").Offer = answer }
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {

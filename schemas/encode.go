@@ -317,7 +317,7 @@ const (
 )
 
 func (e *Encoder) offer(o *operators.Output) *wireOffer {
-	a, w := &o.Offer, &e.slots.offer
+	a, w := o.Offer, &e.slots.offer
 	c := &a.Ceiling
 	*w = wireOffer{
 		CustomerID: o.Customer, OfferID: a.OfferID, Time: int64(o.Time), EventID: o.Cause.EventID, Amount: int64(a.Amount), Currency: e.config.Currency,

@@ -70,7 +70,7 @@ func TestAbsentIsNull(t *testing.T) {
 	outputs[Segments].Segment = operators.SegmentChange{Dimension: operators.QuadrantDimension, From: "save", To: "none"}
 	outputs[Segments].Cause = operators.Cause{Kind: operators.ModelInput}
 	outputs[Triggers].Trigger.Actionable, outputs[Triggers].Trigger.Withheld = true, ""
-	outputs[Offers].Offer = operators.OfferAnswer{OfferID: "voucher-5", Reason: operators.OfferNoPurchase}
+	outputs[Offers].Offer = &operators.OfferAnswer{OfferID: "voucher-5", Reason: operators.OfferNoPurchase}
 	e := newEncoder(t)
 	for _, c := range []struct {
 		topic  Topic

@@ -41,7 +41,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
 	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}, Withdraws: operators.NewID("sample", "withdrawn")}
 	offer.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-78"}
-	offer.Offer = operators.OfferAnswer{
+	offer.Offer = &operators.OfferAnswer{
 		OfferID: "voucher-5", Amount: 500, Reason: operators.OfferAboveCeiling, Purpose: "email", ConsentKnown: true,
 		Consent: operators.Consent{Purpose: "email", Given: true, Time: at(t, "1998-01-04T10:00:00Z"), Event: "m-3", Proof: "form 12"},
 		Ceiling: operators.OfferCeiling{Ceiling: 375, Cap: 2000, Share: 0.25, CLVLow: 60, LostShare: 0.125, SavedLow: 15}, Facts: sampleFacts(t), Reasons: []string{"5.00 USD rejected"},

@@ -36,7 +36,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		return
 	}
 	e := in.Event
-	a := operators.OfferAnswer{OfferID: e.Subject, Amount: e.Amount, Purpose: e.Name}
+	a := &operators.OfferAnswer{OfferID: e.Subject, Amount: e.Amount, Purpose: e.Name}
 	if a.Purpose != "" {
 		a.Consent, a.ConsentKnown = c.Consent(a.Purpose)
 	}
@@ -57,9 +57,9 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 	default:
 		a.Accepted, a.Reason = true, operators.OfferWithinCeiling
 	}
-	a.Reasons = append(a.Reasons, op.verdict(&a))
+	a.Reasons = append(a.Reasons, op.verdict(a))
 	if a.Purpose != "" {
-		a.Reasons = append(a.Reasons, consentReason(&a))
+		a.Reasons = append(a.Reasons, consentReason(a))
 	}
 	if predicted {
 		a.Reasons = append(a.Reasons, a.Ceiling.Reasons(&op.terms)...)

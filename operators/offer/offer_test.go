@@ -68,7 +68,7 @@ func TestAnswers(t *testing.T) {
 			if len(out.Outputs) != 1 || out.Outputs[0].Kind != operators.OfferOutput || out.Outputs[0].Time != 5000 || out.Outputs[0].Cause.EventID != "m" {
 				t.Fatalf("%+v", out.Outputs)
 			}
-			a := &out.Outputs[0].Offer
+			a := out.Outputs[0].Offer
 			if a.OfferID != "voucher" || a.Amount != c.amount || a.Purpose != c.purpose || a.Reason != c.reason || a.Accepted != (c.reason == operators.OfferWithinCeiling) {
 				t.Errorf("%+v", a)
 			}
