@@ -68,6 +68,7 @@ func (c *Customer) AppendState(dst []byte) []byte {
 	for i := range c.Rules {
 		e.rule(&c.Rules[i])
 	}
+	e.time(c.RulesNext)
 	return e.dst
 }
 
@@ -107,7 +108,7 @@ func (c *Customer) DecodeState(state []byte) error {
 	d.purchases(&c.Purchases)
 	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time(), RisingUntil: Unset}
 	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
-	c.Rules = c.Rules[:0]
+	c.Rules, c.RulesNext = c.Rules[:0], Never
 	if state[0] < 3 {
 		risk := d.uint()
 		d.failed = d.failed || risk > 2
@@ -131,6 +132,7 @@ func (c *Customer) DecodeState(state []byte) error {
 			d.rule(&c.Rules[i])
 			d.failed = d.failed || c.Rules[i].atRest() || i > 0 && c.Rules[i].Key <= c.Rules[i-1].Key
 		}
+		c.RulesNext = d.time()
 	}
 	c.Changed, c.Facts = Changed{}, Facts{}
 	if c.Segment.Quadrant > Save || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
@@ -335,6 +337,7 @@ const (
 	ruleHeld = 1 << iota
 	ruleSent
 	ruleByEvent
+	ruleCooling
 	ruleFlagsEnd
 )
 
@@ -349,7 +352,13 @@ func (e *encoder) rule(r *RuleState) {
 	if r.ByEvent {
 		flags |= ruleByEvent
 	}
+	if r.Cooling {
+		flags |= ruleCooling
+	}
 	e.dst = append(binary.BigEndian.AppendUint16(e.dst, r.Key), flags)
+	if r.Cooling {
+		e.time(r.Cooled)
+	}
 	if r.Sent {
 		e.time(r.Deadline)
 		e.uint(uint64(r.At - r.Deadline))
@@ -510,6 +519,9 @@ func (d *decoder) rule(r *RuleState) {
 	r.Held, r.Sent, r.ByEvent = head[2]&ruleHeld != 0, head[2]&ruleSent != 0, head[2]&ruleByEvent != 0
 	if r.ByEvent && !r.Sent {
 		d.failed = true
+	}
+	if r.Cooling = head[2]&ruleCooling != 0; r.Cooling {
+		r.Cooled = d.time()
 	}
 	if r.Sent {
 		r.Deadline = d.time()

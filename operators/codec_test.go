@@ -109,8 +109,12 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 			state.ByEvent, state.Deadline, state.ID = rapid.Bool().Draw(t, "by event"), drawTime(t), operators.NewID(rapid.String().Draw(t, "id"))
 			state.At = state.Deadline + operators.EventTime(rapid.Int64Range(0, 1<<40).Draw(t, "later"))
 		}
+		if state.Cooling = rapid.Bool().Draw(t, "cooling"); state.Cooling {
+			state.Cooled = drawTime(t)
+		}
 		c.SetRule(state)
 	}
+	c.RulesNext = drawTime(t)
 	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
 		c.SetConsent(operators.Consent{
 			Purpose: purpose, Given: rapid.Bool().Draw(t, "given"), Time: drawTime(t), Event: rapid.String().Draw(t, "event"), Proof: rapid.String().Draw(t, "proof"),
@@ -337,10 +341,11 @@ func TestGolden(t *testing.T) {
 		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
 	}
 	want.Rules = []operators.RuleState{
-		{Key: operators.RuleKey("high_value_at_risk"), Held: true},
+		{Key: operators.RuleKey("high_value_at_risk"), Held: true, Cooling: true, Cooled: at(t, "1998-03-01T07:00")},
 		{Key: operators.RuleKey("churn_risk"), Held: true, Sent: true, Deadline: at(t, "1998-03-01T07:00"), At: at(t, "1998-03-01T07:00") + 300, ID: operators.NewID("sample", "trigger")},
 	}
 	want.Segment.Rising, want.Score.RisingUntil = true, at(t, "1998-04-01T07:00")
+	want.RulesNext = at(t, "1998-03-15T00:00") + 1
 	want.Consents = []operators.Consent{
 		{Purpose: "email", Given: true, Time: bought, Event: "m0", Proof: "form 12"}, {Purpose: "phone", Time: second, Event: "m2"},
 	}

@@ -33,6 +33,7 @@ type Customer struct {
 	Segment   Segment
 	Consents  []Consent   // one for each purpose that anything was stated of, by purpose
 	Rules     []RuleState // of the rules that are not at rest, by Key
+	RulesNext EventTime   // the next instant at which silence alone changes where the customer stands with a rule; Never if none
 
 	// Parts holds the customer's long lists; set by whoever runs the chain.
 	Parts Parts
@@ -321,6 +322,9 @@ type RuleState struct {
 	Key uint16 // RuleKey of the rule's name
 	// Held is set from when the rule has fired, or its condition was found true without having become so, until the rule is armed again.
 	Held bool
+	// Cooling is set while the rule's cool-down lasts: it began at Cooled, the deadline of a trigger.
+	Cooling bool
+	Cooled  EventTime
 	// Sent is set while a late fact may still disprove the trigger that the rule has sent last: its ID, its Deadline, the instant At, not before that, at which it was
 	// made, and whether an event made it (ByEvent), or silence or a model did.
 	Sent     bool
@@ -331,7 +335,7 @@ type RuleState struct {
 }
 
 // atRest reports whether the state says nothing.
-func (s *RuleState) atRest() bool { return !s.Held && !s.Sent }
+func (s *RuleState) atRest() bool { return !s.Held && !s.Sent && !s.Cooling }
 
 // RuleKey is the short name under which states remember a rule: 16 bits of a hash. The rules of one application have different ones.
 func RuleKey(name string) uint16 { return uint16(Hash64(name)) }
@@ -367,6 +371,8 @@ type Changed struct {
 	OrderWas, OrderIs Contribution
 	// Score is set when Facts have been evaluated in this step.
 	Score bool
+	// FirstScore is set with Score if the customer had none before.
+	FirstScore bool
 }
 
 // Facts are a customer's numbers at one instant, of one model. Times are in days, values in major units of the base currency.
@@ -394,12 +400,24 @@ type Facts struct {
 	BornHighRisk bool
 }
 
+// Measure is a number of a customer that silence moves in one direction only, so that it reaches any bound at one instant.
+type Measure uint8
+
+// The measures. All but churn risk fall.
+const (
+	PAlive Measure = iota
+	ChurnRisk
+	CLV
+	BuysAgain
+	ExpectedPurchases
+)
+
 // Risk returns churn risk, 1 - P(alive).
 func (f *Facts) Risk() float64 { return 1 - f.PAlive }
 
 // NewCustomer returns a customer of whom nothing is known.
 func NewCustomer(id string) *Customer {
-	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset, RisingUntil: Unset}, Segment: Segment{Next: Never}}
+	return &Customer{ID: id, Armed: Never, At: Unset, Score: Score{Next: Never, ValueFalls: Unset, RisingUntil: Unset}, Segment: Segment{Next: Never}, RulesNext: Never}
 }
 
 func (c *Customer) beginStep(at EventTime) {

@@ -17,6 +17,8 @@ type Input struct {
 	// computed at; the deadline; or the model's instant.
 	At    EventTime
 	Event *Event // EventInput only; not kept by operators
+	// NewTerms is set for a model that comes into force together with other settings or rules than the customer was last computed under.
+	NewTerms bool
 	// Returned is set for a deadline or model that a later event of the same customer released: what silence did is recorded, but nobody need act.
 	Returned bool
 }

@@ -78,16 +78,29 @@ type SegmentChange struct {
 // Trigger is a call to act, or the record of why not.
 type Trigger struct {
 	Rule       string
+	Version    string    // of the rule: a hash of its text
 	From, To   string    // the side of the rule's line before and after, such as "low_risk" and "high_risk"
 	Deadline   EventTime // the instant at which silence made it true
 	Actionable bool
-	Withheld   string // why it is not actionable: "stale", "returned" or "withdrawal"; "" if it is
+	Withheld   string // why it is not actionable: one of package trigger's constants, such as "stale"; "" if it is
 	Facts      Facts
+	Used       []FactUsed // the facts that the rule speaks of, as they are
 	Reasons    []string
+	// Counterfactuals tell what would be if something else happened.
+	Counterfactuals []string
+	Ceiling         OfferCeiling // of an offer to keep the customer; zero in a withdrawal
+	Severity        string       // "marketing" or "escalation"
+	Action          string       // what is asked for, "" if the rule does not say
+	Control         bool         // the customer is of the rule's control group
+	// Purpose is what the customer must have consented to, "" for nothing; Consent refers to what proves that they have: the proof that they named, or the event; "" if they have not.
+	Purpose, Consent string
 	// Withdraws is the id of an earlier trigger that a late fact has disproved, which this takes back; zero if it takes none back. Rule and Deadline are those of that
 	// trigger, From and To the other way round, and it is not actionable itself.
 	Withdraws ID
 }
+
+// FactUsed is a fact that a rule speaks of, and its value in words.
+type FactUsed struct{ Name, Value string }
 
 // Rejection is a reason why an input was not applied, for the dead-letter topic.
 type Rejection struct {

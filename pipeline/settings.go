@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/operators/statistics"
+	"lull/operators/trigger"
 	"lull/pipeline/registry"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
@@ -72,6 +74,8 @@ type Settings struct {
 	OnOffsetMismatch string `koanf:"on_offset_mismatch"`
 	// LogLevel is debug, info, warn or error. The default is info.
 	LogLevel string `koanf:"log_level"`
+
+	rules *trigger.Rules // of Triggers.Rules, once it has been read
 }
 
 // InputSettings configure the input.
@@ -216,6 +220,8 @@ type SegmentSettings struct {
 type TriggerSettings struct {
 	// MaxAge is how old a deadline may be to be acted on. The default is 24h.
 	MaxAge time.Duration `koanf:"max_age"`
+	// Rules is the file with the rules (docs/triggers.md). The default is none: the rules that `lull triggers defaults` prints.
+	Rules string `koanf:"rules"`
 }
 
 // OfferSettings bound what may be offered to a customer to keep them (docs/offers.md).
@@ -411,6 +417,9 @@ func (s *Settings) EnsureDefaults() {
 func (s *Settings) Validate() error {
 	var p problems
 	s.check(&p)
+	if err := s.loadRules(); err != nil {
+		p.found = append(p.found, err)
+	}
 	if len(p.found) > 0 {
 		return errors.Join(p.found...)
 	}
@@ -620,9 +629,29 @@ func (s *Settings) checkScores(p *problems) {
 	p.check(s.Risk.Back > 0 && s.Risk.Back <= s.Risk.High, "risk.back", s.Risk.Back, fmt.Sprintf("above 0 and at most risk.high (%v)", s.Risk.High))
 }
 
-// Chain returns the configuration of the operators.
+// loadRules reads the rules, once. The error tells all that is wrong with the file.
+func (s *Settings) loadRules() error {
+	if s.rules != nil {
+		return nil
+	}
+	if s.Triggers.Rules == "" {
+		s.rules = trigger.DefaultRules()
+		return nil
+	}
+	source, err := os.ReadFile(s.Triggers.Rules)
+	if err != nil {
+		return fmt.Errorf("triggers.rules: %w", err)
+	}
+	if s.rules, err = trigger.ParseRules(s.Triggers.Rules, source); err != nil {
+		return fmt.Errorf("triggers.rules: %w", err)
+	}
+	return nil
+}
+
+// Chain returns the configuration of the operators. Of settings that have not been validated it has the default rules.
 func (s *Settings) Chain() clv.Config {
 	var c clv.Config
+	c.Trigger.Rules = s.rules
 	c.EnsureDefaults() // of what is no setting: a setting that is 0 means 0
 	c.Dedup.IDsMax = s.Limits.MessageIDs
 	c.Session.GapMs = s.Session.Gap.Milliseconds()
@@ -735,7 +764,8 @@ func (s *Settings) shape(partitions int32) task.Shape {
 
 // terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
 func (s *Settings) terms() uint32 {
-	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, dormant %v, lost %v",
+	rules := s.Chain().Trigger.Rules.Fingerprint()
+	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, dormant %v, lost %v, rules %s",
 		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back,
-		s.Segments.Dwell, s.Segments.Dormant, s.Segments.Lost)))
+		s.Segments.Dwell, s.Segments.Dormant, s.Segments.Lost, rules)))
 }

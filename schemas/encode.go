@@ -80,6 +80,8 @@ type outputSlots struct {
 	limit, since          int64
 	consent               uint8
 	withdraws             string
+	used                  []wireFactUsed
+	ceiling               float64
 }
 
 // NewEncoder returns an encoder; fields of the config that are zero have their defaults. The error names the field, its value and the rule it breaks.
@@ -300,10 +302,20 @@ func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 	*w = wireTrigger{
 		CustomerID: o.Customer, Rule: t.Rule, From: t.From, To: t.To, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
 		Withheld: nonEmpty(&t.Withheld), Model: o.Model, Reasons: t.Reasons, Revision: int64(o.Revision),
+		RuleVersion: t.Version, Severity: t.Severity, Action: nonEmpty(&t.Action), Control: t.Control, ConsentPurpose: nonEmpty(&t.Purpose), ConsentProof: nonEmpty(&t.Consent),
+		FactsUsed: e.slots.used[:0], Counterfactuals: t.Counterfactuals,
 	}
+	for _, u := range t.Used {
+		w.FactsUsed = append(w.FactsUsed, wireFactUsed(u))
+	}
+	e.slots.used = w.FactsUsed
 	if t.Withdraws != (operators.ID{}) {
 		e.slots.withdraws = t.Withdraws.String()
 		w.Withdraws = &e.slots.withdraws
+	} else {
+		digits, _ := CurrencyDigits(e.config.Currency)
+		e.slots.ceiling = float64(t.Ceiling.Ceiling) / math.Pow10(digits)
+		w.OfferCeiling = &e.slots.ceiling
 	}
 	e.facts(&t.Facts, &w.Facts)
 	return w

@@ -39,7 +39,12 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	}
 	segment.Segment = operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
-	trigger.Trigger = operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t), Reasons: []string{"silent for 88 days"}, Withdraws: operators.NewID("sample", "withdrawn")}
+	trigger.Trigger = operators.Trigger{
+		Rule: "churn_risk", Version: "0a1b2c3d", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t),
+		Used: []operators.FactUsed{{Name: "churn_risk", Value: "0.75"}, {Name: "risk_high", Value: "0.7"}}, Reasons: []string{"silent for 88 days"},
+		Counterfactuals: []string{"an order now: churn risk 0.75 -> 0.16"}, Ceiling: operators.OfferCeiling{Ceiling: 375},
+		Severity: "escalation", Action: "call", Control: true, Purpose: "email", Consent: "form 12",
+	}
 	offer.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-78"}
 	offer.Offer = &operators.OfferAnswer{
 		OfferID: "voucher-5", Amount: 500, Reason: operators.OfferAboveCeiling, Purpose: "email", ConsentKnown: true,

@@ -138,6 +138,21 @@ type wireTrigger struct {
 	Reasons    []string  `avro:"reasons"`
 	Revision   int64     `avro:"revision"`
 	Withdraws  *string   `avro:"withdraws"`
+
+	RuleVersion     string         `avro:"rule_version"`
+	Severity        string         `avro:"severity"`
+	Action          *string        `avro:"action"`
+	Control         bool           `avro:"control"`
+	ConsentPurpose  *string        `avro:"consent_purpose"`
+	ConsentProof    *string        `avro:"consent_proof"`
+	FactsUsed       []wireFactUsed `avro:"facts_used"`
+	Counterfactuals []string       `avro:"counterfactuals"`
+	OfferCeiling    *float64       `avro:"offer_ceiling"`
+}
+
+type wireFactUsed struct {
+	Name  string `avro:"name"`
+	Value string `avro:"value"`
 }
 
 type wireOffer struct {

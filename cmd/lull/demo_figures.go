@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
-	"lull/operators/trigger"
 	"lull/pipeline"
 	"lull/pipeline/query"
 	"lull/pipeline/task"
@@ -217,7 +216,7 @@ func (o *outcome) decode(rows map[string]*kgo.Record, triggers, letters []*kgo.R
 		if err != nil {
 			return err
 		}
-		if field[string](f, "rule") != trigger.ChurnRisk {
+		if field[string](f, "rule") != "churn_risk" || f.Get("withdraws") != nil {
 			continue
 		}
 		facts := field[schemas.Fields](f, "facts")

@@ -103,11 +103,11 @@ func (c *Config) RecordBytesMax(idBytes, proofBytes int) int {
 		Count: math.MaxUint32, First: day.Day, FirstStart: day.DayStart, Last: math.MaxInt32, Net: day.Net, FirstNet: day.Net, Orders: day.Orders,
 	}
 	longest.Score = operators.Score{Next: far, ValueFalls: far, RisingUntil: far}
-	longest.Segment.Since, longest.Segment.Next = far, far
+	longest.Segment.Since, longest.Segment.Next, longest.RulesNext = far, far, far
 	id := strings.Repeat("i", idBytes)
 	longest.Consents = slices.Repeat([]operators.Consent{{Purpose: id, Given: true, Time: far, Event: id, Proof: strings.Repeat("p", proofBytes)}}, c.Consent.PurposesMax)
 	for key := range trigger.RulesMax {
-		longest.Rules = append(longest.Rules, operators.RuleState{Key: uint16(key), Held: true, Sent: true, ByEvent: true, Deadline: -far, At: far})
+		longest.Rules = append(longest.Rules, operators.RuleState{Key: uint16(key), Held: true, Cooling: true, Cooled: far, Sent: true, ByEvent: true, Deadline: -far, At: far})
 	}
 	state := longest.AppendState(nil)
 	return max(len(state), len(operators.AppendOrder(nil, &order)), len(operators.AppendDays(nil, slices.Repeat([]operators.PurchaseDay{day}, rfm.PageDays))))

@@ -102,7 +102,9 @@ func (s *story) differs() string {
 				moves = append(moves, move{at: o.Time, from: quadrantNamed(o.Segment.From), to: quadrantNamed(o.Segment.To)})
 			}
 		case operators.TriggerOutput:
-			moves = append(moves, move{at: o.Time, deadline: o.Trigger.Deadline})
+			if o.Trigger.Rule == "churn_risk" {
+				moves = append(moves, move{at: o.Time, deadline: o.Trigger.Deadline})
+			}
 		}
 	}
 	for i := range max(len(moves), len(s.oracle.moves)) {
@@ -156,6 +158,7 @@ func (s *story) tell() string {
 			}
 			fmt.Fprintf(&text, "%s trigger: %s, %s\n", o.Time, o.Trigger.Rule, act)
 			because(&text, o.Trigger.Reasons)
+			because(&text, o.Trigger.Counterfactuals)
 		}
 	}
 	s.told = len(s.Outputs)

@@ -48,7 +48,7 @@ func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators
 	return min(c.Score.Next, c.RisingDeadline()), operators.BySilence
 }
 
-// Step scores the customer anew when their purchases have changed, when silence has reached the deadline, or that of their segments, and when a model has come
+// Step scores the customer anew when their purchases have changed, when silence has reached the deadline, or that of their segments or rules, and when a model has come
 // into force. Nothing else makes the row untrue: it states its instant.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	moved := c.Changed.Orders || in.Kind == operators.ModelInput // what silence was going to do has moved
@@ -59,7 +59,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		e := op.evaluation(&c.Purchases, env.Model)
 		c.Score.RisingUntil = e.risingUntil()
 	}
-	if reached := min(c.Score.Next, c.Segment.Next, c.RisingDeadline()) <= in.At; !moved && !reached {
+	if reached := min(c.Score.Next, c.Segment.Next, c.RisingDeadline(), c.RulesNext) <= in.At; !moved && !reached {
 		return
 	}
 	if c.Purchases.Count == 0 {
@@ -80,6 +80,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		}
 	}
 	c.Facts = e.facts(in.At, c.Score.ValueFalls)
+	c.Changed.FirstScore = !c.Score.Scored
 	c.Score.Scored = true
 	c.Score.Next, _ = e.next(in.At, c.Score.ValueFalls)
 	c.Changed.Score = true

@@ -2,35 +2,36 @@
 package trigger
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"lull/operators"
 )
 
-// ChurnRisk is the name of the rule that fires when the churn risk of a silent customer reaches Terms.HighRisk.
-const ChurnRisk = "churn_risk"
-
-// The sides of the line of ChurnRisk.
+// Why a trigger is not actionable, in the order in which it is said.
 const (
-	lowRisk  = "low_risk"
-	highRisk = "high_risk"
-)
-
-// RulesMax is how many rules there may be.
-const RulesMax = 32
-
-// Why a trigger is not actionable.
-const (
+	// Withdrawal: it takes back an earlier trigger.
+	Withdrawal = "withdrawal"
 	// Returned: the customer has come back before anybody could know.
 	Returned = "returned"
 	// Stale: the deadline passed too long ago, as when history is replayed.
 	Stale = "stale"
-	// Withdrawal: it takes back an earlier trigger.
-	Withdrawal = "withdrawal"
+	// Shadow: the rule's stage does not reach the customer.
+	Shadow = "shadow"
+	// Control: the customer is of the rule's control group.
+	Control = "control"
+	// NoConsent: the customer has not consented to the rule's purpose.
+	NoConsent = "consent"
+	// Cooldown: the rule has made a trigger of the customer of late.
+	Cooldown = "cooldown"
 )
 
-// Config says which triggers are acted on.
+// Config says which triggers there are, and which are acted on.
 type Config struct {
+	// Rules are the rules; nil, the default, for DefaultRules.
+	Rules *Rules
 	// MaxAgeMs is how far behind Env.Now a trigger's deadline may lie, in milliseconds, before the trigger is stale. The default is
 	// 86,400,000 (24 h).
 	MaxAgeMs int64
@@ -38,6 +39,9 @@ type Config struct {
 
 // EnsureDefaults sets the fields that are zero to their defaults.
 func (c *Config) EnsureDefaults() {
+	if c.Rules == nil {
+		c.Rules = DefaultRules()
+	}
 	if c.MaxAgeMs == 0 {
 		c.MaxAgeMs = operators.DayMs
 	}
@@ -51,89 +55,263 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Scores are who evaluates customers.
+// Scores are who evaluates customers, all of whom have purchases, and none after the instant.
 type Scores interface {
-	// Evaluate returns the facts at an instant of a customer with these purchases, of which there are some, and none after the instant.
+	// Evaluate returns the facts at an instant.
 	Evaluate(p *operators.Purchases, m *operators.Model, at operators.EventTime) operators.Facts
+	// Reaches returns the instant at which silence since the last purchase takes a measure to a bound.
+	Reaches(p *operators.Purchases, m *operators.Model, what operators.Measure, bound float64) operators.EventTime
+	// NextPurchase returns the days within which the next purchase comes with probability q, if there is one.
+	NextPurchase(p *operators.Purchases, m *operators.Model, at operators.EventTime, q float64) float64
+	// Ceiling returns the most that may be offered.
+	Ceiling(p *operators.Purchases, m *operators.Model, f *operators.Facts) operators.OfferCeiling
 }
 
-// Operator keeps Customer.Rules.
+// Operator keeps Customer.Rules and RulesNext.
 type Operator struct {
 	config Config
 	terms  operators.Terms
 	scores Scores
-	key    uint16 // of ChurnRisk
 }
 
 // New returns the operator; the config is complete and valid. The terms are those of the scores that it judges, and scores who makes them.
 func New(config Config, terms operators.Terms, scores Scores) *Operator {
-	return &Operator{config, terms, scores, operators.RuleKey(ChurnRisk)}
+	return &Operator{config, terms, scores}
 }
 
 // Name returns "trigger".
 func (*Operator) Name() string { return "trigger" }
 
-// Deadline returns Never: score wakes the customer at every instant at which a rule can fire.
-func (*Operator) Deadline(*operators.Customer) (operators.EventTime, operators.Release) {
-	return operators.Never, operators.BySilence
+// Deadline returns the next instant at which silence alone changes where the customer stands with a rule. There score evaluates them.
+func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
+	return c.RulesNext, operators.BySilence
 }
 
-// Step fires the churn-risk rule once for each silence that reaches the threshold, and withdraws what a late fact disproves.
+// Step withdraws what a late fact disproves, and lets the rules fire whose conditions have become true.
 //
-// It may find the threshold reached without a deadline: a cancelled order, or a model, can put the crossing into the past. That is a crossing
-// like any other, and its age decides whether to act.
+// A condition may be found true without a deadline: an event, or a model, makes it true; or shows that silence made it true in the past. That is a crossing like any other, and its
+// age decides whether to act.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	op.forget(c, in)
 	if !c.Changed.Score {
 		return
 	}
-	op.withdraw(env, c, in, out)
-	f := &c.Facts
-	state := c.Rule(op.key)
-	switch {
-	case !c.Score.Scored:
-		state.Held = false
-	case f.BornHighRisk:
-		state.Held = true
-	case f.AsOf < f.LowRiskUntil:
-		state.Held = false
-	case f.AsOf >= f.HighRiskAt && !state.Held:
-		withheld := op.withheld(env, in, f.HighRiskAt)
-		id := out.Trigger(operators.Trigger{
-			Rule: ChurnRisk, From: lowRisk, To: highRisk, Deadline: f.HighRiskAt, Actionable: withheld == "", Withheld: withheld, Facts: *f, Reasons: op.reasons(c),
-		})
-		state = operators.RuleState{Key: op.key, Held: true, Sent: true, Deadline: f.HighRiskAt, At: in.At, ID: id}
+	c.RulesNext = operators.Never
+	if in.NewTerms {
+		c.Rules = slices.DeleteFunc(c.Rules, func(s operators.RuleState) bool { return !op.has(s.Key) })
 	}
-	c.SetRule(state)
+	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, customer: c}}
+	rules := op.config.Rules.Rules
+	for i := range rules {
+		r := &rules[i]
+		state := c.Rule(r.key)
+		was := state
+		if state.Sent && in.Kind == operators.EventInput {
+			op.withdraw(r, &state, env, c, in, out)
+		}
+		if c.Score.Scored {
+			op.judge(r, &state, &s, env, c, in, out)
+		} else {
+			state.Held = false
+		}
+		if state != was {
+			c.SetRule(state)
+		}
+	}
+}
+
+func (op *Operator) has(key uint16) bool {
+	return slices.ContainsFunc(op.config.Rules.Rules, func(r Rule) bool { return r.key == key })
+}
+
+// judge takes a rule to where the customer stands with it, and finds the next instant at which silence alone changes that.
+func (op *Operator) judge(r *Rule, state *operators.RuleState, s *sight, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	switch s.moves(r, state.Held, in.At) {
+	case fires:
+		state.Held = true
+		deadline, inSilence := in.At, false
+		if !r.steps {
+			deadline, inSilence = s.became(r.when, in.At)
+		}
+		// Nobody is called because the rules are others, nor because there are scores at all.
+		if !in.NewTerms && (inSilence || !c.Changed.FirstScore || in.Kind != operators.ModelInput) {
+			op.send(r, state, s, deadline, env, c, in, out)
+		}
+	case holds:
+		state.Held = true
+	case arms:
+		state.Held = false
+	}
+	for at := in.At; ; {
+		at = min(s.turn(r.when, at), s.turn(r.hold, at), s.turn(r.until, at))
+		if at >= c.RulesNext || s.moves(r, state.Held, at) != stays {
+			c.RulesNext = min(c.RulesNext, at)
+			return
+		}
+	}
+}
+
+// move is what becomes of a rule at an instant.
+type move uint8
+
+const (
+	stays move = iota
+	fires
+	holds
+	arms
+)
+
+// moves returns what becomes of a rule at an instant that is held or armed before it.
+func (s *sight) moves(r *Rule, held bool, at operators.EventTime) move {
+	if r.hold != nil && s.holds(r.hold, at) {
+		if held {
+			return stays
+		}
+		return holds
+	}
+	when := s.holds(r.when, at)
+	switch {
+	case held && !when && (r.until == nil || s.holds(r.until, at)):
+		return arms
+	case !held && when:
+		return fires
+	}
+	return stays
+}
+
+// send tells of a rule that has fired.
+func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline operators.EventTime, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	withheld := op.withheld(r, state, env, c, in, deadline)
+	id := out.Trigger(operators.Trigger{
+		Rule: r.Name, Version: r.Version, From: r.From, To: r.To, Deadline: deadline, Actionable: withheld == "", Withheld: withheld, Facts: c.Facts, Used: r.usedOf(s),
+		Reasons: op.reasons(r, s, deadline, c), Counterfactuals: op.counterfactuals(c), Ceiling: op.scores.Ceiling(&c.Purchases, env.Model, &c.Facts),
+		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent, Consent: r.proof(c),
+	})
+	// Whether a trigger was noticed in time says nothing here: states hang on what happened alone.
+	if r.CooldownMs > 0 && !r.cooling(state, deadline) && !r.spared(c) {
+		state.Cooling, state.Cooled = true, deadline
+	}
+	if !r.steps {
+		state.Sent, state.Deadline, state.At, state.ByEvent, state.ID = true, deadline, in.At, in.Kind == operators.EventInput && deadline == in.At, id
+	}
 }
 
 // withheld returns why nobody should act on a trigger with this deadline, "" if somebody should.
-func (op *Operator) withheld(env *operators.Env, in *operators.Input, deadline operators.EventTime) string {
+func (op *Operator) withheld(r *Rule, state *operators.RuleState, env *operators.Env, c *operators.Customer, in *operators.Input, deadline operators.EventTime) string {
 	switch {
 	case in.Returned:
 		return Returned
 	case deadline+operators.EventTime(op.config.MaxAgeMs) < env.Now:
 		return Stale
+	case r.inShadow(c.ID):
+		return Shadow
+	case r.inControl(c.ID):
+		return Control
+	case !r.consented(c):
+		return NoConsent
+	case r.cooling(state, deadline):
+		return Cooldown
 	}
 	return ""
 }
 
-// whatIf tells what the risk would be after an order now, and when it will be that of somebody dormant.
-func (op *Operator) whatIf(c *operators.Customer) string {
-	f := &c.Facts
-	text := "an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)
-	if f.DormantAt != operators.Never && f.DormantAt > f.AsOf {
-		text += "; silent until " + f.DormantAt.String() + ": " + operators.FormatThreshold(op.terms.DormantRisk)
-	}
-	return text
+// cooling reports whether a deadline lies in the rule's cool-down.
+func (r *Rule) cooling(state *operators.RuleState, deadline operators.EventTime) bool {
+	return state.Cooling && deadline < state.Cooled+operators.EventTime(r.CooldownMs)
 }
 
-func (op *Operator) reasons(c *operators.Customer) []string {
-	f := &c.Facts
-	return []string{
-		c.Purchases.Habit(f),
-		"churn risk reached " + operators.FormatThreshold(op.terms.HighRisk) + " at " + f.HighRiskAt.String(),
-		"value about to be lost within " + operators.FormatDays(op.terms.ContactDays) + ": " + op.terms.FormatAmount(f.AboutToBeLost),
-		op.whatIf(c),
+// spared reports whether nobody acts on the rule's triggers of this customer anyway.
+func (r *Rule) spared(c *operators.Customer) bool {
+	return r.inShadow(c.ID) || r.inControl(c.ID) || !r.consented(c)
+}
+
+func (r *Rule) consented(c *operators.Customer) bool { return r.Consent == "" || r.proof(c) != "" }
+
+// proof refers to what proves the customer's consent to the rule's purpose, "" if there is none.
+func (r *Rule) proof(c *operators.Customer) string {
+	if consent, known := c.Consent(r.Consent); known && consent.Given {
+		return cmp.Or(consent.Proof, consent.Event)
 	}
+	return ""
+}
+
+// usedOf returns the facts that the rule speaks of.
+func (r *Rule) usedOf(s *sight) []operators.FactUsed {
+	used := make([]operators.FactUsed, len(r.used))
+	for i, f := range r.used {
+		used[i] = operators.FactUsed{Name: f.Name, Value: f.value(s.view)}
+	}
+	return used
+}
+
+// lot is a number in [0, 1) that is always the same for a rule, a customer and a purpose, and as good as drawn.
+func (r *Rule) lot(purpose, customer string) float64 {
+	return float64(operators.Hash64(purpose+"\x00"+r.Name+"\x00"+customer)>>11) / (1 << 53)
+}
+
+func (r *Rule) inShadow(customer string) bool {
+	return r.Stage.Share < 1 && r.lot("stage", customer) >= r.Stage.Share
+}
+
+func (r *Rule) inControl(customer string) bool {
+	share := r.Control
+	if r.Stage.Control {
+		share = 0.5
+	}
+	return share > 0 && r.lot("control", customer) < share
+}
+
+// counterfactuals tell what the risk would be after an order now, and when it will be that of somebody dormant.
+func (op *Operator) counterfactuals(c *operators.Customer) []string {
+	f := &c.Facts
+	would := []string{"an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)}
+	if f.DormantAt != operators.Never && f.DormantAt > f.AsOf {
+		would = append(would, "silent until "+f.DormantAt.String()+": churn risk "+operators.FormatThreshold(op.terms.DormantRisk))
+	}
+	return would
+}
+
+func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *operators.Customer) []string {
+	reasons := append(make([]string, 0, 8), c.Purchases.Habit(&c.Facts))
+	reached := s.reached(r.when, deadline)
+	for _, f := range r.used {
+		said := ""
+		switch {
+		case reached != nil && reached.fact == f && f.kind == flag:
+			said = "no longer " + flagWords[f.Name] + " since " + deadline.String()
+		case reached != nil && reached.fact == f:
+			verb := "reached "
+			if f.Silence == Falling {
+				verb = "fell to "
+			}
+			said = f.noun + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + deadline.String()
+		case f.Doc[:4] != "The ": // settings say nothing of the customer
+			said = f.says(s.view)
+		}
+		if said != "" && !slices.ContainsFunc(reasons, func(r string) bool { return strings.Contains(r, said) }) {
+			reasons = append(reasons, said)
+		}
+	}
+	return append(reasons, "value about to be lost within "+operators.FormatDays(op.terms.ContactDays)+": "+op.terms.FormatAmount(c.Facts.AboutToBeLost))
+}
+
+// reached returns the atom whose instant this is, nil if there is none.
+func (s *sight) reached(c *condition, at operators.EventTime) *atom {
+	if c.op == passed && s.instant(c.atom) == at {
+		return &s.atoms[c.atom]
+	}
+	for i := range c.inside {
+		if a := s.reached(&c.inside[i], at); a != nil {
+			return a
+		}
+	}
+	return nil
+}
+
+// threshold writes a bound of the fact as it was set.
+func (f *fact) threshold(t *operators.Terms, bound float64) string {
+	if f.Unit == "probability" {
+		return operators.FormatThreshold(bound)
+	}
+	return f.format(t, bound)
 }

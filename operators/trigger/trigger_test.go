@@ -24,19 +24,60 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 	return operators.Never, operators.BySilence
 }
 
-func newChain(before *scored) *operators.Chain {
+// lines are scores of a customer whose churn risk reaches 0.6 at 100 and 0.7 at 200.
+type lines struct{}
+
+func (lines) Evaluate(*operators.Purchases, *operators.Model, operators.EventTime) operators.Facts {
+	return operators.Facts{}
+}
+
+func (lines) Reaches(_ *operators.Purchases, _ *operators.Model, _ operators.Measure, bound float64) operators.EventTime {
+	return map[float64]operators.EventTime{0.6: 100, 0.7: 200}[bound]
+}
+
+func (lines) NextPurchase(*operators.Purchases, *operators.Model, operators.EventTime, float64) float64 {
+	return 1
+}
+
+func (lines) Ceiling(*operators.Purchases, *operators.Model, *operators.Facts) operators.OfferCeiling {
+	return operators.OfferCeiling{Ceiling: 150}
+}
+
+const churnRisk = `
+rules:
+  - name: churn_risk
+    when: churn_risk >= risk_high
+    hold: born_high_risk
+    until: churn_risk < risk_back
+    from: low_risk
+    to: high_risk
+`
+
+func newChain(t *testing.T, before *scored, rules string) *operators.Chain {
+	t.Helper()
 	var config trigger.Config
+	var err error
+	if config.Rules, err = trigger.ParseRules("rules.yaml", []byte(rules)); err != nil {
+		t.Fatal(err)
+	}
 	config.EnsureDefaults()
 	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, Currency: "USD", MinorDigits: 2}
-	return operators.NewChain(before, trigger.New(config, terms, nil))
+	return operators.NewChain(before, trigger.New(config, terms, lines{}))
+}
+
+// customer is one with a purchase, at 0.
+func customer() *operators.Customer {
+	c := operators.NewCustomer("c")
+	c.Purchases = operators.Purchases{Count: 1}
+	return c
 }
 
 // TestOnce: the rule fires once for each silence that reaches the upper line, and is armed again under the lower one only. Instants 100 and 200
 // are the lines of risk.
 func TestOnce(t *testing.T) {
 	before := &scored{}
-	chain := newChain(before)
-	c, key := operators.NewCustomer("c"), operators.RuleKey("churn_risk")
+	chain := newChain(t, before, churnRisk)
+	c, key := customer(), operators.RuleKey("churn_risk")
 	const ( // how the customer stands
 		plain = iota
 		born
@@ -64,7 +105,7 @@ func TestOnce(t *testing.T) {
 		{400, gone, false, false},
 		{200, plain, true, true},
 	} {
-		before.facts = operators.Facts{LowRiskUntil: 100, HighRiskAt: 200, BornHighRisk: step.how == born}
+		before.facts = operators.Facts{BornHighRisk: step.how == born}
 		before.gone = step.how == gone
 		var out operators.Outbox
 		chain.Step(&operators.Env{Now: step.at}, c, &operators.Input{Kind: operators.DeadlineInput, At: step.at}, &out)
@@ -72,7 +113,7 @@ func TestOnce(t *testing.T) {
 			t.Fatalf("step %d: %+v, outputs %v", i, c.Rules, out.Outputs)
 		}
 		if step.fires {
-			if got := out.Outputs[0].Trigger; got.Rule != "churn_risk" || got.Deadline != 200 || !got.Actionable || got.Withheld != "" || got.Facts != c.Facts {
+			if got := out.Outputs[0].Trigger; got.Rule != "churn_risk" || got.Deadline != 200 || !got.Actionable || got.Withheld != "" || got.Facts != c.Facts || got.From != "low_risk" || got.To != "high_risk" || got.Ceiling.Ceiling != 150 {
 				t.Errorf("step %d: %+v", i, got)
 			}
 		}
@@ -92,10 +133,10 @@ func TestWithheld(t *testing.T) {
 		{200, true, "returned"},
 		{201 + operators.DayMs, true, "returned"},
 	} {
-		chain := newChain(&scored{facts: operators.Facts{LowRiskUntil: 100, HighRiskAt: 200}})
+		chain := newChain(t, &scored{}, churnRisk)
 		var out operators.Outbox
 		in := operators.Input{Kind: operators.DeadlineInput, At: 200, Returned: v.returned}
-		chain.Step(&operators.Env{Now: v.now}, operators.NewCustomer("c"), &in, &out)
+		chain.Step(&operators.Env{Now: v.now}, customer(), &in, &out)
 		if got := out.Outputs[0].Trigger; got.Withheld != v.want || got.Actionable != (v.want == "") {
 			t.Errorf("now %s, returned %v: %+v", v.now, v.returned, got)
 		}
@@ -104,17 +145,42 @@ func TestWithheld(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	facts := operators.Facts{
-		X: 3, LastAge: 57, Age: 128.5, PAlive: 0.3, AboutToBeLost: 4.123, LowRiskUntil: 100, HighRiskAt: 891522420000, RiskAfterOrder: 0.061, DormantAt: 900403200000,
-	}
-	var out operators.Outbox
-	newChain(&scored{facts: facts}).Step(&operators.Env{}, operators.NewCustomer("c"), &operators.Input{Kind: operators.DeadlineInput, At: facts.HighRiskAt}, &out)
-	want := []string{
-		"orders every 19 days, silent for 71 days", "churn risk reached 0.70 at 1998-04-02T13:07:00.000Z", "value about to be lost within 30 days: 4.12 USD",
-		"an order now: churn risk 0.70 -> 0.06; silent until 1998-07-14T08:00:00.000Z: 0.85",
-	}
-	if got := out.Outputs[0].Trigger.Reasons; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+	const day = operators.DayMs
+	facts := operators.Facts{X: 3, LastAge: 57, Age: 128.5, PAlive: 0.3, CLV: 53.04, AboutToBeLost: 4.123, HighValue: true, RiskAfterOrder: 0.061, DormantAt: 900403200000}
+	for _, v := range []struct {
+		rule     string
+		at       operators.EventTime
+		want     []string
+		wantUsed []operators.FactUsed
+	}{
+		{"churn_risk >= 0.7", 200, []string{"churn risk reached 0.70 at 1970-01-01T00:00:00.200Z"}, []operators.FactUsed{{Name: "churn_risk", Value: "0.7"}}},
+		{
+			"purchases >= 1 && silent_days >= 2", 2 * day, []string{"1 purchase", "silence reached 2 days at 1970-01-03T00:00:00.000Z"},
+			[]operators.FactUsed{{Name: "purchases", Value: "1"}, {Name: "silent_days", Value: "71.5"}},
+		},
+		{`high_value && quadrant != "save" && clv > 0.7`, 150, []string{"of high value", "quadrant none", "CLV 53.04 USD"}, []operators.FactUsed{{Name: "high_value", Value: "true"}, {Name: "quadrant", Value: "none"}, {Name: "clv", Value: "53.04"}}},
+	} {
+		var out operators.Outbox
+		c := customer()
+		c.Score.ValueFalls = operators.Never
+		chain := newChain(t, &scored{facts: facts}, "rules: [{name: a, when: '"+v.rule+"'}]")
+		chain.Step(&operators.Env{}, c, &operators.Input{Kind: operators.DeadlineInput, At: v.at}, &out)
+		want := append([]string{"orders every 19 days, silent for 71 days"}, v.want...)
+		want = append(want, "value about to be lost within 30 days: 4.12 USD")
+		if len(out.Outputs) != 1 {
+			t.Errorf("%s: %d outputs", v.rule, len(out.Outputs))
+			continue
+		}
+		got := out.Outputs[0].Trigger
+		if !slices.Equal(got.Reasons, want) {
+			t.Errorf("%s: %q", v.rule, got.Reasons)
+		}
+		if !slices.Equal(got.Used, v.wantUsed) {
+			t.Errorf("%s: used %+v", v.rule, got.Used)
+		}
+		if would := []string{"an order now: churn risk 0.70 -> 0.06", "silent until 1998-07-14T08:00:00.000Z: churn risk 0.85"}; !slices.Equal(got.Counterfactuals, would) {
+			t.Errorf("%s: %q", v.rule, got.Counterfactuals)
+		}
 	}
 }
 

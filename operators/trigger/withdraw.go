@@ -9,46 +9,101 @@ import (
 // doubtMs is how long a trigger can be withdrawn: seven days. Facts come at any age; but who acts on a trigger has done so by then.
 const doubtMs = 7 * operators.DayMs
 
-// forget lets go of triggers that are past doubt: those of long ago, and those that an earlier model made, of whose instants the one in force says something else.
+// forget lets go of what is past: cool-downs that are over, and triggers that are beyond doubt, being of long ago, or made by an earlier model, of whose instants the one in force says
+// something else.
 func (op *Operator) forget(c *operators.Customer, in *operators.Input) {
-	c.Rules = slices.DeleteFunc(c.Rules, func(s operators.RuleState) bool { return s.Sent && !s.Held && past(&s, in) })
-	for i := range c.Rules {
-		if s := &c.Rules[i]; s.Sent && past(s, in) {
-			*s = operators.RuleState{Key: s.Key, Held: true}
+	if len(c.Rules) == 0 {
+		return
+	}
+	kept := c.Rules[:0]
+	for _, s := range c.Rules {
+		if s.Sent && (in.Kind == operators.ModelInput || in.At > s.At+doubtMs) {
+			s.Sent, s.ByEvent, s.Deadline, s.At, s.ID = false, false, 0, 0, operators.ID{}
+		}
+		if s.Cooling && in.At >= s.Cooled+op.cooldown(s.Key) {
+			s.Cooling, s.Cooled = false, 0
+		}
+		if s.Held || s.Sent || s.Cooling {
+			kept = append(kept, s)
 		}
 	}
+	c.Rules = kept
 }
 
-// past reports whether what the rule has sent is past doubt.
-func past(s *operators.RuleState, in *operators.Input) bool {
-	return in.Kind == operators.ModelInput || in.At > s.At+doubtMs
+// cooldown returns the cool-down of a rule, 0 if there is no such rule any more.
+func (op *Operator) cooldown(key uint16) operators.EventTime {
+	for i := range op.config.Rules.Rules {
+		if r := &op.config.Rules.Rules[i]; r.key == key {
+			return operators.EventTime(r.CooldownMs)
+		}
+	}
+	return 0
 }
 
 // withdraw takes back what an event disproves that happened before a trigger's deadline and has come to be known only now. The rule is armed, as if it had never fired.
 //
-// An event at the deadline itself disproves nothing: silence lasted until then.
-func (op *Operator) withdraw(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
-	state := c.Rule(op.key)
-	if !state.Sent || in.Kind != operators.EventInput || in.Event.Time >= state.Deadline {
+// An event at the deadline itself disproves nothing that silence made: it lasted until then.
+func (op *Operator) withdraw(r *Rule, state *operators.RuleState, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+	deadline := state.Deadline
+	if in.Event.Time >= deadline {
 		return
 	}
-	p, known := before(c, state.Deadline)
-	if !known {
+	until := deadline
+	if state.ByEvent {
+		until++ // the event that made it counts
+	}
+	then, known := op.asOf(c, env.Model, until, deadline)
+	if !known || then != nil && op.began(r, then, state, c, env.Model) {
 		return
 	}
-	reason := "with it, no purchase is left at " + state.Deadline.String()
-	if p.Count > 0 {
-		f := op.scores.Evaluate(&p, env.Model, state.Deadline)
-		if f.HighRiskAt == state.Deadline && !f.BornHighRisk {
-			return
+	reason := "with it, no purchase is left at " + deadline.String()
+	if then != nil {
+		reason = "with it, this did not become true at " + deadline.String() + ": " + r.When
+		if began, ok := then.began(r, deadline); ok {
+			reason += "; it became true at " + began.String()
+		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next != operators.Never {
+			reason += "; in silence it does at " + next.String()
 		}
-		reason = "with it, churn risk reaches " + operators.FormatThreshold(op.terms.HighRisk) + " at " + f.HighRiskAt.String() + ", not at " + state.Deadline.String()
 	}
 	out.Trigger(operators.Trigger{
-		Rule: ChurnRisk, From: highRisk, To: lowRisk, Deadline: state.Deadline, Withheld: Withdrawal, Withdraws: state.ID, Facts: c.Facts,
-		Reasons: []string{"an event of " + in.Event.Time.String() + " has come to be known only now: " + in.Event.Kind.String(), reason},
+		Rule: r.Name, Version: r.Version, From: r.To, To: r.From, Deadline: deadline, Withheld: Withdrawal, Withdraws: state.ID, Facts: c.Facts,
+		Reasons:  []string{"an event of " + in.Event.Time.String() + " has come to be known only now: " + in.Event.Kind.String(), reason},
+		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent,
 	})
-	c.SetRule(operators.RuleState{Key: state.Key})
+	if state.Cooling && state.Cooled == deadline {
+		state.Cooling, state.Cooled = false, 0
+	}
+	state.Held, state.Sent, state.ByEvent, state.Deadline, state.At, state.ID = false, false, false, 0, 0, operators.ID{}
+}
+
+// asOf returns what is seen at an instant of the customer without the orders from another on; nil if they have no purchase then. known is false if what is kept at hand does not tell.
+func (op *Operator) asOf(c *operators.Customer, m *operators.Model, without, at operators.EventTime) (s *sight, known bool) {
+	p, known := before(c, without)
+	if !known || p.Count == 0 {
+		return nil, known
+	}
+	f := op.scores.Evaluate(&p, m, at)
+	return &sight{atoms: op.config.Rules.atoms, view: view{p: &p, f: &f, m: m, terms: &op.terms, scores: op.scores}}, true
+}
+
+// began reports whether a rule's condition became true at the deadline of what it has sent, as it is seen then.
+func (op *Operator) began(r *Rule, then *sight, state *operators.RuleState, c *operators.Customer, m *operators.Model) bool {
+	if !then.holds(r.when, state.Deadline) || r.hold != nil && then.holds(r.hold, state.Deadline) {
+		return false
+	}
+	if !state.ByEvent {
+		return !then.holds(r.when, state.Deadline-1)
+	}
+	earlier, known := op.asOf(c, m, state.Deadline, state.Deadline-1)
+	return !known || earlier == nil || !earlier.holds(r.when, state.Deadline-1)
+}
+
+// began returns when a condition that holds at an instant became true in the silence before it; ok is false if it does not hold, or has held all through it.
+func (s *sight) began(r *Rule, at operators.EventTime) (operators.EventTime, bool) {
+	if !s.holds(r.when, at) {
+		return at, false
+	}
+	return s.became(r.when, at)
 }
 
 // before returns the customer's purchases without the orders at or after an instant; known is false if what is kept at hand does not tell. Of a refund or cancellation

@@ -129,13 +129,15 @@ func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
 }
 
 func (t *Task) applyModel(c *customer, a Adoption) error {
+	// A model of before the settings changed, which has not reached the customer yet, does so under those of now.
+	newTerms := c.Terms != 0 && (c.Terms != a.Terms || a.Terms != t.cfg.Terms)
 	c.Model, c.Terms = a.Ref, a.Terms
 	c.At = max(c.At, a.At)
 	t.touch(c)
 	if c.Purchases.Count == 0 {
 		return nil // there is nothing that a model could say
 	}
-	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, Returned: t.returned(c, c.At)}, nil)
+	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, NewTerms: newTerms, Returned: t.returned(c, c.At)}, nil)
 }
 
 // catchUp brings a customer to the model that is in force in the task: the models come into force for them, and the deadlines fire that these have put into

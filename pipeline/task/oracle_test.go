@@ -281,7 +281,9 @@ func (s *shop) hear(t *testing.T, o *operators.Output) {
 	case operators.SessionOutput:
 		tell.sessions = append(tell.sessions, fmt.Sprintf("%s to %s, %d orders", o.Session.Start, o.Session.End, o.Session.Orders()))
 	case operators.TriggerOutput:
-		tell.triggers = append(tell.triggers, o.Trigger.Deadline)
+		if o.Trigger.Rule == "churn_risk" {
+			tell.triggers = append(tell.triggers, o.Trigger.Deadline)
+		}
 	case operators.SegmentOutput:
 		if o.Segment.Dimension == operators.QuadrantDimension {
 			tell.moves = append(tell.moves, move{o.Segment.From, o.Segment.To, o.Time})

@@ -87,12 +87,25 @@ func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
 	o.EnsureDefaults()
 	r.EnsureDefaults()
 	sc.EnsureDefaults()
+	tr.Rules = churnRisk
 	tr.EnsureDefaults()
 	terms, scores := sc.Terms(), score.New(sc)
 	return operators.NewChain(append([]operators.Operator{
 		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), scores, segment.New(segment.Config{DwellMs: 1}, terms), trigger.New(tr, terms, scores),
 	}, more...)...)
 }
+
+// churnRisk is the one rule of these tests, as it is by default.
+var churnRisk = func() *trigger.Rules {
+	rules, err := trigger.ParseRules("rules.yaml", []byte(`
+rules:
+  - {name: churn_risk, when: churn_risk >= risk_high, hold: born_high_risk, until: churn_risk < risk_back}
+`))
+	if err != nil {
+		panic(err)
+	}
+	return rules
+}()
 
 // settings are those of a task unless a test is about one of them.
 func settings() task.Config {

@@ -1,0 +1,491 @@
+package trigger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	celops "cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"lull/operators"
+)
+
+// condition is a compiled condition. Of a customer whose purchases and model stay what they are it is a function of time that changes only at the instants of its atoms, the
+// comparisons with facts that silence moves: whether it holds is decided by comparing instants, never by comparing the numbers again, so that rounding cannot cross a bound twice.
+type condition struct {
+	op     connective
+	fixed  func(view) bool // is
+	atom   int             // passed
+	inside []condition     // not, and, or; what is cheap comes first
+}
+
+type connective uint8
+
+const (
+	is     connective = iota // as fixed says, whatever the time
+	passed                   // the atom's instant has come
+	not
+	and
+	or
+)
+
+// atom is the instant at which silence moves a fact to a bound.
+type atom struct {
+	fact   *fact
+	bound  func(view) float64 // nil for a flag
+	beyond bool
+	key    string // two atoms with one key are the same
+}
+
+// newLanguage returns the part of CEL that conditions are written in, with the facts as variables.
+func newLanguage() *cel.Env {
+	options := []cel.EnvOption{cel.ClearMacros(), cel.CrossTypeNumericComparisons(true)}
+	types := [...]*cel.Type{number: cel.DoubleType, whole: cel.IntType, flag: cel.BoolType, text: cel.StringType}
+	for i := range facts {
+		options = append(options, cel.Variable(facts[i].Name, types[facts[i].kind]))
+	}
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		panic(fmt.Errorf("declaring the facts: %w", err))
+	}
+	return env
+}
+
+// fault is what is wrong at a place of a condition, from 1 on, and what to do.
+type fault struct {
+	line, column int
+	text         string
+}
+
+// compiler turns conditions of one file into trees over one list of atoms.
+type compiler struct {
+	language *cel.Env
+	atoms    []atom
+	// Of the condition under way:
+	info  *ast.SourceInfo
+	types *ast.AST
+	used  []*fact
+	steps bool // it speaks of what is stepwise
+}
+
+// compile compiles a condition.
+func (c *compiler) compile(source string) (condition, []fault) {
+	checked, issues := c.language.Compile(source)
+	if issues.Err() != nil {
+		var faults []fault
+		for _, e := range issues.Errors() {
+			faults = append(faults, fault{max(1, e.Location.Line()), max(0, e.Location.Column()) + 1, plainWords(e.Message)})
+		}
+		return condition{}, faults[:1] // what follows the first is mostly of its making
+	}
+	c.types, c.used, c.steps = checked.NativeRep(), nil, false
+	c.info = c.types.SourceInfo()
+	e := c.types.Expr()
+	if !checked.OutputType().IsExactType(cel.BoolType) {
+		return condition{}, []fault{c.at(e, "this is a %s, not true or false: compare it, as in clv >= 100", checked.OutputType())}
+	}
+	result, err := c.condition(e)
+	switch {
+	case err != nil:
+		return condition{}, []fault{*err}
+	case len(c.used) == 0:
+		return condition{}, []fault{c.at(e, "it speaks of no fact, so it holds for everybody or for nobody: `lull triggers facts` lists them")}
+	}
+	return result, nil
+}
+
+// plainWords turns a message of CEL into one that tells what to do.
+func plainWords(message string) string {
+	switch {
+	case strings.HasPrefix(message, "undeclared reference to '"):
+		name, more, _ := strings.Cut(strings.TrimPrefix(message, "undeclared reference to '"), "'")
+		if guess, ok := strings.CutPrefix(more, " (did you mean '"); ok {
+			guess, _, _ = strings.Cut(guess, "'")
+			return "there is no fact " + name + "; did you mean " + guess + "? `lull triggers facts` lists them"
+		}
+		return "there is no fact " + name + ": `lull triggers facts` lists them"
+	case strings.HasPrefix(message, "found no matching overload for '"):
+		name, operands, _ := strings.Cut(strings.TrimPrefix(message, "found no matching overload for '"), "' applied to ")
+		operands = strings.Trim(operands, "'")
+		sign := strings.Trim(name, "_@")
+		switch {
+		case strings.Contains(operands, "int") && strings.Contains(operands, "double") && (sign == "==" || sign == "!="):
+			return "a whole number (int) and one with decimals (double) are never equal: compare with a number of the same kind, or by >="
+		case strings.Contains(operands, "int") && strings.Contains(operands, "double"):
+			return sign + " takes numbers of one kind, not " + operands + ": write 2.0 for 2, or double(purchases) for purchases"
+		}
+		return sign + " cannot be applied to " + operands + ": texts stand in quotes, numbers do not"
+	case strings.Contains(message, "token recognition error at: '= '"), strings.Contains(message, "token recognition error at: '='"):
+		return "= is no comparison: write =="
+	case strings.Contains(message, "token recognition error at: '\"") || strings.Contains(message, "token recognition error at: ''"):
+		return "the text has no end: close the quotes"
+	case strings.Contains(message, "'<EOF>' expecting"):
+		return "the condition ends too early: something is missing behind this, or a bracket is not closed"
+	case strings.Contains(message, "'and'"):
+		return "and is not known: write &&"
+	case strings.Contains(message, "'or'"):
+		return "or is not known: write ||"
+	case strings.Contains(message, "'not'"):
+		return "not is not known: write !"
+	case strings.HasPrefix(message, "Syntax error: "):
+		text, _, _ := strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting")
+		return text + ": a condition is comparisons of facts, joined by && and ||"
+	}
+	return message
+}
+
+func (c *compiler) at(e ast.Expr, format string, args ...any) fault { //nolint:goprintffuncname // it says where
+	start := c.info.GetStartLocation(e.ID())
+	return fault{max(1, start.Line()), max(0, start.Column()) + 1, fmt.Sprintf(format, args...)}
+}
+
+// condition compiles what is true or false.
+func (c *compiler) condition(e ast.Expr) (condition, *fault) {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		b := e.AsLiteral() == types.True
+		return condition{fixed: func(view) bool { return b }}, nil
+	case ast.IdentKind:
+		f := c.use(e.AsIdent())
+		if f.reaches == nil {
+			return condition{fixed: f.flag}, nil
+		}
+		return negated(c.passed(atom{fact: f, key: f.Name})), nil // a flag that silence lets fall
+	case ast.CallKind:
+		return c.call(e)
+	}
+	fault := c.at(e, "this is no part of conditions: they are comparisons of facts, joined by &&, || and !")
+	return condition{}, &fault
+}
+
+func negated(inside condition) condition { return condition{op: not, inside: []condition{inside}} }
+
+func (c *compiler) passed(a atom) condition {
+	i := slices.IndexFunc(c.atoms, func(b atom) bool { return a.key != "" && a.key == b.key })
+	if i < 0 {
+		i = len(c.atoms)
+		c.atoms = append(c.atoms, a)
+	}
+	return condition{op: passed, atom: i}
+}
+
+func (c *compiler) call(e ast.Expr) (condition, *fault) {
+	call := e.AsCall()
+	args := call.Args()
+	switch name := call.FunctionName(); name {
+	case celops.LogicalAnd, celops.LogicalOr:
+		joined := condition{op: and}
+		if name == celops.LogicalOr {
+			joined.op = or
+		}
+		for _, arg := range args {
+			inside, err := c.condition(arg)
+			if err != nil {
+				return condition{}, err
+			}
+			if inside.op == joined.op {
+				joined.inside = append(joined.inside, inside.inside...)
+			} else {
+				joined.inside = append(joined.inside, inside)
+			}
+		}
+		slices.SortStableFunc(joined.inside, func(a, b condition) int { return c.cost(&a) - c.cost(&b) })
+		return joined, nil
+	case celops.LogicalNot:
+		inside, err := c.condition(args[0])
+		return negated(inside), err
+	case celops.Conditional:
+		var parts [3]condition
+		for i := range parts {
+			var err *fault
+			if parts[i], err = c.condition(args[i]); err != nil {
+				return condition{}, err
+			}
+		}
+		return condition{op: or, inside: []condition{{op: and, inside: []condition{parts[0], parts[1]}}, {op: and, inside: []condition{negated(parts[0]), parts[2]}}}}, nil
+	case celops.Less, celops.LessEquals, celops.Greater, celops.GreaterEquals, celops.Equals, celops.NotEquals:
+		return c.comparison(e, name, args[0], args[1])
+	case celops.In:
+		return c.in(args[0], args[1])
+	}
+	return condition{}, c.unknown(e)
+}
+
+func (c *compiler) unknown(e ast.Expr) *fault {
+	fault := c.at(e, "%s is no part of conditions: they know < <= > >= == != in && || ! ?: + - * / and double()", strings.Trim(e.AsCall().FunctionName(), "_"))
+	return &fault
+}
+
+// cost ranks conditions by what it takes to decide them.
+func (c *compiler) cost(x *condition) int {
+	switch x.op {
+	case is:
+		return 0
+	case passed:
+		switch c.atoms[x.atom].fact.Name {
+		case "silent_days", "age_days", "high_value":
+			return 1
+		case "p_alive", "churn_risk":
+			return 2
+		}
+		return 3
+	}
+	most := 0
+	for i := range x.inside {
+		most = max(most, c.cost(&x.inside[i]))
+	}
+	return most
+}
+
+// use returns the fact of this name, which there is.
+func (c *compiler) use(name string) *fact {
+	f := &facts[slices.IndexFunc(facts, func(f fact) bool { return f.Name == name })]
+	if !slices.Contains(c.used, f) {
+		c.used = append(c.used, f)
+	}
+	c.steps = c.steps || f.Silence == Stepwise
+	return f
+}
+
+// comparison compiles a comparison of two values.
+func (c *compiler) comparison(e ast.Expr, sign string, left, right ast.Expr) (condition, *fault) {
+	if c.types.GetType(left.ID()).IsExactType(cel.BoolType) {
+		return c.sameFlags(sign, left, right)
+	}
+	if c.types.GetType(left.ID()).IsExactType(cel.StringType) {
+		return c.texts(e, sign, left, right)
+	}
+	l, err := c.numberOf(left)
+	if err != nil {
+		return condition{}, err
+	}
+	r, err := c.numberOf(right)
+	if err != nil {
+		return condition{}, err
+	}
+	if l.moves != nil && r.moves != nil {
+		fault := c.at(e, "silence moves both %s and %s, and lull knows no instant at which one passes the other: compare each with what is constant in silence", l.moves.Name, r.moves.Name)
+		return condition{}, &fault
+	}
+	if r.moves != nil {
+		l, r = r, l
+		sign = map[string]string{celops.Less: celops.Greater, celops.LessEquals: celops.GreaterEquals, celops.Greater: celops.Less, celops.GreaterEquals: celops.LessEquals}[sign]
+	}
+	if l.moves != nil {
+		if sign == celops.Equals || sign == celops.NotEquals || sign == "" {
+			fault := c.at(e, "silence takes %s past every value in no time: compare it by >= or <", l.moves.Name)
+			return condition{}, &fault
+		}
+		return c.crossing(l.moves, sign, r), nil
+	}
+	a, b := l.is, r.is
+	compare := map[string]func(view) bool{
+		celops.Less:          func(v view) bool { return a(v) < b(v) },
+		celops.LessEquals:    func(v view) bool { return a(v) <= b(v) },
+		celops.Greater:       func(v view) bool { return a(v) > b(v) },
+		celops.GreaterEquals: func(v view) bool { return a(v) >= b(v) },
+		celops.Equals:        func(v view) bool { return a(v) == b(v) },
+		celops.NotEquals:     func(v view) bool { return a(v) != b(v) },
+	}
+	return condition{fixed: compare[sign]}, nil
+}
+
+// crossing compiles the comparison of a fact that silence moves with a value that it does not.
+func (c *compiler) crossing(f *fact, sign string, bound numeric) condition {
+	up := f.Silence == Rising
+	greater := sign == celops.Greater || sign == celops.GreaterEquals
+	a := atom{fact: f, bound: bound.is}
+	// A rising fact is beyond its bound from an instant on: > counts from there, and <= until then. A falling one likewise, downwards.
+	a.beyond = sign == celops.Greater || sign == celops.LessEquals
+	if !up {
+		a.beyond = !a.beyond
+	}
+	if bound.source != "" {
+		a.key = fmt.Sprint(f.Name, a.beyond, bound.source)
+	}
+	if greater == up {
+		return c.passed(a)
+	}
+	return negated(c.passed(a))
+}
+
+// numeric is a number: a fact that silence moves, or a function of what it does not.
+type numeric struct {
+	moves  *fact
+	is     func(view) float64
+	whole  bool
+	source string // of a literal or a fact
+}
+
+func (c *compiler) numberOf(e ast.Expr) (numeric, *fault) {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		switch n := e.AsLiteral().(type) {
+		case types.Int:
+			return numeric{is: func(view) float64 { return float64(n) }, whole: true, source: fmt.Sprint(float64(n))}, nil
+		case types.Double:
+			return numeric{is: func(view) float64 { return float64(n) }, source: fmt.Sprint(float64(n))}, nil
+		}
+	case ast.IdentKind:
+		f := c.use(e.AsIdent())
+		if f.number == nil {
+			break
+		}
+		n := numeric{is: f.number, whole: f.kind == whole, source: f.Name}
+		if f.Silence != Constant {
+			n.moves = f
+		}
+		return n, nil
+	case ast.CallKind:
+		return c.arithmetic(e)
+	}
+	fault := c.at(e, "this is no number: numbers are literals, facts, and + - * / of them")
+	return numeric{}, &fault
+}
+
+func (c *compiler) arithmetic(e ast.Expr) (numeric, *fault) {
+	call := e.AsCall()
+	if !slices.Contains([]string{celops.Add, celops.Subtract, celops.Multiply, celops.Divide, celops.Negate, "double"}, call.FunctionName()) {
+		return numeric{}, c.unknown(e)
+	}
+	var of [2]numeric
+	for i, arg := range call.Args() {
+		if i == len(of) {
+			return numeric{}, c.unknown(e)
+		}
+		n, err := c.numberOf(arg)
+		if err != nil {
+			return numeric{}, err
+		}
+		if n.moves != nil {
+			fault := c.at(arg, "silence moves %s, and lull knows no instant at which a sum or product with it passes a bound: let it stand alone on its side, as in %s >= 2.0 * expected_gap_days",
+				n.moves.Name, n.moves.Name)
+			return numeric{}, &fault
+		}
+		of[i] = n
+	}
+	a, b := of[0].is, of[1].is
+	switch call.FunctionName() {
+	case celops.Add:
+		return numeric{is: func(v view) float64 { return a(v) + b(v) }, whole: of[0].whole}, nil
+	case celops.Subtract:
+		return numeric{is: func(v view) float64 { return a(v) - b(v) }, whole: of[0].whole}, nil
+	case celops.Multiply:
+		return numeric{is: func(v view) float64 { return a(v) * b(v) }, whole: of[0].whole}, nil
+	case celops.Divide:
+		if of[0].whole {
+			fault := c.at(e, "whole numbers are not divided: write double(...) around them, or 2.0 for 2")
+			return numeric{}, &fault
+		}
+		return numeric{is: func(v view) float64 { return a(v) / b(v) }}, nil
+	case celops.Negate:
+		return numeric{is: func(v view) float64 { return -a(v) }, whole: of[0].whole}, nil
+	}
+	return numeric{is: a, source: of[0].source}, nil // double
+}
+
+func (c *compiler) sameFlags(sign string, left, right ast.Expr) (condition, *fault) {
+	l, err := c.condition(left)
+	if err != nil {
+		return condition{}, err
+	}
+	r, err := c.condition(right)
+	if err != nil {
+		return condition{}, err
+	}
+	same := condition{op: or, inside: []condition{{op: and, inside: []condition{l, r}}, {op: and, inside: []condition{negated(l), negated(r)}}}}
+	if sign == celops.NotEquals {
+		return negated(same), nil
+	}
+	return same, nil
+}
+
+// textOf returns what a text is.
+func (c *compiler) textOf(e ast.Expr) (is func(view) string, f *fact, literal string, _ *fault) {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		s := string(e.AsLiteral().(types.String))
+		return func(view) string { return s }, nil, s, nil
+	case ast.IdentKind:
+		f := c.use(e.AsIdent())
+		return f.text, f, "", nil
+	}
+	fault := c.at(e, "this is no text: texts are facts, and literals in quotes")
+	return nil, nil, "", &fault
+}
+
+func (c *compiler) texts(e ast.Expr, sign string, left, right ast.Expr) (condition, *fault) {
+	if sign != celops.Equals && sign != celops.NotEquals {
+		fault := c.at(e, "texts are compared by == and != and in only")
+		return condition{}, &fault
+	}
+	l, lFact, lText, err := c.textOf(left)
+	if err != nil {
+		return condition{}, err
+	}
+	r, rFact, rText, err := c.textOf(right)
+	if err != nil {
+		return condition{}, err
+	}
+	if err := c.known(right, lFact, rText); err != nil {
+		return condition{}, err
+	}
+	if err := c.known(left, rFact, lText); err != nil {
+		return condition{}, err
+	}
+	if sign == celops.Equals {
+		return condition{fixed: func(v view) bool { return l(v) == r(v) }}, nil
+	}
+	return condition{fixed: func(v view) bool { return l(v) != r(v) }}, nil
+}
+
+// known refuses a literal that a fact never is.
+func (c *compiler) known(e ast.Expr, f *fact, literal string) *fault {
+	if f == nil || e.Kind() != ast.LiteralKind {
+		return nil
+	}
+	values := textValues(f.Name)
+	if slices.Contains(values, literal) {
+		return nil
+	}
+	fault := c.at(e, "%s is never %q: it is one of %s", f.Name, literal, strings.Join(values, ", "))
+	return &fault
+}
+
+// textValues returns all that a text can be.
+func textValues(name string) (values []string) {
+	switch name {
+	case "quadrant":
+		for q := operators.NoQuadrant; q <= operators.Save; q++ {
+			values = append(values, q.String())
+		}
+	case "lifecycle":
+		for l := operators.New; l <= operators.WonBack; l++ {
+			values = append(values, l.String())
+		}
+	case "rfm_group":
+		for g := operators.NoRFMGroup; g <= operators.DormantCustomers; g++ {
+			values = append(values, g.String())
+		}
+	}
+	return values
+}
+
+func (c *compiler) in(left, right ast.Expr) (condition, *fault) {
+	if right.Kind() != ast.ListKind {
+		fault := c.at(right, "in takes a list of literals, as in quadrant in [\"save\", \"advocate\"]")
+		return condition{}, &fault
+	}
+	joined := condition{op: or}
+	for _, element := range right.AsList().Elements() {
+		one, err := c.comparison(left, celops.Equals, left, element)
+		if err != nil {
+			return condition{}, err
+		}
+		joined.inside = append(joined.inside, one)
+	}
+	return joined, nil
+}

@@ -1,0 +1,142 @@
+package trigger_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"lull/operators"
+	"lull/operators/trigger"
+)
+
+// TestMistakes: whatever is wrong with a file of rules is told with its place, the rule, and what to do.
+func TestMistakes(t *testing.T) {
+	when := func(condition string) string { return "rules:\n  - name: a\n    when: " + condition + "\n" }
+	with := func(line string) string { return "rules:\n  - name: a\n    when: purchases > 1\n    " + line + "\n" }
+	many := func(n int, rule string) string {
+		var b strings.Builder
+		b.WriteString("rules:\n")
+		for i := range n {
+			fmt.Fprintf(&b, rule, i)
+		}
+		return b.String()
+	}
+	for _, v := range []struct{ name, file, want string }{
+		{"empty", "", "rules.yaml:1:1: the file is empty: write rules: and below it a list of them, or rules: [] for none"},
+		{"no YAML", "rules:\n\t- name", "rules.yaml: line 2: found character that cannot start any token: mend the YAML"},
+		{"a list at the top", "- name: a", "rules.yaml:1:1: here stands no mapping: write rules: and below it a list of them"},
+		{"another key at the top", "rule: []", "rules.yaml:1:1: there is no key rule at the top: there can only stand rules"},
+		{"no rules", "{}", "rules.yaml:1:1: rules is missing: write rules: and below it a list of them"},
+		{"no list", "rules: a", "rules.yaml:1:8: rules is no list: begin each rule with - name:"},
+		{"no rule", "rules: [a]", "rules.yaml:1:9: this is no rule: write - name: and below it when:"},
+		{"too many", many(33, "  - {name: r%d, when: purchases > 1}\n"), "rules.yaml:34:5: there are 33 rules, and 32 is the most: what a customer's state can hold is bounded"},
+		{"no name", "rules: [{when: purchases > 1}]", "rules.yaml:1:9: name is missing: every rule has one of its own, such as churn_risk"},
+		{"no condition", "rules: [{name: a}]", "rules.yaml:1:9: rule a: when is missing: it is the condition, such as churn_risk >= risk_high"},
+		{"a name that is none", "rules: [{name: A b, when: purchases > 1}]", `rules.yaml:1:16: rule A b: name is "A b": it is written in small letters, digits and _, begins with a letter, and has 40 characters at most`},
+		{"a name twice", many(2, "  - {name: a, when: purchases > %d}\n"), "rules.yaml:3:5: rule a: there is another rule of this name: names tell rules apart in customers' states and in outputs, so give it another"},
+		{"an unknown key", with("cool-down: 30d"), "rules.yaml:4:5: rule a: there is no key cool-down in a rule: there can stand name, when, hold, until, from, to, cooldown, stage, control, consent, severity, action"},
+		{"no value", with("action:"), "rules.yaml:4:12: rule a: action has no value: give it one, or leave the key out"},
+		{"a cool-down without a unit", with("cooldown: 30"), `rules.yaml:4:15: rule a: cooldown is "30": write a number with its unit, such as 30d or 12h, up to 3660d`},
+		{"a share in per cent", with("control: 10%"), `rules.yaml:4:14: rule a: control is "10%": it is a share of the customers from 0 to 0.9, such as 0.1`},
+		{"a stage that is none", with("stage: live"), `rules.yaml:4:12: rule a: stage is "live": it is shadow, control, a share such as 20%, or all`},
+		{"a severity that is none", with("severity: high"), `rules.yaml:4:15: rule a: severity is "high": it is marketing, or escalation for a call to a person`},
+		{"an empty purpose", with(`consent: ""`), "rules.yaml:4:14: rule a: consent is the purpose that a customer must have consented to, of 1 to 256 bytes"},
+		{"a fact that is none", when("churn_rsk >= 0.7"), "rules.yaml:3:11: rule a: when: there is no fact churn_rsk; did you mean churn_risk? `lull triggers facts` lists them"},
+		{"a fact that is like none", when("wealth > 3"), "rules.yaml:3:11: rule a: when: there is no fact wealth: `lull triggers facts` lists them"},
+		{"=", when("purchases = 1"), "rules.yaml:3:21: rule a: when: = is no comparison: write =="},
+		{"and", when("high_value and purchases > 1"), "rules.yaml:3:22: rule a: when: and is not known: write &&"},
+		{"not the end", when("purchases > 1 &&"), "rules.yaml:3:27: rule a: when: the condition ends too early: something is missing behind this, or a bracket is not closed"},
+		{"quotes", when(`quadrant == save && purchases > 1`), "rules.yaml:3:23: rule a: when: there is no fact save: `lull triggers facts` lists them"},
+		{"a text of no end", when(`quadrant == "save`), "rules.yaml:3:23: rule a: when: the text has no end: close the quotes"},
+		{"a text for a number", when(`purchases > "1"`), "rules.yaml:3:21: rule a: when: > cannot be applied to (int, string): texts stand in quotes, numbers do not"},
+		{"mixed numbers", when("clv > 2 * expected_spend"), "rules.yaml:3:19: rule a: when: * takes numbers of one kind, not (int, double): write 2.0 for 2, or double(purchases) for purchases"},
+		{"whole and not", when("purchases == 1.0"), "rules.yaml:3:21: rule a: when: a whole number (int) and one with decimals (double) are never equal: compare with a number of the same kind, or by >="},
+		{"no yes or no", when("clv"), "rules.yaml:3:11: rule a: when: this is a double, not true or false: compare it, as in clv >= 100"},
+		{"no fact", when("1 < 2"), "rules.yaml:3:13: rule a: when: it speaks of no fact, so it holds for everybody or for nobody: `lull triggers facts` lists them"},
+		{"a value that never is", when(`quadrant == "saved"`), `rules.yaml:3:23: rule a: when: quadrant is never "saved": it is one of none, nurture, efficiency, advocate, save`},
+		{"the order of texts", when(`quadrant < "save"`), "rules.yaml:3:20: rule a: when: texts are compared by == and != and in only"},
+		{"a list that is none", when("quadrant in lifecycle"), "rules.yaml:3:20: rule a: when: in cannot be applied to (string, string): texts stand in quotes, numbers do not"},
+		{"equal to what moves", when("silent_days == 30.0"), "rules.yaml:3:23: rule a: when: silence takes silent_days past every value in no time: compare it by >= or <"},
+		{"both move", when("clv < silent_days"), "rules.yaml:3:15: rule a: when: silence moves both clv and silent_days, and lull knows no instant at which one passes the other: compare each with what is constant in silence"},
+		{
+			"arithmetic of what moves", when("silent_days - age_days > 3"),
+			"rules.yaml:3:11: rule a: when: silence moves silent_days, and lull knows no instant at which a sum or product with it passes a bound: let it stand alone on its side, as in silent_days >= 2.0 * expected_gap_days",
+		},
+		{"whole numbers divided", when("purchases / 2 > 1"), "rules.yaml:3:21: rule a: when: whole numbers are not divided: write double(...) around them, or 2.0 for 2"},
+		{"a function", when("size(quadrant) > 3"), "rules.yaml:3:15: rule a: when: size is no part of conditions: they know < <= > >= == != in && || ! ?: + - * / and double()"},
+		{"a place in a block", when("|\n      purchases > 1 &&\n      clvv > 100"), "rules.yaml:5:7: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
+		{"a place in quotes", when("'clvv > 100'"), "rules.yaml:3:12: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
+		{"another condition", with("until: clvv > 100"), "rules.yaml:4:12: rule a: until: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
+		{"too many comparisons", many(22, "  - {name: r%d, when: clv < 10%[1]d || silent_days > 20%[1]d || age_days > 30%[1]d}\n"),
+			"rules.yaml:2:3: the rules compare facts that silence moves with 66 different values, and 64 is the most: take a rule out"},
+		{
+			"all at once", "rules:\n  - {name: a, when: clvv > 1, stage: live}\n  - {name: b}\n",
+			"rules.yaml:2:38: rule a: stage is \"live\": it is shadow, control, a share such as 20%, or all\n" +
+				"rules.yaml:2:21: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them\n" +
+				"rules.yaml:3:5: rule b: when is missing: it is the condition, such as churn_risk >= risk_high",
+		},
+	} {
+		_, err := trigger.ParseRules("rules.yaml", []byte(v.file))
+		if err == nil || err.Error() != v.want {
+			t.Errorf("%s:\n got %v\nwant %s", v.name, err, v.want)
+		}
+	}
+}
+
+// TestSameHash: two names whose short hashes are the same cannot be told apart in states.
+func TestSameHash(t *testing.T) {
+	names := map[uint16]string{}
+	for i := 0; ; i++ {
+		name := fmt.Sprintf("r%d", i)
+		key := operators.RuleKey(name)
+		if other, found := names[key]; found {
+			file := fmt.Sprintf("rules:\n  - {name: %s, when: purchases > 1}\n  - {name: %s, when: purchases > 1}\n", other, name)
+			want := "rules.yaml:3:5: rule " + name + ": states would take it for rule " + other + ", whose name has the same 16 bits of hash: give it another name"
+			if _, err := trigger.ParseRules("rules.yaml", []byte(file)); err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			return
+		}
+		names[key] = name
+	}
+}
+
+// TestVersions: the version of a rule is that of what it says, not of how it is written.
+func TestVersions(t *testing.T) {
+	version := func(rule string) string {
+		rules, err := trigger.ParseRules("rules.yaml", []byte("rules: ["+rule+"]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rules.Rules[0].Version
+	}
+	one := version("{name: a, when: purchases > 1, stage: shadow}")
+	if two := version("{stage: 'shadow', name: a, when: \"purchases > 1\"} # the same\n"); one != two {
+		t.Errorf("%s and %s", one, two)
+	}
+	for _, other := range []string{"{name: a, when: purchases > 2, stage: shadow}", "{name: a, when: purchases > 1}", "{name: b, when: purchases > 1, stage: shadow}"} {
+		if version(other) == one {
+			t.Errorf("%s has the same version", other)
+		}
+	}
+}
+
+// TestFactsPage: docs/triggers.md has every fact and every default rule.
+func TestFactsPage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/triggers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range trigger.Facts() {
+		row := fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", f.Name, f.Type, f.Silence, f.Unit, f.Doc)
+		if !strings.Contains(string(text), row) {
+			t.Errorf("the page lacks %s", row)
+		}
+	}
+	for _, r := range trigger.DefaultRules().Rules {
+		if !strings.Contains(string(text), "| `"+r.Name+"` | ") || !strings.Contains(string(text), "`"+r.Action+"`") {
+			t.Errorf("the page lacks the rule %s, or its action %s", r.Name, r.Action)
+		}
+	}
+}
