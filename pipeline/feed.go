@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -29,10 +30,15 @@ type feed struct {
 	placement placement
 	asking    *asking
 
-	marked   operators.EventTime // the watermark that all partitions have been told, in committed transactions; Unset: none
-	markedAt time.Time
-	marking  bool // the transaction under way tells them
-	passed   int  // events passed on in the transaction under way
+	limit    operators.EventTime   // events after this instant have to wait for other feeds
+	head     operators.EventTime   // of the event that it is held at
+	took     bool                  // the last round got further
+	movedAt  time.Time             // when one last did, or the feed began
+	told     []operators.EventTime // the watermark that each partition of the topic events has been told; Unset: none
+	markedAt time.Time             // when all were last told
+	marking  bool                  // the transaction under way tells those that have not been
+	passed   int                   // events passed on in the transaction under way
+	wrote    bool                  // a record is in it
 }
 
 // asking is the question for what a feed goes on from. Its result comes through done.
@@ -40,10 +46,10 @@ type asking struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	at       kgo.EpochOffset
-	metadata string
-	start    int64
-	err      error
+	at         kgo.EpochOffset
+	metadata   string
+	start, end int64
+	err        error
 }
 
 // markInterval is how often a feed tells all partitions its watermark, if it has events all the time.
@@ -79,8 +85,10 @@ func (r *Runner) takeFeed(tp topicPartition, committed kgo.EpochOffset) error {
 	if of.from == nil {
 		return fmt.Errorf("the group has given a partition of topic %q, which is no input", tp.topic)
 	}
-	f := &feed{reader: of, id: task.FeedID(of.from.id, tp.n), placement: newPlacement(r.ids.partitions), marked: operators.Unset}
+	f := &feed{reader: of, id: task.FeedID(of.from.id, tp.n), placement: newPlacement(r.ids.partitions)}
 	r.feeds[tp] = f
+	r.feedIDs[f.id] = true
+	delete(r.heard, f.id)
 	r.resume(f)
 	r.log.Info().Str("topic", tp.topic).Int32("partition", tp.n).Int64("offset", committed.Offset).Msg("partition assigned")
 	return nil
@@ -93,6 +101,7 @@ func (r *Runner) dropFeed(tp topicPartition, why string) {
 		return
 	}
 	delete(r.feeds, tp)
+	delete(r.feedIDs, f.id)
 	f.stopAsking()
 	r.log.Info().Str("topic", tp.topic).Int32("partition", tp.n).Msg("partition " + why)
 }
@@ -108,7 +117,9 @@ func (f *feed) stopAsking() {
 // resume lets a feed go on from what is committed, which it asks for beside the main loop.
 func (r *Runner) resume(f *feed) {
 	f.forget()
-	f.phase, f.feed, f.stage, f.marked, f.marking, f.passed = restoring, nil, nil, operators.Unset, false, 0
+	f.phase, f.feed, f.stage, f.marking, f.passed, f.wrote = restoring, nil, nil, false, 0, false
+	f.told = slices.Repeat([]operators.EventTime{operators.Unset}, int(r.ids.partitions))
+	f.held, f.limit, f.movedAt = false, operators.Never, time.Now()
 	ctx, cancel := context.WithCancel(r.ctx)
 	a := &asking{cancel: cancel, done: make(chan struct{})}
 	f.asking = a
@@ -118,7 +129,7 @@ func (r *Runner) resume(f *feed) {
 		defer cancel()
 		for {
 			if a.at, a.metadata, a.err = r.askCommitted(ctx, tp); a.err == nil {
-				a.start, a.err = r.askStart(ctx, tp)
+				a.start, a.end, a.err = r.askSpan(ctx, tp)
 			}
 			if a.err == nil || ctx.Err() != nil {
 				return
@@ -138,17 +149,25 @@ func (r *Runner) resume(f *feed) {
 	}()
 }
 
-// askStart asks for the first offset of a partition.
-func (r *Runner) askStart(ctx context.Context, tp topicPartition) (int64, error) {
+// askSpan asks for the first offset of a partition, and for its end.
+func (r *Runner) askSpan(ctx context.Context, tp topicPartition) (start, end int64, err error) {
 	starts, err := r.adm.ListStartOffsets(ctx, tp.topic)
 	if err == nil {
 		err = starts.Error()
 	}
 	if err != nil {
-		return 0, fmt.Errorf("asking for the start of topic %q: %w", tp.topic, err)
+		return 0, 0, fmt.Errorf("asking for the start of topic %q: %w", tp.topic, err)
 	}
-	start, _ := starts.Lookup(tp.topic, tp.n)
-	return start.Offset, nil
+	ends, err := r.adm.ListEndOffsets(ctx, tp.topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking for the end of topic %q: %w", tp.topic, err)
+	}
+	first, _ := starts.Lookup(tp.topic, tp.n)
+	last, _ := ends.Lookup(tp.topic, tp.n)
+	return first.Offset, last.Offset, nil
 }
 
 // takeFeeds lets the feeds run whose question has been answered. mu is held.
@@ -167,14 +186,14 @@ func (r *Runner) takeFeeds() error {
 		if a.err != nil {
 			return a.err
 		}
-		f.group, f.start = a.at, a.start
+		f.group, f.start, f.end = a.at, a.start, max(f.end, a.end)
 		meta, refusal := r.feedMeta(f, a.metadata)
 		if refusal != "" {
 			r.stop(&f.reader, refusal)
 			continue
 		}
 		f.feed = task.NewFeed(r.s.task(r.ids.partitions), meta)
-		f.stage, f.epoch = f.feed, -1
+		f.stage, f.epoch, f.movedAt = f.feed, -1, time.Now()
 		if f.group.Offset == meta.Position {
 			f.epoch = f.group.Epoch
 		}
@@ -223,7 +242,7 @@ func (r *Runner) activeFeeds() (list []*feed) {
 
 // apply takes what is queued, and decides whether all partitions are to be told the time. It runs in a goroutine of its own.
 func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (done bool, err error) {
-	f.awaits = ""
+	f.awaits, f.held = "", false
 	if f.clock != operators.Unset {
 		f.feed.AdvanceClock(f.clock)
 		f.clock = operators.Unset
@@ -241,10 +260,14 @@ func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (d
 		f.applied(f.queue[i])
 		f.appliedAt = f.queue[i].Timestamp
 	}
-	idle := i == 0 && len(f.queue) == 0
+	if f.took = i > 0; f.took {
+		f.movedAt = time.Now()
+	}
+	idle := i == 0 && (len(f.queue) == 0 || f.held)
 	f.queue = f.queue[i:]
-	told := f.feed.Meta().Watermark == f.marked
-	f.marking = !told && (idle || time.Since(f.markedAt) >= markInterval)
+	if idle || time.Since(f.markedAt) >= markInterval {
+		f.marking = f.marking || slices.Min(f.told) < f.feed.Meta().Watermark
+	}
 	return done, err
 }
 
@@ -284,9 +307,16 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		f.feed.Mark(record.Offset, mark)
 		return true, nil
 	}
+	if f.event.Time > f.limit && !f.event.Clamped && !f.event.Doubted {
+		f.held, f.head = true, f.event.Time
+		return false, nil
+	}
 	f.feed.HoldTime(f.source.AppendTime > f.from.clock.HeldFrom(now))
 	f.feed.Take(record.Offset, &f.event)
-	return true, f.pass(r, record)
+	if err := f.pass(r, record); err != nil {
+		return false, err
+	}
+	return true, f.tell(r, aheadMax)
 }
 
 // pass passes the event at hand on.
@@ -299,9 +329,10 @@ func (f *feed) pass(r *Runner, record *kgo.Record) error {
 	}
 	out := kafkaRecord(r.s, &rec)
 	out.Partition = f.placement.of(out.Key)
+	f.told[out.Partition] = relay.Watermark
 	f.records = append(f.records, out)
 	f.passed++
-	f.stats.applied++
+	f.stats.passedOn++
 	return nil
 }
 
@@ -309,37 +340,51 @@ func (f *feed) relay() schemas.Relay {
 	return schemas.Relay{Feed: f.id, Watermark: f.feed.Meta().Watermark, AppendTime: operators.Unset}
 }
 
-// finish produces what the transaction passes on.
-func (f *feed) finish(ctx context.Context, r *Runner) error {
-	// A transaction without a record has no end that is asked for.
-	if f.marking || len(f.records) == 0 {
-		relay := f.relay()
-		var rec schemas.Record
-		if err := schemas.EncodeRelay(nil, &relay, "", &rec); err != nil {
+// tell marks the time in the partitions to which nothing was passed on while the watermark moved on by so much: they would have their customers' sessions open for as long, however fast a
+// backlog is read.
+func (f *feed) tell(r *Runner, moved operators.EventTime) error {
+	relay := f.relay()
+	for n, told := range f.told {
+		if relay.Watermark == told || told != operators.Unset && relay.Watermark < told+moved {
+			continue
+		}
+		if err := f.mark(r, int32(n), &relay); err != nil {
 			return err
 		}
-		for n := range r.ids.partitions {
-			mark := kafkaRecord(r.s, &rec)
-			mark.Partition = n
-			f.records = append(f.records, mark)
+	}
+	return nil
+}
+
+func (f *feed) mark(r *Runner, n int32, relay *schemas.Relay) error {
+	var rec schemas.Record
+	if err := schemas.EncodeRelay(nil, relay, "", &rec); err != nil {
+		return fmt.Errorf("marking the time: %w", err)
+	}
+	mark := kafkaRecord(r.s, &rec)
+	mark.Partition, f.told[n] = n, relay.Watermark
+	f.records = append(f.records, mark)
+	return nil
+}
+
+// finish ends what the transaction passes on.
+func (f *feed) finish(r *Runner) error {
+	if f.marking {
+		if err := f.tell(r, 0); err != nil {
+			return err
 		}
-		f.marking = true
+		f.markedAt = time.Now()
 	}
-	for _, record := range f.records {
-		r.producer.produce(ctx, record)
+	if !f.wrote && len(f.records) == 0 { // a transaction without a record has no end that is asked for
+		relay := f.relay()
+		return f.mark(r, 0, &relay)
 	}
-	clear(f.records)
-	f.records = f.records[:0]
 	return nil
 }
 
 // committed ends a transaction that is durable.
 func (f *feed) committed(r *Runner) {
-	if f.marking {
-		f.marked, f.markedAt, f.marking = f.feed.Meta().Watermark, time.Now(), false
-	}
 	f.feed.Committed()
-	f.passed = 0
+	f.passed, f.wrote, f.marking = 0, false, false
 	r.metrics.committed(&f.reader)
 	f.stats = txnStats{}
 }

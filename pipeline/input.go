@@ -187,7 +187,7 @@ func (r *Runner) park(p *reader) {
 	case p.done:
 		p.busyFor = 0
 	default:
-		if p.busyFor++; p.busyFor == parkedAfter || p.awaits != "" && !p.parked {
+		if p.busyFor++; p.busyFor == parkedAfter && !p.held || (p.awaits != "" || p.held && len(p.queue) > r.s.Commit.Records) && !p.parked {
 			p.parked = true
 			r.consumer.PauseFetchPartitions(p.only())
 		}

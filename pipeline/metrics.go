@@ -52,7 +52,7 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		registry:      registry,
-		records:       counter("input_records_total", "Records read, by what became of them: applied, duplicate, late, ignored (by the mapping), dead_letter, repeated (below the position).", "outcome"),
+		records:       counter("input_records_total", "Records read, by what became of them: applied, passed_on (by a first stage, to be applied), duplicate, late, ignored (by the mapping), dead_letter, repeated (below the position).", "outcome"),
 		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
 		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned, withdrawal.", "withheld"),
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
@@ -95,7 +95,7 @@ func (m *metrics) committed(p *reader) {
 		m.deadLetters.WithLabelValues(reason).Add(float64(n))
 		letters += n
 	}
-	for outcome, n := range map[string]int{"applied": s.applied, "duplicate": s.duplicate, "late": s.late, "ignored": s.ignored, "repeated": s.repeated, "dead_letter": letters} {
+	for outcome, n := range map[string]int{"applied": s.applied, "passed_on": s.passedOn, "duplicate": s.duplicate, "late": s.late, "ignored": s.ignored, "repeated": s.repeated, "dead_letter": letters} {
 		m.records.WithLabelValues(outcome).Add(float64(n))
 	}
 	m.misplaced.Add(float64(s.misplaced))

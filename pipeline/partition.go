@@ -55,6 +55,7 @@ type partition struct {
 type txnStats struct {
 	applied, repeated, duplicate, late int
 	ignored                            int // records that the mapping passes over
+	passedOn                           int // events that a feed has passed on, to be applied by a task
 	deadLetters                        map[string]int
 	outputs                            [operators.RejectOutput + 1]int
 	triggers                           map[string]int // by why they are withheld, "none" if they are not

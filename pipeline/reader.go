@@ -58,6 +58,7 @@ type reader struct {
 	done      bool                // all that is queued and due has been done
 	busyFor   int                 // transactions in a row that were not
 	parked    bool                // it is not read until it is done
+	held      bool                // the next record has to wait for other feeds
 	awaits    string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
 	err       error               // of the transaction under way
 	stats     txnStats

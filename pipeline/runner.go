@@ -79,6 +79,9 @@ type Runner struct {
 	modelMissed bool // it has been said that no model is in force
 	partitions  map[int32]*partition
 	feeds       map[topicPartition]*feed
+	relayed     []*kgo.Record                      // what the feeds have to produce in the transaction under way, in order
+	feedIDs     map[uint64]bool                    // of the feeds here
+	heard       map[uint64]heard                   // of feeds that other processes have
 	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
 	memberID    string                             // of the member of the group that all these were assigned to
 	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
@@ -97,7 +100,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	began := time.Now()
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
-		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), assigned: make(map[topicPartition]kgo.EpochOffset),
+		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
 		cuts: make(map[topicPartition]kgo.EpochOffset), metrics: newMetrics(), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
@@ -470,8 +473,9 @@ func (r *Runner) apply(until time.Time) error {
 	now := operators.EventTime(began.UnixMilli())
 	expired := func() bool { return !time.Now().Before(until) }
 	var feeding sync.WaitGroup
-	for _, f := range r.activeFeeds() {
-		feeding.Go(func() { f.done, f.err = f.apply(r, now, expired) })
+	if feeds := r.activeFeeds(); len(feeds) > 0 {
+		others := r.hearOthers(began)
+		feeding.Go(func() { r.feed(feeds, others, now, expired) })
 	}
 	err := r.inParallel(func(p *partition) (err error) {
 		p.task.Begin(now)
@@ -488,8 +492,8 @@ func (r *Runner) apply(until time.Time) error {
 	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
 	for _, p := range r.running() {
 		r.park(p)
-		r.busy = r.busy || !p.done && p.awaits == ""
-		r.unfinished = r.unfinished || !p.done && !p.parked
+		r.busy = r.busy || !p.done && p.awaits == "" && !p.held
+		r.unfinished = r.unfinished || !p.done && !p.parked && !p.held
 	}
 	r.tellAwaited()
 	return err
@@ -566,8 +570,16 @@ func (r *Runner) commit() error {
 			continue
 		}
 		feeds = append(feeds, f)
-		group.Go(func() { f.err = f.finish(ctx, r) })
+		f.err = f.finish(r)
+		r.gather(f)
 	}
+	group.Go(func() {
+		for _, record := range r.relayed {
+			r.producer.produce(ctx, record)
+		}
+		clear(r.relayed)
+		r.relayed = r.relayed[:0]
+	})
 	group.Wait()
 	for _, p := range tasks {
 		if p.err != nil {
@@ -635,6 +647,8 @@ func (r *Runner) recover() error {
 		}
 		r.startRestore(p, false)
 	}
+	clear(r.relayed)
+	r.relayed = r.relayed[:0]
 	for _, f := range r.activeFeeds() {
 		r.consumer.PauseFetchPartitions(f.only())
 		r.resume(f)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -412,4 +413,76 @@ func TestStagedRights(t *testing.T) {
 	if n := g.checkPassed(&s); n != 50 {
 		t.Errorf("%d events were passed on", n)
 	}
+}
+
+// TestAlignment proves that inputs with backlogs are read in the order of time, but for a little: orders of months do not come before the page views of the first day, and no session is left open
+// for lack of them.
+func TestAlignment(t *testing.T) {
+	c := newCluster(t)
+	s := c.staged()
+	s.Commit.Records = 100 // orders come before the first page view
+	c.publish(&s)
+	orders, views := s, s
+	orders.Input.Topic, views.Input.Topic = s.InputTopics()[0].Topic, s.InputTopics()[1].Topic
+	const days, customers = 40, 40 // at least three in each partition, or none is believed about the time
+	var purchased, viewed []*kgo.Record
+	for i := range days * customers {
+		e := operators.Event{Customer: fmt.Sprint("c", i%customers), ID: fmt.Sprint("e", i), OrderID: fmt.Sprint("o", i), Name: "Home", Amount: 1000}
+		e.Kind, e.Time = operators.PageViewed, instant(t, "2024-01-01T09:55:00Z")+operators.EventTime(i/customers)*operators.DayMs
+		viewed = append(viewed, c.event(&views, e))
+		e.Kind, e.ID, e.Time = operators.OrderCompleted, e.OrderID, e.Time+60_000
+		purchased = append(purchased, c.event(&orders, e))
+	}
+	c.produce(append(purchased, viewed...)...)
+	p := c.run(s)
+	c.mark(&s, storyEnd)
+	c.await(&s, p)
+	p.end()
+	if letters := c.read(s.Topic(DeadLettersTopic)); len(letters) > 0 {
+		l, _ := schemas.DecodeLetter(letters[0].Value)
+		t.Errorf("%d dead letters, the first: %s, %s", len(letters), l.Reason, l.Detail)
+	}
+	with := 0
+	for _, r := range c.read(s.Topic(SessionsTopic)) {
+		fields, err := schemas.DecodeOutput(schemas.Sessions, r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fields.Get("events") == int64(2) {
+			with++
+		}
+	}
+	if with != days*customers {
+		t.Errorf("%d sessions have a page view and an order, not %d", with, days*customers)
+	}
+}
+
+// TestNobodyIsWaitedForInVain proves that a feed which cannot get on holds no other up: one that awaits a schema, and one whose partition ends in a transaction that nobody ends.
+func TestNobodyIsWaitedForInVain(t *testing.T) {
+	c := newCluster(t)
+	s := c.staged()
+	c.publish(&s)
+	orders := s
+	orders.Input.Topic = s.InputTopics()[0].Topic
+	web := s.InputTopics()[1].Topic
+	open := c.newClient(kgo.TransactionalID(s.Group + "-open"))
+	defer open.Close()
+	if err := open.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	r := c.event(&orders, operators.Event{Kind: operators.PageViewed, Customer: "ann", ID: "open", Name: "Home", Time: instant(t, "2023-12-01T00:00:00Z")})
+	r.Topic = web
+	if err := open.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	p := c.run(s)
+	c.purchases(&orders, 0, 30)
+	s.HTTP.Listen = "127.0.0.1:0"
+	for deadline := time.Now().Add(30 * time.Second); len(c.read(s.Topic(EventsTopic))) < 30; {
+		if time.Now().After(deadline) {
+			t.Fatalf("the orders were not passed on\n%s", p.log)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	p.end()
 }

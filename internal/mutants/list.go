@@ -81,7 +81,7 @@ var mutants = []mutant{
 	{"begin at offset 0 where the log does not", "pipeline/restore.go", "shape.Fingerprint(), p.start\n", "shape.Fingerprint(), 0\n", check{"pipeline", "TestFirstStart"}},
 	{"wait for ever when another process has the name", "pipeline/runner.go", "	stopBeside := func() { // a second time it does nothing\n		stopFollowing()\n		<-stopped", "	stopBeside := func() {\n		<-stopped", check{"pipeline", "TestSameInstance"}},
 	{"mix a state with another changelog", "pipeline/restore.go", "	if err := r.checkOwnChangelog(p); err != nil {", "	if err := r.checkOwnChangelog(p); err == r.ctx.Err() && err != nil {", check{"pipeline", "TestForeignChangelog"}},
-	{"let one partition's deadlines keep the others waiting", "pipeline/input.go", "		if p.busyFor++; p.busyFor == parkedAfter || p.awaits != \"\" && !p.parked {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
+	{"let one partition's deadlines keep the others waiting", "pipeline/input.go", "		if p.busyFor++; p.busyFor == parkedAfter && !p.held || (p.awaits != \"\" || p.held && len(p.queue) > r.s.Commit.Records) && !p.parked {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
 	{"refuse a record whose schema is awaited", "pipeline/reader.go", "	case schemas.ReasonSchemaAwaited:\n", "	case \"\":\n", check{"pipeline", "TestRegistryOutage"}},
 	{"read an instant in another unit than it is written in", "schemas/foreign.go", "w != r && strings.Contains(w, ", "w != r && false && strings.Contains(w, ", check{"schemas", "TestFormats"}},
 	{"leave a state on the disk that nobody released", "pipeline/store.go", "			if known, ok := r.idle[info.Partition]; ok {", "			if known, ok := r.idle[info.Partition]; ok && false {", check{"pipeline", "TestIdleState"}},
