@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -37,9 +38,11 @@ func (s *Settings) AsyncAPI() ([]byte, error) {
 	for i, broker := range s.Brokers {
 		doc.Servers["broker"+strconv.Itoa(i+1)] = asyncServer{Host: broker, Protocol: protocol}
 	}
-	doc.addInput(s)
+	for _, in := range s.InputTopics() {
+		doc.addInput(s, &in)
+	}
 	for _, topic := range s.ownTopics() {
-		if of, ok := schemas.TopicNamed(topic.name); ok { // the changelog is nobody else's
+		if of, ok := schemas.TopicNamed(topic.name); ok && topic.name != EventsTopic { // that, and the changelog, are nobody else's
 			doc.addOwn(s, &topic, of)
 		}
 	}
@@ -152,9 +155,8 @@ func header(name, description string, more ...schemas.Field) schemas.Field {
 
 func exactlyThat(value string) schemas.Field { return schemas.Field{Name: "const", Value: value} }
 
-// add adds a topic with its messages, and what lull does with it.
-func (d *asyncDocument) add(of schemas.Topic, channel asyncChannel, actions map[string]string, messages ...asyncMessage) {
-	name := of.String()
+// add adds a topic, as a channel of a name, with its messages, and what lull does with it.
+func (d *asyncDocument) add(name string, of schemas.Topic, channel asyncChannel, actions map[string]string, messages ...asyncMessage) {
 	channel.Messages = make(map[string]asyncRef)
 	var refs []asyncRef
 	for _, m := range messages {
@@ -188,16 +190,22 @@ func message(of schemas.Topic, format schemas.Format, key schemas.Field) asyncMe
 	return m
 }
 
-// addInput adds the topic with the events.
-func (d *asyncDocument) addInput(s *Settings) {
+// addInput adds a topic with events. One of several has a channel and a message of its own name: each has its own format.
+func (d *asyncDocument) addInput(s *Settings, in *InputTopic) {
 	const of = schemas.Events
-	key := header("key", "The customer id.")
-	format, _ := schemas.FormatNamed(s.Input.Format)
+	channel, key, keyed := of.String(), header("key", "The customer id."), "Keyed by customer id."
+	if s.Staged() {
+		channel, key, keyed = notInNames.ReplaceAllString(in.Topic, "_"), header("key", "Whatever the producer keys it by."), "lull passes each event on to its customer's partition."
+	}
+	format, _ := schemas.FormatNamed(in.Format)
 	event := message(of, format, key)
-	if becomes := "becomes #/components/schemas/" + of.TypeName(); s.Input.Mapping != "" || format != schemas.OwnAvro && format != schemas.RegistryAvro {
+	if s.Staged() {
+		event.Name += "_" + channel
+	}
+	if becomes := "becomes #/components/schemas/" + of.TypeName(); in.Mapping != "" || format != schemas.OwnAvro && format != schemas.RegistryAvro {
 		by := "the Segment specification"
 		if format != schemas.SegmentJSON {
-			by = "the mapping " + filepath.Base(s.Input.Mapping)
+			by = "the mapping " + filepath.Base(in.Mapping)
 		}
 		event.Payload, event.ContentType = nil, inputContentTypes[format]
 		event.Description = fmt.Sprintf("A record in the format %s, which %s by %s. %s", format, becomes, by, of.Doc())
@@ -209,10 +217,13 @@ func (d *asyncDocument) addInput(s *Settings) {
 		Headers:     object([]string{schemas.TimeMarkHeader}, header(schemas.TimeMarkHeader, "The instant, by RFC 3339.", schemas.Field{Name: "format", Value: "date-time"})),
 		Bindings:    asyncBindings{asyncRecord{BindingVersion: kafkaBindings}},
 	}
-	topic := s.Input.Topic
-	d.add(of, asyncChannel{Address: topic, Description: "What customers do: the input. Keyed by customer id.", Bindings: asyncBindings{asyncTopic{Topic: topic, BindingVersion: kafkaBindings}}},
+	topic := in.Topic
+	d.add(channel, of, asyncChannel{Address: topic, Description: "What customers do: the input. " + keyed, Bindings: asyncBindings{asyncTopic{Topic: topic, BindingVersion: kafkaBindings}}},
 		map[string]string{"receive": "lull reads what producers send."}, event, mark)
 }
+
+// notInNames are the characters that names of channels had better not have.
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9_]`)
 
 // nothing is the schema of a null value.
 var nothing = schemas.Fields{{Name: "type", Value: "null"}}
@@ -274,7 +285,7 @@ func (d *asyncDocument) addOwn(s *Settings, topic *ownTopic, of schemas.Topic) {
 	if use&writes != 0 {
 		actions["send"] = "lull writes it, in a transaction."
 	}
-	d.add(of, asyncChannel{Address: s.Topic(topic.name), Description: of.Doc(), Bindings: asyncBindings{binding}}, actions, messages...)
+	d.add(of.String(), of, asyncChannel{Address: s.Topic(topic.name), Description: of.Doc(), Bindings: asyncBindings{binding}}, actions, messages...)
 }
 
 // cloudEvent returns the schema of the headers of an output: a CloudEvent in binary mode.

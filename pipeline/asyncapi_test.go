@@ -262,3 +262,20 @@ func TestAsyncAPISettings(t *testing.T) {
 		}
 	}
 }
+
+// TestAsyncAPIInputs proves that each of several inputs is told of, with its own format, and the topic in between is not.
+func TestAsyncAPIInputs(t *testing.T) {
+	s := DefaultSettings()
+	s.EnsureGroup()
+	s.Inputs = map[string]TopicInput{"shop.orders": {Format: "json", Mapping: "/etc/lull/orders.yaml"}, "web": {Format: "segment-json"}}
+	d := readContract(t, &s).document
+	if len(d.Channels) != len(s.ownTopics())+len(s.Inputs)-2 { // without the changelog and the events
+		t.Errorf("%d channels", len(d.Channels))
+	}
+	for channel, want := range map[string][2]string{"shop_orders": {"shop.orders", "the mapping orders.yaml"}, "web": {"web", "the Segment specification"}} {
+		c, m := d.Channels[channel], d.Components.Messages["Event_"+channel]
+		if c.Address != want[0] || len(c.Messages) != 2 || !strings.Contains(m.Description, want[1]) || strings.Contains(c.Description, "Keyed by customer id") {
+			t.Errorf("%s: %+v, %+v", channel, c, m)
+		}
+	}
+}

@@ -23,6 +23,14 @@ type InputTopic struct {
 	section string // the name of the section that the settings are in
 }
 
+// Section returns what the names of the topic's settings begin with.
+func (t InputTopic) Section() string { return t.section }
+
+// TakesJSON reports whether the topic's values are JSON.
+func (t InputTopic) TakesJSON() bool {
+	return t.Format == schemas.JSON.String() || t.Format == schemas.SegmentJSON.String()
+}
+
 // Staged reports whether there is a first stage: events go through the topic "events" of lull's own, from which the tasks read them.
 func (s *Settings) Staged() bool { return len(s.Inputs) > 0 }
 

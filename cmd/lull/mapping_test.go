@@ -188,7 +188,7 @@ func TestProduceLines(t *testing.T) {
 		t.Errorf("%d sent; exit code %d, %s%s", sent, code, out, errs)
 	}
 	for args, want := range map[string]string{
-		"--lines a":                  "--lines FILE and --key PATH go together: the key of a record is its customer's id",
+		"--lines a":                  "--lines FILE and --key PATH go together: the key decides on the partition, of input.topic by the customer's id",
 		"--key id":                   "there is nothing to send: give --csv, --jsonl, --avro or --lines with a file, --time-mark, or both",
 		"--lines a --key id --csv b": "--lines sends lines as they are, and --csv, --jsonl and --avro make events of them: give one of them",
 		"--jsonl a":                  "input.format is json, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic",

@@ -124,11 +124,11 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	case f.file.path != "" && f.lines != "":
 		return usageError{errors.New("--lines sends lines as they are, and --csv, --jsonl and --avro make events of them: give one of them")}
 	case (f.lines == "") != (f.key == ""):
-		return usageError{errors.New("--lines FILE and --key PATH go together: the key of a record is its customer's id")}
-	case f.file.path != "" && f.topic == s.Input.Topic && s.Input.Format != schemas.OwnAvro.String():
-		return usageError{fmt.Errorf("input.format is %s, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic", s.Input.Format)}
-	case f.lines != "" && f.topic == s.Input.Topic && s.Input.Format != schemas.JSON.String() && s.Input.Format != schemas.SegmentJSON.String():
-		return usageError{fmt.Errorf("input.format is %s, and lines of JSON would be refused there: make events of them by --jsonl, or name another --topic", s.Input.Format)}
+		return usageError{errors.New("--lines FILE and --key PATH go together: the key decides on the partition, of input.topic by the customer's id")}
+	case f.file.path != "" && s.IsInput(f.topic) && s.InputTopic(f.topic).Format != schemas.OwnAvro.String():
+		return usageError{fmt.Errorf("%s.format is %s, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic", s.InputTopic(f.topic).Section(), s.InputTopic(f.topic).Format)}
+	case f.lines != "" && s.IsInput(f.topic) && !s.InputTopic(f.topic).TakesJSON():
+		return usageError{fmt.Errorf("%s.format is %s, and lines of JSON would be refused there: make events of them by --jsonl, or name another --topic", s.InputTopic(f.topic).Section(), s.InputTopic(f.topic).Format)}
 	case f.file.path == "-" && f.file.source == "":
 		return usageError{errors.New("standard input: --source must name the data, because ids are made of the name")}
 	}
