@@ -237,8 +237,10 @@ func (a *api) change(c *operators.Customer, model *operators.Model, at operators
 	ahead.CopyFrom(c)
 	for {
 		next, what := a.score.Next(&ahead.Purchases, model, at)
-		if own := min(ahead.Segment.Next, ahead.RisingDeadline()); own > at && own < next {
-			next, what = own, "time passes"
+		for _, own := range [...]operators.EventTime{ahead.Segment.Next, ahead.RisingDeadline(), ahead.RulesNext} {
+			if own > at && own < next {
+				next, what = own, "time passes"
+			}
 		}
 		if next == operators.Never {
 			return nil

@@ -20,6 +20,7 @@ import (
 	"lull/operators/clv"
 	"lull/operators/gammagamma"
 	"lull/operators/optest"
+	"lull/operators/score"
 )
 
 // shelf is the committed states of a process that owns all customers; a customer who is not on it is not known.
@@ -186,12 +187,14 @@ func TestNextChange(t *testing.T) {
 		model      *operators.Model
 		segment    string // then
 	}{
-		{"risk", "churn risk reaches 0.70: segment save (was advocate), lifecycle at_risk (was active), trigger churn_risk", &model, "save"},
+		{"risk", "churn risk reaches 0.70: segment save (was advocate), lifecycle at_risk (was active), trigger churn_risk, trigger high_value_at_risk", &model, "save"},
 		{"value", "CLV falls under the cut of 40.00 USD: segment nurture (was advocate)", &falls, "nurture"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			state := stateOf(t, c.model, buyer)
-			card, _ := getCard(t, View{State: state, Model: c.model, Watermark: instant(t, "1998-02-21")})
+			// The date of the expected purchase has passed, of which a rule has told.
+			since := buyer + "\nwatermark 1998-03-10"
+			state := stateOf(t, c.model, since)
+			card, _ := getCard(t, View{State: state, Model: c.model, Watermark: instant(t, "1998-03-10")})
 			if card.Change == nil || card.Change.What != c.what || card.Deadline.At >= card.Change.At {
 				t.Fatalf("change %+v after %+v, want %q", card.Change, card.Deadline, c.what)
 			}
@@ -199,7 +202,7 @@ func TestNextChange(t *testing.T) {
 			r := optest.NewRunner()
 			r.Chain = clv.NewChain(config())
 			r.Env.Model = c.model
-			if _, err := r.Script(buyer); err != nil {
+			if _, err := r.Script(since); err != nil {
 				t.Fatal(err)
 			}
 			until, told := instant(t, card.Change.At), len(r.Outputs)
@@ -317,6 +320,30 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("content type %q", got)
 			}
 		})
+	}
+}
+
+// TestRisingCeases: the card of a customer who is rising tells the very instant at which silence ends it.
+func TestRisingCeases(t *testing.T) {
+	m := model
+	m.R, m.Alpha, m.A, m.B, m.HighValue = 1.5, 20, 0.1, 4, 100
+	view := View{Model: &m, State: stateOf(t, &m, `
+1998-01-04T10:00 order_completed order=o1 amount=20
+1998-01-09T10:00 order_completed order=o2 amount=12
+1998-01-13T10:00 order_completed order=o3 amount=30
+1998-01-14T10:00 order_completed order=o4 amount=5
+watermark 1998-01-19`), Watermark: instant(t, "1998-01-19")}
+	armed := operators.NewCustomer("c")
+	if err := armed.DecodeState(view.State); err != nil || !armed.Segment.Rising {
+		t.Fatalf("%+v, %v", armed.Segment, err)
+	}
+	card, body := getCard(t, view)
+	if card.Change == nil || card.Change.What != "time passes: rising none (was rising)" || instant(t, card.Change.At) < armed.RisingDeadline() {
+		t.Fatalf("armed at %s: %s", armed.RisingDeadline(), body)
+	}
+	op, at := score.New(config().Score), instant(t, card.Change.At)
+	if before, after := op.ValueRange(&armed.Purchases, &m, nil, at-1000).Low, op.ValueRange(&armed.Purchases, &m, nil, at+1000).Low; before <= 100 || after > 100 {
+		t.Errorf("the 10 %% point is %v a second before %s, and %v a second after", before, card.Change.At, after)
 	}
 }
 
