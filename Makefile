@@ -15,8 +15,8 @@ BENCHTIME ?= 3s
 # Faults of chaos, and what its input and faults are decided by.
 FAULTS ?= 100
 SEED ?= 1
-# Worlds of each clock, and what they are decided by.
-SIM_WORLDS ?= 300
+# Worlds of each clock, with a first stage and as many without, and what they are decided by.
+SIM_WORLDS ?= 150
 SIM_SEED ?= 1
 # Runs under a fake clock in which everything goes wrong, and the first one's seed.
 ATTACKS ?= 1000
@@ -76,7 +76,7 @@ sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS
 
 .PHONY: sim-long
 sim-long: ## the simulator for about an hour: a million faults
-	$(MAKE) sim SIM_WORLDS=20000 SIM_SEED=2
+	$(MAKE) sim SIM_WORLDS=10000 SIM_SEED=2
 
 .PHONY: attacks
 attacks: ## the real clients and store under a fake clock, everything going wrong; ATTACKS runs, the first of seed ATTACK_SEED

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 
@@ -20,7 +21,9 @@ var (
 type topic int
 
 const (
-	inputTopic topic = iota
+	inputTopic  topic = iota
+	secondInput       // another input, in worlds with a first stage
+	eventsTopic       // what a first stage passes on
 	changelogTopic
 	outputTopic
 	topics
@@ -39,8 +42,30 @@ const (
 type txn struct {
 	state   txnState
 	logs    map[*partitionLog]bool
-	offsets map[int]int64
-	notes   map[int]note
+	offsets map[place]position
+	notes   map[place]note
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic topic
+	n     int
+}
+
+// String implements fmt.Stringer.
+func (at place) String() string {
+	switch at.topic {
+	case inputTopic, secondInput:
+		return fmt.Sprintf("partition %d of input %d", at.n, at.topic+1)
+	default:
+		return fmt.Sprintf("partition %d", at.n)
+	}
+}
+
+// position is a committed offset.
+type position struct {
+	offset   int64 // -1: none
+	metadata string
 }
 
 // entry is a record, or the marker that ends a transaction.
@@ -48,7 +73,7 @@ type entry struct {
 	offset  int64
 	key     string
 	value   []byte
-	payload any // of inputs: an input; of outputs: an operators.Output
+	payload any // of inputs and events: an input; of outputs: an operators.Output
 	marker  bool
 	txn     *txn // nil: not of a transaction
 }
@@ -92,9 +117,9 @@ func (l *partitionLog) read(from int64, n int) []entry {
 	return found
 }
 
-// inputs returns how the partitions of the input stand.
-func (b *broker) inputs() (logs []task.Log) {
-	for _, l := range b.logs[inputTopic] {
+// inputs returns how the partitions of an input stand.
+func (b *broker) inputs(t topic) (logs []task.Log) {
+	for _, l := range b.logs[t] {
 		logs = append(logs, task.Log{End: l.next, Newest: l.newest})
 	}
 	return logs
@@ -111,20 +136,29 @@ type broker struct {
 	logs      [topics][]*partitionLog
 	producers map[string]*producer
 	group     group
-	committed map[int]int64  // the group's offsets
-	history   map[int][]note // what the committed transactions say they did, by partition
+	committed map[place]position // the group's offsets
+	history   map[place][]note   // what the committed transactions say they did
 }
 
-func newBroker(partitions int) *broker {
-	b := &broker{producers: map[string]*producer{}, committed: map[int]int64{}, history: map[int][]note{}}
+// newBroker returns a cluster with so many partitions of each topic, of which the group reads some.
+func newBroker(partitions [topics]int, read []topic) *broker {
+	b := &broker{producers: map[string]*producer{}, committed: map[place]position{}, history: map[place][]note{}}
 	for t := range b.logs {
-		for range partitions {
+		for range partitions[t] {
 			b.logs[t] = append(b.logs[t], &partitionLog{newest: operators.Unset, begun: map[*txn]int64{}})
 		}
 	}
-	b.group = group{owner: make([]string, partitions), target: make([]string, partitions)}
+	b.group = group{owner: map[place]string{}, target: map[place]string{}}
+	for _, t := range read {
+		for n := range b.logs[t] {
+			b.group.places = append(b.group.places, place{t, n})
+		}
+	}
 	return b
 }
+
+// log returns a partition's.
+func (b *broker) log(at place) *partitionLog { return b.logs[at.topic][at.n] }
 
 // initProducer gives a transactional id its next epoch; what its last owner left open is aborted.
 func (b *broker) initProducer(id string) int {
@@ -144,18 +178,18 @@ func (b *broker) producer(id string, epoch int) (*producer, error) {
 		return nil, errFenced
 	}
 	if p.txn == nil {
-		p.txn = &txn{logs: map[*partitionLog]bool{}, offsets: map[int]int64{}, notes: map[int]note{}}
+		p.txn = &txn{logs: map[*partitionLog]bool{}, offsets: map[place]position{}, notes: map[place]note{}}
 	}
 	return p, nil
 }
 
 // produce appends a record to the producer's transaction.
-func (b *broker) produce(id string, epoch int, t topic, n int, e entry) (offset int64, err error) {
+func (b *broker) produce(id string, epoch int, to place, e entry) (offset int64, err error) {
 	p, err := b.producer(id, epoch)
 	if err != nil {
 		return 0, err
 	}
-	l := b.logs[t][n]
+	l := b.log(to)
 	if !p.txn.logs[l] {
 		p.txn.logs[l] = true
 		l.begun[p.txn] = l.next
@@ -166,7 +200,7 @@ func (b *broker) produce(id string, epoch int, t topic, n int, e entry) (offset 
 }
 
 // commitOffsets makes the group's offsets part of the transaction.
-func (b *broker) commitOffsets(id string, epoch int, member member, generation int, offsets map[int]int64, notes map[int]note) error {
+func (b *broker) commitOffsets(id string, epoch int, member member, generation int, offsets map[place]position, notes map[place]note) error {
 	if !slices.Contains(b.group.members, member) || generation != b.group.generation {
 		return errGeneration
 	}
@@ -211,18 +245,18 @@ func (b *broker) end(p *producer, how txnState) {
 		}
 	}
 	if how == committed {
-		for n, offset := range t.offsets {
-			b.committed[n] = offset
-			b.history[n] = append(b.history[n], t.notes[n])
+		for at, committed := range t.offsets {
+			b.committed[at] = committed
+			b.history[at] = append(b.history[at], t.notes[at])
 		}
 	}
 }
 
 // pending reports whether an open transaction holds an offset of a partition: the committed one is not stable then.
-func (b *broker) pending(n int) bool {
+func (b *broker) pending(at place) bool {
 	for _, p := range b.producers {
 		if p.txn != nil {
-			if _, ok := p.txn.offsets[n]; ok {
+			if _, ok := p.txn.offsets[at]; ok {
 				return true
 			}
 		}
@@ -230,12 +264,12 @@ func (b *broker) pending(n int) bool {
 	return false
 }
 
-// offset returns the group's committed offset of a partition, -1 if there is none.
-func (b *broker) offset(n int) int64 {
-	if o, ok := b.committed[n]; ok {
+// offset returns the group's committed offset of a partition.
+func (b *broker) offset(at place) position {
+	if o, ok := b.committed[at]; ok {
 		return o
 	}
-	return -1
+	return position{offset: -1}
 }
 
 // member is a process in the group. One that was expelled and joins again is another member.
@@ -249,8 +283,9 @@ type group struct {
 	generation int
 	joined     int // members that there have been
 	members    []member
-	owner      []string // who holds each partition, "" nobody
-	target     []string // who is to hold it
+	places     []place          // that it reads
+	owner      map[place]string // who holds each partition, "" nobody
+	target     map[place]string // who is to hold it
 }
 
 // member returns a process's, the zero one if it is none.
@@ -277,9 +312,9 @@ func (g *group) expel(name string) {
 		return
 	}
 	g.members = slices.DeleteFunc(g.members, func(o member) bool { return o == m })
-	for n, owner := range g.owner {
+	for at, owner := range g.owner {
 		if owner == name {
-			g.owner[n] = ""
+			g.owner[at] = ""
 		}
 	}
 	g.rebalance()
@@ -292,19 +327,20 @@ func (g *group) rebalance() {
 		clear(g.target)
 		return
 	}
-	share := (len(g.target) + len(g.members) - 1) / len(g.members)
+	share := (len(g.places) + len(g.members) - 1) / len(g.members)
 	count := map[string]int{}
-	for n, owner := range g.owner {
-		g.target[n] = ""
+	for _, at := range g.places {
+		owner := g.owner[at]
+		g.target[at] = ""
 		if g.member(owner) != (member{}) && count[owner] < share {
-			g.target[n] = owner
+			g.target[at] = owner
 			count[owner]++
 		}
 	}
-	for n := range g.target {
+	for _, at := range g.places {
 		for _, m := range g.members {
-			if g.target[n] == "" && count[m.name] < share {
-				g.target[n] = m.name
+			if g.target[at] == "" && count[m.name] < share {
+				g.target[at] = m.name
 				count[m.name]++
 			}
 		}

@@ -16,13 +16,17 @@ import (
 
 // check compares what the pipeline has said and kept with an undisturbed run, and holds it to the invariants of docs/guarantees.md.
 func (w *world) check() {
+	if w.staged() {
+		w.checkStage()
+	}
 	for n := range w.opt.Partitions {
-		steps := w.b.history[n]
+		at := place{w.taskTopic(), n}
+		steps := w.b.history[at]
 		w.Stats.Transactions += len(steps)
 		want := w.undisturbed(n, steps)
 		w.checkOutputs(n, want)
 		w.checkInputs(n, want, steps)
-		w.checkSteps(n, steps)
+		w.checkSteps(at, steps)
 		fold := w.fold(n, -1)
 		w.checkState(n, want, fold)
 		w.checkStatistics(n, fold)
@@ -65,6 +69,9 @@ func (w *world) undisturbed(n int, steps []note) told {
 		w.violate("the undisturbed run: %v", err)
 		return t
 	}
+	if w.staged() {
+		tk.SetUpstreams(w.upstreams())
+	}
 	all := &task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}
 	timeless := map[int64]bool{}
 	for _, s := range steps {
@@ -83,23 +90,13 @@ func (w *world) undisturbed(n int, steps []note) told {
 		tk.Committed()
 		tk.Begin(w.now)
 	}
-	records := w.b.logs[inputTopic][n].read(0, 1<<30)
+	records := w.b.logs[w.taskTopic()][n].read(0, 1<<30)
 	feed := func(to int64) {
 		for len(records) > 0 && records[0].offset < to {
 			e := records[0]
 			records = records[1:]
-			var outcome task.Outcome
-			var err error
-			in, _ := e.payload.(input)
-			switch {
-			case e.marker || in.event == nil && in.mark == 0:
-				outcome = tk.Skip(e.offset)
-			case in.event != nil:
-				tk.HoldTime(timeless[e.offset])
-				outcome, err = tk.Apply(e.offset, in.event, all)
-			default:
-				outcome, err = tk.Mark(e.offset, in.mark, all)
-			}
+			tk.HoldTime(timeless[e.offset])
+			outcome, err := applyEntry(tk, &e, all)
 			if err != nil {
 				w.violate("the undisturbed run, offset %d: %v", e.offset, err)
 			}
@@ -125,7 +122,7 @@ func (w *world) undisturbed(n int, steps []note) told {
 				}
 				commit()
 			}
-			feed(s.to)
+			feed(max(s.to, s.heard+1))
 		}
 	}
 	if _, err := tk.FireDue(all); err != nil {
@@ -169,7 +166,7 @@ func (w *world) checkOutputs(n int, want told) {
 		if o.Kind != operators.TriggerOutput || o.Trigger.Withdraws != (operators.ID{}) {
 			continue
 		}
-		f, by := firing{o.Customer, o.Trigger.Rule, o.Trigger.Deadline}, e.txn.notes[n]
+		f, by := firing{o.Customer, o.Trigger.Rule, o.Trigger.Deadline}, e.txn.notes[place{w.taskTopic(), n}]
 		if before, again := fired[f]; again && !w.heard(n, o.Customer, before.from, by.to, func(e *operators.Event) bool { return e.Kind.Fact() }) {
 			w.violate("I5: partition %d: the deadline %s of %s fired twice, and no order came or went between", n, f.at, f.customer)
 		}
@@ -208,7 +205,7 @@ func byCustomer(a, b operators.Output) int { return strings.Compare(a.Customer, 
 
 // heard reports whether an event of the customer's, of which true holds, lies between two offsets.
 func (w *world) heard(n int, customer string, from, to int64, of func(*operators.Event) bool) bool {
-	return slices.ContainsFunc(w.b.logs[inputTopic][n].entries, func(e entry) bool {
+	return slices.ContainsFunc(w.b.logs[w.taskTopic()][n].entries, func(e entry) bool {
 		in, ok := e.payload.(input)
 		return ok && in.event != nil && in.event.Customer == customer && e.offset >= from && e.offset < to && of(in.event)
 	})
@@ -232,25 +229,25 @@ func (w *world) checkInputs(n int, want told, steps []note) {
 
 // checkSteps: I4, I10, I12, I13. Positions and watermarks only rise. The clock proves nothing while an event waits that was appended before, nor what an
 // outage of the source holds back, nor more than the true time.
-func (w *world) checkSteps(n int, steps []note) {
+func (w *world) checkSteps(at place, steps []note) {
 	position, watermark := int64(0), operators.Unset
 	for _, s := range steps {
 		if s.from < position || s.to < s.from || s.watermark < watermark {
-			w.violate("I4: partition %d: from position %d, watermark %s to %d-%d, %s", n, position, watermark, s.from, s.to, s.watermark)
+			w.violate("I4: %s: from position %d, watermark %s to %d-%d, %s", at, position, watermark, s.from, s.to, s.watermark)
 		}
 		if s.held != nil && s.watermark > watermark && s.held.Time <= s.watermark {
-			w.violate("I12: partition %d: time went to %s while an outage held back an event of %s of %s", n, s.watermark, s.held.Customer, s.held.Time)
+			w.violate("I12: %s: time went to %s while an outage held back an event of %s of %s", at, s.watermark, s.held.Customer, s.held.Time)
 		}
 		position, watermark = s.to, s.watermark
 		if s.clock == operators.Unset {
 			continue
 		}
 		if late := operators.EventTime(w.opt.Task.LatenessMs); s.clock+late > s.at {
-			w.violate("I13: partition %d: the clock went to %s when it was %s", n, s.clock, s.at)
+			w.violate("I13: %s: the clock went to %s when it was %s", at, s.clock, s.at)
 		}
-		for _, e := range w.b.logs[inputTopic][n].entries {
+		for _, e := range w.b.log(at).entries {
 			if in, ok := e.payload.(input); ok && e.offset >= s.from && in.at+0 < s.clock+operators.EventTime(w.opt.Task.LatenessMs) && (e.txn == nil || e.txn.state == committed) {
-				w.violate("I10: partition %d: the clock went to %s at position %d while offset %d waited, appended at %s", n, s.clock, s.from, e.offset, in.at)
+				w.violate("I10: %s: the clock went to %s at position %d while offset %d waited, appended at %s", at, s.clock, s.from, e.offset, in.at)
 				break
 			}
 		}

@@ -12,10 +12,11 @@ import (
 	"lull/state"
 )
 
-// input is a record of the input topic: an event, a time mark, or what is none of the task's.
+// input is a record of an input topic: an event, a time mark, or what is none of ours; or one of the topic events: an event that a feed has passed on, or a mark of the feed's.
 type input struct {
 	event *operators.Event
 	mark  operators.EventTime
+	relay *task.Relay         // of the topic events
 	at    operators.EventTime // when it was appended
 }
 
@@ -26,6 +27,7 @@ type note struct {
 	at        operators.EventTime // when that was
 	held      *operators.Event    // the earliest event that an outage held back then, nil if none
 	from, to  int64               // positions
+	heard     int64               // offset of a mark that has told its time, and what it released is not all done; -1: none
 	watermark operators.EventTime
 	outcomes  map[int64]task.Outcome
 	timeless  map[int64]bool // offsets of events that were begun and moved no time
@@ -46,30 +48,55 @@ type node struct {
 	generation int    // that the client knows of
 	member     member // who the partitions were assigned to
 	parts      map[int]*part
+	feeds      map[place]*feed
 
 	off        operators.EventTime // how far its wall clock is ahead
 	began      operators.EventTime
 	offAtStart operators.EventTime
-	clock      *task.Clock
-	hold       task.Hold
-	watcher    *watcher // while the input has not settled
+	inputs     []*clocked
 }
 
-// part is a partition in a node's hands.
+// clocked is an input topic as a node sees it.
+type clocked struct {
+	topic   topic
+	clock   *task.Clock
+	hold    task.Hold
+	watcher *watcher // while the input has not settled
+}
+
+// stage is what a partition's records are applied to: a task, or a feed.
+type stage interface {
+	Position() int64
+	Time() *task.Time
+	Changed() bool
+}
+
+// reader is a partition in a node's hands, as far as the reading of it goes.
+type reader struct {
+	place
+	stage   stage // nil until what it goes on from is known
+	fetched int64
+	gap     int64 // where the log went on when it was last asked, 0 if it has not been
+	queue   []entry
+	reach   task.Reach
+	clock   operators.EventTime
+	note    note
+}
+
+func newReader(at place) reader { return reader{place: at, clock: operators.Unset} }
+
+// forget forgets what was read and not committed.
+func (r *reader) forget() { *r = newReader(r.place) }
+
+// part is a partition of the topic that tasks read: its task.
 type part struct {
-	n     int
+	reader
 	store *state.Partition
 	task  *task.Task // nil: it is being restored
 	group int64      // the group's committed offset
 	end   int64      // where the restore ends, -1 until it has been asked for
 
 	mismatches int
-	fetched    int64
-	gap        int64 // where the log went on when it was last asked, 0 if it has not been
-	queue      []entry
-	reach      task.Reach
-	clock      operators.EventTime
-	note       note
 }
 
 // at is between two steps. Behind the cycle's back the client hears of the group's generation, and joins again if it has been expelled.
@@ -109,7 +136,14 @@ func (n *node) cycle() {
 			n.restore(p)
 		}
 	}
-	n.tellTime()
+	for _, f := range n.sortedFeeds() {
+		if f.feed == nil {
+			n.resume(f)
+		}
+	}
+	for _, in := range n.inputs {
+		n.tellTime(in)
+	}
 	n.fetch()
 	n.apply()
 	n.commit()
@@ -120,7 +154,7 @@ func (n *node) die() {
 	for _, p := range n.parts {
 		p.awaitFlush()
 	}
-	n.up, n.epoch, n.parts, n.watcher = false, 0, nil, nil
+	n.up, n.epoch, n.parts, n.feeds, n.inputs = false, 0, nil, nil, nil
 	n.disk.crash(n.w.choose("flushes lost", kept+1))
 }
 
@@ -128,6 +162,21 @@ func (n *node) sorted() []*part {
 	var list []*part
 	for _, k := range slices.Sorted(maps.Keys(n.parts)) {
 		list = append(list, n.parts[k])
+	}
+	return list
+}
+
+// running returns what its records are applied to by now: feeds, then tasks.
+func (n *node) running() (list []*reader) {
+	for _, f := range n.sortedFeeds() {
+		if f.feed != nil {
+			list = append(list, &f.reader)
+		}
+	}
+	for _, p := range n.sorted() {
+		if p.task != nil {
+			list = append(list, &p.reader)
+		}
 	}
 	return list
 }
@@ -152,19 +201,28 @@ func (n *node) rebalance() {
 			p.store.Discard()
 			p.store.Close()
 		}
-		n.parts, n.member = map[int]*part{}, n.client
+		n.parts, n.feeds, n.member = map[int]*part{}, map[place]*feed{}, n.client
 	}
 	n.at()
 	if g.member(n.name) != n.member {
 		return
 	}
 	n.generation = g.generation
+	for _, f := range n.sortedFeeds() {
+		if g.owner[f.place] == n.name && g.target[f.place] == n.name {
+			continue
+		}
+		delete(n.feeds, f.place)
+		if g.owner[f.place] == n.name {
+			g.owner[f.place] = ""
+		}
+	}
 	for _, p := range n.sorted() {
-		if g.owner[p.n] == n.name && g.target[p.n] == n.name {
+		if g.owner[p.place] == n.name && g.target[p.place] == n.name {
 			continue
 		}
 		delete(n.parts, p.n)
-		if g.owner[p.n] != n.name {
+		if g.owner[p.place] != n.name {
 			p.store.Discard()
 			p.store.Close()
 			continue
@@ -172,31 +230,40 @@ func (n *node) rebalance() {
 		if err := p.store.Release(1); err != nil && !errors.Is(err, errDisk) {
 			n.w.violate("releasing: %v", err)
 		}
-		g.owner[p.n] = ""
+		g.owner[p.place] = ""
 	}
-	for k := range g.owner { // held before a restart
-		if g.owner[k] == n.name && g.target[k] != n.name {
-			g.owner[k] = ""
+	for _, at := range g.places { // held before a restart
+		if g.owner[at] == n.name && g.target[at] != n.name {
+			g.owner[at] = ""
 		}
 	}
 	n.at()
 	if g.member(n.name) != n.member || n.generation != g.generation {
 		return
 	}
-	for k := range g.target {
-		if g.target[k] != n.name || n.parts[k] != nil || g.owner[k] != "" && g.owner[k] != n.name {
+	for _, at := range g.places {
+		if g.target[at] != n.name || g.owner[at] != "" && g.owner[at] != n.name {
 			continue
 		}
-		g.owner[k] = n.name
-		store, err := state.NewPartition(int32(k), n.disk, task.IndexEntry, int64(n.w.opt.DirtyBytes))
+		if at.topic != n.w.taskTopic() {
+			if g.owner[at] = n.name; n.feeds[at] == nil {
+				n.feeds[at] = newFeed(at)
+			}
+			continue
+		}
+		if n.parts[at.n] != nil {
+			continue
+		}
+		g.owner[at] = n.name
+		store, err := state.NewPartition(int32(at.n), n.disk, task.IndexEntry, int64(n.w.opt.DirtyBytes))
 		if errors.Is(err, errDisk) {
 			panic(crash{})
 		}
 		if err != nil {
-			n.w.violate("opening partition %d: %v", k, err)
+			n.w.violate("opening partition %d: %v", at.n, err)
 			continue
 		}
-		n.parts[k] = &part{n: k, store: store, group: -1, end: -1, clock: operators.Unset}
+		n.parts[at.n] = &part{reader: newReader(at), store: store, group: -1, end: -1}
 	}
 }
 
@@ -205,7 +272,7 @@ func (n *node) restore(p *part) {
 	n.at()
 	log := n.w.b.logs[changelogTopic][p.n]
 	if p.end < 0 {
-		if n.w.b.pending(p.n) || n.w.request(func() error { p.group = n.w.b.offset(p.n); return nil }) != nil {
+		if n.w.b.pending(p.place) || n.w.request(func() error { p.group = n.w.b.offset(p.place).offset; return nil }) != nil {
 			return
 		}
 		n.at()
@@ -247,8 +314,12 @@ func (n *node) restore(p *part) {
 		}
 		return
 	}
-	n.clock.Learn(&t.Meta().Time)
-	p.task, p.fetched, p.queue = t, t.Meta().Position, nil
+	if n.w.staged() {
+		t.SetUpstreams(n.w.upstreams())
+	} else {
+		n.clocked(p.topic).clock.Learn(t.Time())
+	}
+	p.task, p.stage, p.fetched, p.queue = t, t, t.Meta().Position, nil
 }
 
 func (n *node) endRestore(p *part, from, position int64) {
@@ -261,51 +332,52 @@ func (n *node) endRestore(p *part, from, position int64) {
 	p.awaitFlush()
 }
 
-// tellTime lets time follow the wall clock as far as the log has been read: the clock first, the end after it.
-func (n *node) tellTime() {
+// clocked returns an input topic as the node sees it.
+func (n *node) clocked(t topic) *clocked {
+	return n.inputs[slices.IndexFunc(n.inputs, func(in *clocked) bool { return in.topic == t })]
+}
+
+// tellTime lets time follow the wall clock as far as the log of an input has been read: the clock first, the end after it.
+func (n *node) tellTime(in *clocked) {
 	if n.w.opt.Task.EventClock {
 		return
 	}
 	r := task.Reading{Wall: n.w.now + n.off, Monotonic: int64(n.w.now - n.began), Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset}
-	if n.clock.Jumped(&r) {
-		n.hold = n.clock.Read(&r)
-		n.w.Stats.Held[n.hold]++
+	if in.clock.Jumped(&r) {
+		in.hold = in.clock.Read(&r)
+		n.w.Stats.Held[in.hold]++
 		return
 	}
 	n.at()
-	if n.w.request(func() error { r.Logs = n.w.b.inputs(); return nil }) != nil {
+	if n.w.request(func() error { r.Logs = n.w.b.inputs(in.topic); return nil }) != nil {
 		return
 	}
-	running := false
-	for _, p := range n.sorted() {
-		if p.task == nil {
-			continue
+	var reading []*reader
+	for _, p := range n.running() {
+		if p.topic == in.topic {
+			reading = append(reading, p)
+			p.reach.Ask(r.Wall, r.Logs[p.n].End)
+			r.Watermark = max(r.Watermark, p.stage.Time().Watermark)
 		}
-		running = true
-		p.reach.Ask(r.Wall, r.Logs[p.n].End)
-		r.Watermark = max(r.Watermark, p.task.Meta().Watermark)
 	}
-	if !running {
+	if len(reading) == 0 {
 		return
 	}
-	if n.watcher != nil {
-		r.Read, r.Late = n.watcher.look(&r)
+	if in.watcher != nil {
+		r.Read, r.Late = in.watcher.look(&r)
 	}
-	n.hold = n.clock.Read(&r)
-	n.w.Stats.Held[n.hold]++
-	switch stalled := n.clock.Stalled(); {
-	case stalled && n.watcher == nil:
-		n.watcher = n.w.watch(n.clock.WatchFrom())
+	in.hold = in.clock.Read(&r)
+	n.w.Stats.Held[in.hold]++
+	switch stalled := in.clock.Stalled(); {
+	case stalled && in.watcher == nil:
+		in.watcher = n.w.watch(in.topic, in.clock.WatchFrom())
 	case !stalled:
-		n.watcher = nil
+		in.watcher = nil
 	}
-	for _, p := range n.sorted() {
-		if p.task == nil {
-			continue
-		}
-		if read, ok := p.reach.Pass(p.task.Meta().Position); ok && n.hold == task.Free {
+	for _, p := range reading {
+		if read, ok := p.reach.Pass(p.stage.Position()); ok && in.hold == task.Free {
 			p.clock = read - operators.EventTime(n.w.opt.Task.LatenessMs)
-			n.clock.Teach(&p.task.Meta().Time)
+			in.clock.Teach(p.stage.Time())
 		}
 	}
 }
@@ -313,12 +385,9 @@ func (n *node) tellTime() {
 // fetch reads on. Now and then the client goes back by itself, or passes over something.
 func (n *node) fetch() {
 	n.at()
-	for _, p := range n.sorted() {
-		if p.task == nil {
-			continue
-		}
+	for _, p := range n.running() {
 		if n.w.rarely("rewind", 4) {
-			p.fetched, p.queue = int64(n.w.choose("rewind to", int(p.task.Meta().Position)+1)), nil
+			p.fetched, p.queue = int64(n.w.choose("rewind to", int(p.stage.Position())+1)), nil
 			n.w.Stats.Rewinds++
 		}
 		from := p.fetched
@@ -326,7 +395,7 @@ func (n *node) fetch() {
 			from += int64(1 + n.w.choose("skipped", 3))
 			n.w.Stats.Skips++
 		}
-		entries := n.w.b.logs[inputTopic][p.n].read(from, 1+n.w.choose("batch", 12))
+		entries := n.w.b.log(p.place).read(from, 1+n.w.choose("batch", 12))
 		if len(entries) == 0 {
 			continue
 		}
@@ -341,24 +410,36 @@ func (n *node) fetch() {
 	}
 }
 
-// apply lets every task work within a budget.
+// apply lets every feed and every task work within a budget.
 func (n *node) apply() {
 	n.at()
+	for _, p := range n.running() {
+		p.note = note{clock: operators.Unset, from: p.stage.Position(), heard: -1, outcomes: map[int64]task.Outcome{}, timeless: map[int64]bool{}}
+	}
+	for _, f := range n.sortedFeeds() {
+		if f.feed != nil {
+			n.applyFeed(f, n.w.budget())
+		}
+	}
 	for _, p := range n.sorted() {
 		if p.task == nil {
 			continue
 		}
-		p.note = note{clock: operators.Unset, from: p.task.Meta().Position, outcomes: map[int64]task.Outcome{}, timeless: map[int64]bool{}}
 		p.task.Begin(n.w.now)
 		if err := n.applyPart(p, n.w.budget()); err != nil {
 			n.w.violate("partition %d: %v", p.n, err)
 		}
-		p.note.to, p.note.watermark = p.task.Meta().Position, p.task.Meta().Watermark
-		if p.task.Meta().InputAlive != operators.Unset && n.hold != task.Jumped { // or nobody knows the source
-			p.note.held = n.w.heldBack(p.n, p.note.watermark+operators.EventTime(n.w.opt.Task.LatenessMs))
-		}
 		if outputs := len(p.task.Outputs()); outputs > n.w.opt.OutputsBound {
 			n.w.violate("I7: a transaction of %d outputs", outputs)
+		}
+	}
+	for _, p := range n.running() {
+		p.note.to, p.note.watermark = p.stage.Position(), p.stage.Time().Watermark
+		if p.topic == eventsTopic { // it takes time from the feeds
+			continue
+		}
+		if p.stage.Time().InputAlive != operators.Unset && n.clocked(p.topic).hold != task.Jumped { // or nobody knows the source
+			p.note.held = n.w.heldBack(p.place, p.note.watermark+operators.EventTime(n.w.opt.Task.LatenessMs))
 		}
 	}
 }
@@ -384,22 +465,16 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 	}
 	for done && err == nil && len(p.queue) > 0 && !b.Expired() {
 		e := p.queue[0]
-		var outcome task.Outcome
-		in, _ := e.payload.(input)
-		switch {
-		case e.offset < p.task.Meta().Position:
-			outcome = task.Repeated
-		case e.marker || in.event == nil && in.mark == 0:
-			outcome = p.task.Skip(e.offset)
-		case in.event != nil:
-			held, before := !n.w.opt.Task.EventClock && in.at > n.clock.HeldFrom(n.w.now+n.off), p.task.Meta().Observed
+		outcome := task.Repeated
+		if e.offset >= p.task.Position() {
+			held, before := n.holdsTime(p.topic, &e), *p.task.Meta()
 			p.task.HoldTime(held)
-			outcome, err = p.task.Apply(e.offset, in.event, b)
-			if after := p.task.Meta().Observed; held && after == e.offset && before != after {
+			outcome, err = applyEntry(p.task, &e, b)
+			if after := p.task.Meta(); held && after.Observed == e.offset && before.Observed != e.offset {
 				p.note.timeless[e.offset] = true
+			} else if outcome == task.Unfinished && after.Observed != e.offset && after.Watermark > before.Watermark {
+				p.note.heard = e.offset
 			}
-		default:
-			outcome, err = p.task.Mark(e.offset, in.mark, b)
 		}
 		if err != nil || outcome == task.Unfinished {
 			return err
@@ -416,6 +491,28 @@ func (n *node) applyPart(p *part, b *task.Budget) error {
 		err = n.sweep(p)
 	}
 	return err
+}
+
+// holdsTime reports whether an event of an input moves no time: the input has not settled.
+func (n *node) holdsTime(t topic, e *entry) bool {
+	in, _ := e.payload.(input)
+	return in.event != nil && in.relay == nil && !n.w.opt.Task.EventClock && in.at > n.clocked(t).clock.HeldFrom(n.w.now+n.off)
+}
+
+// applyEntry applies an entry of the topic that tasks read.
+func applyEntry(t *task.Task, e *entry, b *task.Budget) (task.Outcome, error) {
+	switch in, _ := e.payload.(input); {
+	case in.event != nil && in.relay != nil:
+		return t.ApplyFrom(e.offset, in.event, in.relay, b)
+	case in.event != nil:
+		return t.Apply(e.offset, in.event, b)
+	case in.relay != nil:
+		return t.MarkOf(e.offset, in.relay, b)
+	case in.mark != 0:
+		return t.Mark(e.offset, in.mark, b)
+	default: // a marker, or none of the task's
+		return t.Skip(e.offset), nil
+	}
 }
 
 // sweep counts some customers, and brings some to the model in force, between a transaction's own work and its end.
@@ -442,17 +539,25 @@ func (n *node) commit() {
 			changed = append(changed, p)
 		}
 	}
-	if len(changed) == 0 {
+	feeds := n.changedFeeds()
+	if len(changed)+len(feeds) == 0 {
 		return
 	}
 	n.at()
-	offsets, notes, ends := map[int]int64{}, map[int]note{}, map[int]int64{}
+	offsets, notes, ends := map[place]position{}, map[place]note{}, map[int]int64{}
+	for _, f := range feeds {
+		if n.passOn(f) != nil {
+			n.recover()
+			return
+		}
+		offsets[f.place], notes[f.place] = position{f.feed.Position(), f.feed.Meta().String()}, f.note
+	}
 	for _, p := range changed {
 		if err := p.task.Finish(); err != nil {
 			n.w.violate("finishing partition %d: %v", p.n, err)
 		}
 		for _, o := range p.task.Outputs() {
-			if n.send(outputTopic, p.n, entry{key: o.Customer, payload: o}, nil) != nil {
+			if n.send(place{outputTopic, p.n}, entry{key: o.Customer, payload: o}, nil) != nil {
 				n.recover()
 				return
 			}
@@ -461,7 +566,7 @@ func (n *node) commit() {
 		for key, value := range p.store.Writes {
 			written += len(key) + len(value)
 			end := int64(0)
-			if n.send(changelogTopic, p.n, entry{key: string(key), value: value}, &end) != nil {
+			if n.send(place{changelogTopic, p.n}, entry{key: string(key), value: value}, &end) != nil {
 				n.recover()
 				return
 			}
@@ -470,7 +575,7 @@ func (n *node) commit() {
 		if written > n.w.opt.WritesBound {
 			n.w.violate("I7: a transaction writes %d bytes", written)
 		}
-		offsets[p.n], notes[p.n] = p.task.Meta().Position, p.note
+		offsets[p.place], notes[p.place] = position{offset: p.task.Position()}, p.note
 	}
 	n.at()
 	if n.commitOffsets(offsets, notes) != nil {
@@ -483,6 +588,9 @@ func (n *node) commit() {
 		return
 	}
 	n.at()
+	for _, f := range feeds {
+		f.committed(n.w.now)
+	}
 	for _, p := range changed {
 		p.store.Commit(ends[p.n])
 		p.task.Committed()
@@ -501,7 +609,7 @@ func (n *node) commit() {
 
 // commitOffsets makes the positions part of the transaction, as the member that the partitions were assigned to and no other. A generation that the
 // client has not heard of it hears of, and tries again.
-func (n *node) commitOffsets(offsets map[int]int64, notes map[int]note) error {
+func (n *node) commitOffsets(offsets map[place]position, notes map[place]note) error {
 	for {
 		if n.client != n.member {
 			return errGeneration
@@ -515,12 +623,12 @@ func (n *node) commitOffsets(offsets map[int]int64, notes map[int]note) error {
 }
 
 // send produces one record. Between two records others may go on now and then.
-func (n *node) send(t topic, k int, e entry, offset *int64) error {
+func (n *node) send(to place, e entry, offset *int64) error {
 	if n.w.rarely("between records", 2) {
 		n.at()
 	}
 	return n.w.request(func() error {
-		o, err := n.w.b.produce(n.name, n.epoch, t, k, e)
+		o, err := n.w.b.produce(n.name, n.epoch, to, e)
 		if offset != nil {
 			*offset = o
 		}
@@ -555,6 +663,9 @@ func (n *node) diskFailed(err error) {
 func (n *node) recover() {
 	n.w.Stats.Recoveries++
 	n.takeEpoch()
+	for _, f := range n.sortedFeeds() {
+		f.forget()
+	}
 	for _, p := range n.sorted() {
 		if p.task == nil {
 			p.end = -1
@@ -564,11 +675,16 @@ func (n *node) recover() {
 		if err := p.task.Aborted(); err != nil {
 			n.w.violate("aborting partition %d: %v", p.n, err)
 		}
-		p.task, p.queue, p.gap, p.clock, p.reach, p.end = nil, nil, 0, operators.Unset, task.Reach{}, -1
+		p.forget()
+		p.task, p.end = nil, -1
 	}
 }
 
 // String implements fmt.Stringer.
 func (n *node) String() string {
-	return fmt.Sprintf("%s (up: %v, generation %d, clock held by %d)", n.name, n.up, n.generation, n.hold)
+	var holds []task.Hold
+	for _, in := range n.inputs {
+		holds = append(holds, in.hold)
+	}
+	return fmt.Sprintf("%s (up: %v, generation %d, clocks held by %d)", n.name, n.up, n.generation, holds)
 }

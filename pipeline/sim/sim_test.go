@@ -29,7 +29,7 @@ var total struct {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if raceDetector {
-		if err := flag.Set("rapid.checks", "22"); err != nil {
+		if err := flag.Set("rapid.checks", "11"); err != nil {
 			panic(err)
 		}
 	}
@@ -40,7 +40,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func options(eventClock bool) Options {
+// options are those of a world under one of the clocks, with a first stage or without.
+func options(eventClock, staged bool) Options {
 	var chain clv.Config
 	chain.Dedup.IDsMax, chain.Session.SessionsMax, chain.Orders.OrdersKept, chain.Orders.RefundsMax, chain.RFM.DaysKept = 6, 3, 2, 2, 2
 	chain.EnsureDefaults()
@@ -48,6 +49,9 @@ func options(eventClock bool) Options {
 		Partitions: 2, Nodes: 3, Turns: 60, Heals: 2, DirtyBytes: 1500, OutputsBound: 400, WritesBound: 40_000,
 		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3, Looks: 3, Sampled: 8}, Chain: chain,
 		Clock: task.ClockConfig{LatenessMs: int64(2 * hour), StepMaxMs: int64(day), SilenceMaxMs: int64(3 * day), SettleMs: int64(hour), ActionMaxMs: int64(60 * day)},
+	}
+	if staged {
+		o.Inputs = []int{2, 1}
 	}
 	if eventClock {
 		o.Task.JumpMaxMs = int64(7 * day)
@@ -59,29 +63,31 @@ func options(eventClock bool) Options {
 // and runs more of them.
 func TestSim(t *testing.T) {
 	for _, clock := range []string{"event", "wall"} {
-		t.Run("clock "+clock, func(t *testing.T) {
-			t.Parallel()
-			rapid.Check(t, func(rt *rapid.T) {
-				stats, violations := Run(options(clock == "event"), func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
-				total.Lock()
-				defer total.Unlock()
-				total.worlds++
-				total.add(stats)
-				if len(violations) > 0 {
-					total.violated++
-					rt.Fatalf("%s", strings.Join(violations, "\n"))
-				}
+		for _, inputs := range []string{"one input", "first stage"} {
+			t.Run("clock "+clock+", "+inputs, func(t *testing.T) {
+				t.Parallel()
+				rapid.Check(t, func(rt *rapid.T) {
+					stats, violations := Run(options(clock == "event", inputs == "first stage"), func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
+					total.Lock()
+					defer total.Unlock()
+					total.worlds++
+					total.add(stats)
+					if len(violations) > 0 {
+						total.violated++
+						rt.Fatalf("%s", strings.Join(violations, "\n"))
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
 // TestReplay proves that a run is decided by its choices alone: the same choices ask the same questions in the same order and make the same of them.
 func TestReplay(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(8) {
 		run := func() (asked []string, stats Stats) {
 			random := rand.New(rand.NewPCG(seed, 0))
-			stats, violations := Run(options(seed%2 == 0), func(what string, n int) int {
+			stats, violations := Run(options(seed%2 == 0, seed/2%2 == 1), func(what string, n int) int {
 				asked = append(asked, what)
 				return random.IntN(n)
 			})

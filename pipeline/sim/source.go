@@ -7,8 +7,9 @@ import (
 	"lull/pipeline/task"
 )
 
-// source is what produces the input. In an outage it is silent, and holds its events back; afterwards they come out of order, among others that are new.
+// source is what produces an input. In an outage it is silent, and holds its events back; afterwards they come out of order, among others that are new.
 type source struct {
+	topic    topic
 	silent   bool
 	appended operators.EventTime  // when the last record before an outage was, that is or will be a long one
 	protects bool                 // the outage was longer than the source may be silent: until all is there, the clock must hold
@@ -16,9 +17,8 @@ type source struct {
 	open     []*txn               // by partition: a transaction that has not ended
 }
 
-// toggleSource begins an outage, or ends it.
-func (w *world) toggleSource() {
-	s := &w.source
+// toggle begins an outage of a source, or ends it.
+func (w *world) toggle(s *source) {
 	if s.silent = !s.silent; s.silent {
 		w.Stats.Outages++
 	}
@@ -29,9 +29,17 @@ func (s *source) returning() bool {
 	return !s.silent && slices.ContainsFunc(s.held, func(list []*operators.Event) bool { return len(list) > 0 })
 }
 
+// returning reports whether any source's are.
+func (w *world) returning() bool { return slices.ContainsFunc(w.sources, (*source).returning) }
+
+// source returns what writes to a topic.
+func (w *world) source(t topic) *source {
+	return w.sources[slices.IndexFunc(w.sources, func(s *source) bool { return s.topic == t })]
+}
+
 // pass lets time pass. While an outage's events are coming they come without a longer break.
 func (w *world) pass(d operators.EventTime) {
-	if w.source.returning() {
+	if w.returning() {
 		d = min(d, 5*minute)
 	}
 	w.now += d
@@ -39,37 +47,43 @@ func (w *world) pass(d operators.EventTime) {
 
 // heldBack returns the earliest event of a partition that is held back by an outage which the clock must have noticed when it shows so much; nil if
 // there is none.
-func (w *world) heldBack(n int, clock operators.EventTime) *operators.Event {
-	s := &w.source
+func (w *world) heldBack(at place, clock operators.EventTime) *operators.Event {
+	s, n := w.source(at.topic), at.n
 	limit := operators.EventTime(w.opt.Clock.SilenceMaxMs)
 	if len(s.held[n]) == 0 || !s.silent && !s.protects || clock <= s.appended+limit {
 		return nil
 	}
-	return s.held[n][w.oldestHeld(n)]
+	return s.held[n][s.oldestHeld(n)]
 }
 
-// produce appends to the input: events in and out of order, stated twice, late, far ahead; marks; what is none of ours; transactions that are aborted, or
+// produce appends to an input: events in and out of order, stated twice, late, far ahead; marks; what is none of ours; transactions that are aborted, or
 // stay open for long; gaps as compaction leaves them.
-func (w *world) produce(n int) {
-	if w.source.silent {
-		for range 1 + w.choose("held back", 4) {
-			w.events++
-			w.now += []operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)]
-			w.source.held[n] = append(w.source.held[n], w.event(n))
-			w.Stats.HeldBack++
+func (w *world) produce(at place) {
+	s := w.source(at.topic)
+	if !s.silent {
+		w.endOpen(at)
+	}
+	for _, other := range w.sources { // time passes, and while an outage's events are coming they come without a longer break
+		if !other.silent {
+			for n := range other.held {
+				w.release(other, n)
+			}
 		}
+	}
+	if !s.silent {
+		w.append(at, w.records(at))
 		return
 	}
-	w.endOpen(n)
-	for k := range w.source.held {
-		w.release(k)
+	for range 1 + w.choose("held back", 4) {
+		w.events++
+		w.pass([]operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)])
+		s.held[at.n] = append(s.held[at.n], w.event(at))
+		w.Stats.HeldBack++
 	}
-	w.append(n, w.records(n))
 }
 
 // release appends some of what an outage has held back, in no order.
-func (w *world) release(n int) {
-	s := &w.source
+func (w *world) release(s *source, n int) {
 	if len(s.held[n]) == 0 {
 		return
 	}
@@ -82,9 +96,9 @@ func (w *world) release(n int) {
 		}
 		i := w.choose("which", len(s.held[n]))
 		late := w.opt.Clock.Late(w.now, s.held[n][i].Time)
-		w.releaseEvent(n, i)
-		if oldest := w.oldestHeld(n); !late && oldest >= 0 { // as long as late events are to come, some come
-			w.releaseEvent(n, oldest)
+		w.releaseEvent(s, n, i)
+		if oldest := s.oldestHeld(n); !late && oldest >= 0 { // as long as late events are to come, some come
+			w.releaseEvent(s, n, oldest)
 		}
 	}
 	if !s.returning() {
@@ -92,18 +106,17 @@ func (w *world) release(n int) {
 	}
 }
 
-func (w *world) releaseEvent(n, i int) {
-	s := &w.source
+func (w *world) releaseEvent(s *source, n, i int) {
 	w.Stats.Inputs++
-	w.add(n, entry{payload: input{event: s.held[n][i], at: w.now}})
+	w.add(place{s.topic, n}, entry{payload: input{event: s.held[n][i], at: w.now}})
 	s.held[n] = slices.Delete(s.held[n], i, i+1)
 }
 
 // oldestHeld returns the place of the earliest event that is held back, -1 if there is none.
-func (w *world) oldestHeld(n int) int {
+func (s *source) oldestHeld(n int) int {
 	oldest := -1
-	for i, e := range w.source.held[n] {
-		if oldest < 0 || e.Time < w.source.held[n][oldest].Time {
+	for i, e := range s.held[n] {
+		if oldest < 0 || e.Time < s.held[n][oldest].Time {
 			oldest = i
 		}
 	}
@@ -111,16 +124,16 @@ func (w *world) oldestHeld(n int) int {
 }
 
 // add appends a record.
-func (w *world) add(n int, e entry) {
-	w.b.logs[inputTopic][n].add(e)
-	if !w.source.protects { // an outage that was short enough ends with its first event
-		w.source.appended = w.now
+func (w *world) add(at place, e entry) {
+	w.b.log(at).add(e)
+	if s := w.source(at.topic); !s.protects { // an outage that was short enough ends with its first event
+		s.appended = w.now
 	}
 }
 
 // records returns new records.
-func (w *world) records(n int) []entry {
-	log := w.b.logs[inputTopic][n]
+func (w *world) records(at place) []entry {
+	log := w.b.log(at)
 	var records []entry
 	for range 1 + w.choose("records", 8) {
 		w.events++
@@ -133,7 +146,7 @@ func (w *world) records(n int) []entry {
 			}
 			in.at = w.now
 		case what == 38: // none of ours. The producer of one partition may claim any time
-			if n == 0 {
+			if at == (place{inputTopic, 0}) {
 				in.at += operators.EventTime(w.choose("claimed", 2)) * 3650 * day
 			}
 		case what >= 35 && len(log.entries) > 0:
@@ -142,7 +155,7 @@ func (w *world) records(n int) []entry {
 			in = again
 		default:
 			w.pass([]operators.EventTime{0, 1, minute, 25 * minute, 3 * hour, 2 * day}[w.choose("on", 6)])
-			in.event, in.at = w.event(n), w.now
+			in.event, in.at = w.event(at), w.now
 		}
 		records = append(records, entry{payload: in})
 	}
@@ -151,13 +164,13 @@ func (w *world) records(n int) []entry {
 }
 
 // append appends records, in a transaction or not.
-func (w *world) append(n int, records []entry) {
-	log := w.b.logs[inputTopic][n]
+func (w *world) append(at place, records []entry) {
+	log := w.b.log(at)
 	how := w.choose("how", 13)
 	var t *txn
 	if how >= 10 {
 		t = &txn{state: open, logs: map[*partitionLog]bool{log: true}}
-		w.source.open[n] = t
+		w.source(at.topic).open[at.n] = t
 		log.begun[t] = log.next
 	}
 	for _, r := range records {
@@ -165,21 +178,22 @@ func (w *world) append(n int, records []entry) {
 			log.next += int64(w.choose("gap", 3))
 		}
 		r.txn = t
-		w.add(n, r)
+		w.add(at, r)
 	}
 	if how == 10 || how == 11 { // 12: it stays open
-		w.endOpen(n)
+		w.endOpen(at)
 	}
 }
 
-// endOpen ends a transaction of the input that is open.
-func (w *world) endOpen(n int) {
-	t := w.source.open[n]
+// endOpen ends a transaction of an input that is open.
+func (w *world) endOpen(at place) {
+	open := w.source(at.topic).open
+	t := open[at.n]
 	if t == nil {
 		return
 	}
-	log := w.b.logs[inputTopic][n]
-	w.source.open[n] = nil
+	log := w.b.log(at)
+	open[at.n] = nil
 	t.state = committed
 	if !w.calm && w.choose("end", 2) == 1 {
 		t.state = aborted
@@ -188,19 +202,21 @@ func (w *world) endOpen(n int) {
 	log.add(entry{marker: true, txn: t})
 }
 
-// settleSource brings the source back, if it was silent, and says that time has come: by a mark, or by a feed that has settled.
-func (w *world) settleSource() {
-	w.source.silent = false
-	for n := range w.source.held {
-		w.endOpen(n)
-		for len(w.source.held[n]) > 0 {
-			w.release(n)
+// settleSources brings the sources back that were silent, and says that time has come: by marks, or by inputs that have settled.
+func (w *world) settleSources() {
+	for _, s := range w.sources {
+		s.silent = false
+		for n := range s.held {
+			w.endOpen(place{s.topic, n})
+			for len(s.held[n]) > 0 {
+				w.release(s, n)
+			}
 		}
 	}
 	if w.opt.Task.EventClock {
 		w.now += hour
-		for n := range w.source.held {
-			w.add(n, entry{payload: input{mark: w.now, at: w.now}})
+		for _, at := range w.inputPlaces() {
+			w.add(at, entry{payload: input{mark: w.now, at: w.now}})
 		}
 		return
 	}
@@ -212,8 +228,8 @@ func (w *world) settleSource() {
 	}
 	for range 12 {
 		w.now += operators.EventTime(w.opt.Clock.SettleMs) / 3
-		for n := range w.source.held {
-			w.add(n, entry{payload: input{at: w.now}})
+		for _, at := range w.inputPlaces() {
+			w.add(at, entry{payload: input{at: w.now}})
 		}
 		for range 3 {
 			for i := range w.nodes {
@@ -223,18 +239,19 @@ func (w *world) settleSource() {
 	}
 }
 
-// watcher reads the whole input while it has not settled.
+// watcher reads the whole of an input while it has not settled.
 type watcher struct {
 	w       *world
+	logs    []*partitionLog
 	next    []int64
 	reaches []task.Reach
 	late    operators.EventTime
 }
 
-// watch returns a watcher of what was appended after an instant.
-func (w *world) watch(since operators.EventTime) *watcher {
-	wr := &watcher{w: w, reaches: make([]task.Reach, w.opt.Partitions), late: operators.Unset}
-	for _, log := range w.b.logs[inputTopic] {
+// watch returns a watcher of what was appended to an input after an instant.
+func (w *world) watch(t topic, since operators.EventTime) *watcher {
+	wr := &watcher{w: w, logs: w.b.logs[t], reaches: make([]task.Reach, len(w.b.logs[t])), late: operators.Unset}
+	for _, log := range wr.logs {
 		next := log.next
 		if i := slices.IndexFunc(log.entries, func(e entry) bool { in, ok := e.payload.(input); return ok && in.at > since }); i >= 0 {
 			next = log.entries[i].offset
@@ -247,7 +264,7 @@ func (w *world) watch(since operators.EventTime) *watcher {
 // look reads on, as far as it gets, and returns the instant up to which all has been read, and when the last late event was appended.
 func (wr *watcher) look(r *task.Reading) (read, late operators.EventTime) {
 	read = operators.Never
-	for k, log := range wr.w.b.logs[inputTopic] {
+	for k, log := range wr.logs {
 		wr.reaches[k].Ask(r.Wall, r.Logs[k].End)
 		to := log.next
 		if wr.w.rarely("watcher lags", 25) {

@@ -19,8 +19,9 @@ const (
 // Options are the size of a world.
 type Options struct {
 	Partitions, Nodes, Turns, Heals int
-	DirtyBytes                      int // of a partition, before it flushes by itself
-	OutputsBound, WritesBound       int // what a transaction of a partition may hold: outputs, and bytes of the changelog
+	Inputs                          []int // partitions of the input topics that a first stage reads; nil: tasks read one topic
+	DirtyBytes                      int   // of a partition, before it flushes by itself
+	OutputsBound, WritesBound       int   // what a transaction of a partition may hold: outputs, and bytes of the changelog
 	Task                            task.Config
 	Clock                           task.ClockConfig
 	Chain                           clv.Config
@@ -29,6 +30,7 @@ type Options struct {
 // Stats count what happened.
 type Stats struct {
 	Inputs, Outputs, Transactions int // Outputs and Transactions are those that were committed
+	Passed                        int // events by a first stage
 	Crashes                       int
 	Zombies                       int // processes that stood still in the midst of their cycle while others went on
 	Recoveries                    int // transactions that did not clearly commit
@@ -36,7 +38,7 @@ type Stats struct {
 	Expelled, TimedOut            int // sessions and transactions
 	Rewinds, Skips                int // of the input's client, by itself
 	DiskFull                      int
-	Outages, HeldBack             int                   // of the source, and the events that they held back
+	Outages, HeldBack             int                   // of a source, and the events that they held back
 	Steps                         int                   // of wall clocks
 	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
 	Swept                         int                   // customers that a sweep has touched
@@ -53,15 +55,16 @@ func (s *Stats) add(o Stats) {
 	for i := range s.Held {
 		s.Held[i] += o.Held[i]
 	}
+	s.Passed += o.Passed
 	s.Swept += o.Swept
 	s.Counted += o.Counted
 }
 
 // String implements fmt.Stringer.
 func (s Stats) String() string {
-	return fmt.Sprintf("%d inputs, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
-		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of the source that held back %d events, %d steps of wall clocks "+
-		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d customers recounted; %d heals", s.Inputs, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+	return fmt.Sprintf("%d inputs, %d passed on by a first stage, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
+		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of a source that held back %d events, %d steps of wall clocks "+
+		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d customers recounted; %d heals", s.Inputs, s.Passed, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
 		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Outages, s.HeldBack, s.Steps,
 		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Counted, s.Heals)
 }
@@ -71,26 +74,26 @@ type Choose func(what string, n int) int
 
 // world is everything there is.
 type world struct {
-	opt    Options
-	choose Choose
-	chain  *operators.Chain
-	models []*operators.Model // those that are published
-	all    []*operators.Model
-	b      *broker
-	nodes  []*node
-	now    operators.EventTime
-	source source
-	events int
-	depth  int  // how many cycles are under way, one within another
-	calm   bool // nothing goes wrong any more
-	Stats  Stats
+	opt     Options
+	choose  Choose
+	chain   *operators.Chain
+	models  []*operators.Model // those that are published
+	all     []*operators.Model
+	b       *broker
+	nodes   []*node
+	now     operators.EventTime
+	sources []*source // by input
+	events  int
+	depth   int  // how many cycles are under way, one within another
+	calm    bool // nothing goes wrong any more
+	Stats   Stats
 
 	violations []string
 }
 
 // Run runs one world. It returns what happened and what was violated.
 func Run(opt Options, choose Choose) (Stats, []string) {
-	w := &world{opt: opt, choose: choose, chain: clv.NewChain(opt.Chain), b: newBroker(opt.Partitions), now: start}
+	w := &world{opt: opt, choose: choose, chain: clv.NewChain(opt.Chain), now: start}
 	w.all = []*operators.Model{
 		{Version: "first", EffectiveAt: 0, Family: "mbgnbd", R: 0.525, Alpha: 2, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 60},
 		{Version: "second", EffectiveAt: start, Family: "mbgnbd", R: 0.8, Alpha: 1.1, A: 0.5, B: 0.9, P: 5, Q: 3, V: 20, HighValue: 90},
@@ -100,7 +103,7 @@ func Run(opt Options, choose Choose) (Stats, []string) {
 	if w.opt.Task.EventClock {
 		w.models = w.all[:1] // what is promised without reserve is for a model that is put first, and in force from the beginning
 	}
-	w.source = source{held: make([][]*operators.Event, opt.Partitions), open: make([]*txn, opt.Partitions)}
+	w.makeTopics()
 	for i := range opt.Nodes {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("node-", i), disk: newDisk()})
 	}
@@ -116,6 +119,55 @@ func Run(opt Options, choose Choose) (Stats, []string) {
 		}
 	}
 	return w.Stats, w.violations
+}
+
+// makeTopics makes the broker, and what produces the inputs.
+func (w *world) makeTopics() {
+	partitions := [topics]int{changelogTopic: w.opt.Partitions, outputTopic: w.opt.Partitions}
+	partitions[w.taskTopic()] = w.opt.Partitions
+	read := []topic{w.taskTopic()}
+	for i, n := range w.opt.Inputs {
+		t := inputTopic + topic(i)
+		partitions[t], read = n, append(read, t)
+	}
+	w.b = newBroker(partitions, read)
+	for _, t := range w.inputTopics() {
+		w.sources = append(w.sources, &source{topic: t, held: make([][]*operators.Event, partitions[t]), open: make([]*txn, partitions[t])})
+	}
+}
+
+// staged reports whether there is a first stage.
+func (w *world) staged() bool { return len(w.opt.Inputs) > 0 }
+
+// taskTopic returns the topic that tasks read.
+func (w *world) taskTopic() topic {
+	if w.staged() {
+		return eventsTopic
+	}
+	return inputTopic
+}
+
+// inputTopics returns the topics that the sources write to.
+func (w *world) inputTopics() []topic {
+	return []topic{inputTopic, secondInput}[:max(1, len(w.opt.Inputs))]
+}
+
+// inputPlaces returns their partitions.
+func (w *world) inputPlaces() (list []place) {
+	for _, t := range w.inputTopics() {
+		for n := range w.b.logs[t] {
+			list = append(list, place{t, n})
+		}
+	}
+	return list
+}
+
+// pick chooses, if there is something to choose.
+func pick[T any](w *world, what string, from []T) T {
+	if len(from) == 1 {
+		return from[0]
+	}
+	return from[w.choose(what, len(from))]
 }
 
 // stepMax is how wrong a clock may be when a process starts before that is noticed.
@@ -205,9 +257,9 @@ func (w *world) turn() {
 	case what < 18:
 		w.runNode(w.choose("node", len(w.nodes)))
 	case what < 32:
-		w.produce(w.choose("partition", w.opt.Partitions))
+		w.produce(pick(w, "partition", w.inputPlaces()))
 	case what < 34:
-		if d := operators.EventTime(w.choose("time passes", int(2*day))); !w.source.returning() {
+		if d := operators.EventTime(w.choose("time passes", int(2*day))); !w.returning() {
 			w.now += d
 		}
 	case what < 36:
@@ -224,8 +276,8 @@ func (w *world) turn() {
 		if d.full = !d.full; d.full {
 			w.Stats.DiskFull++
 		}
-	case what == 40 && !w.opt.Task.EventClock, what == 41 && w.source.silent:
-		w.toggleSource()
+	case what == 40 && !w.opt.Task.EventClock, what == 41 && slices.ContainsFunc(w.sources, func(s *source) bool { return s.silent }):
+		w.toggle(pick(w, "source", w.sources))
 	case what >= 41 && !w.opt.Task.EventClock:
 		n := w.nodes[w.choose("clock", len(w.nodes))]
 		n.off = []operators.EventTime{0, -2 * day, -12 * hour, -5 * minute, 5 * minute, 12 * hour, 2 * day, 20 * day}[w.choose("set", 8)]
@@ -243,18 +295,26 @@ func (w *world) runNode(i int) {
 		if n.off > -w.stepMax() && n.off < w.stepMax() {
 			n.off = 0 // a smaller error is put right when a machine starts
 		}
-		n.up, n.parts, n.began, n.offAtStart, n.clock = true, map[int]*part{}, w.now, n.off, task.NewClock(w.opt.Clock, w.now+n.off)
+		n.up, n.parts, n.feeds, n.began, n.offAtStart = true, map[int]*part{}, map[place]*feed{}, w.now, n.off
+		for _, t := range w.inputTopics() {
+			n.inputs = append(n.inputs, &clocked{topic: t, clock: task.NewClock(w.opt.Clock, w.now+n.off)})
+		}
 	}
 	w.depth++
 	defer func() { w.depth-- }()
 	n.cycle()
 }
 
-func (w *world) event(n int) *operators.Event {
+// event returns what somebody does. With a first stage that is anybody, else who has this partition.
+func (w *world) event(at place) *operators.Event {
+	of := at.n
+	if w.staged() {
+		of = w.choose("customer's partition", w.opt.Partitions)
+	}
 	e := &operators.Event{
 		Kind:     operators.OrderCompleted,
 		ID:       fmt.Sprint("m", w.events),
-		Customer: fmt.Sprintf("p%d-%c", n, 'a'+w.choose("customer", 5)),
+		Customer: fmt.Sprintf("p%d-%c", of, 'a'+w.choose("customer", 5)),
 		Time:     w.now,
 		Name:     []string{"home", "Product Added", "checkout"}[w.choose("name", 3)],
 	}
@@ -282,6 +342,9 @@ func (w *world) event(n int) *operators.Event {
 	return e
 }
 
+// partitionOf returns the partition of a customer's.
+func partitionOf(customer string) int { return int(customer[1] - '0') }
+
 // heal brings everybody back, says that time has come, and waits until nothing is left to do.
 func (w *world) heal() {
 	w.calm = true
@@ -294,7 +357,7 @@ func (w *world) heal() {
 			w.b.group.expel(n.name)
 		}
 	}
-	w.settleSource()
+	w.settleSources()
 	for range 1000 {
 		for i := range w.nodes {
 			w.runNode(i)
@@ -308,7 +371,16 @@ func (w *world) heal() {
 
 // settled reports whether every partition is owned, at its end, and at rest.
 func (w *world) settled() bool {
-	for k, log := range w.b.logs[inputTopic] {
+	reached := w.now
+	if !w.opt.Task.EventClock {
+		reached -= operators.EventTime(w.opt.Task.LatenessMs)
+	}
+	for _, at := range w.inputPlaces() {
+		if w.staged() && !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.feeds[at] != nil && n.feeds[at].settled(w.b.log(at), reached) }) {
+			return false
+		}
+	}
+	for k, log := range w.b.logs[w.taskTopic()] {
 		i := slices.IndexFunc(w.nodes, func(n *node) bool { return n.parts[k] != nil && n.parts[k].task != nil })
 		if i < 0 {
 			return false
@@ -318,10 +390,6 @@ func (w *world) settled() bool {
 		_, counted := p.task.Statistics()
 		if len(log.entries) > 0 && meta.Position < log.entries[len(log.entries)-1].offset+1 || p.task.Changed() || p.task.Sweeping() || !counted || p.clock != operators.Unset {
 			return false
-		}
-		reached := w.now
-		if !w.opt.Task.EventClock {
-			reached -= operators.EventTime(w.opt.Task.LatenessMs)
 		}
 		if soonest, _ := p.task.Soonest(); meta.Watermark < reached || soonest <= meta.Watermark {
 			return false
