@@ -152,7 +152,7 @@ check-tidy: ## fail if go.mod or go.sum lack something or hold too much
 .PHONY: check-asyncapi
 check-asyncapi: build $(ASYNCAPI)/installed ## hold AsyncAPI documents against the specification's own parser (needs Node.js 18 and npm)
 	for format in avro registry-avro json; do \
-	  bin/lull asyncapi --input-topic orders --outputs-sessions $$format --outputs-scores $$format --outputs-segments $$format --outputs-triggers $$format \
+	  bin/lull asyncapi --input-topic orders --outputs-sessions $$format --outputs-scores $$format --outputs-segments $$format --outputs-triggers $$format --outputs-offers $$format \
 	    --input-format segment-json >$(ASYNCAPI)/$$format.json; \
 	done
 	node $(ASYNCAPI)/check.js docs/asyncapi.json $(ASYNCAPI)/avro.json $(ASYNCAPI)/registry-avro.json $(ASYNCAPI)/json.json

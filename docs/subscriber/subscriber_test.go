@@ -139,7 +139,7 @@ func (f *feed) send(n int) {
 		again := f.sent[max(0, len(f.sent)-1-7*i)]
 		records = append(records, &kgo.Record{Topic: again.Topic, Key: again.Key, Value: again.Value, Headers: again.Headers})
 	}
-	later := &kgo.Record{Topic: f.topic, Key: []byte("c0"), Value: []byte("?"), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("later")}, {Key: "ce_type", Value: []byte("lull.offer")}}}
+	later := &kgo.Record{Topic: f.topic, Key: []byte("c0"), Value: []byte("?"), Headers: []kgo.RecordHeader{{Key: "ce_id", Value: []byte("later")}, {Key: "ce_type", Value: []byte("lull.later")}}}
 	if err := f.client.ProduceSync(f.t.Context(), append(records, later)...).FirstErr(); err != nil {
 		f.t.Fatal(err)
 	}

@@ -84,6 +84,8 @@ var mutants = []mutant{
 	{"let one partition's deadlines keep the others waiting", "pipeline/input.go", "		if p.busyFor++; p.busyFor == parkedAfter && !p.held || (p.awaits != \"\" || p.held && len(p.queue) > r.s.Commit.Records) && !p.parked {", "		if p.busyFor < 0 {", check{"pipeline", "TestLongRelease"}},
 	{"refuse a record whose schema is awaited", "pipeline/reader.go", "	case schemas.ReasonSchemaAwaited:\n", "	case \"\":\n", check{"pipeline", "TestRegistryOutage"}},
 	{"read an instant in another unit than it is written in", "schemas/foreign.go", "w != r && strings.Contains(w, ", "w != r && false && strings.Contains(w, ", check{"schemas", "TestFormats"}},
+	{"tell formats of outputs apart in the digest", "schemas/digest.go", "	value, err := plainOf(t, value, headers)\n", "	var err error\n", check{"schemas", "TestOutputFormats"}},
+	{"forget the ids of outputs' schemas while the registry is gone", "pipeline/registry/outputs.go", "		if at < 0 {", "		if at < len(known) {", check{"pipeline/registry", "TestIdentify"}},
 	{"leave a state on the disk that nobody released", "pipeline/store.go", "			if known, ok := r.idle[info.Partition]; ok {", "			if known, ok := r.idle[info.Partition]; ok && false {", check{"pipeline", "TestIdleState"}},
 	{"send batches that the topic refuses", "pipeline/producer.go", "kgo.ProducerBatchMaxBytesFn(s.batchBytes)", "kgo.ProducerBatchMaxBytes(int32(s.deadLetterBytes()+batchOverhead))", check{"pipeline", "TestBatchesFit"}},
 	{"hold the lock while brokers are waited for", "pipeline/runner.go", "	r.mu.Unlock()\n	defer r.mu.Lock()\n	wait()\n", "	wait()\n", check{"pipeline", "TestAnswersWhileCommitting"}},
