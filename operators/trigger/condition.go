@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -306,8 +307,12 @@ func (c *compiler) crossing(f *fact, sign string, bound numeric) condition {
 	if bound.source != "" {
 		a.key = fmt.Sprint(f.Name, a.beyond, bound.source)
 	}
-	if greater == up {
+	switch {
+	case greater == up:
 		return c.passed(a)
+	case bound.source == "": // 0/0 is no bound: nothing is on either side of it
+		is := func(v view) bool { return !math.IsNaN(bound.is(v)) }
+		return condition{op: and, inside: []condition{{fixed: is}, negated(c.passed(a))}}
 	}
 	return negated(c.passed(a))
 }
