@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -147,6 +148,39 @@ func (r *Runner) resume(f *feed) {
 			}
 		}
 	}()
+}
+
+// resumeFeeds lets all feeds go on from what is committed. mu is held.
+func (r *Runner) resumeFeeds() {
+	clear(r.relayed)
+	r.relayed = r.relayed[:0]
+	for _, f := range r.activeFeeds() {
+		r.consumer.PauseFetchPartitions(f.only())
+		r.resume(f)
+	}
+}
+
+// askInputs asks again for the ids of the inputs and their partitions: an input may have been given more since the process started, and a task from another process may know them.
+func (r *Runner) askInputs() error {
+	var names []string
+	for _, in := range r.inputs {
+		names = append(names, in.Topic)
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
+	defer cancel()
+	var topics kadm.TopicDetails
+	var err error
+	r.unlocked(func() { topics, err = r.adm.ListTopics(ctx, names...) })
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the input topics: %w", err)
+	}
+	for _, in := range r.inputs {
+		in.id, in.partitions = [16]byte(topics[in.Topic].ID), int32(len(topics[in.Topic].Partitions))
+	}
+	return nil
 }
 
 // askSpan asks for the first offset of a partition, and for its end.

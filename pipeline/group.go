@@ -290,6 +290,8 @@ func (r *Runner) rejoin() error {
 	for tp := range r.feeds {
 		r.dropFeed(tp, "lost")
 	}
+	clear(r.relayed)
+	r.relayed = r.relayed[:0]
 	clear(r.assigned)
 	r.mu.Unlock()
 	r.consumer.CloseAllowingRebalance()

@@ -312,6 +312,11 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	shape, foreign := r.s.shape(r.ids.partitions), false
 	if known {
 		refusal, foreign = r.checkState(p, t.Meta(), was, shape)
+		if refusal == "" && p.from == nil && t.ReadOthers(r.upstreams()) {
+			if err := r.askInputs(); err != nil {
+				return "", err
+			}
+		}
 		if refusal == "" && p.from == nil && t.ReadOthers(r.upstreams()) && r.s.OnOffsetMismatch != "rebuild" {
 			// The brokers forget the offsets of a topic that is deleted, so that its feeds do not know.
 			refusal = fmt.Sprintf("partition %d: the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out. "+

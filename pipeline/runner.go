@@ -647,12 +647,7 @@ func (r *Runner) recover() error {
 		}
 		r.startRestore(p, false)
 	}
-	clear(r.relayed)
-	r.relayed = r.relayed[:0]
-	for _, f := range r.activeFeeds() {
-		r.consumer.PauseFetchPartitions(f.only())
-		r.resume(f)
-	}
+	r.resumeFeeds()
 	return nil
 }
 

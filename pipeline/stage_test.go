@@ -486,3 +486,67 @@ func TestNobodyIsWaitedForInVain(t *testing.T) {
 	}
 	p.end()
 }
+
+// TestWidenedInput proves that an input may be given partitions while processes run: a task that comes back to one which was there before knows feeds that the process had not heard of.
+func TestWidenedInput(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bubble) {
+		s := b.staged()
+		b.publish(&s)
+		orders := s
+		orders.Input.Topic = s.InputTopics()[0].Topic
+		b.purchases(&orders, 0, 3)
+		one := b.host(s, "one")
+		one.start()
+		b.await(&s, one)
+		if _, err := b.adm.CreatePartitions(t.Context(), 1, orders.Input.Topic); err != nil {
+			t.Fatal(err)
+		}
+		leaves := s
+		leaves.OnStop = "leave"
+		two := b.host(leaves, "two")
+		two.start()
+		client := b.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))
+		defer client.Close()
+		for i := range 8 { // to all partitions of the events
+			r := b.event(&orders, operators.Event{Kind: operators.PageViewed, Customer: fmt.Sprint("c", i), ID: fmt.Sprint("p", i), Name: "Home", Time: instant(t, "2024-01-01T10:00:00Z")})
+			r.Partition = 2
+			if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.await(&s, one, two)
+		two.end()
+		b.purchases(&orders, 3, 2)
+		b.mark(&s, storyEnd)
+		b.await(&s, one)
+		one.end()
+		if got := b.orders(&s); got != 5 {
+			t.Errorf("%d orders counted, want 5\n%s", got, one.p.log)
+		}
+	})
+}
+
+// TestStagedDamage proves that a store which is found damaged while a transaction is made costs no event: what the feeds had passed on in it is passed on again.
+func TestStagedDamage(t *testing.T) {
+	c := newCluster(t)
+	s := c.staged()
+	c.publish(&s)
+	records := c.crowd(&s, 2000)
+	half := len(records) / 2
+	p := c.run(s)
+	c.produce(c.scatter(&s, records[:half])...)
+	c.await(&s, p)
+	p.end()
+	spoil(t, filepath.Join(s.State.Dir, "pebble"), ".sst", 333)
+	p = c.run(s)
+	c.produce(c.scatter(&s, records[half:])...)
+	c.mark(&s, storyEnd)
+	c.await(&s, p)
+	p.end()
+	if log := p.log.String(); !strings.Contains(log, movedAside) {
+		t.Errorf("no damage was found\n%s", log)
+	}
+	if n := c.checkPassed(&s); n != len(records) {
+		t.Errorf("%d events were passed on, not %d", n, len(records))
+	}
+}

@@ -61,6 +61,7 @@ func (r *Runner) replaceStore(damage error) error {
 		p.forgetTask()
 		r.startRestore(p, false)
 	}
+	r.resumeFeeds() // what they have passed on was of the transaction that is no more
 	return nil
 }
 
