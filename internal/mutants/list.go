@@ -132,5 +132,8 @@ var mutants = []mutant{
 	{"a table for each tail", "state/restore.go", "min(tailBytesMax, p.budget.max)", "0", check{"state", "TestRestoreTail"}},
 	{"touch somebody's files", "state/pebble.go", "\t\treturn fmt.Errorf(\"%w: %q\", ErrOccupied, names[0])\n", "", check{"state", "TestOccupied"}},
 	{"call stale triggers actionable", "operators/trigger/trigger.go", "\t\treturn Stale", "\t\treturn \"\"", check{"pipeline/task", "TestFirstStartOnHistory"}},
+	{"let a trigger stand that a late order disproves", "operators/trigger/trigger.go", "\t\tif state.Sent && in.Kind == operators.EventInput {", "\t\tif false {", check{"operators/clv", "TestArrivalOrder"}},
+	{"begin no cool-down with what was noticed too late", "operators/trigger/trigger.go", "!r.cooling(state, deadline) && !r.spared(c)", "withheld == \"\"", check{"operators/trigger", "TestCooldown"}},
+	{"call because the rules are others", "operators/trigger/trigger.go", "if !in.NewTerms && (inSilence", "if (inSilence", check{"operators/clv", "TestOtherRules"}},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
 }
