@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/operators/trigger"
 	"lull/pipeline/security"
 	"lull/schemas"
 )
@@ -92,6 +93,7 @@ func (c *cluster) application(partitions int32) Settings {
 		Commit: CommitSettings{SessionTimeout: 10 * time.Second}, Fit: FitSettings{Mode: "off"}, Security: c.secured,
 	}
 	s.EnsureDefaults()
+	s.rules = churnRisk
 	if err := s.Validate(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -285,3 +287,15 @@ func (c *cluster) read(topic string) []*kgo.Record {
 	}
 	return records
 }
+
+// churnRisk is the one rule of these tests, as it is by default.
+var churnRisk = func() *trigger.Rules {
+	rules, err := trigger.ParseRules("rules.yaml", []byte(`
+rules:
+  - {name: churn_risk, when: churn_risk >= risk_high, hold: born_high_risk, until: churn_risk < risk_back}
+`))
+	if err != nil {
+		panic(err)
+	}
+	return rules
+}()
