@@ -74,7 +74,7 @@ func (r *Runner) hearOthers(now time.Time) operators.EventTime {
 				r.heard[u.Feed] = is
 			}
 			if now.Sub(is.rose) < stuckAfter {
-				limit = min(limit, is.watermark+aheadOthersMax)
+				limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
 			}
 		}
 	}
@@ -92,6 +92,8 @@ func (f *feed) front(r *Runner) operators.EventTime {
 	switch {
 	case f.held:
 		return f.head
+	case f.phase == running && f.latest != operators.Unset:
+		return f.latest
 	case f.phase == restoring || f.feed.Meta().Watermark == operators.Unset:
 		return 0
 	}

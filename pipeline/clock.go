@@ -42,7 +42,7 @@ func (r *Runner) tellTime() {
 	}
 	for _, in := range r.inputs {
 		active := reading[in]
-		if len(active) == 0 {
+		if in.read = len(active) > 0; !in.read {
 			r.unlocked(in.stopWatching)
 			continue
 		}
@@ -129,6 +129,11 @@ func sortedOffsets(offsets kadm.ListedOffsets) (list []kadm.ListedOffset) {
 func (r *Runner) reportHold() {
 	var problems, warnings []string
 	for _, in := range r.inputs {
+		if !in.read { // others see to its clock
+			r.metrics.sourceStalled.DeleteLabelValues(in.Topic)
+			r.metrics.clockHeld.DeleteLabelValues(in.Topic)
+			continue
+		}
 		problem, warning := in.holds(r.s)
 		if problem != "" {
 			problems = append(problems, problem)

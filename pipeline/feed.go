@@ -31,6 +31,7 @@ type feed struct {
 	placement placement
 	asking    *asking
 
+	latest   operators.EventTime   // the latest event that it has passed; Unset: none
 	limit    operators.EventTime   // events after this instant have to wait for other feeds
 	head     operators.EventTime   // of the event that it is held at
 	took     bool                  // the last round got further
@@ -120,7 +121,7 @@ func (r *Runner) resume(f *feed) {
 	f.forget()
 	f.phase, f.feed, f.stage, f.marking, f.passed, f.wrote = restoring, nil, nil, false, 0, false
 	f.told = slices.Repeat([]operators.EventTime{operators.Unset}, int(r.ids.partitions))
-	f.held, f.limit, f.movedAt = false, operators.Never, time.Now()
+	f.held, f.limit, f.latest, f.movedAt = false, operators.Never, operators.Unset, time.Now()
 	ctx, cancel := context.WithCancel(r.ctx)
 	a := &asking{cancel: cancel, done: make(chan struct{})}
 	f.asking = a
@@ -153,12 +154,34 @@ func (r *Runner) resume(f *feed) {
 // resumeFeeds lets all feeds go on from what is committed. mu is held.
 func (r *Runner) resumeFeeds() {
 	clear(r.relayed)
-	r.relayed = r.relayed[:0]
+	r.relayed, r.spoilt = r.relayed[:0], false
 	for _, f := range r.activeFeeds() {
 		r.consumer.PauseFetchPartitions(f.only())
 		r.resume(f)
 	}
 }
+
+// noteFeeds notes which feeds there can be.
+func (r *Runner) noteFeeds() {
+	r.known = make(map[uint64]bool)
+	for _, id := range r.upstreams() {
+		r.known[id] = true
+	}
+}
+
+// meetStrangers asks for the inputs again if a record has come of a feed that is not known, at most once in a while: one that an input which is no more has left behind stays unknown.
+func (r *Runner) meetStrangers(now time.Time) {
+	if now.Sub(r.metAt) < strangersEvery || !r.strangers.Swap(false) {
+		return
+	}
+	r.metAt = now
+	if err := r.askInputs(); err != nil {
+		r.log.Warn().Err(err).Msg("a record has come of a partition that is not known")
+		r.strangers.Store(true)
+	}
+}
+
+const strangersEvery = 5 * time.Second
 
 // askInputs asks again for the ids of the inputs and their partitions: an input may have been given more since the process started, and a task from another process may know them.
 func (r *Runner) askInputs() error {
@@ -180,6 +203,7 @@ func (r *Runner) askInputs() error {
 	for _, in := range r.inputs {
 		in.id, in.partitions = [16]byte(topics[in.Topic].ID), int32(len(topics[in.Topic].Partitions))
 	}
+	r.noteFeeds()
 	return nil
 }
 
@@ -240,6 +264,9 @@ func (r *Runner) takeFeeds() error {
 // feedMeta returns what a feed goes on from, or why it must not.
 func (r *Runner) feedMeta(f *feed, metadata string) (meta task.FeedMeta, refusal string) {
 	if f.group.Offset < 0 {
+		if f.start > 0 {
+			r.log.Warn().Str("topic", f.topic).Int32("partition", f.n).Int64("start", f.start).Msg("the group has no committed offset: beginning where the log does; what was deleted before, read or not, does not come again")
+		}
 		return task.NewFeedMeta(f.start, f.from.id), ""
 	}
 	meta, err := task.DecodeFeedMeta(metadata)
@@ -277,6 +304,15 @@ func (r *Runner) activeFeeds() (list []*feed) {
 // apply takes what is queued, and decides whether all partitions are to be told the time. It runs in a goroutine of its own.
 func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (done bool, err error) {
 	f.awaits, f.held = "", false
+	if cut := f.feed.TellCut(); cut >= 0 {
+		relay := f.relay()
+		relay.Cut = cut
+		for n := range r.ids.partitions {
+			if err := f.mark(r, n, &relay); err != nil {
+				return false, err
+			}
+		}
+	}
 	if f.clock != operators.Unset {
 		f.feed.AdvanceClock(f.clock)
 		f.clock = operators.Unset
@@ -297,7 +333,7 @@ func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (d
 	if f.took = i > 0; f.took {
 		f.movedAt = time.Now()
 	}
-	idle := i == 0 && (len(f.queue) == 0 || f.held)
+	idle := i == 0 && f.passed == 0 && (len(f.queue) == 0 || f.held)
 	f.queue = f.queue[i:]
 	if idle || time.Since(f.markedAt) >= markInterval {
 		f.marking = f.marking || slices.Min(f.told) < f.feed.Meta().Watermark
@@ -341,16 +377,28 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		f.feed.Mark(record.Offset, mark)
 		return true, nil
 	}
-	if f.event.Time > f.limit && !f.event.Clamped && !f.event.Doubted {
+	if f.event.Time > f.limit && f.tellsTime(r) {
 		f.held, f.head = true, f.event.Time
 		return false, nil
 	}
 	f.feed.HoldTime(f.source.AppendTime > f.from.clock.HeldFrom(now))
+	if f.tellsTime(r) {
+		f.latest = max(f.latest, f.event.Time)
+	}
 	f.feed.Take(record.Offset, &f.event)
 	if err := f.pass(r, record); err != nil {
 		return false, err
 	}
 	return true, f.tell(r, aheadMax)
+}
+
+// tellsTime reports whether the event at hand says how far its partition has come: neither one dated ahead does, nor one so far ahead that nobody believes it.
+func (f *feed) tellsTime(r *Runner) bool {
+	if f.event.Clamped || f.event.Doubted {
+		return false
+	}
+	jump := operators.EventTime(r.s.Clock.MaxJump.Milliseconds())
+	return r.s.Clock.Mode == "wall" || f.latest == operators.Unset || f.event.Time <= f.latest+jump
 }
 
 // pass passes the event at hand on.
@@ -371,7 +419,7 @@ func (f *feed) pass(r *Runner, record *kgo.Record) error {
 }
 
 func (f *feed) relay() schemas.Relay {
-	return schemas.Relay{Feed: f.id, Watermark: f.feed.Meta().Watermark, AppendTime: operators.Unset}
+	return schemas.Relay{Feed: f.id, Watermark: f.feed.Meta().Watermark, AppendTime: operators.Unset, Cut: -1}
 }
 
 // tell marks the time in the partitions to which nothing was passed on while the watermark moved on by so much: they would have their customers' sessions open for as long, however fast a

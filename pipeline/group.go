@@ -38,6 +38,8 @@ func (r *Runner) join() error {
 		// Nobody but an operator decides what happens after a loss of data.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.MetadataMinAge(100*time.Millisecond),
+		// New partitions of an input are found within this time.
+		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(32<<20),
 		kgo.FetchMaxWait(r.s.Commit.Interval),
 		kgo.AdjustFetchOffsetsFn(r.onOffsets),
@@ -228,6 +230,11 @@ func (r *Runner) takeRestored() error {
 			return err
 		}
 		refusal, err := r.openTask(p)
+		if errors.Is(err, errAskAgain) {
+			r.log.Warn().Err(err).Int32("partition", p.n).Msg("opening a task is tried again")
+			r.startRestore(p, false)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -264,6 +271,9 @@ func (r *Runner) begin(p *reader) {
 	r.log.Info().Str("topic", p.topic).Int32("partition", p.n).Int64("offset", position.Offset).Msg("partition runs")
 }
 
+// errAskAgain says that brokers have not answered what a task's opening hangs on.
+var errAskAgain = errors.New("the brokers do not say what the inputs are")
+
 // errExpelled says that the group has expelled the member that this process was, while it was about to rejoin.
 var errExpelled = errors.New("the group has expelled this process in the midst of a rebalance: others may have had its partitions")
 
@@ -291,7 +301,7 @@ func (r *Runner) rejoin() error {
 		r.dropFeed(tp, "lost")
 	}
 	clear(r.relayed)
-	r.relayed = r.relayed[:0]
+	r.relayed, r.spoilt = r.relayed[:0], false
 	clear(r.assigned)
 	r.mu.Unlock()
 	r.consumer.CloseAllowingRebalance()

@@ -167,6 +167,9 @@ func (r *Runner) readFrom(p *reader, at kgo.EpochOffset) {
 
 // stop takes a partition out of work until an operator has decided.
 func (r *Runner) stop(p *reader, why string) {
+	if f := r.feeds[p.topicPartition]; f != nil && f.wrote {
+		r.spoilt = true // its position would not be committed with what it has passed on
+	}
 	p.phase, p.why = stopped, why
 	p.queue = nil
 	r.consumer.PauseFetchPartitions(p.only())

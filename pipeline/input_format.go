@@ -161,6 +161,7 @@ type inputTopic struct {
 	clock   *task.Clock
 	hold    task.Hold // of the clock's last reading
 	watcher *watcher  // while the input has not settled
+	read    bool      // a partition of it runs here
 }
 
 // schemaCacheFile is where writers' schemas are kept from one start to the next, below state.dir.

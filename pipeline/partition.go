@@ -181,7 +181,14 @@ func (p *partition) applyRelay(r *Runner, offset int64, b *task.Budget) (task.Ou
 	if refusal != nil {
 		return p.refuse(r, offset, refusal)
 	}
-	from := task.Relay{Feed: relay.Feed, Offset: relay.Source.Offset, Watermark: relay.Watermark}
+	from := task.Relay{Feed: relay.Feed, Offset: relay.Source.Offset, Watermark: relay.Watermark, Cut: relay.Cut}
+	switch {
+	case p.task.Reads(relay.Feed) || relay.Redriven:
+	case r.known[relay.Feed]:
+		p.task.AddUpstream(relay.Feed)
+	default:
+		r.strangers.Store(true)
+	}
 	switch {
 	case relay.IsMark():
 		from.Offset = -1

@@ -312,15 +312,15 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	shape, foreign := r.s.shape(r.ids.partitions), false
 	if known {
 		refusal, foreign = r.checkState(p, t.Meta(), was, shape)
-		if refusal == "" && p.from == nil && t.ReadOthers(r.upstreams()) {
+		if others, _ := t.ReadOthers(r.upstreams()); refusal == "" && p.from == nil && others {
 			if err := r.askInputs(); err != nil {
-				return "", err
+				return "", fmt.Errorf("%w: %w", errAskAgain, err)
 			}
 		}
-		if refusal == "" && p.from == nil && t.ReadOthers(r.upstreams()) && r.s.OnOffsetMismatch != "rebuild" {
+		if _, heard := t.ReadOthers(r.upstreams()); refusal == "" && p.from == nil && heard && r.s.OnOffsetMismatch != "rebuild" {
 			// The brokers forget the offsets of a topic that is deleted, so that its feeds do not know.
-			refusal = fmt.Sprintf("partition %d: the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out. "+
-				"--on-offset-mismatch=rebuild goes on: what has been told stays counted, and a topic that was re-created is read from its start", p.n)
+			refusal = fmt.Sprintf("partition %d: the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out, "+
+				"or other processes have one more. Give all the same settings; or --on-offset-mismatch=rebuild goes on: what has been told stays counted, and a topic that was re-created is read from its start", p.n)
 		}
 	} else {
 		refusal = r.checkBeginning(p)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -80,6 +81,10 @@ type Runner struct {
 	partitions  map[int32]*partition
 	feeds       map[topicPartition]*feed
 	relayed     []*kgo.Record                      // what the feeds have to produce in the transaction under way, in order
+	known       map[uint64]bool                    // the feeds that there can be
+	strangers   atomic.Bool                        // a record has come of another
+	metAt       time.Time                          // when the inputs were last asked for because of that
+	spoilt      bool                               // records are gathered of a feed that has been stopped since
 	feedIDs     map[uint64]bool                    // of the feeds here
 	heard       map[uint64]heard                   // of feeds that other processes have
 	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
@@ -206,6 +211,7 @@ func (r *Runner) connect() error {
 			for _, in := range r.inputs {
 				in.id, in.partitions = ids.inputs[in.Topic].id, ids.inputs[in.Topic].partitions
 			}
+			r.noteFeeds()
 			r.mu.Unlock()
 			r.health.clear("topics")
 			r.health.clear("brokers")
@@ -405,6 +411,7 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.takeWaiting()
+	r.meetStrangers(time.Now())
 	if err := r.takeRestored(); err != nil {
 		return err
 	}
@@ -464,7 +471,7 @@ func (r *Runner) active() []*partition {
 }
 
 func (r *Runner) changed() bool {
-	return slices.ContainsFunc(r.active(), func(p *partition) bool { return p.task.Changed() }) || slices.ContainsFunc(r.activeFeeds(), (*feed).Changed)
+	return r.spoilt || slices.ContainsFunc(r.active(), func(p *partition) bool { return p.task.Changed() }) || slices.ContainsFunc(r.activeFeeds(), (*feed).Changed)
 }
 
 // apply lets every task work on what is queued until the time is up.
@@ -550,6 +557,9 @@ func (r *Runner) commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*r.s.Commit.Timeout)
 	defer cancel()
 	began := time.Now()
+	if r.spoilt {
+		return &uncommittedError{errors.New("a partition was stopped in the midst of the transaction")}
+	}
 	if err := r.producer.begin(); err != nil {
 		return &uncommittedError{err}
 	}

@@ -156,9 +156,13 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 			s.Topics.Replication, len(brokers), len(brokers)))
 	}
 	plan.ids.inputs = make(map[string]inputIDs)
+	setting := "input.topic" // that names them
+	if s.Staged() {
+		setting = "inputs"
+	}
 	tasks := 0 // partitions of the topic that the tasks read
 	for _, name := range names[:inputs] {
-		input := plan.planInput(topics[name], name, inputPartitions)
+		input := plan.planInput(topics[name], name, setting, inputPartitions)
 		plan.ids.inputs[name] = inputIDs{[16]byte(topics[name].ID), int32(input.Partitions)}
 		tasks = input.Partitions
 	}
@@ -201,13 +205,13 @@ func planTopics(ctx context.Context, adm *kadm.Client, s *Settings, inputPartiti
 }
 
 // planInput looks at the input topic, which is the operator's.
-func (p *TopicPlan) planInput(got kadm.TopicDetail, name string, partitions int32) PlannedTopic {
+func (p *TopicPlan) planInput(got kadm.TopicDetail, name, setting string, partitions int32) PlannedTopic {
 	t := PlannedTopic{Name: name, Partitions: len(got.Partitions), Replication: replicas(got), Bytes: -1, Exists: got.Err == nil}
 	switch missing := errors.Is(got.Err, kerr.UnknownTopicOrPartition); {
 	case missing && partitions > 0:
 		t.Create, t.Partitions, t.Replication = true, int(partitions), int(p.replication)
 	case missing:
-		t.Problems = append(t.Problems, fmt.Sprintf("the input topic %q does not exist: create it first, let `lull topics apply --input-partitions N` create it, or mend input.topic", name))
+		t.Problems = append(t.Problems, fmt.Sprintf("the input topic %q does not exist: create it first, let `lull topics apply --input-partitions N` create it, or mend %s", name, setting))
 	case denied(got.Err): // told with the other topics
 	case got.Err != nil:
 		t.Problems = append(t.Problems, fmt.Sprintf("the input topic %q: %s", name, security.Explain(got.Err)))

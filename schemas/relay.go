@@ -16,6 +16,8 @@ const (
 	WatermarkHeader = "lull-watermark"
 	// AppendTimeHeader holds the Kafka timestamp of the event's record in its input topic, in milliseconds since 1970.
 	AppendTimeHeader = "lull-append-time"
+	// CutHeader of a mark says at which offset the feed goes on with other events than those that it has passed on, because its log was cut off.
+	CutHeader = "lull-cut"
 	// ClaimHeader says that the event's time is not what its source says, or that it proves nothing: "clamped" or "doubted".
 	ClaimHeader = "lull-claim"
 )
@@ -32,6 +34,8 @@ type Relay struct {
 	// Feed is the id of the feed that passed it on, Watermark the event time that the feed's partition had reached by then; Unset before there is one.
 	Feed      uint64
 	Watermark operators.EventTime
+	// Cut is the offset at which the feed's log was cut off, told by a mark before what follows; -1 if it was not.
+	Cut int64
 	// Redriven is set if it was refused by a task and sent again since, so that it stands in no feed's order.
 	Redriven bool
 }
@@ -48,6 +52,9 @@ func EncodeRelay(event *operators.Event, relay *Relay, currency string, rec *Rec
 		rec.Headers = append(rec.Headers, Header{WatermarkHeader, strconv.AppendInt(nil, int64(relay.Watermark), 10)})
 	}
 	if event == nil {
+		if relay.Cut >= 0 {
+			rec.Headers = append(rec.Headers, Header{CutHeader, strconv.AppendInt(nil, relay.Cut, 10)})
+		}
 		return nil
 	}
 	rec.Headers = append(rec.Headers, Header{SourceHeader, []byte(relay.Source.String())}, Header{AppendTimeHeader, strconv.AppendInt(nil, int64(relay.AppendTime), 10)})
@@ -76,7 +83,7 @@ func hex16(v uint64) []byte {
 // DecodeRelay reads a record of the topic events: what it says of where it came from and, unless that is a mark, the event into into. It makes r the record of the
 // input topic as far as that is known, so that ids and dead letters name it. into is undefined after a refusal.
 func (d *Decoder) DecodeRelay(r *Source, into *operators.Event) (Relay, *operators.Rejection) {
-	relay := Relay{Watermark: operators.Unset, AppendTime: operators.Unset}
+	relay := Relay{Watermark: operators.Unset, AppendTime: operators.Unset, Cut: -1}
 	claim, ok := "", false
 	for i := range r.Headers {
 		value := string(r.Headers[i].Value)
@@ -91,6 +98,10 @@ func (d *Decoder) DecodeRelay(r *Source, into *operators.Event) (Relay, *operato
 			relay.AppendTime = instantOf(value)
 		case SourceHeader:
 			relay.Source, _ = ParsePosition(value)
+		case CutHeader:
+			if cut, err := strconv.ParseInt(value, 10, 64); err == nil {
+				relay.Cut = cut
+			}
 		case ClaimHeader:
 			claim = value
 		case RedrivenHeader:

@@ -47,7 +47,7 @@ func TestRelay(t *testing.T) {
 		if d.DecodeKeyless(&source, &want) != nil {
 			return
 		}
-		relay := Relay{Source: Position{"orders", 3, 17}, AppendTime: source.AppendTime, Feed: rapid.Uint64().Draw(t, "feed"), Watermark: operators.Unset}
+		relay := Relay{Source: Position{"orders", 3, 17}, AppendTime: source.AppendTime, Feed: rapid.Uint64().Draw(t, "feed"), Watermark: operators.Unset, Cut: -1}
 		if rapid.Bool().Draw(t, "watermark") {
 			relay.Watermark = 999_999_000_000
 		}
@@ -75,7 +75,7 @@ func TestRelayMark(t *testing.T) {
 	var rec Record
 	var event operators.Event
 	for _, watermark := range []operators.EventTime{operators.Unset, 0, 891_522_420_000} {
-		relay := Relay{AppendTime: operators.Unset, Feed: 0x0123456789abcdef, Watermark: watermark}
+		relay := Relay{AppendTime: operators.Unset, Feed: 0x0123456789abcdef, Watermark: watermark, Cut: int64(watermark)%2 - 1}
 		if err := EncodeRelay(nil, &relay, "USD", &rec); err != nil {
 			t.Fatal(err)
 		}

@@ -73,10 +73,11 @@ type Feed struct {
 	meta    FeedMeta
 	changed bool
 	held    bool
+	cut     int64 // where the log was cut off, -1 if that has been told
 }
 
 // NewFeed returns the feed that goes on from its meta record. Of the configuration it needs what concerns time.
-func NewFeed(cfg Config, meta FeedMeta) *Feed { return &Feed{cfg: cfg, meta: meta} }
+func NewFeed(cfg Config, meta FeedMeta) *Feed { return &Feed{cfg: cfg, meta: meta, cut: -1} }
 
 // Meta returns the feed's meta record, to be read and, for what a Clock teaches, changed before the transaction ends.
 func (f *Feed) Meta() *FeedMeta { return &f.meta }
@@ -122,4 +123,10 @@ func (f *Feed) AdvanceClock(to operators.EventTime) {
 }
 
 // Rewind makes the record at offset the next to take: the log was cut off there.
-func (f *Feed) Rewind(offset int64) { f.meta.Position, f.changed = offset, true }
+func (f *Feed) Rewind(offset int64) { f.meta.Position, f.cut, f.changed = offset, offset, true }
+
+// TellCut returns where the log was cut off since it was last asked, -1 if it was not: the tasks must be told before the events that have taken the offsets of others.
+func (f *Feed) TellCut() (offset int64) {
+	offset, f.cut = f.cut, -1
+	return offset
+}

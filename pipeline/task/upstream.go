@@ -22,6 +22,8 @@ type Relay struct {
 	Feed uint64
 	// Offset is that of the event in the feed's partition, -1 for one that was sent again by hand and is not part of the feed's sequence, and for marks.
 	Offset int64
+	// Cut is set in a mark that says that the feed's log was cut off: it goes on at that offset, with other events. Else it is -1.
+	Cut int64
 	// Watermark is the feed's when it passed the record on; Unset if it had none.
 	Watermark operators.EventTime
 }
@@ -44,11 +46,14 @@ func (t *Task) SetUpstreams(feeds []uint64) {
 	t.changed = true
 }
 
-// ReadOthers reports whether the task has heard of other feeds than these.
-func (t *Task) ReadOthers(feeds []uint64) bool {
-	return slices.ContainsFunc(t.meta.Upstreams, func(u Upstream) bool {
-		return (u.Offset >= 0 || u.Watermark != operators.Unset) && !slices.Contains(feeds, u.Feed)
-	})
+// ReadOthers reports whether the task reads other feeds than these, and whether it has heard of one of them.
+func (t *Task) ReadOthers(feeds []uint64) (reads, heard bool) {
+	for _, u := range t.meta.Upstreams {
+		if !slices.Contains(feeds, u.Feed) {
+			reads, heard = true, heard || u.Offset >= 0 || u.Watermark != operators.Unset
+		}
+	}
+	return reads, heard
 }
 
 // upstream returns what is known of a feed, nil if nothing is.
@@ -61,14 +66,25 @@ func (m *Meta) upstream(feed uint64) *Upstream {
 	return nil
 }
 
-// hear takes in what a record says of its feed. One that was not known is new: its input has been given a partition.
+// Reads reports whether the task reads a feed.
+func (t *Task) Reads(feed uint64) bool { return t.meta.upstream(feed) != nil }
+
+// AddUpstream says that the task reads one more feed: its input has been given a partition. Time waits for it from now on.
+func (t *Task) AddUpstream(feed uint64) {
+	t.meta.Upstreams = append(t.meta.Upstreams, Upstream{Feed: feed, Offset: -1, Watermark: operators.Unset})
+	t.changed = true
+}
+
+// hear takes in what a record says of its feed, if that is one of the task's: what an input that is no more has left behind must not hold time.
 func (m *Meta) hear(r *Relay) {
 	u := m.upstream(r.Feed)
 	if u == nil {
-		m.Upstreams = append(m.Upstreams, Upstream{Feed: r.Feed, Offset: -1, Watermark: operators.Unset})
-		u = &m.Upstreams[len(m.Upstreams)-1]
+		return
 	}
 	u.Offset, u.Watermark = max(u.Offset, r.Offset), max(u.Watermark, r.Watermark)
+	if r.Cut >= 0 {
+		u.Offset = min(u.Offset, r.Cut-1)
+	}
 	m.advanceToUpstreams()
 }
 

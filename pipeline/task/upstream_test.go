@@ -18,7 +18,7 @@ func TestUpstreams(t *testing.T) {
 	hear := func(feed uint64, at, want string) {
 		t.Helper()
 		p.begin()
-		if outcome, err := p.task.MarkOf(offset, &task.Relay{Feed: feed, Offset: -1, Watermark: january(t, at)}, unbounded()); outcome != task.Applied || err != nil {
+		if outcome, err := p.task.MarkOf(offset, &task.Relay{Feed: feed, Offset: -1, Watermark: january(t, at), Cut: -1}, unbounded()); outcome != task.Applied || err != nil {
 			t.Fatalf("%v, %v", outcome, err)
 		}
 		offset++
@@ -34,22 +34,30 @@ func TestUpstreams(t *testing.T) {
 	hear(1, "01T00:00", "02T00:00")
 	p.crash()
 	hear(1, "04T00:00", "03T00:00")
-	hear(3, "05T00:00", "03T00:00") // one that was not known
+	hear(3, "02T00:00", "03T00:00") // one that is none of the task's: it holds no time
 	hear(2, "06T00:00", "04T00:00")
+	p.begin()
+	p.task.AddUpstream(3)
+	p.commit()
+	hear(1, "07T00:00", "04T00:00")
+	hear(3, "05T00:00", "05T00:00")
 	p.begin()
 	p.task.SetUpstreams([]uint64{3, 2, 1})
 	if p.task.Changed() {
 		t.Error("nothing has changed, and something is to be written")
 	}
-	if p.task.ReadOthers([]uint64{1, 2, 3}) || !p.task.ReadOthers([]uint64{2, 3, 4}) {
-		t.Error("the task does not know what it has read")
+	if reads, _ := p.task.ReadOthers([]uint64{1, 2, 3}); reads {
+		t.Error("the task does not know what it reads")
+	}
+	if _, heard := p.task.ReadOthers([]uint64{2, 3, 4}); !heard {
+		t.Error("the task does not know what it has heard")
 	}
 	p.task.SetUpstreams([]uint64{2, 3, 4})
 	p.commit()
-	if p.task.ReadOthers([]uint64{2, 3}) {
-		t.Error("it has read a feed that has said nothing")
+	if reads, heard := p.task.ReadOthers([]uint64{2, 3}); !reads || heard {
+		t.Error("it has heard of a feed that has said nothing")
 	}
-	if got := p.task.Meta(); got.Watermark != january(t, "04T00:00") || len(got.Upstreams) != 3 {
+	if got := p.task.Meta(); got.Watermark != january(t, "05T00:00") || len(got.Upstreams) != 3 {
 		t.Errorf("with a new upstream, of which nothing is known: %+v", got)
 	}
 	p.begin()
@@ -63,6 +71,9 @@ func TestUpstreams(t *testing.T) {
 // TestAgain: an event that a feed passes on a second time, since it began anew, is passed over; one that was sent again by hand is not part of its sequence.
 func TestAgain(t *testing.T) {
 	p := newProcess(t, settings(), operators.NewChain(bell{}))
+	p.begin()
+	p.task.SetUpstreams([]uint64{1, 2})
+	p.commit()
 	event := &operators.Event{Kind: operators.PageViewed, ID: "m", Customer: "c", Time: january(t, "02T00:00"), Name: "home"}
 	for offset, v := range []struct {
 		feed   uint64
@@ -70,17 +81,43 @@ func TestAgain(t *testing.T) {
 		want   task.Outcome
 	}{{1, 5, task.Applied}, {1, 5, task.Repeated}, {1, 4, task.Repeated}, {2, 4, task.Applied}, {1, 6, task.Applied}, {1, -1, task.Applied}, {1, 6, task.Repeated}} {
 		p.begin()
-		got, err := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source, Watermark: operators.Unset}, unbounded())
+		got, err := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source, Watermark: operators.Unset, Cut: -1}, unbounded())
 		if got != v.want || err != nil {
 			t.Errorf("offset %d: %v, %v, not %v", offset, got, err, v.want)
 		}
-		if again, _ := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source}, unbounded()); again != task.Repeated {
+		if again, _ := p.task.ApplyFrom(int64(offset), event, &task.Relay{Feed: v.feed, Offset: v.source, Cut: -1}, unbounded()); again != task.Repeated {
 			t.Errorf("offset %d, below the position: %v", offset, again)
 		}
 		p.commit()
 		if offset == 3 {
 			p.crash()
 		}
+	}
+}
+
+// TestCut: a feed whose log was cut off passes other events on under offsets that the task knows; told so, it takes them in.
+func TestCut(t *testing.T) {
+	p := newProcess(t, settings(), operators.NewChain(bell{}))
+	p.begin()
+	p.task.SetUpstreams([]uint64{1})
+	event := &operators.Event{Kind: operators.PageViewed, ID: "m", Customer: "c", Time: january(t, "02T00:00"), Name: "home"}
+	for offset, v := range []struct {
+		source, cut int64
+		want        task.Outcome
+	}{{5, -1, task.Applied}, {6, -1, task.Applied}, {5, -1, task.Repeated}, {-1, 5, task.Applied}, {4, -1, task.Repeated}, {5, -1, task.Applied}, {6, -1, task.Applied}} {
+		relay := &task.Relay{Feed: 1, Offset: v.source, Watermark: operators.Unset, Cut: v.cut}
+		apply := func() (task.Outcome, error) { return p.task.ApplyFrom(int64(offset), event, relay, unbounded()) }
+		if v.cut >= 0 {
+			apply = func() (task.Outcome, error) { return p.task.MarkOf(int64(offset), relay, unbounded()) }
+		}
+		if got, err := apply(); got != v.want || err != nil {
+			t.Errorf("offset %d: %v, %v, not %v", offset, got, err, v.want)
+		}
+	}
+	f := task.NewFeed(settings(), task.NewFeedMeta(10, [16]byte{1}))
+	f.Rewind(5)
+	if cut, again := f.TellCut(), f.TellCut(); cut != 5 || again != -1 || !f.Changed() {
+		t.Errorf("cut off at %d, then at %d", cut, again)
 	}
 }
 
