@@ -83,6 +83,52 @@ func (c *cluster) verdicts(s *Settings, n int) (verdicts []schemas.Fit) {
 	}
 }
 
+// counted returns how many customers the statistics told last count, and in how many partitions.
+func (c *cluster) counted(s *Settings) (customers int64, partitions int) {
+	c.t.Helper()
+	heads := map[int32]int64{}
+	for _, r := range c.read(s.Topic(StatisticsTopic)) {
+		part, err := schemas.DecodeStatistics(r.Key, r.Value)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if part.Head != nil {
+			heads[part.Partition] = part.Head.Customers
+		}
+	}
+	for _, n := range heads {
+		customers += n
+	}
+	return customers, len(heads)
+}
+
+// TestStatisticsGrow proves that statistics which have grown by much are told soon, however seldom they are told else: a model that is asked for while history is read, or right after, is of all customers.
+func TestStatisticsGrow(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(2)
+	s.Fit.StatisticsEvery = time.Hour
+	p := c.run(s)
+	await := func(want int64) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+			got, partitions := c.counted(&s)
+			if got == want && partitions == 2 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d customers of %d partitions are told of, not %d\n%s", got, partitions, want, p.log)
+			}
+		}
+	}
+	await(0)
+	records := c.crowd(&s, 100)
+	c.produce(records[:50]...)
+	await(50)
+	c.produce(records[50:]...)
+	await(100)
+	p.end()
+}
+
 // awaitStatistics waits until every partition has told statistics as of an instant, and returns how many customers they count.
 func (c *cluster) awaitStatistics(s *Settings, partitions int, at operators.EventTime) (customers int64) {
 	c.t.Helper()

@@ -17,8 +17,12 @@ type publication struct {
 	edition int64             // when it was first told, in wall time: no other count of the partition has that one
 	at      time.Time         // of the last telling
 	until   operators.EventTime
+	counted int64 // how many customers it told of
 	due     bool // in the transaction under way
 }
+
+// grownEvery is how often statistics are told that have grown by a twentieth since.
+const grownEvery = 2 * time.Second
 
 // announceStatistics makes it part of the transactions of those partitions to tell their statistics that have something to tell, and have not for a while.
 func (r *Runner) announceStatistics() {
@@ -27,7 +31,10 @@ func (r *Runner) announceStatistics() {
 		table, counted := p.task.Statistics()
 		t := &p.told
 		news := table.Changed() || p.task.Meta().Watermark != t.until
-		if t.due = counted && (table != t.table || news && now.Sub(t.at) >= r.s.Fit.StatisticsEvery); t.due {
+		// While history is read they grow by much in little time, and whoever asks for a model then would get one of the first few customers.
+		grown := counted && table.Customers() > t.counted+t.counted/20
+		since := now.Sub(t.at)
+		if t.due = counted && (table != t.table || news && since >= r.s.Fit.StatisticsEvery || grown && since >= min(grownEvery, r.s.Fit.StatisticsEvery)); t.due {
 			p.task.Announce()
 		}
 	}
@@ -48,7 +55,7 @@ func (p *partition) tellStatistics(ctx context.Context, r *Runner) error {
 		}
 		t.table, t.edition, parts = table, time.Now().UnixMilli(), table.All()
 	}
-	t.at, t.until, t.due = time.Now(), meta.Watermark, false
+	t.at, t.until, t.counted, t.due = time.Now(), meta.Watermark, table.Customers(), false
 	tell := func(record schemas.StatisticsRecord) error {
 		record.Partition, record.Edition = p.n, t.edition
 		key, value, err := schemas.EncodeStatistics(&record)
