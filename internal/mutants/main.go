@@ -128,9 +128,9 @@ func (m *mutant) run(dir string) (caught bool, err error) {
 			err = back
 		}
 	}()
-	args := []string{"test", "-count=1", "-timeout", "150s", "-run", "^(" + m.check.test + ")$", "./" + m.check.pkg}
+	args := []string{"test", "-count=1", "-timeout", "300s", "-run", "^(" + m.check.test + ")$", "./" + m.check.pkg}
 	if m.check == sim {
-		args = append(args, "-rapid.seed=1", "-rapid.checks=250", "-rapid.shrinktime=1ms", "-rapid.nofailfile")
+		args = append(args, "-rapid.seed=1", "-rapid.checks=600", "-rapid.shrinktime=1ms", "-rapid.nofailfile")
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Dir = dir

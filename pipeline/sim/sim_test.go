@@ -23,6 +23,7 @@ var raceDetector bool
 var total struct {
 	sync.Mutex
 	worlds, violated int
+	failed           string // the first test with a violation: the others do not go on
 	Stats
 }
 
@@ -67,6 +68,9 @@ func TestSim(t *testing.T) {
 			t.Run("clock "+clock+", "+inputs, func(t *testing.T) {
 				t.Parallel()
 				rapid.Check(t, func(rt *rapid.T) {
+					if over(t) {
+						return
+					}
 					stats, violations := Run(options(clock == "event", inputs == "first stage"), func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, what) })
 					total.Lock()
 					defer total.Unlock()
@@ -74,12 +78,20 @@ func TestSim(t *testing.T) {
 					total.add(stats)
 					if len(violations) > 0 {
 						total.violated++
+						total.failed = t.Name()
 						rt.Fatalf("%s", strings.Join(violations, "\n"))
 					}
 				})
 			})
 		}
 	}
+}
+
+// over reports whether another test has found a violation.
+func over(t *testing.T) bool {
+	total.Lock()
+	defer total.Unlock()
+	return total.failed != "" && total.failed != t.Name()
 }
 
 // TestReplay proves that a run is decided by its choices alone: the same choices ask the same questions in the same order and make the same of them.
