@@ -15,6 +15,7 @@ BENCHTIME ?= 3s
 # Faults of chaos, and what its input and faults are decided by.
 FAULTS ?= 100
 SEED ?= 1
+INPUTS ?= 1
 # Worlds of each clock, with a first stage and as many without, and what they are decided by.
 SIM_WORLDS ?= 150
 SIM_SEED ?= 1
@@ -85,11 +86,11 @@ attacks: ## the real clients and store under a fake clock, everything going wron
 
 .PHONY: chaos
 chaos: bin/chaos ## attack pipelines on three real brokers for half an hour; FAULTS=20 takes some five (needs Java 17 and Maven)
-	bin/chaos -faults $(FAULTS) -seed $(SEED)
+	bin/chaos -faults $(FAULTS) -seed $(SEED) -inputs $(INPUTS)
 
 .PHONY: chaos-long
 chaos-long: bin/chaos ## the same for about an hour: pipelines killed 1,000 times, brokers 50 times
-	bin/chaos -kills 1000 -broker-kills 50 -rate 150 -seed $(SEED)
+	bin/chaos -kills 1000 -broker-kills 50 -rate 150 -seed $(SEED) -inputs $(INPUTS)
 
 .PHONY: rolling
 rolling: bin/chaos ## restart three pipelines in turn under load, and print what that costs with static membership and without; 4 minutes

@@ -19,11 +19,18 @@ type account struct {
 
 	records, marks, applied, repeated int64
 	refused                           map[string]bool // by place
-	highest                           map[int32]operators.EventTime
-	sent                              map[string]bool // message ids
-	next                              map[int32]int64 // the offset that must come next
+	highest                           map[partition]operators.EventTime
+	sent                              map[string]bool     // message ids
+	next                              map[partition]int64 // the offset that must come next
 	customers                         map[string]*ledger
 	problems                          []string
+	stage
+}
+
+// partition is one of a topic.
+type partition struct {
+	topic string
+	n     int32
 }
 
 // ledger is what a customer has done.
@@ -53,49 +60,86 @@ func newAccount() (*account, error) {
 		return nil, err
 	}
 	return &account{
-		decoder: decoder, refused: make(map[string]bool), highest: make(map[int32]operators.EventTime), sent: make(map[string]bool),
-		next: make(map[int32]int64), customers: make(map[string]*ledger),
+		decoder: decoder, refused: make(map[string]bool), highest: make(map[partition]operators.EventTime), sent: make(map[string]bool),
+		next: make(map[partition]int64), customers: make(map[string]*ledger), stage: newStage(),
 	}, nil
 }
 
-// readAccount makes the account of a topic.
-func readAccount(ctx context.Context, b *brokers, topic string) (*account, error) {
+// readAccount makes the account of the input.
+func readAccount(ctx context.Context, b *brokers, o *options) (*account, error) {
 	a, err := newAccount()
 	if err != nil {
 		return nil, err
 	}
-	return a, b.read(ctx, topic, func(r *kgo.Record) error {
-		source := schemas.Source{
-			Topic: topic, Partition: r.Partition, Offset: r.Offset, AppendTime: operators.EventTime(r.Timestamp.UnixMilli()), Key: r.Key, Value: r.Value,
+	take := a.add
+	if o.staged() {
+		ids, err := b.topicIDs(ctx, o.inputTopics())
+		if err != nil {
+			return nil, err
 		}
-		for _, h := range r.Headers {
-			source.Headers = append(source.Headers, schemas.Header{Key: h.Key, Value: h.Value})
+		a.learnFeeds(ids)
+		take = a.addInput
+	}
+	for _, topic := range o.inputTopics() {
+		if err := b.read(ctx, topic, func(r *kgo.Record) error { take(sourceOf(r)); return nil }); err != nil {
+			return nil, err
 		}
-		a.add(&source)
-		return nil
-	})
+	}
+	if !o.staged() {
+		return a, nil
+	}
+	if err := b.read(ctx, eventsOf(application), func(r *kgo.Record) error { a.addPassed(sourceOf(r)); return nil }); err != nil {
+		return nil, err
+	}
+	a.endStage()
+	return a, nil
 }
 
-// add takes in the next record of its partition.
-func (a *account) add(r *schemas.Source) {
-	a.records++
-	if r.Offset != a.next[r.Partition] {
-		a.problems = append(a.problems, fmt.Sprintf("the input goes on at %s after offset %d", place(int64(r.Partition), r.Offset), a.next[r.Partition]-1))
+func sourceOf(r *kgo.Record) *schemas.Source {
+	source := &schemas.Source{
+		Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, AppendTime: operators.EventTime(r.Timestamp.UnixMilli()), Key: r.Key, Value: r.Value,
 	}
-	a.next[r.Partition] = r.Offset + 1
+	for _, h := range r.Headers {
+		source.Headers = append(source.Headers, schemas.Header{Key: h.Key, Value: h.Value})
+	}
+	return source
+}
+
+// add takes in the next record of its partition of an input that is keyed by customer.
+func (a *account) add(r *schemas.Source) {
+	var e operators.Event
+	if !a.read(r, &e, a.decoder.Decode) {
+		return
+	}
+	of := partition{r.Topic, r.Partition}
+	late := a.highest[of] > 0 && e.Time < a.highest[of]-latenessMs
+	a.highest[of] = max(a.highest[of], e.Time)
+	a.take(&e, late, place(r.Topic, int64(r.Partition), r.Offset))
+}
+
+// read counts the next record of its partition and decodes it. It returns whether it is an event.
+func (a *account) read(r *schemas.Source, e *operators.Event, decode func(*schemas.Source, *operators.Event) *operators.Rejection) bool {
+	a.records++
+	of, at := partition{r.Topic, r.Partition}, place(r.Topic, int64(r.Partition), r.Offset)
+	if r.Offset != a.next[of] {
+		a.problems = append(a.problems, fmt.Sprintf("the input goes on at %s after offset %d", at, a.next[of]-1))
+	}
+	a.next[of] = r.Offset + 1
 	if _, isMark, _ := a.decoder.TimeMark(r); isMark {
 		a.marks++
-		return
+		return false
 	}
-	var e operators.Event
-	if refusal := a.decoder.Decode(r, &e); refusal != nil {
-		a.refused[place(int64(r.Partition), r.Offset)] = true
-		return
+	if refusal := decode(r, e); refusal != nil {
+		a.refused[at] = true
+		return false
 	}
-	late := a.highest[r.Partition] > 0 && e.Time < a.highest[r.Partition]-latenessMs
-	a.highest[r.Partition] = max(a.highest[r.Partition], e.Time)
+	return true
+}
+
+// take takes in an event that a task has come to.
+func (a *account) take(e *operators.Event, late bool, at string) {
 	if late && !e.Kind.Fact() {
-		a.refused[place(int64(r.Partition), r.Offset)] = true
+		a.refused[at] = true
 		return
 	}
 	if a.sent[e.ID] {
@@ -104,7 +148,7 @@ func (a *account) add(r *schemas.Source) {
 	}
 	a.sent[e.ID] = true
 	a.applied++
-	a.apply(&e, late)
+	a.apply(e, late)
 }
 
 // apply writes an event into its customer's ledger.

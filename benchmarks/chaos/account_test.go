@@ -50,7 +50,7 @@ func TestAccount(t *testing.T) {
 	if a.records != 12 || a.applied != 8 || a.repeated != 1 || a.marks != 1 {
 		t.Errorf("%d records, %d applied, %d sent again, %d marks; want 12, 8, 1, 1", a.records, a.applied, a.repeated, a.marks)
 	}
-	if len(a.refused) != 2 || !a.refused[place(0, 5)] || !a.refused[place(0, 10)] {
+	if len(a.refused) != 2 || !a.refused[place("events", 0, 5)] || !a.refused[place("events", 0, 10)] {
 		t.Errorf("refused are %v, want offsets 5 and 10", a.refused)
 	}
 	c := a.customers["c"]
@@ -64,7 +64,7 @@ func TestAccount(t *testing.T) {
 
 // TestShop: the same seed makes the same records, and odd ones of every sort are among them.
 func TestShop(t *testing.T) {
-	one, two := newShop(3), newShop(3)
+	one, two := newShop(3, false), newShop(3, false)
 	a, err := newAccount()
 	if err != nil {
 		t.Fatal(err)
@@ -76,10 +76,10 @@ func TestShop(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, err := two.next()
-		if err != nil || !bytes.Equal(m.value, again.value) || !bytes.Equal(m.key, again.key) {
+		if err != nil || !bytes.Equal(m.value, again.value) || !bytes.Equal(m.customer, again.customer) {
 			t.Fatalf("record %d differs (%v)", i, err)
 		}
-		a.add(&schemas.Source{Topic: "events", Offset: i, AppendTime: 2 * shopOpens, Key: m.key, Value: m.value})
+		a.add(&schemas.Source{Topic: "events", Offset: i, AppendTime: 2 * shopOpens, Key: m.customer, Value: m.value})
 	}
 	if a.applied+a.repeated+int64(len(a.refused)) != records || a.applied < records*8/10 || a.repeated < records/100 || len(a.refused) < records/100 {
 		t.Errorf("%d records: %d applied, %d sent again, %d refused", records, a.applied, a.repeated, len(a.refused))
@@ -198,7 +198,7 @@ func TestAccountAgainstStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.customers["c"] = &ledger{activity: 4}
-	a.refused[place(1, 7)] = true
+	a.refused[place("events", 1, 7)] = true
 	whole := smallStory(t)
 	rows := func(o output) bool { return o.topic == schemas.Scores } // this customer has no order
 	whole = slices.DeleteFunc(whole, rows)
@@ -214,7 +214,7 @@ func TestAccountAgainstStory(t *testing.T) {
 	if found := a.check(tell(t, whole[:len(whole)-1]), 0); len(found) != 1 || !strings.Contains(found[0], "is no dead letter") {
 		t.Errorf("a dead letter is missing, and found is %v", found)
 	}
-	delete(a.refused, place(1, 7))
+	delete(a.refused, place("events", 1, 7))
 	if found := a.check(tell(t, whole), 0); len(found) != 1 || !strings.Contains(found[0], "nothing is wrong with") {
 		t.Errorf("a dead letter too many, and found is %v", found)
 	}

@@ -149,23 +149,23 @@ func (b *brokers) awaitWhole(ctx context.Context) error {
 	})
 }
 
-// ends returns the high watermarks of a topic.
-func (b *brokers) ends(ctx context.Context, topic string) (ends kadm.ListedOffsets, err error) {
+// ends returns the high watermarks of topics.
+func (b *brokers) ends(ctx context.Context, topics ...string) (ends kadm.ListedOffsets, err error) {
 	err = again(ctx, func(ctx context.Context) error {
-		if ends, err = b.adm.ListEndOffsets(ctx, topic); err == nil {
+		if ends, err = b.adm.ListEndOffsets(ctx, topics...); err == nil {
 			err = ends.Error()
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("asking for the ends of topic %s: %w", topic, err)
+		return nil, fmt.Errorf("asking for the ends of %v: %w", topics, err)
 	}
 	return ends, nil
 }
 
-// awaitCommitted waits until the group has committed what was the end of the topic when it was called.
-func (b *brokers) awaitCommitted(ctx context.Context, group, topic string) error {
-	ends, err := b.ends(ctx, topic)
+// awaitCommitted waits until the group has committed what were the ends of the topics when it was called.
+func (b *brokers) awaitCommitted(ctx context.Context, group string, topics ...string) error {
+	ends, err := b.ends(ctx, topics...)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (b *brokers) awaitCommitted(ctx context.Context, group, topic string) error
 		ends.Each(func(end kadm.ListedOffset) {
 			at, ok := committed.Lookup(end.Topic, end.Partition)
 			if err == nil && end.Offset > 0 && (!ok || at.At < end.Offset) {
-				err = fmt.Errorf("group %s has committed %d of %d in partition %d", group, at.At, end.Offset, end.Partition)
+				err = fmt.Errorf("group %s has committed %d of %d in partition %d of topic %s", group, at.At, end.Offset, end.Partition, end.Topic)
 			}
 		})
 		return err

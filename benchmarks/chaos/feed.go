@@ -14,6 +14,7 @@ import (
 // feed produces the shop's records, from start to stop, whatever happens to the brokers.
 type feed struct {
 	shop   *shop
+	staged bool
 	client *kgo.Client
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the last record has been handed to the client
@@ -24,10 +25,9 @@ type feed struct {
 }
 
 // startFeed starts to produce so many records a second.
-func startFeed(b *brokers, topic string, seed uint64, rate int) (*feed, error) {
+func startFeed(b *brokers, o *options) (*feed, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(b.addresses()...),
-		kgo.DefaultProduceTopic(topic),
 		// Idempotence, which is the client's default, with all replicas asked and no limit to retries: each record is there once, in order.
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.UnknownTopicRetries(-1),
@@ -40,8 +40,8 @@ func startFeed(b *brokers, topic string, seed uint64, rate int) (*feed, error) {
 		return nil, fmt.Errorf("configuring the producer: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &feed{shop: newShop(seed), client: client, cancel: cancel, done: make(chan struct{})}
-	go f.run(ctx, rate)
+	f := &feed{shop: newShop(o.seed, o.staged()), staged: o.staged(), client: client, cancel: cancel, done: make(chan struct{})}
+	go f.run(ctx, o.rate)
 	return f, nil
 }
 
@@ -62,7 +62,7 @@ func (f *feed) run(ctx context.Context, rate int) {
 				f.note(err)
 				return
 			}
-			f.client.Produce(context.Background(), &kgo.Record{Key: m.key, Value: m.value}, func(_ *kgo.Record, err error) { f.note(err) })
+			f.client.Produce(context.Background(), m.record(f.staged), func(_ *kgo.Record, err error) { f.note(err) })
 		}
 	}
 }
@@ -78,8 +78,8 @@ func (f *feed) note(err error) {
 	}
 }
 
-// finish stops the shop, waits for the last deliveries and writes the final time mark to every partition. records are those of the whole input.
-func (f *feed) finish(ctx context.Context, b *brokers, topic string) (records int64, err error) {
+// finish stops the shop, waits for the last deliveries and writes the final time mark to every partition of the topics. records are those of the whole input.
+func (f *feed) finish(ctx context.Context, b *brokers, topics []string) (records int64, err error) {
 	f.cancel()
 	<-f.done
 	if err := f.client.Flush(ctx); err != nil {
@@ -95,13 +95,15 @@ func (f *feed) finish(ctx context.Context, b *brokers, topic string) (records in
 	defer marker.Close()
 	at := (f.shop.now + closesAfter).String()
 	var marks []*kgo.Record
-	for n := range partitions {
-		marks = append(marks, &kgo.Record{Topic: topic, Partition: int32(n), Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}})
+	for _, topic := range topics {
+		for n := range partitions {
+			marks = append(marks, &kgo.Record{Topic: topic, Partition: int32(n), Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at)}}})
+		}
 	}
 	if err := marker.ProduceSync(ctx, marks...).FirstErr(); err != nil {
 		return 0, fmt.Errorf("producing the time marks: %w", err)
 	}
-	return f.delivered + partitions, nil
+	return f.delivered + int64(len(marks)), nil
 }
 
 func (f *feed) close() {

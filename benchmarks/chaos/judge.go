@@ -11,7 +11,7 @@ import (
 
 // judge ends the input, lets the pipelines finish, and compares what they told with the oracle and with the account of the input.
 func (r *run) judge(ctx context.Context) error {
-	records, err := r.feed.finish(ctx, r.brokers, inputTopic)
+	records, err := r.feed.finish(ctx, r.brokers, r.inputTopics())
 	if err != nil {
 		return err
 	}
@@ -27,17 +27,20 @@ func (r *run) judge(ctx context.Context) error {
 	if err := r.runOracle(ctx); err != nil {
 		return err
 	}
-	got, err := readStory(ctx, r.brokers, application+".")
+	account, err := readAccount(ctx, r.brokers, r.options)
 	if err != nil {
 		return err
 	}
-	want, err := readStory(ctx, r.brokers, oracle+".")
+	got, err := readStory(ctx, r.brokers, application+".", account.unread)
 	if err != nil {
 		return err
 	}
-	account, err := readAccount(ctx, r.brokers, inputTopic)
+	want, err := readStory(ctx, r.brokers, oracle+".", account.unread)
 	if err != nil {
 		return err
+	}
+	if r.staged() {
+		r.print("first stage: %d events passed on, and %d marks", account.passed, account.passedMarks)
 	}
 	r.print("input: %d applied, %d refused, %d sent again, %d time marks", account.applied, len(account.refused), account.repeated, account.marks)
 	r.print("told:  %s; digest %.16s", got.records(), got.digest.Sum())
@@ -59,10 +62,18 @@ func (r *run) violateAll(found []string) {
 	}
 }
 
-// runOracle runs one process over the whole input, without a proxy and without a fault.
+// runOracle runs one process over the whole input, without a proxy and without a fault. With a first stage it is given the events as they were passed on: their order
+// is decided once.
 func (r *run) runOracle(ctx context.Context) error {
 	if err := r.createApplication(ctx, oracle); err != nil {
 		return err
+	}
+	read := inputTopic
+	if r.staged() {
+		read = eventsOf(oracle)
+		if err := r.brokers.replay(ctx, r.inputTopics()); err != nil {
+			return fmt.Errorf("giving the oracle what was passed on: %w", err)
+		}
 	}
 	p, err := r.settle(oracle, oracle, len(r.processes)+2, r.brokers.addresses())
 	if err != nil {
@@ -74,7 +85,7 @@ func (r *run) runOracle(ctx context.Context) error {
 	defer p.kill()
 	patient, cancel := context.WithTimeout(ctx, catchUpMax)
 	defer cancel()
-	if err := r.brokers.awaitCommitted(patient, oracle, inputTopic); err != nil {
+	if err := r.brokers.awaitCommitted(patient, oracle, read); err != nil {
 		return errors.Join(fmt.Errorf("the oracle did not come to the end of the input: %w", err), ctx.Err())
 	}
 	return p.stop()

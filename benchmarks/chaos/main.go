@@ -23,6 +23,7 @@ type options struct {
 	kills       int
 	brokerKills int
 	rolling     bool
+	inputs      int
 	processes   int
 	rate        int
 	port        int
@@ -37,6 +38,7 @@ func main() {
 	flag.IntVar(&o.kills, "kills", 0, "instead of -faults: `number` of times that pipelines are killed, close upon each other")
 	flag.IntVar(&o.brokerKills, "broker-kills", 0, "instead of -faults: `number` of times that brokers are killed, besides -kills")
 	flag.BoolVar(&o.rolling, "rolling", false, "instead of faults: restart each pipeline in turn, with static membership and without, and print what that costs")
+	flag.IntVar(&o.inputs, "inputs", 1, "`number` of input topics: 1, keyed by customer, or 2 that are not, and go through a first stage")
 	flag.IntVar(&o.processes, "processes", 3, "`number` of pipelines, 2 to 5, besides the one that joins and leaves")
 	flag.IntVar(&o.rate, "rate", 300, "`records` a second")
 	flag.IntVar(&o.port, "port", 31000, "the first of the `ports` used, some 50")
@@ -62,6 +64,8 @@ func chaos(ctx context.Context, o *options) (violations int, err error) {
 		return 0, fmt.Errorf("unknown argument %q", flag.Arg(0))
 	case o.processes < 2 || o.processes > 5:
 		return 0, fmt.Errorf("--processes %d: 2 to 5", o.processes)
+	case o.inputs != 1 && o.inputs != 2 || o.rolling && o.inputs != 1:
+		return 0, fmt.Errorf("--inputs %d: 1 or 2, and 1 with --rolling", o.inputs)
 	case min(o.faults, o.kills, o.brokerKills) < 0 || o.rate < 50:
 		return 0, fmt.Errorf("--faults %d, --kills %d, --broker-kills %d, --rate %d: at least 0, and the rate 50", o.faults, o.kills, o.brokerKills, o.rate)
 	}

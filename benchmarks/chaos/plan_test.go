@@ -69,3 +69,25 @@ func TestPlanOfKills(t *testing.T) {
 		t.Errorf("%d of %d faults begin while another lasts", hasty, len(faults))
 	}
 }
+
+// TestHalves: the two runs of .ci/run, with one input and with two, have faults of all kinds between them, and each lets a transaction be overtaken and kills coordinators.
+func TestHalves(t *testing.T) {
+	var seen [faultKinds]int
+	for _, seed := range []uint64{4, 1} {
+		var half [faultKinds]int
+		for _, f := range newPlanner(seed, 3).all(10, deck) {
+			half[f.kind]++
+			seen[f.kind]++
+		}
+		for _, kind := range []faultKind{overtaken, groupBroker, txnBroker} {
+			if half[kind] == 0 {
+				t.Errorf("seed %d has no fault %q", seed, kind)
+			}
+		}
+	}
+	for kind, n := range seen {
+		if n == 0 {
+			t.Errorf("no fault is %q", faultKind(kind))
+		}
+	}
+}

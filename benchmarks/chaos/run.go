@@ -18,8 +18,10 @@ import (
 
 const (
 	partitions  = 8
-	inputTopic  = "events"
-	application = "chaos" // its prefix without the dot, and its group
+	inputTopic  = "events" // keyed by customer
+	ordersTopic = "orders" // keyed by order
+	webTopic    = "web"    // keyed by event
+	application = "chaos"  // its prefix without the dot, and its group
 	oracle      = "oracle"
 	modelFile   = "cmd/lull/cdnow/model.yaml"
 
@@ -31,6 +33,20 @@ const (
 	// catchUpMax is how long one process may take for the whole input.
 	catchUpMax = 10 * time.Minute
 )
+
+// inputTopics returns the topics that the shop writes to.
+func (o *options) inputTopics() []string {
+	if o.staged() {
+		return []string{ordersTopic, webTopic}
+	}
+	return []string{inputTopic}
+}
+
+// staged reports whether there is a first stage.
+func (o *options) staged() bool { return o.inputs == 2 }
+
+// eventsOf returns the internal topic of an application's first stage.
+func eventsOf(application string) string { return application + ".events" }
 
 var processNames = []string{"one", "two", "three", "four", "five"}
 
@@ -94,7 +110,7 @@ func (r *run) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if r.feed, err = startFeed(r.brokers, inputTopic, r.seed, r.rate); err != nil {
+	if r.feed, err = startFeed(r.brokers, r.options); err != nil {
 		return err
 	}
 	if !pause(ctx, time.Second) {
@@ -109,12 +125,24 @@ func (r *run) prepare(ctx context.Context) (err error) {
 
 // createApplication makes the topics of an application, and puts its model.
 func (r *run) createApplication(ctx context.Context, name string) error {
-	settings := []string{"--brokers", strings.Join(r.brokers.addresses(), ","), "--prefix", name + "."}
-	create := []string{"topics", "apply", "--input-topic", inputTopic, "--input-partitions", fmt.Sprint(partitions)}
-	if err := r.runLull(ctx, append(create, settings...)...); err != nil {
+	config := filepath.Join(r.dir, name+"-topics.yaml")
+	settings := fmt.Sprintf("brokers: [%s]\nprefix: %s.\n%s", strings.Join(r.brokers.addresses(), ", "), name, r.inputSettings())
+	if err := os.WriteFile(config, []byte(settings), 0o644); err != nil {
 		return err
 	}
-	return r.runLull(ctx, append([]string{"models", "put", modelFile}, settings...)...)
+	if err := r.runLull(ctx, "topics", "apply", "--input-partitions", fmt.Sprint(partitions), "--config", config); err != nil {
+		return err
+	}
+	return r.runLull(ctx, "models", "put", modelFile, "--config", config)
+}
+
+// inputSettings are the lines of a settings file that say what is read. With a first stage everybody's time waits for the partition of an input that is furthest behind, so that
+// more sessions are open at once when a process stands still.
+func (o *options) inputSettings() string {
+	if o.staged() {
+		return fmt.Sprintf("inputs: {%s: {}, %s: {}}\nlimits: {open_sessions: 64, message_ids: 1024}\n", ordersTopic, webTopic)
+	}
+	return fmt.Sprintf("input: {topic: %s}\n", inputTopic)
 }
 
 // runLull runs one of the small commands.
@@ -154,14 +182,13 @@ func (r *run) settle(application, name string, k int, addresses []string) (*proc
 	settings := fmt.Sprintf(`brokers: [%s]
 prefix: %s.
 instance: %s
-input: {topic: %s}
 state: {dir: %s, flush_every: %s}
 http: {listen: "%s"}
 clock: {mode: event, lateness: %s}
 commit: {timeout: %s, session_timeout: %s}
 fit: {mode: demand, statistics_every: 1s}
 money: {currency: %s}
-`, strings.Join(addresses, ", "), application, name, inputTopic, p.stateDir, flushEvery, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency)
+%s`, strings.Join(addresses, ", "), application, name, p.stateDir, flushEvery, p.http, latenessMs*time.Millisecond, sessionTimeout, sessionTimeout, currency, r.inputSettings())
 	if err := os.WriteFile(p.config, []byte(settings), 0o644); err != nil {
 		return nil, err
 	}
@@ -180,7 +207,7 @@ func (r *run) onDeath(p *process, err error) {
 func (r *run) awaitCaughtUp(ctx context.Context) error {
 	patient, cancel := context.WithTimeout(ctx, recoveryMax)
 	defer cancel()
-	err := r.brokers.awaitCommitted(patient, application, inputTopic)
+	err := r.awaitCommitted(patient)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -189,6 +216,14 @@ func (r *run) awaitCaughtUp(ctx context.Context) error {
 	}
 	r.violate("the input has not been committed %s after the last fault ended: %v", recoveryMax, err)
 	return errStuck
+}
+
+// awaitCommitted waits until the group has committed what the input has now and, with a first stage, what has been passed on of it.
+func (r *run) awaitCommitted(ctx context.Context) error {
+	if err := r.brokers.awaitCommitted(ctx, application, r.inputTopics()...); err != nil || !r.staged() {
+		return err
+	}
+	return r.brokers.awaitCommitted(ctx, application, eventsOf(application))
 }
 
 var errStuck = errors.New("the pipelines are stuck")
@@ -359,7 +394,7 @@ func (r *run) overtake(ctx context.Context, p *process, apiKey kmsg.Key, provoke
 	}
 	patient, cancel := context.WithTimeout(ctx, overtakenMax)
 	defer cancel()
-	if err := r.brokers.awaitCommitted(patient, application, inputTopic); err != nil {
+	if err := r.awaitCommitted(patient); err != nil {
 		return "nobody else had committed"
 	}
 	r.mu.Lock()

@@ -4,36 +4,59 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"lull/operators"
 	"lull/schemas"
 )
 
 // What the shop does. Its customers come in bursts; between bursts time jumps, so that a run of minutes is a history of years.
 const (
-	customers   = 2000
-	cohort      = 10                        // customers of a burst
-	burstMin    = 20                        // records of a burst
-	burstMax    = 60                        //
-	stepMaxMs   = 30_000                    // time from one record of a burst to the next, at most
-	jumpMinMs   = 3_600_000                 // time between bursts: more than the session gap and the lateness,
-	jumpMaxMs   = 12 * 3_600_000            // and far below what three customers must confirm
-	disorderMs  = latenessMs / 2            // by how much an event comes late at most and is in time
-	plainFirst  = 2000                      // so many records pass before anything odd: by then every partition has a watermark
-	shopOpens   = 12_784 * operators.DayMs  // 2005-01-01: decades before the records are appended
-	latenessMs  = 600_000                   // clock.lateness
-	currency    = "USD"                     //
-	remembered  = 64                        // records that may be sent again
-	ordersKept  = 500                       // orders that may be refunded or cancelled
-	refundsMax  = 3                         // of one order: less than all of it
-	closesAfter = 2 * 365 * operators.DayMs // the final time mark: after it every deadline has fired
+	customers     = 2000
+	cohort        = 10                        // customers of a burst
+	burstMin      = 20                        // records of a burst
+	burstMax      = 60                        //
+	stepMaxMs     = 30_000                    // time from one record of a burst to the next, at most
+	jumpMinMs     = 3_600_000                 // time between bursts: more than the session gap and the lateness,
+	jumpMaxMs     = 12 * 3_600_000            // and far below what three customers must confirm
+	calmJumpMaxMs = 2 * 3_600_000             // the same of a shop that is calm
+	disorderMs    = latenessMs / 2            // by how much an event comes late at most and is in time
+	plainFirst    = 2000                      // so many records pass before anything odd: by then every partition has a watermark
+	shopOpens     = 12_784 * operators.DayMs  // 2005-01-01: decades before the records are appended
+	latenessMs    = 600_000                   // clock.lateness
+	currency      = "USD"                     //
+	remembered    = 64                        // records that may be sent again
+	ordersKept    = 500                       // orders that may be refunded or cancelled
+	refundsMax    = 3                         // of one order: less than all of it
+	closesAfter   = 2 * 365 * operators.DayMs // the final time mark: after it every deadline has fired
 )
 
-// message is a record of the input.
-type message struct{ key, value []byte }
+// message is what happened to a customer, as a record.
+type message struct {
+	customer, value []byte
+	id              string // "": it has none
+	order           string // "": it is none of an order
+}
+
+// record returns the message as a record of the input. One topic is keyed by customer; of two one has what concerns orders, by which it is keyed, the other the rest. What is
+// sent again is in the same partition, and an order before its refunds.
+func (m *message) record(staged bool) *kgo.Record {
+	r := &kgo.Record{Topic: inputTopic, Key: m.customer, Value: m.value}
+	switch {
+	case staged && m.order != "":
+		r.Topic, r.Key = ordersTopic, []byte(m.order)
+	case staged:
+		if r.Topic, r.Key = webTopic, nil; m.id != "" {
+			r.Key = []byte(m.id)
+		}
+	}
+	return r
+}
 
 // shop makes the records of a shop without end. The same seed makes the same records. Not safe for concurrent use.
 type shop struct {
 	random  *rand.Rand
+	calm    bool // time passes more slowly, and all customers come equally often
 	now     operators.EventTime
 	made    int
 	left    int   // records of the burst
@@ -49,8 +72,8 @@ type order struct {
 	refunds      int
 }
 
-func newShop(seed uint64) *shop {
-	return &shop{random: rand.New(rand.NewPCG(seed, 1)), now: shopOpens}
+func newShop(seed uint64, calm bool) *shop {
+	return &shop{random: rand.New(rand.NewPCG(seed, 1)), calm: calm, now: shopOpens}
 }
 
 // next returns the next record.
@@ -80,11 +103,19 @@ func (s *shop) pass() {
 		return
 	}
 	s.left = burstMin + s.random.IntN(burstMax-burstMin)
-	s.now += operators.EventTime(jumpMinMs + s.random.Int64N(jumpMaxMs-jumpMinMs))
+	longest := int64(jumpMaxMs)
+	if s.calm {
+		longest = calmJumpMaxMs
+	}
+	s.now += operators.EventTime(jumpMinMs + s.random.Int64N(longest-jumpMinMs))
 	s.present = s.present[:0]
 	for range cohort {
 		// Some customers come often, many come once.
 		share := s.random.Float64()
+		if s.calm {
+			s.present = append(s.present, int(share*customers))
+			continue
+		}
 		s.present = append(s.present, int(share*share*share*customers))
 	}
 }
@@ -125,7 +156,10 @@ func (s *shop) event(at operators.EventTime) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	m := message{[]byte(e.Customer), value}
+	m := message{customer: []byte(e.Customer), value: value, id: e.ID}
+	if e.Kind.OfOrder() {
+		m.order = e.OrderID
+	}
 	s.recent = append(s.recent, m)
 	s.recent = s.recent[max(0, len(s.recent)-remembered):]
 	return m, nil
