@@ -10,7 +10,8 @@
 // the same rules as package pipeline's; that package is tested against real brokers.
 //
 // Half of the worlds have a first stage: two input topics that are not keyed by customer, whose partitions are assigned by the same group and read by feeds, which pass
-// events on to the topic that the tasks read, in the same transactions. What a feed remembers is the metadata of its committed offset.
+// events on to the topic that the tasks read, in the same transactions. What a feed remembers is the metadata of its committed offset. No feed
+// waits for another here, as those of package pipeline do over a backlog: any order must do.
 //
 // After every heal (everybody back, nothing left to do) the run is compared with an undisturbed one and checked for the invariants that
 // docs/guarantees.md numbers: I1 to I10 and I12 to I16. With a first stage I20 is among them; I4, I10, I12 and I13 are then the feeds' too, and the undisturbed

@@ -15,9 +15,9 @@ type feed struct {
 	feed   *task.Feed // nil: what it goes on from is not known yet
 	passed []relayed  // in the transaction under way
 
-	marked   operators.EventTime // the watermark that all partitions have been told, in committed transactions; Unset: none
-	markedAt operators.EventTime
-	marking  bool // the transaction under way tells them
+	told     []operators.EventTime // the watermark that each partition of the topic events has been told; Unset: none
+	markedAt operators.EventTime   // when all were last told
+	marking  bool                  // the transaction under way tells those that have not been
 }
 
 // relayed is what a feed passes on, and to which partition.
@@ -26,10 +26,16 @@ type relayed struct {
 	in input
 }
 
-// markInterval is how often a feed tells all partitions its watermark, if it has events all the time.
-const markInterval = operators.EventTime(1000)
+const (
+	// markInterval is how often a feed tells all partitions its watermark, if it has events all the time.
+	markInterval = operators.EventTime(1000)
+	// movedMax is by how much it may move until they are told in any case.
+	movedMax = hour
+)
 
-func newFeed(at place) *feed { return &feed{reader: newReader(at), marked: operators.Unset} }
+func newFeed(at place, partitions int) *feed {
+	return &feed{reader: newReader(at), told: slices.Repeat([]operators.EventTime{operators.Unset}, partitions)}
+}
 
 // inputID is what stands for Kafka's id of an input topic.
 func inputID(t topic) [16]byte { return [16]byte{byte(t) + 1} }
@@ -88,10 +94,32 @@ func (n *node) applyFeed(f *feed, b *task.Budget) {
 		}
 		held := n.holdsTime(f.topic, &e)
 		f.note.timeless[e.offset] = held
-		f.passed = append(f.passed, take(f.feed, f.place, &e, held)...)
+		for _, r := range take(f.feed, f.place, &e, held) {
+			f.pass(r)
+			f.tell(movedMax)
+		}
 	}
-	told := f.feed.Meta().Watermark == f.marked
-	f.marking = !told && (idle || n.w.now-f.markedAt >= markInterval)
+	if idle || n.w.now-f.markedAt >= markInterval {
+		f.marking = slices.Min(f.told) < f.feed.Meta().Watermark
+	}
+}
+
+func (f *feed) pass(r relayed) {
+	f.passed, f.told[r.to] = append(f.passed, r), r.in.relay.Watermark
+}
+
+// tell marks the time in the partitions to which nothing was passed on while it moved on by so much.
+func (f *feed) tell(moved operators.EventTime) {
+	reached := f.feed.Meta().Watermark
+	for k, told := range f.told {
+		if reached != told && (told == operators.Unset || reached >= told+moved) {
+			f.mark(k)
+		}
+	}
+}
+
+func (f *feed) mark(k int) {
+	f.pass(relayed{k, input{relay: &task.Relay{Feed: feedID(f.place), Offset: -1, Watermark: f.feed.Meta().Watermark}}})
 }
 
 // take lets a feed take an entry of its partition, and returns what it passes on of it.
@@ -113,11 +141,12 @@ func take(f *task.Feed, at place, e *entry, held bool) []relayed {
 
 // passOn produces what the transaction passes on.
 func (n *node) passOn(f *feed) error {
-	if f.marking || len(f.passed) == 0 {
-		for k := range n.w.opt.Partitions {
-			f.passed = append(f.passed, relayed{k, input{relay: &task.Relay{Feed: feedID(f.place), Offset: -1, Watermark: f.feed.Meta().Watermark}}})
-		}
-		f.marking = true
+	if f.marking {
+		f.tell(0)
+		f.markedAt = n.w.now
+	}
+	if len(f.passed) == 0 { // a transaction without a record has no end that is asked for
+		f.mark(0)
 	}
 	for _, r := range f.passed {
 		r.in.at = n.w.now
@@ -129,12 +158,9 @@ func (n *node) passOn(f *feed) error {
 }
 
 // committed ends a transaction that is durable.
-func (f *feed) committed(now operators.EventTime) {
-	if f.marking {
-		f.marked, f.markedAt, f.marking = f.feed.Meta().Watermark, now, false
-	}
+func (f *feed) committed() {
 	f.feed.Committed()
-	f.passed = nil
+	f.passed, f.marking = nil, false
 }
 
 // settled reports whether the feed is at its partition's end, which has reached so much, and everybody has been told.
@@ -143,8 +169,8 @@ func (f *feed) settled(log *partitionLog, reached operators.EventTime) bool {
 		return false
 	}
 	meta := f.feed.Meta()
-	return (len(log.entries) == 0 || meta.Position > log.entries[len(log.entries)-1].offset) && meta.Watermark >= reached && f.marked == meta.Watermark
+	return (len(log.entries) == 0 || meta.Position > log.entries[len(log.entries)-1].offset) && meta.Watermark >= reached && slices.Min(f.told) == meta.Watermark
 }
 
 // forget forgets what is not committed, and what is: that is asked for.
-func (f *feed) forget() { *f = *newFeed(f.place) }
+func (f *feed) forget() { *f = *newFeed(f.place, len(f.told)) }

@@ -247,7 +247,7 @@ func (n *node) rebalance() {
 		}
 		if at.topic != n.w.taskTopic() {
 			if g.owner[at] = n.name; n.feeds[at] == nil {
-				n.feeds[at] = newFeed(at)
+				n.feeds[at] = newFeed(at, n.w.opt.Partitions)
 			}
 			continue
 		}
@@ -589,7 +589,7 @@ func (n *node) commit() {
 	}
 	n.at()
 	for _, f := range feeds {
-		f.committed(n.w.now)
+		f.committed()
 	}
 	for _, p := range changed {
 		p.store.Commit(ends[p.n])
