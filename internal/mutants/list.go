@@ -105,7 +105,7 @@ var mutants = []mutant{
 	{"tell the time before the events that came before it", "pipeline/sim/feed.go", "f.passed, f.told[r.to] = append(f.passed, r), r.in.relay.Watermark", "f.told[r.to] = r.in.relay.Watermark\n\tif f.passed = append(f.passed, r); r.in.event == nil {\n\t\tf.passed = append([]relayed{r}, f.passed[:len(f.passed)-1]...)\n\t}", sim},
 	{"take in again what a feed passes on a second time", "pipeline/task/upstream.go", "r.Offset >= 0 && r.Offset <= u.Offset", "r.Offset >= 0 && r.Offset < 0", check{"pipeline/task", "TestAgain"}},
 	{"let the fastest input tell the time", "pipeline/task/upstream.go", "\tleast := operators.Never\n\tfor i := range m.Upstreams {\n\t\tleast = min(", "\tleast := operators.Unset\n\tfor i := range m.Upstreams {\n\t\tleast = max(", check{"pipeline/task", "TestUpstreams"}},
-	{"take a re-created input for the one that was", "pipeline/task/upstream.go", "\treturn slices.ContainsFunc(t.meta.Upstreams, ", "\treturn false && slices.ContainsFunc(t.meta.Upstreams, ", check{"pipeline", "TestFeedRecreated"}},
+	{"take a re-created input for the one that was", "pipeline/task/upstream.go", "reads, heard = true, heard || u.Offset >= 0 || u.Watermark != operators.Unset", "reads, heard = true, false", check{"pipeline", "TestFeedRecreated"}},
 	{"forget a drop", "state/pebble.go", "\tif !drop.Empty() {", "\tif false {", check{"state", "TestBacking"}},
 	{"take an empty value for a deletion", "state/pebble.go", "if value == nil {", "if len(value) == 0 {", check{"state", "TestBacking"}},
 	{"move time by a feed that has not settled", "pipeline/partition.go", "\tp.task.HoldTime(p.source.AppendTime > p.from.clock.HeldFrom(p.task.Now()))\n", "", check{"pipeline", "TestSourceOutage"}},
