@@ -18,7 +18,7 @@ type publication struct {
 	at      time.Time         // of the last telling
 	until   operators.EventTime
 	counted int64 // how many customers it told of
-	due     bool // in the transaction under way
+	due     bool  // in the transaction under way
 }
 
 // grownEvery is how often statistics are told that have grown by a twentieth since.
