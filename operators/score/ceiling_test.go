@@ -57,10 +57,7 @@ func mean(all []outcome) float64 {
 // TestCeilingBySimulation: of what drawn futures say that retention would save, the share of their value that the contact horizon's silence takes on average, one in ten lies
 // at or below SavedLow; its mean is AboutToBeLost; and where one future in ten or more brings nothing, the point and the ceiling are 0.
 func TestCeilingBySimulation(t *testing.T) {
-	draws := 40_000
-	if underRace {
-		draws = 10_000
-	}
+	const draws = 40_000
 	for name, h := range map[string]struct {
 		family              string
 		x, lastAge, silence int
