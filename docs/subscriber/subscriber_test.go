@@ -215,13 +215,13 @@ func (s *subscriber) attack(t *testing.T) {
 	f := newFeed(t)
 	whole := func() bool { return len(s.done(t)) >= len(f.want) }
 	const killsWanted, roundsMax = 5, 40
-	kills := 0
+	kills, records := 0, 2000
 	for round := 0; kills < killsWanted; round++ {
 		if round == roundsMax {
 			t.Fatalf("of %d kills %d came in the midst of the work", round, kills)
 		}
 		done, size := len(s.done(t)), sizeOf(s.written)
-		f.send(2000)
+		f.send(records)
 		polls := 0
 		s.run(f, func() bool {
 			polls++
@@ -229,6 +229,8 @@ func (s *subscriber) attack(t *testing.T) {
 		})
 		if n := len(s.done(t)); n > done && n < len(f.want) {
 			kills++
+		} else if n >= len(f.want) { // it was done before it could be killed: give it more to do
+			records = min(2*records, 64_000)
 		}
 	}
 	s.run(f, whole)
