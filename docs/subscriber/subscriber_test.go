@@ -214,25 +214,27 @@ func (s *subscriber) run(f *feed, isTime func() bool) {
 func (s *subscriber) attack(t *testing.T) {
 	f := newFeed(t)
 	whole := func() bool { return len(s.done(t)) >= len(f.want) }
-	const killsWanted, roundsMax = 15, 40
-	kills, records := 0, 2000
+	const killsWanted, roundsMax, step = 5, 40, 1 << 16
+	kills, records, more := 0, 2000, int64(0) // more bytes than one that it has to write before it is killed
 	for round := 0; kills < killsWanted; round++ {
 		if round == roundsMax {
 			t.Fatalf("of %d kills %d came in the midst of the work", round, kills)
 		}
-		done, size := len(s.done(t)), sizeOf(s.written)
+		done := len(s.done(t))
+		size := sizeOf(s.written) // whoever looks at what has been done may put the file away
 		f.send(records)
 		polls := 0
 		s.run(f, func() bool {
 			polls++
-			return sizeOf(s.written) > size || polls%200 == 0 && whole()
+			return sizeOf(s.written) > size+more || polls%200 == 0 && whole()
 		})
-		began := sizeOf(s.written) > size // whoever looks at what has been done puts the file away
-		// In the midst is also where it had begun to write, and nothing of it counts.
-		if n := len(s.done(t)); n < len(f.want) && (n > done || began) {
+		switch n := len(s.done(t)); {
+		case n >= len(f.want): // it was done before it could be killed
+			records, more = min(2*records, 64_000), more/2
+		case n == done: // it was killed in its first transaction
+			more += step
+		default:
 			kills++
-		} else if n >= len(f.want) { // it was done before it could be killed: give it more to do
-			records = min(2*records, 64_000)
 		}
 	}
 	s.run(f, whole)
