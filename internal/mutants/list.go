@@ -71,6 +71,7 @@ var mutants = []mutant{
 		outcomes,
 	},
 	{"forget the timers beyond the horizon", "pipeline/task/timers.go", "	ts.pending = append(ts.pending, t)\n", "", sim},
+	{"let a model come before what is due at its instant", "pipeline/task/task.go", "a.At <= until && a.At < deadline", "a.At <= min(until, deadline)", check{"pipeline/task", "TestModelAfterWhatIsDueAtItsInstant"}},
 	{"arm a timer below the watermark", "pipeline/task/task.go", "	next = max(next, floor)\n", "", schedules},
 	{"let a model come into force in the midst of a record", "pipeline/task/models.go", "	if t.meta.Observed == t.meta.Position {\n		return nil\n	}\n	for _, a", "	for _, a", sim},
 	{"restore no deletions", "state/restore.go", "	r.run.put(key, value)\n", "	if value != nil {\n		r.run.put(key, value)\n	}\n", model},

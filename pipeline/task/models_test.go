@@ -2,6 +2,7 @@ package task_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +74,35 @@ func TestModelWhoeverComesFirst(t *testing.T) {
 		if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 			t.Errorf("%s: got\n%+v\nwant\n%+v", line, got, want)
 		}
+	}
+}
+
+// TestModelAfterWhatIsDueAtItsInstant: a model is in force behind what is due at its instant, also for who is brought to it, and to the one before, only later.
+func TestModelAfterWhatIsDueAtItsInstant(t *testing.T) {
+	run := func(meanwhile func(p *process)) (told []string) {
+		p := newProcess(t, settings(), chain())
+		p.models = models{first, third, fourth}
+		p.open()
+		p.mark("01T00:00")
+		p.send("a", "01T00:00 order_completed order=o1")
+		p.mark("11T00:00")
+		p.do(step{adopt: first})
+		p.sweep()
+		p.do(step{adopt: third})
+		p.do(step{offset: p.position(), mark: start + 10*day + 1}) // the end of the dwell
+		meanwhile(p)
+		p.do(step{adopt: fourth})
+		p.sweep()
+		for _, o := range p.outputs {
+			if o.Kind == operators.SegmentOutput {
+				told = append(told, fmt.Sprintf("%s %s: %s to %s", o.Time, o.Model, o.Segment.From, o.Segment.To))
+			}
+		}
+		return told
+	}
+	at, late := run(func(p *process) { p.sweep() }), run(func(*process) {})
+	if !slices.Equal(at, late) || !slices.ContainsFunc(at, func(s string) bool { return strings.HasPrefix(s, "1997-01-11T00:00:00.001Z third") }) {
+		t.Errorf("swept at once:\n%s\nswept later:\n%s", strings.Join(at, "\n"), strings.Join(late, "\n"))
 	}
 }
 

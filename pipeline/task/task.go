@@ -404,12 +404,12 @@ func (t *Task) releaseModels(c *customer, until operators.EventTime) error {
 	return t.release(c, until, func() operators.EventTime { return operators.Never })
 }
 
-// release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time. The first
+// release applies the deadlines that next gives, up to an instant, and between them the models that came into force, each at its time, behind what is due then. The first
 // deadline that makes an operator panic ends it; a model that does is in force all the same.
 func (t *Task) release(c *customer, until operators.EventTime, next func() operators.EventTime) error {
 	for {
 		deadline := next()
-		if a, ok := t.nextAdoption(c); ok && a.At <= min(until, deadline) {
+		if a, ok := t.nextAdoption(c); ok && a.At <= until && a.At < deadline {
 			if err := t.rejectPanic(c, t.applyModel(c, a)); err != nil {
 				return err
 			}
