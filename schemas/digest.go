@@ -124,7 +124,7 @@ func decodeWhole(t Topic, value []byte, wire any) error {
 		err = fmt.Errorf("%d bytes follow it", len(rest))
 	}
 	if err != nil {
-		return fmt.Errorf("decoding a record of %s for the digest: %w", t, err)
+		return fmt.Errorf("decoding a record of %s for the digest: %s", t, avroCause(err))
 	}
 	return nil
 }

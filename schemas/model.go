@@ -43,7 +43,7 @@ func DecodeModel(key, value []byte) (operators.Model, error) {
 	var w wireModel
 	rest, err := compiled[Models].Decode(value, &w)
 	if err != nil {
-		return operators.Model{}, fmt.Errorf("decoding model %s: %w", quoted(string(key)), err)
+		return operators.Model{}, fmt.Errorf("decoding model %s: %s", quoted(string(key)), avroCause(err))
 	}
 	if len(rest) > 0 {
 		return operators.Model{}, fmt.Errorf("decoding model %s: %d bytes follow it", quoted(string(key)), len(rest))

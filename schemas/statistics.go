@@ -95,7 +95,7 @@ func DecodeStatistics(key, value []byte) (StatisticsRecord, error) {
 	rest, err := compiled[Statistics].Decode(value, &w)
 	switch {
 	case err != nil:
-		return wrong("%w", err)
+		return wrong("%s", avroCause(err))
 	case len(rest) > 0:
 		return wrong("%d bytes follow it", len(rest))
 	case (w.Kind == headKind) != (w.Head != nil):

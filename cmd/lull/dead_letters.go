@@ -145,7 +145,7 @@ func readLetters(ctx context.Context, client *kgo.Client, s *pipeline.Settings, 
 		}
 		of, err := schemas.DecodeLetter(r.Value)
 		if err != nil {
-			return fmt.Errorf("offset %d of partition %d of topic %q: %w: it is no dead letter of this version of lull", r.Offset, r.Partition, r.Topic, err)
+			return fmt.Errorf("offset %d of partition %d of topic %q: %w: it is no dead letter of this version of lull: take the version that wrote it; list and redrive leave it out by a later --since", r.Offset, r.Partition, r.Topic, err)
 		}
 		return yield(&letter{Letter: of, Partition: r.Partition, Offset: r.Offset, RefusedAt: r.Timestamp})
 	})
@@ -180,7 +180,7 @@ func readRedrives(ctx context.Context, s *pipeline.Settings) (map[string]redrive
 		}
 		redrive, err := schemas.DecodeRedrive(r.Key, r.Value)
 		if err != nil {
-			return fmt.Errorf("offset %d of topic %q: %w", r.Offset, topic, err)
+			return fmt.Errorf("offset %d of topic %q: %w: nobody but redrive may write there; a null value under this key takes it away", r.Offset, topic, err)
 		}
 		redrives[string(r.Key)] = redriveAt{Redrive: redrive, At: r.Timestamp}
 		return nil

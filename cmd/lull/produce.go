@@ -359,7 +359,7 @@ func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines
 			return send()
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("reading row %d: %w", result.Rows+1, err)
 		}
 		result.Rows++
 		id, refusal := "", (*operators.Rejection)(nil)

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lull/operators"
 	"lull/pipeline"
 	"lull/pipeline/task"
 	"lull/state"
@@ -79,7 +80,11 @@ func (r *reset) nothing() bool { return len(r.topics) == 0 && !r.offsets && !r.s
 // plan finds out what there is, and prints it. The error says why it must not be removed.
 func (r *reset) plan(ctx context.Context, outputs bool) error {
 	shape, err := readShape(ctx, r.s, r.s.Prefix)
-	if err != nil {
+	switch {
+	case errors.Is(err, operators.ErrCorrupt) && r.force:
+	case errors.Is(err, operators.ErrCorrupt):
+		return fmt.Errorf("nothing was removed: there is no telling whose the changelog is: %w. Look whether it is this application's; then --force removes it", err)
+	case err != nil:
 		return err
 	}
 	if group := shape.Get("group"); group != "" && group != r.s.Group {

@@ -74,20 +74,39 @@ func uncompressed(r io.Reader) (*bufio.Reader, error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		unzip, err := gzip.NewReader(text)
 		if err != nil {
-			return nil, fmt.Errorf("decompressing: %w", err)
+			return nil, decompressing(err)
 		}
-		text = bufio.NewReaderSize(unzip, bufferBytes)
+		text = bufio.NewReaderSize(decompressed{unzip}, bufferBytes)
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		unzip, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1)) // without goroutines, which somebody would have to end
 		if err != nil {
-			return nil, fmt.Errorf("decompressing: %w", err)
+			return nil, decompressing(err)
 		}
-		text = bufio.NewReaderSize(unzip, bufferBytes)
+		text = bufio.NewReaderSize(decompressed{unzip}, bufferBytes)
 	}
-	if mark, _ := text.Peek(3); bytes.Equal(mark, []byte("\ufeff")) {
+	mark, err := text.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if bytes.Equal(mark, []byte("\ufeff")) {
 		_, _ = text.Discard(3) // it has been peeked: it is there
 	}
 	return text, nil
+}
+
+// decompressed is a decompressed text whose errors say what the file is.
+type decompressed struct{ io.Reader }
+
+func (d decompressed) Read(p []byte) (n int, err error) {
+	n, err = d.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = decompressing(err)
+	}
+	return n, err
+}
+
+func decompressing(err error) error {
+	return fmt.Errorf("decompressing: %w: the file is cut short or damaged: copy it again, or compress it again", err)
 }
 
 // csvRows are the rows of a CSV file.
