@@ -144,15 +144,17 @@ func (c *Clock) WatchFrom() operators.EventTime {
 // A feed that nobody has watched yet holds none: what it has is history. And what was appended so long ago that nobody is called to act by it moves time as
 // ever, so that a long backlog does not pile sessions up.
 //
-// now is the wall clock: what nobody has looked at for longer than the input may be silent may hide an outage.
+// now is the wall clock: what nobody has looked at for longer than the input may be silent may hide an outage. What is dated later by more than clocks part from
+// each other moves no time: a producer has claimed it, or the wall clock is slow, and then it has not noticed how long the input was silent.
 func (c *Clock) HeldFrom(now operators.EventTime) operators.EventTime {
+	ahead := now + jumpMaxMs
 	switch {
 	case c.begun && (c.heldFrom != operators.Never || now-c.looked <= operators.EventTime(c.SilenceMaxMs())):
-		return c.heldFrom
+		return min(c.heldFrom, ahead)
 	case c.alive == operators.Unset:
-		return operators.Never
+		return ahead
 	}
-	return c.alive
+	return min(c.alive, ahead)
 }
 
 // Seen returns the append time of the newest record of the topic, Unset if none is known.

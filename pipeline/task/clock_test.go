@@ -344,7 +344,7 @@ func TestFirstReadingJumped(t *testing.T) {
 	if w.read(); w.last != task.Jumped {
 		t.Fatalf("the clock says %d", w.last)
 	}
-	if w.HeldFrom(w.r.Wall) == operators.Never {
+	if w.HeldFrom(w.r.Wall) >= w.r.Wall {
 		t.Error("events move time")
 	}
 }
@@ -355,11 +355,28 @@ func TestNobodyLooked(t *testing.T) {
 	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(30 * minute)})
 	w.Learn(&task.Time{InputAlive: w.r.Wall - minute})
 	w.minutes(60, func() { w.r.Logs[0].Newest = w.r.Wall })
-	if w.last != task.Free || w.HeldFrom(w.r.Wall+30*minute) != operators.Never {
+	if now := w.r.Wall + 30*minute; w.last != task.Free || w.HeldFrom(now) < now {
 		t.Fatalf("the clock says %d", w.last)
 	}
-	if w.HeldFrom(w.r.Wall+31*minute) == operators.Never {
+	if now := w.r.Wall + 31*minute; w.HeldFrom(now) >= now {
 		t.Error("events move time when nobody has looked for longer than the input may be silent")
+	}
+}
+
+// TestSlowClock: by a wall clock that is two days slow an outage of four is one of two, which may be. What comes after it does not move time past what that clock shows.
+func TestSlowClock(t *testing.T) {
+	w := newWatch(t, task.ClockConfig{SilenceMaxMs: int64(3 * day)})
+	w.Learn(&task.Time{InputAlive: w.r.Wall - minute})
+	w.minutes(10, func() { w.r.Logs[0].Newest = w.r.Wall })
+	w.minutes(2*24*60, func() {})
+	now := w.r.Wall
+	w.r.Logs[0] = task.Log{End: w.r.Logs[0].End + 1, Newest: now + 2*day}
+	w.minutes(1, func() {})
+	if w.last != task.Free {
+		t.Fatalf("the clock says %d", w.last)
+	}
+	if from := w.HeldFrom(w.r.Wall); from < w.r.Wall || from >= now+2*day {
+		t.Errorf("events that were appended after %s move no time, when the clock shows %s and the newest is of %s", from, w.r.Wall, now+2*day)
 	}
 }
 
