@@ -114,6 +114,9 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 		}
 		c.SetRule(state)
 	}
+	if len(c.Rules) == 0 {
+		c.Rules = nil // a rule that was set and then taken back has left its memory
+	}
 	c.RulesNext = drawTime(t)
 	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
 		c.SetConsent(operators.Consent{
