@@ -370,7 +370,7 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		}
 		f.feed.Skip(record.Offset)
 		if letter != nil {
-			err = f.deadLetter(r, *letter)
+			err = f.deadLetter(r, "", *letter)
 		}
 		return true, err
 	case isMark:

@@ -131,11 +131,11 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 	case task.Late:
 		p.stats.late++
 		if r.s.Input.Late == "dead-letter" {
-			err = p.deadLetter(r, operators.Rejection{Reason: ReasonLate, Detail: fmt.Sprintf(
+			err = p.deadLetter(r, p.event.Customer, operators.Rejection{Reason: ReasonLate, Detail: fmt.Sprintf(
 				"the event of %s is older than the watermark %s: raise clock.lateness, or let input.late drop such events", p.event.Time, p.task.Meta().Watermark)})
 		}
 	case task.Rejected:
-		err = p.deadLetter(r, p.task.Refusal())
+		err = p.deadLetter(r, p.event.Customer, p.task.Refusal())
 	case task.Repeated:
 		p.stats.repeated++
 	}
@@ -218,7 +218,7 @@ func (p *partition) refuse(r *Runner, offset int64, refusal *operators.Rejection
 	if letter == nil {
 		return passed, nil
 	}
-	return passed, p.deadLetter(r, *letter)
+	return passed, p.deadLetter(r, "", *letter)
 }
 
 // logAppendTime is the type of timestamps that the brokers give; others are the producers'.

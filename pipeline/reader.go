@@ -158,9 +158,9 @@ func (p *reader) decode(read func() *operators.Rejection) (refusal *operators.Re
 	return read()
 }
 
-// deadLetter keeps the record at hand, p.source, for the dead letters of the transaction.
-func (p *reader) deadLetter(r *Runner, why operators.Rejection) error {
-	return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: why, Source: &p.source})
+// deadLetter keeps the record at hand, p.source, for the dead letters of the transaction. customer is whose event it is, "" if that has not been read: the key may be anything.
+func (p *reader) deadLetter(r *Runner, customer string, why operators.Rejection) error {
+	return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: why, Customer: customer, Source: &p.source})
 }
 
 func (p *reader) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {

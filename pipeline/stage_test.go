@@ -284,7 +284,7 @@ func TestStagedFormats(t *testing.T) {
 	p := c.run(s)
 	c.await(&s, p)
 	c.produce(
-		&kgo.Record{Topic: orders, Partition: 1, Value: []byte("no JSON")},
+		&kgo.Record{Topic: orders, Partition: 1, Key: []byte("no-7"), Value: []byte("no JSON")},
 		&kgo.Record{Topic: web, Value: []byte(`{"type":"page","name":"Late","messageId":"late","userId":"ann","timestamp":"2024-02-01T09:55:00Z"}`)},
 	)
 	c.mark(&s, storyEnd)
@@ -309,6 +309,9 @@ func TestStagedFormats(t *testing.T) {
 	bad, late := letters[schemas.ReasonMalformed], letters[ReasonLate]
 	if len(letters) != 2 || bad.Source.Topic != orders || string(bad.Value) != "no JSON" || late.Source.Topic != web || string(late.Key) != "ann" {
 		t.Errorf("dead letters: %+v", letters)
+	}
+	if bad.Customer != "" || late.Customer != "ann" {
+		t.Errorf("the dead letters are those of customers %q and %q: of an order number nobody knows whose it is, of an event its customer is known", bad.Customer, late.Customer)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -48,13 +50,20 @@ func (l *letter) source() string {
 	return l.Source.String()
 }
 
-// customer returns whose letter it is, as far as is known.
-func (l *letter) customer() string { return cmp.Or(l.Customer, string(l.Key)) }
+// key returns the refused record's key as a text, hexadecimal if it is none; "" if it has none. Whose record it is Customer alone says: input topics may be keyed by anything.
+func (l *letter) key() string { return textOrHex(l.Key) }
+
+func textOrHex(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	return "0x" + hex.EncodeToString(b)
+}
 
 // letterFilter says which letters are meant.
 type letterFilter struct {
 	reasons              []string // any if empty
-	topic, customer      string   // any if empty
+	topic, customer, key string   // any if empty
 	partition            int32    // of the topic; below 0 any
 	sinceText, untilText string
 	since, until         time.Time // of the texts; the zero time is no bound
@@ -65,14 +74,15 @@ func (f *letterFilter) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&f.reasons, "reason", nil, "only letters with one of these `reasons`")
 	cmd.Flags().StringVar(&f.topic, "topic", "", "only letters of records of this topic")
 	cmd.Flags().Int32Var(&f.partition, "partition", -1, "only letters of records of this partition of --topic")
-	cmd.Flags().StringVar(&f.customer, "customer", "", "only letters of this customer, by key or customer_id")
+	cmd.Flags().StringVar(&f.customer, "customer", "", "only letters of this customer, as far as that is known: of records whose event was read, and of deadlines")
+	cmd.Flags().StringVar(&f.key, "key", "", "only letters of records with this key")
 	cmd.Flags().StringVar(&f.sinceText, "since", "", "only letters written since this `time`, or so long ago: 2026-11-23T12:00:00Z, 90m, 7d")
 	cmd.Flags().StringVar(&f.untilText, "until", "", "only letters written before this `time`")
 }
 
 // parse reads the flags. The error says what is wrong with one.
 func (f *letterFilter) parse(cmd *cobra.Command, s *pipeline.Settings) (err error) {
-	for _, name := range []string{"reason", "topic", "partition", "customer", "since", "until"} {
+	for _, name := range []string{"reason", "topic", "partition", "customer", "key", "since", "until"} {
 		f.given = f.given || cmd.Flags().Changed(name)
 	}
 	if cmd.Flags().Changed("partition") && (f.topic == "" || f.partition < 0) {
@@ -90,7 +100,8 @@ func (f *letterFilter) holds(l *letter) bool {
 	case len(f.reasons) > 0 && !slices.Contains(f.reasons, l.Reason),
 		f.topic != "" && l.Source.Topic != f.topic,
 		f.partition >= 0 && l.Source.Partition != f.partition,
-		f.customer != "" && l.Customer != f.customer && string(l.Key) != f.customer,
+		f.customer != "" && l.Customer != f.customer,
+		f.key != "" && l.key() != f.key,
 		!f.since.IsZero() && l.RefusedAt.Before(f.since),
 		!f.until.IsZero() && !l.RefusedAt.Before(f.until):
 		return false
@@ -237,7 +248,8 @@ func newLettersListCommand() *cobra.Command {
 		Long: `List counts the refused records by the reason of the newest letter of each: how many there are, how many letters of them besides,
 as when the input was read again (copies), how many have been sent again (re-driven), how many were refused after that (again),
 and how many cannot be sent because not all of the record was kept (cut). Below stand the newest: when each was written, its
-place, its record's place, reason, customer and what was found.`,
+place, its record's place, reason, customer, the record's key and what was found. The customer is not known (-) where the record
+was refused before its event was read.`,
 		Example: `  lull dead-letters list
   lull dead-letters list --reason late,unknown_currency --since 24h --lines 50`,
 		Args: cobra.NoArgs,
@@ -295,7 +307,8 @@ type letterSummary struct {
 	Source       string    `json:"source"`
 	RefusedAt    time.Time `json:"refused_at"`
 	Reason       string    `json:"reason"`
-	Customer     string    `json:"customer"`
+	Customer     string    `json:"customer"` // "": not known
+	Key          string    `json:"key"`
 	Detail       string    `json:"detail"`
 	Copies       int64     `json:"copies"`
 	Redriven     bool      `json:"redriven"`
@@ -347,7 +360,7 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 		_, again := l.Origin()
 		_, redriven := redrives[l.Source.String()]
 		summary := letterSummary{
-			Letter: l.place(), Source: l.source(), RefusedAt: l.RefusedAt.UTC(), Reason: l.Reason, Customer: l.customer(), Detail: l.Detail,
+			Letter: l.place(), Source: l.source(), RefusedAt: l.RefusedAt.UTC(), Reason: l.Reason, Customer: l.Customer, Key: l.key(), Detail: l.Detail,
 			Redriven: redriven && !l.IsDeadline(), RefusedAgain: again, Cut: l.Missing() != "", of: refusedBy(l),
 		}
 		of, known := letters[summary.of]
@@ -452,16 +465,25 @@ func (list *letterList) print(w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "\nthe newest %d of %d:\n", len(list.Newest), list.Records)
-	fmt.Fprintln(t, "WRITTEN\tLETTER\tSOURCE\tREASON\tCUSTOMER\tFOUND")
+	fmt.Fprintln(t, "WRITTEN\tLETTER\tSOURCE\tREASON\tCUSTOMER\tKEY\tFOUND")
 	for i := range list.Newest {
 		l := &list.Newest[i]
 		found := schemas.Found(&operators.Rejection{Reason: l.Reason, Detail: l.Detail})
 		if l.Redriven {
 			found = "(re-driven) " + found
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", l.RefusedAt.Format(tableTime), l.Letter, l.Source, l.Reason, plain(l.Customer), plain(found))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.RefusedAt.Format(tableTime), l.Letter, l.Source, l.Reason, orDash(l.Customer), orDash(l.Key), plain(found))
 	}
 	return t.Flush()
+}
+
+// orDash returns an id as a cell of a table, - if it is not known.
+func orDash(id string) string {
+	const runesMax = 40
+	if runes := []rune(id); len(runes) > runesMax {
+		id = string(runes[:runesMax-1]) + "…"
+	}
+	return cmp.Or(plain(id), "-")
 }
 
 // plain returns a text that is one line of a table, whatever is in it.

@@ -201,7 +201,7 @@ func showLetter(w io.Writer, l *letter, redrives map[string]redriveAt) error {
 	line("redrive", "%s", redriveState(l, redrives))
 	line("letter", "%s, written %s", l.place(), l.RefusedAt.UTC().Format(tableTime))
 	line("operator", "%s", l.Operator)
-	line("customer", "%s", l.customer())
+	line("customer", "%s", l.Customer)
 	if l.IsDeadline() {
 		line("deadline", "%s, of partition %d", l.Deadline, l.Source.Partition)
 		return t.Flush()
@@ -274,7 +274,7 @@ func showLetterJSON(w io.Writer, l *letter, redrives map[string]redriveAt) error
 		{Name: "letter", Value: l.place()}, {Name: "written", Value: l.RefusedAt.UTC().Format(tableTime)},
 		{Name: "reason", Value: l.Reason}, {Name: "meaning", Value: reason.Meaning}, {Name: "detail", Value: l.Detail}, {Name: "remedy", Value: reason.Remedy},
 		{Name: "redrive", Value: redriveState(l, redrives)}, {Name: "refused_again", Value: again},
-		{Name: "operator", Value: l.Operator}, {Name: "customer", Value: l.customer()},
+		{Name: "operator", Value: l.Operator}, {Name: "customer", Value: l.Customer},
 	}
 	if l.IsDeadline() {
 		fields = append(fields, schemas.Field{Name: "deadline", Value: l.Deadline}, schemas.Field{Name: "partition", Value: int64(l.Source.Partition)})

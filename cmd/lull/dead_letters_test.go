@@ -202,7 +202,7 @@ func TestRedriveLeavesOut(t *testing.T) {
 			"letter 1/3 (shop/3/10, record_too_large): 2031616 of the value's 2097152 bytes are not kept", "letter 1/5 (a deadline, panic)", "2 letters cannot be sent again",
 		}, []string{"shop/3/11"}},
 		{"--reason malformed", 0, []string{"1 sent again: malformed 1"}, []string{"shop/3/11", "shop/3/8"}},
-		{"--topic shop --partition 3 --customer ann --again", exitError, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/4", "shop/3/8"}},
+		{"--topic shop --partition 3 --key ann --again", exitError, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/4", "shop/3/8"}},
 		{"1/0", 0, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"shop/3/12", 0, []string{"0 to be sent again", "1 had been sent again before"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
 		{"shop/3/12 --again --dry-run", 0, []string{"1 would be sent again: panic 1"}, []string{"shop/3/11", "shop/3/12", "shop/3/4", "shop/3/8"}},
@@ -307,6 +307,54 @@ func TestLettersListAndShow(t *testing.T) {
 	}
 	if _, errs, code = lull(t, "dead-letters", "show", "0/5", "--brokers", broker); code != exitError || !strings.Contains(errs, "there is no dead letter 0/5") {
 		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+// A record's key is no customer: of one that was refused before its event was read, as in a topic that is keyed by order number, nobody knows whose it is. The key is shown as what it is, and --key chooses by it.
+func TestLettersByKey(t *testing.T) {
+	broker := newApplication(t)
+	unread, late := refusedRecord("malformed", 1), refusedRecord("late", 2)
+	unread.Source.Key, late.Source.Key, late.Customer = []byte("A-17"), []byte("A-18"), "ann"
+	refuse(t, broker, time.Now(), unread, late)
+	row := func(args ...string) (customers, keys []string) {
+		t.Helper()
+		out, errs, code := lull(t, append([]string{"dead-letters", "list", "--json", "--brokers", broker}, args...)...)
+		var list letterList
+		if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 {
+			t.Fatalf("%v, exit code %d, %s", err, code, errs)
+		}
+		for _, l := range list.Newest {
+			customers, keys = append(customers, l.Customer), append(keys, l.Key)
+		}
+		return customers, keys
+	}
+	for _, c := range []struct {
+		args            []string
+		customers, keys []string
+	}{
+		{nil, []string{"", "ann"}, []string{"A-17", "A-18"}},
+		{[]string{"--customer", "A-17"}, nil, nil},
+		{[]string{"--key", "A-17"}, []string{""}, []string{"A-17"}},
+		{[]string{"--customer", "ann"}, []string{"ann"}, []string{"A-18"}},
+	} {
+		if customers, keys := row(c.args...); !slices.Equal(customers, c.customers) || !slices.Equal(keys, c.keys) {
+			t.Errorf("%q: customers %q, keys %q; want %q and %q", c.args, customers, keys, c.customers, c.keys)
+		}
+	}
+	for args, want := range map[string]string{
+		"dead-letters list":                                            "shop/3/1  malformed  -         A-17",
+		"dead-letters show 1/0":                                        "key         \"A-17\"",
+		"tail dead-letters -o table":                                   "1/0         -                     malformed         A-17",
+		"tail dead-letters --customer ann":                             `"customer_id":"ann"`,
+		"dead-letters redrive --key A-17 --dry-run --reason malformed": "1 would be sent again",
+	} {
+		out, errs, code := lull(t, append(strings.Fields(args), "--brokers", broker)...)
+		if code != 0 || !strings.Contains(out+errs, want) || strings.Contains(out, "customer    A-17") {
+			t.Errorf("%s: exit code %d, no %q in\n%s%s", args, code, want, out, errs)
+		}
+	}
+	if out, _, _ := lull(t, "tail", "dead-letters", "--customer", "A-17", "--brokers", broker); out != "" {
+		t.Errorf("letters of a customer A-17: %s", out)
 	}
 }
 

@@ -75,7 +75,7 @@ func (f *redriveFlags) names(args []string) (names []letterName, err error) {
 	case len(args) > 0 && (f.filter.given || f.all):
 		return nil, errors.New("letters are named: leave out --all and the flags that choose others")
 	case len(args) == 0 && !f.filter.given && !f.all:
-		return nil, errors.New("nothing says which letters are meant: name them, choose by --reason, --topic, --customer, --since or --until, or give --all")
+		return nil, errors.New("nothing says which letters are meant: name them, choose by --reason, --topic, --customer, --key, --since or --until, or give --all")
 	}
 	for _, arg := range args {
 		name, err := parseLetterName(arg)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline"
 	"lull/schemas"
 )
 
@@ -24,7 +26,7 @@ type tailFilter struct {
 }
 
 func (f *tailFilter) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.customer, "customer", "", "only records of this customer, by key or customer_id")
+	cmd.Flags().StringVar(&f.customer, "customer", "", "only records of this customer, by customer_id, or by key where that is one")
 	cmd.Flags().StringVar(&f.kind, "type", "", "only records of this `type`: an event's kind, a trigger's rule, a segment, a dead letter's reason")
 	cmd.Flags().StringVar(&f.sinceText, "since", "", "only what has happened since this `time`, or so long ago: 2026-11-23T12:00:00Z, 90m, 7d")
 	cmd.Flags().StringVar(&f.untilText, "until", "", "only what has happened before this `time`")
@@ -36,7 +38,7 @@ var typeFields = map[schemas.Topic]string{
 	schemas.Fits: "cause", schemas.Redrives: "reason", schemas.Offers: "reason",
 }
 
-// holds reports whether the filter holds a record. A record that cannot be decoded has no type and no customer but its key.
+// holds reports whether the filter holds a record. A record that cannot be decoded has no type, and no customer but its key where that is one.
 func (t *tail) holds(r *kgo.Record) bool {
 	f := &t.filter
 	if f.customer == "" && f.kind == "" && f.since.IsZero() && f.until.IsZero() {
@@ -70,6 +72,9 @@ func (t *tail) customerOf(key any, fields schemas.Fields) string {
 	if customer, ok := fields.Get("customer_id").(string); ok {
 		return customer
 	}
+	if t.of == schemas.DeadLetters || t.of == schemas.Events && t.settings.Staged() && t.name != t.settings.Topic(pipeline.EventsTopic) {
+		return "" // the key may be anything
+	}
 	text, _ := key.(string)
 	return text
 }
@@ -98,7 +103,7 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
 	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"facts.value_about_to_be_lost", 28}, {"reasons", 0}},
 	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
-	schemas.DeadLetters: {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
+	schemas.DeadLetters: {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
 	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
 	schemas.Statistics:  {{"partition", 9}, {"number", 8}, {"edition", 0}},
 	schemas.Fits:        {{"verdict.adopted", 15}, {"verdict.reasons", 0}},
@@ -126,7 +131,7 @@ func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 		}
 	}
 	cells := []string{
-		happenedAt(r, fields).UTC().Format(tableTime), fmt.Sprintf("%d/%d", r.Partition, r.Offset), t.customerOf(key, fields), t.typeOf(key, fields),
+		happenedAt(r, fields).UTC().Format(tableTime), fmt.Sprintf("%d/%d", r.Partition, r.Offset), cmp.Or(t.customerOf(key, fields), "-"), t.typeOf(key, fields),
 	}
 	for _, c := range columns[4:] {
 		if t.changelog {
@@ -177,6 +182,8 @@ func tableCell(value any) string {
 		return "-"
 	case string:
 		return v
+	case []byte:
+		return textOrHex(v)
 	case bool:
 		return strconv.FormatBool(v)
 	case int64:

@@ -86,7 +86,7 @@ func TestTailTable(t *testing.T) {
 	for i, want := range []string{
 		"TIME PLACE CUSTOMER TYPE ORDER_ID AMOUNT CURRENCY NAME SUBJECT", "1998-01-04T13:07:00Z 0/0 a-customer-with-a-n… order_completed o-1 1250 USD - -",
 		"2023-11-14T22:13:20Z 0/1 eve cannot be decoded: decoding a record of events", "2023-11-14T22:13:20Z 0/2 eve deletion",
-		"2023-11-14T22:13:20Z 0/3 time mark 1998-02-01T00:00:00Z",
+		"2023-11-14T22:13:20Z 0/3 - time mark 1998-02-01T00:00:00Z",
 	} {
 		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) {
 			t.Errorf("line %d: %q, want %q", i, got, want)
