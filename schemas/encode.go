@@ -303,7 +303,7 @@ func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
 		CustomerID: o.Customer, Rule: t.Rule, From: t.From, To: t.To, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
 		Withheld: nonEmpty(&t.Withheld), Model: o.Model, Reasons: t.Reasons, Revision: int64(o.Revision),
 		RuleVersion: t.Version, Severity: t.Severity, Action: nonEmpty(&t.Action), Control: t.Control, ConsentPurpose: nonEmpty(&t.Purpose), ConsentProof: nonEmpty(&t.Consent),
-		FactsUsed: e.slots.used[:0], Counterfactuals: t.Counterfactuals,
+		FactsUsed: e.slots.used[:0], Counterfactuals: t.Counterfactuals, Priority: t.Priority,
 	}
 	for _, u := range t.Used {
 		w.FactsUsed = append(w.FactsUsed, wireFactUsed(u))

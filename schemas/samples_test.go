@@ -43,7 +43,7 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 		Rule: "churn_risk", Version: "0a1b2c3d", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t),
 		Used: []operators.FactUsed{{Name: "churn_risk", Value: "0.75"}, {Name: "risk_high", Value: "0.7"}}, Reasons: []string{"silent for 88 days"},
 		Counterfactuals: []string{"an order now: churn risk 0.75 -> 0.16"}, Ceiling: operators.OfferCeiling{Ceiling: 375},
-		Severity: "escalation", Action: "call", Control: true, Purpose: "email", Consent: "form 12",
+		Severity: "escalation", Action: "call", Control: true, Purpose: "email", Consent: "form 12", Priority: 4.25,
 	}
 	offer.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-78"}
 	offer.Offer = &operators.OfferAnswer{

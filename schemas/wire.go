@@ -148,6 +148,7 @@ type wireTrigger struct {
 	FactsUsed       []wireFactUsed `avro:"facts_used"`
 	Counterfactuals []string       `avro:"counterfactuals"`
 	OfferCeiling    *float64       `avro:"offer_ceiling"`
+	Priority        float64        `avro:"priority"`
 }
 
 type wireFactUsed struct {

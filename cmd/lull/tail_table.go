@@ -101,7 +101,7 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Sessions:    {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
 	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
 	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
-	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"facts.value_about_to_be_lost", 28}, {"reasons", 0}},
+	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"priority", 10}, {"reasons", 0}},
 	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
 	schemas.DeadLetters: {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
 	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},

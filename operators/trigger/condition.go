@@ -72,18 +72,27 @@ type compiler struct {
 	steps bool // it speaks of what is stepwise
 }
 
-// compile compiles a condition.
-func (c *compiler) compile(source string) (condition, []fault) {
+// check begins with a text: it is CEL, and its types fit.
+func (c *compiler) check(source string) (*cel.Ast, []fault) {
 	checked, issues := c.language.Compile(source)
 	if issues.Err() != nil {
 		var faults []fault
 		for _, e := range issues.Errors() {
 			faults = append(faults, fault{max(1, e.Location.Line()), max(0, e.Location.Column()) + 1, plainWords(e.Message)})
 		}
-		return condition{}, faults[:1] // what follows the first is mostly of its making
+		return nil, faults[:1] // what follows the first is mostly of its making
 	}
 	c.types, c.used, c.steps = checked.NativeRep(), nil, false
 	c.info = c.types.SourceInfo()
+	return checked, nil
+}
+
+// compile compiles a condition.
+func (c *compiler) compile(source string) (condition, []fault) {
+	checked, faults := c.check(source)
+	if len(faults) > 0 {
+		return condition{}, faults
+	}
 	e := c.types.Expr()
 	if !checked.OutputType().IsExactType(cel.BoolType) {
 		return condition{}, []fault{c.at(e, "this is a %s, not true or false: compare it, as in clv >= 100", checked.OutputType())}
@@ -243,7 +252,7 @@ func (c *compiler) cost(x *condition) int {
 
 // use returns the fact of this name, which there is.
 func (c *compiler) use(name string) *fact {
-	f := &facts[slices.IndexFunc(facts, func(f fact) bool { return f.Name == name })]
+	f := factOf(name)
 	if !slices.Contains(c.used, f) {
 		c.used = append(c.used, f)
 	}
@@ -338,6 +347,10 @@ func (c *compiler) numberOf(e ast.Expr) (numeric, *fault) {
 		f := c.use(e.AsIdent())
 		if f.number == nil {
 			break
+		}
+		if f.Silence == Unsteady {
+			fault := c.at(e, "silence moves %s up and down: it can stand in a priority, not in a condition", f.Name)
+			return numeric{}, &fault
 		}
 		n := numeric{is: f.number, whole: f.kind == whole, source: f.Name}
 		if f.Silence != Constant {

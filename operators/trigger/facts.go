@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"lull/operators"
@@ -28,9 +29,10 @@ const (
 	Rising
 	Falling
 	Stepwise
+	Unsteady // up and down: no condition can speak of it
 )
 
-var behaviours = [...]string{Constant: "constant", Rising: "rising", Falling: "falling", Stepwise: "stepwise"}
+var behaviours = [...]string{Constant: "constant", Rising: "rising", Falling: "falling", Stepwise: "stepwise", Unsteady: "up and down"}
 
 // String returns the behaviour's name, such as "rising".
 func (b Behaviour) String() string { return behaviours[b] }
@@ -133,6 +135,7 @@ var facts = []fact{
 	{Fact: Fact{Name: "expected_purchases", Silence: Falling, Doc: "Purchase days expected within the horizon."}, number: func(v view) float64 { return v.f.ExpectedPurchases }, noun: "expected purchases", before: "expected purchases ", format: short, reaches: measure(operators.ExpectedPurchases)},
 	{Fact: Fact{Name: "expected_spend", Unit: "major units of the base currency", Doc: "Expected spend per purchase day."}, number: func(v view) float64 { return v.f.ExpectedSpend }, before: "expected spend a purchase ", format: amount},
 	{Fact: Fact{Name: "clv", Unit: "major units of the base currency", Silence: Falling, Doc: "Customer lifetime value still to come: discounted expected margin within the horizon."}, number: func(v view) float64 { return v.f.CLV }, noun: "CLV", before: "CLV ", format: amount, reaches: measure(operators.CLV)},
+	{Fact: Fact{Name: "value_about_to_be_lost", Unit: "major units of the base currency", Silence: Unsteady, Doc: "clv less what it will be after contact_days of silence. Only priorities can speak of it."}, number: func(v view) float64 { return v.f.AboutToBeLost }},
 	{Fact: Fact{Name: "high_value", Silence: Falling, Doc: "clv is at least high_value_cut."}, kind: flag, flag: func(v view) bool { return v.f.HighValue },
 		reaches: func(v view, _ float64, _ bool) operators.EventTime {
 			if v.customer != nil {
@@ -150,6 +153,15 @@ var facts = []fact{
 	{Fact: Fact{Name: "risk_dormant", Unit: "probability", Doc: "The setting segments.dormant."}, number: func(v view) float64 { return v.terms.DormantRisk }, before: "segments.dormant ", format: risk},
 	{Fact: Fact{Name: "risk_lost", Unit: "probability", Doc: "The setting segments.lost."}, number: func(v view) float64 { return v.terms.LostRisk }, before: "segments.lost ", format: risk},
 	{Fact: Fact{Name: "contact_days", Unit: "days", Doc: "The setting scores.contact_days."}, number: func(v view) float64 { return v.terms.ContactDays }, before: "contact horizon ", format: days},
+}
+
+// factOf returns the fact of this name, nil if there is none.
+func factOf(name string) *fact {
+	i := slices.IndexFunc(facts, func(f fact) bool { return f.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &facts[i]
 }
 
 // Facts returns what conditions can speak of.

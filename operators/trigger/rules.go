@@ -50,8 +50,10 @@ type Rule struct {
 	Consent  string
 	Severity Severity
 	Action   string // what is asked for
+	Priority string // a number that ranks its triggers, the highest first
 
 	key               uint16
+	priority          priority
 	when, hold, until *condition
 	used              []*fact
 	steps             bool // it speaks of what is stepwise
@@ -197,7 +199,7 @@ func (p *parser) add(n *yaml.Node, rules *Rules, r Rule) {
 	rules.Rules = append(rules.Rules, r)
 }
 
-var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown", "stage", "control", "consent", "severity", "action"}
+var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown", "stage", "control", "consent", "severity", "action", "priority"}
 
 // parseRule reads one rule; ok is false if it is wrong.
 func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
@@ -232,6 +234,7 @@ func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 	p.words(n, values, &r)
 	p.numbers(values, &r)
 	p.conditions(n, values, &r)
+	p.priority(values["priority"], &r)
 	var said strings.Builder
 	for _, key := range ruleKeys {
 		if v := values[key]; v != nil {
@@ -356,6 +359,20 @@ func (p *parser) conditions(n *yaml.Node, values map[string]*yaml.Node, r *Rule)
 			r.used = p.compiler.used
 		}
 		r.steps = r.steps || p.compiler.steps
+	}
+}
+
+// priority compiles what ranks the rule's triggers; v is nil if it does not say.
+func (p *parser) priority(v *yaml.Node, r *Rule) {
+	r.Priority = DefaultPriority
+	if v != nil {
+		r.Priority = v.Value
+	}
+	var faults []fault
+	r.priority, faults = p.compiler.priority(r.Priority)
+	for _, f := range faults {
+		line, column := p.place(v, f)
+		p.fail(line, column, "priority: %s", f.text)
 	}
 }
 

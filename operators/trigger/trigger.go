@@ -185,7 +185,7 @@ func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline
 	id := out.Trigger(operators.Trigger{
 		Rule: r.Name, Version: r.Version, From: r.From, To: r.To, Deadline: deadline, Actionable: withheld == "", Withheld: withheld, Facts: c.Facts, Used: r.usedOf(s),
 		Reasons: op.reasons(r, s, deadline, c), Counterfactuals: op.counterfactuals(c), Ceiling: op.scores.Ceiling(&c.Purchases, env.Model, &c.Facts),
-		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent, Consent: r.proof(c),
+		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent, Consent: r.proof(c), Priority: r.priority.of(s.view),
 	})
 	// Whether a trigger was noticed in time says nothing here: states hang on what happened alone.
 	if r.CooldownMs > 0 && !r.cooling(state, deadline) && !r.spared(c) {
