@@ -15,13 +15,19 @@ import (
 func (s *story) under(t *testing.T, rules string, at operators.EventTime) {
 	t.Helper()
 	s.Advance(at)
+	s.Chain = clv.NewChain(withRules(t, rules))
+	s.Step(operators.Input{Kind: operators.ModelInput, At: max(at, s.Customer.At), NewTerms: true})
+}
+
+// withRules returns the settings with rules of a shop's own.
+func withRules(t *testing.T, rules string) clv.Config {
+	t.Helper()
 	config := defaults()
 	var err error
 	if config.Trigger.Rules, err = trigger.ParseRules("rules.yaml", []byte(rules)); err != nil {
 		t.Fatal(err)
 	}
-	s.Chain = clv.NewChain(config)
-	s.Step(operators.Input{Kind: operators.ModelInput, At: max(at, s.Customer.At), NewTerms: true})
+	return config
 }
 
 // order lets the customer order.
