@@ -136,5 +136,13 @@ var mutants = []mutant{
 	{"let a trigger stand that a late order disproves", "operators/trigger/trigger.go", "\t\tif state.Sent && in.Kind == operators.EventInput {", "\t\tif false {", check{"operators/clv", "TestArrivalOrder"}},
 	{"begin no cool-down with what was noticed too late", "operators/trigger/trigger.go", "!r.cooling(state, deadline) && !r.spared(c)", "withheld == \"\"", check{"operators/trigger", "TestCooldown"}},
 	{"call because the rules are others", "operators/trigger/trigger.go", "if !in.NewTerms && (inSilence", "if (inSilence", check{"operators/clv", "TestOtherRules"}},
+	{"let the statement of consent that comes last hold", "operators/consent/consent.go", "\tif known && cmp.Or(", "\tif held.Purpose == \"?\" && cmp.Or(", check{"operators/consent", "TestAnyOrder"}},
+	{"call who has withdrawn their consent", "operators/trigger/trigger.go", "known && consent.Given {", "known {", check{"operators/trigger", "TestConsent"}},
+	{"offer to those of whom no consent is known", "operators/offer/offer.go", "case a.Purpose != \"\" && !a.Consent.Given:", "case a.ConsentKnown && !a.Consent.Given:", check{"operators/offer", "TestAnswers"}},
+	{"reject an offer of just the ceiling", "operators/offer/offer.go", "a.Amount > a.Ceiling.Ceiling:", "a.Amount >= a.Ceiling.Ceiling:", check{"operators/offer", "TestAnswers"}},
+	{"offer what half of the customers bring, not what nine of ten do", "operators/score/ceiling.go", ".point(0.1)", ".point(0.5)", check{"operators/score", "TestCeilingBySimulation"}},
+	{"round a ceiling up", "operators/score/ceiling.go", "math.Floor(amount*float64(c.MinorPerMajor) + 1e-6)", "math.Ceil(amount*float64(c.MinorPerMajor) - 1e-6)", check{"operators/score", "TestCeilingBounds"}},
+	{"move who has yet to dwell", "operators/segment/quadrant.go", "from != operators.NoQuadrant && in.At < dwelt {", "from != operators.NoQuadrant && in.At < dwelt && in.Kind != operators.EventInput {", check{"operators/clv", "TestScenarios"}},
+	{"call in the cool-down's last millisecond", "operators/trigger/trigger.go", "deadline < state.Cooled+operators.EventTime(r.CooldownMs)", "deadline+1 < state.Cooled+operators.EventTime(r.CooldownMs)", check{"operators/trigger", "TestCooldown"}},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
 }
