@@ -298,7 +298,7 @@ func (s *Settings) cloudEvent(kind operators.OutputKind, of schemas.Topic, forma
 	return object(required,
 		header("ce_specversion", "The version of CloudEvents.", exactlyThat("1.0")),
 		header("ce_id", "Derived from the cause: a copy of this output, however it came about, has the same. Drop doubles by it.", schemas.Field{Name: "pattern", Value: "^[0-9a-f]{32}$"}),
-		header("ce_source", "The application: its prefix.", exactlyThat(s.encoder().Source)),
+		header("ce_source", "The application: its prefix.", exactlyThat(s.Encoder().Source)),
 		header("ce_type", "What it tells.", exactlyThat(schemas.EventType(kind))),
 		header("ce_time", "When it became true, in event time.", schemas.Field{Name: "format", Value: "date-time"}),
 		header("ce_subject", subject),

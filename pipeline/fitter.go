@@ -79,9 +79,9 @@ func (r *Runner) fitModels(ctx context.Context) {
 }
 
 func (r *Runner) newFitter(ctx context.Context) (*fitter, error) {
-	decoder := r.s.decoder()
+	decoder := r.s.Decoder()
 	f := &fitter{
-		s: r.s, partitions: r.ids.partitions, config: r.s.fit(), zone: decoder.Zone, log: r.log, metrics: r.metrics, access: r.access, adm: r.adm, elected: make(chan bool, 1),
+		s: r.s, partitions: r.ids.partitions, config: r.s.FitConfig(), zone: decoder.Zone, log: r.log, metrics: r.metrics, access: r.access, adm: r.adm, elected: make(chan bool, 1),
 	}
 	became := func(elected bool) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -126,8 +126,8 @@ func (s *Settings) fitterTransactionalID() string {
 	return transactionalIDs(s.FitterGroup()) + s.Instance
 }
 
-// fit returns the configuration of fits.
-func (s *Settings) fit() fit.Config {
+// FitConfig returns the configuration of fits.
+func (s *Settings) FitConfig() fit.Config {
 	c := fit.Config{Score: s.Chain().Score, HoldoutWeeks: s.Fit.HoldoutWeeks}
 	switch s.Fit.Family {
 	case "auto":

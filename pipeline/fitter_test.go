@@ -418,7 +418,7 @@ func TestDue(t *testing.T) {
 			f := &fitter{s: &Settings{}, partitions: 1, statistics: fit.NewStatistics(), changed: hours(1), watermarks: map[int32]operators.EventTime{0: 1000 * operators.DayMs}}
 			f.s.EnsureDefaults()
 			f.s.Clock.Mode = "event"
-			f.config = f.s.fit()
+			f.config = f.s.FitConfig()
 			table := statistics.NewTable(10)
 			table.Change("c", &operators.Purchases{}, &operators.Purchases{Count: 1, Orders: 1, First: 900, FirstStart: 900 * operators.DayMs, Last: 900, Net: 5, FirstNet: 5}, []operators.PurchaseDay{{Day: 900}})
 			for part, content := range table.All() {

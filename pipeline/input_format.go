@@ -202,7 +202,7 @@ func (r *Runner) inputOf(topic string) *inputTopic {
 
 // newDecoder returns a decoder of an input topic's records; of those of the internal topic events without one.
 func (r *Runner) newDecoder(of *inputTopic) (*schemas.Decoder, error) {
-	config := r.s.decoder()
+	config := r.s.Decoder()
 	if of != nil {
 		config.Input = of.Input
 	} else {

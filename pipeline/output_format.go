@@ -84,7 +84,7 @@ func (r *Runner) identifySchemas() error {
 
 // newEncoder returns an encoder of outputs.
 func (r *Runner) newEncoder() (*schemas.Encoder, error) {
-	config := r.s.encoder()
+	config := r.s.Encoder()
 	config.SchemaIDs = r.schemaIDs
 	return schemas.NewEncoder(config)
 }

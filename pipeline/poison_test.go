@@ -19,7 +19,7 @@ import (
 func TestPoison(t *testing.T) {
 	s := Settings{Input: InputSettings{Topic: "events"}, State: StateSettings{Dir: t.TempDir()}}
 	s.EnsureDefaults()
-	encoder, err := schemas.NewEncoder(s.encoder())
+	encoder, err := schemas.NewEncoder(s.Encoder())
 	if err != nil {
 		t.Fatal(err)
 	}

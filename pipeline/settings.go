@@ -424,7 +424,7 @@ func (s *Settings) Validate() error {
 		return errors.Join(p.found...)
 	}
 	// What follows knows no names of settings: that it finds nothing more is an assertion.
-	if _, err := schemas.NewDecoder(s.decoder()); err != nil {
+	if _, err := schemas.NewDecoder(s.Decoder()); err != nil {
 		return fmt.Errorf("settings that were found valid: %w", err)
 	}
 	chain := s.Chain()
@@ -684,8 +684,8 @@ func minorPerMajor(currency string) int64 {
 	return n
 }
 
-// decoder returns the configuration of the decoder.
-func (s *Settings) decoder() schemas.DecoderConfig {
+// Decoder returns the configuration of the decoder of events.
+func (s *Settings) Decoder() schemas.DecoderConfig {
 	zone, err := time.LoadLocation(s.Calendar.Timezone)
 	if err != nil {
 		zone = time.UTC // Validate has refused it
@@ -705,8 +705,8 @@ func (l *LimitSettings) Record() schemas.Limits {
 	return schemas.Limits{ValueBytes: l.ValueBytes, HeaderBytes: l.HeaderBytes, IDBytes: l.IDBytes, NameBytes: l.NameBytes, ProofBytes: l.ProofBytes}
 }
 
-// encoder returns the configuration of the encoder.
-func (s *Settings) encoder() schemas.EncoderConfig {
+// Encoder returns the configuration of the encoder of outputs.
+func (s *Settings) Encoder() schemas.EncoderConfig {
 	chain := s.Chain()
 	return schemas.EncoderConfig{
 		Source: strings.TrimRight(s.Prefix, ".-_"), Currency: s.Money.Currency,
@@ -735,6 +735,9 @@ const looks = 8192
 func sampled(partitions int32) int {
 	return min(statistics.SampleSize, 2*statistics.SampleSize/int(max(1, partitions))+1000)
 }
+
+// Sampled returns how many customers a task keeps a sample of that has all of them.
+func (s *Settings) Sampled() int { return sampled(1) }
 
 // partitionsSetting is what the number of the input's partitions is called in a shape, for want of a setting.
 const partitionsSetting = "partitions of the input"

@@ -77,7 +77,7 @@ func runBacktest(cmd *cobra.Command, f *backtestFlags) error {
 	if err != nil {
 		return usageError{err}
 	}
-	records, err := readRecords(cmd, &f.file, plan)
+	records, err := readRecords(cmd, &f.file, plan.zone, plan.backfill.Decoder.Limits)
 	if err != nil {
 		return err
 	}
@@ -181,16 +181,18 @@ func parseDay(flag, text string) (time.Time, error) {
 
 func dayOf(t time.Time) operators.Day { return operators.Day(t.Unix() / (operators.DayMs / 1000)) }
 
-// timedRecord is a record with the time that it is sorted by.
+// timedRecord is a record with the time that it is sorted by, and the order that it is of.
 type timedRecord struct {
 	backtest.Record
-	time operators.EventTime
+	time  operators.EventTime
+	kind  operators.EventKind
+	order string
 }
 
 // readRecords reads all rows of the file, and returns their records in the order of event time. Rows that are no events are an error, which names
 // the first few.
-func readRecords(cmd *cobra.Command, f *fileFlags, plan *backtestPlan) ([]timedRecord, error) {
-	rows, done, err := f.open(cmd, plan.zone, plan.backfill.Decoder.Limits, "reading")
+func readRecords(cmd *cobra.Command, f *fileFlags, zone *time.Location, limits schemas.Limits) ([]timedRecord, error) {
+	rows, done, err := f.open(cmd, zone, limits, "reading")
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +212,7 @@ func readRecords(cmd *cobra.Command, f *fileFlags, plan *backtestPlan) ([]timedR
 		}
 		records = append(records, timedRecord{backtest.Record{
 			Customer: r.Event.Customer, Day: r.Event.Day, Value: slices.Clone(r.Value), Row: r.Number, Line: r.Line,
-		}, r.Event.Time})
+		}, r.Event.Time, r.Event.Kind, r.Event.OrderID})
 	}
 	if errors.Is(err, io.EOF) {
 		err = nil

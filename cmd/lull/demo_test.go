@@ -110,15 +110,11 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// The whole replay through `lull run` has the same digest on a real Kafka, with kills, as on the embedded broker.
-func TestDemoOnKafka(t *testing.T) {
-	if testBrokers == "" {
-		t.Skip("LULL_TEST_BROKERS names no Kafka")
-	}
-	suffix := "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	brokers := strings.Split(testBrokers, ",")
+// removeTopics removes from the Kafka of tests, at the test's end, the topics whose names have a suffix.
+func removeTopics(t *testing.T, suffix string) {
+	t.Helper()
 	t.Cleanup(func() {
-		client, err := newClient(context.Background(), reaching(brokers...))
+		client, err := newClient(context.Background(), reaching(strings.Split(testBrokers, ",")...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,6 +132,16 @@ func TestDemoOnKafka(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The whole replay through `lull run` has the same digest on a real Kafka, with kills, as on the embedded broker.
+func TestDemoOnKafka(t *testing.T) {
+	if testBrokers == "" {
+		t.Skip("LULL_TEST_BROKERS names no Kafka")
+	}
+	suffix := "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	removeTopics(t, suffix)
+	brokers := strings.Split(testBrokers, ",")
 	embedded := runDemo(t, demo{log: cdnowLog, suffix: suffix})
 	onKafka := runDemo(t, demo{log: cdnowLog, suffix: suffix, brokers: brokers, kills: 2})
 	if embedded.Digest != onKafka.Digest || embedded.StateBytes != onKafka.StateBytes {

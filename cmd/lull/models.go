@@ -34,15 +34,11 @@ changed: other parameters need another version. cmd/lull/cdnow/model.yaml is an 
 			if err != nil {
 				return err
 			}
-			file, err := os.ReadFile(args[0])
+			model, err := readModelFile(args[0])
 			if err != nil {
 				return err
 			}
-			model, err := schemas.ParseModelFile(file)
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			put, err := putModel(cmd.Context(), s, &model)
+			put, err := putModel(cmd.Context(), s, model)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -44,13 +43,9 @@ advance; stepwise ones change with the customer's segments.`,
 		Example: `  lull triggers check rules.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
-			source, err := os.ReadFile(args[0])
+			rules, err := readRules(args[0])
 			if err != nil {
 				return err
-			}
-			rules, err := trigger.ParseRules(args[0], source)
-			if err != nil {
-				return usageError{err}
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for i := range rules.Rules {
@@ -60,5 +55,5 @@ advance; stepwise ones change with the customer's segments.`,
 			return w.Flush()
 		}),
 	}
-	return newGroup("triggers", "Show and check the rules of triggers", facts, defaults, check)
+	return newGroup("triggers", "Show, check and try the rules of triggers", facts, defaults, check, newTriggersTryCommand())
 }

@@ -93,6 +93,7 @@ var doors = []door{
 	{room: []string{"pipeline/fit"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"operators/..."}},
 	// What is done with a run over a file.
 	{room: []string{"pipeline/backtest"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "operators/..."}},
+	{room: []string{"pipeline/replay"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "pipeline/fit", "operators/..."}},
 	{room: []string{subscriberExample}, standard: all, others: all},
 	{room: []string{"internal/..."}, standard: all, others: all, ours: []string{"internal/..."}},
 }

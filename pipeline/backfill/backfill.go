@@ -7,6 +7,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/operators/statistics"
 	"lull/pipeline/task"
 	"lull/schemas"
 	"lull/state"
@@ -20,6 +21,12 @@ type Config struct {
 	Chain clv.Config
 	// Decoder reads the records.
 	Decoder schemas.DecoderConfig
+	// LatenessMs is how far the watermark stays behind the highest event time, in milliseconds. The default is 0.
+	LatenessMs int64
+	// Model is in force from its EffectiveAt on. The default is none: nobody is scored, and there are no triggers.
+	Model *operators.Model
+	// Sampled is how many customers the statistics hold a sample of. The default is 0, for no statistics.
+	Sampled int
 }
 
 // Run is one run over an input. It is not safe for concurrent use.
@@ -28,8 +35,10 @@ type Run struct {
 	store   *state.Partition
 	task    *task.Task
 	decoder *schemas.Decoder
-	offset  int64 // of the next record
-	written int64 // records of state so far: the position that the store stands for
+
+	lateness operators.EventTime
+	offset   int64 // of the next record
+	written  int64 // records of state so far: the position that the store stands for
 }
 
 const (
@@ -48,30 +57,45 @@ func Open(c Config) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Run{db: db, decoder: decoder}
-	if err := r.open(clv.NewChain(c.Chain)); err != nil {
+	r := &Run{db: db, decoder: decoder, lateness: operators.EventTime(c.LatenessMs)}
+	if err := r.open(&c); err != nil {
 		_ = db.Close() // the error that counts is the first
 		return nil, err
 	}
 	return r, nil
 }
 
-func (r *Run) open(chain *operators.Chain) (err error) {
+func (r *Run) open(c *Config) (err error) {
 	if r.store, err = r.db.Partition(0); err != nil {
 		return err
 	}
-	cfg := task.Config{EventClock: true, CachedCustomers: cachedCustomers, TimersLoaded: timersLoaded, Looks: looks}
-	if r.task, err = task.Open(cfg, chain, r.store, noModels{}); err != nil {
+	cfg := task.Config{
+		LatenessMs: c.LatenessMs, EventClock: true, CachedCustomers: cachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: c.Sampled,
+	}
+	if r.task, err = task.Open(cfg, clv.NewChain(c.Chain), r.store, theModel{c.Model}); err != nil {
 		return err
 	}
 	r.task.Begin(operators.Unset)
-	return nil
+	if c.Model == nil {
+		return nil
+	}
+	return r.task.Adopt([]*operators.Model{c.Model})
 }
 
-// noModels: a run finds facts; what a model says of them is asked for when there is one.
-type noModels struct{}
+// theModel is the one that a run has, nil for none.
+type theModel struct{ model *operators.Model }
 
-func (noModels) Model(uint32) *operators.Model { return nil }
+func (m theModel) Model(ref uint32) *operators.Model {
+	if m.model.Ref() != ref {
+		return nil
+	}
+	return m.model
+}
+
+// unbounded is the budget of transactions that end when the caller says so.
+func unbounded() *task.Budget {
+	return &task.Budget{Outputs: 1 << 62, Expired: func() bool { return false }}
+}
 
 // Apply applies the next record: the value of an event of a customer. Records are in the order of event time. A refused record has changed nothing,
 // and the rejection says why.
@@ -82,7 +106,7 @@ func (r *Run) Apply(customer string, value []byte) (*operators.Rejection, error)
 	if rejection := r.decoder.Decode(&source, &event); rejection != nil {
 		return rejection, nil
 	}
-	outcome, err := r.task.Apply(r.offset, &event, &task.Budget{Outputs: 1 << 62, Expired: func() bool { return false }})
+	outcome, err := r.task.Apply(r.offset, &event, unbounded())
 	if err != nil {
 		return nil, err
 	}
@@ -94,8 +118,38 @@ func (r *Run) Apply(customer string, value []byte) (*operators.Rejection, error)
 	return nil, nil
 }
 
+// Pass lets time pass, as the wall clock does live, up to where a record of the event time next would move it: whoever falls silent meanwhile is heard of within
+// the hour. Before the first record there is no time.
+func (r *Run) Pass(next operators.EventTime) error { return r.passTo(next - r.lateness) }
+
+// End lets time pass up to an instant at and before which no record is to come any more.
+func (r *Run) End(at operators.EventTime) error { return r.passTo(at) }
+
+func (r *Run) passTo(at operators.EventTime) error {
+	const step operators.EventTime = 3_600_000
+	for watermark := r.task.Meta().Watermark; watermark != operators.Unset && watermark < at; {
+		watermark = min(watermark+step, at)
+		if _, err := r.task.AdvanceClock(watermark, unbounded()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Outputs returns what the transaction has told so far, in order. It is valid until Commit; the texts in it stay.
+func (r *Run) Outputs() []operators.Output { return r.task.Outputs() }
+
+// Statistics returns the statistics of all customers as they were at the last Commit, nil if none are kept.
+func (r *Run) Statistics() (*statistics.Table, error) {
+	if err := r.task.Count(unbounded()); err != nil {
+		return nil, err
+	}
+	table, _ := r.task.Statistics()
+	return table, nil
+}
+
 // Commit ends a transaction, as live processing does every so often, and yields every customer whose state has changed since the one before, in the
-// order of their ids. What it yields is valid until the next call.
+// order of their ids, unless yield is nil. What it yields is valid until the next call.
 func (r *Run) Commit(yield func(c *operators.Customer)) error {
 	if err := r.task.Finish(); err != nil {
 		return err
@@ -103,7 +157,7 @@ func (r *Run) Commit(yield func(c *operators.Customer)) error {
 	for key, value := range r.store.Writes {
 		r.written++
 		id, ok := task.CustomerOf(key)
-		if !ok {
+		if !ok || yield == nil {
 			continue
 		}
 		c := operators.NewCustomer(string(id))

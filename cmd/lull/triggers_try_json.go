@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"lull/operators"
+	"lull/pipeline/replay"
+	"lull/schemas"
+)
+
+// tried is the document that --json prints. Money is in major units of the base currency.
+type tried struct {
+	Events    string         `json:"events"`
+	First     string         `json:"first_day"`
+	Last      string         `json:"last_day"`
+	Records   int            `json:"records"`
+	Customers int            `json:"customers"`
+	From      string         `json:"from"`
+	Until     string         `json:"until"`
+	Rules     string         `json:"rules_file"`
+	Currency  string         `json:"currency"`
+	Contact   int            `json:"contact_days"`
+	Model     triedModel     `json:"model"`
+	PartDays  int            `json:"days_per_count"` // of counts
+	Summaries []triedRule    `json:"rules"`
+	Overlaps  []triedOverlap `json:"overlaps"`
+
+	Triggers []schemas.Fields `json:"triggers"`
+}
+
+type triedModel struct {
+	Version string `json:"version"`
+	Fitted  bool   `json:"fitted"` // by this command
+	File    string `json:"file"`   // the model as --model takes it
+}
+
+// triedRule is what the triggers of one rule come to.
+type triedRule struct {
+	Rule          string         `json:"rule"`
+	Version       string         `json:"version"`
+	Fired         int            `json:"fired"`
+	Customers     int            `json:"customers"`
+	Actionable    int            `json:"actionable"`
+	Withheld      map[string]int `json:"withheld"` // by reason
+	Withdrawn     int            `json:"withdrawn"`
+	First         *string        `json:"first"`
+	Last          *string        `json:"last"`
+	AtRisk        triedAmounts   `json:"value_at_risk"`
+	AboutToBeLost triedAmounts   `json:"value_about_to_be_lost"`
+	Followed      int            `json:"followed"` // triggers after which it is known who came back
+	CameBack      int            `json:"came_back"`
+	MedianDays    *float64       `json:"came_back_median_days"`
+	Counts        []int          `json:"counts"` // over time
+}
+
+type triedAmounts struct {
+	Sum    float64 `json:"sum"`
+	Median float64 `json:"median"`
+}
+
+type triedOverlap struct {
+	Rules     [2]string `json:"rules"`
+	Customers int       `json:"customers"` // whom both found
+	Either    int       `json:"either"`
+}
+
+// document makes the document of what has been tried.
+func (t *rulesTrial) document(r *triedResult) (*tried, error) {
+	d := &tried{
+		Events: t.path, First: t.first.String(), Last: t.last.String(), Records: len(t.records), Customers: t.customers, From: t.from.String(), Until: t.until.String(),
+		Rules: t.rulesFrom, Currency: t.settings.Money.Currency, Contact: t.settings.Scores.ContactDays, PartDays: t.partDays,
+		Model:    triedModel{Version: t.model.Version, Fitted: t.fitted, File: string(schemas.FormatModelFile(t.model))},
+		Overlaps: make([]triedOverlap, len(r.overlaps)),
+	}
+	for i := range r.summaries {
+		s := &r.summaries[i]
+		rule := triedRule{
+			Rule: s.Rule, Version: t.rules.Rules[i].Version, Fired: s.Fired, Customers: s.Customers, Actionable: s.Actionable, Withheld: s.Withheld, Withdrawn: s.Withdrawn,
+			AtRisk: triedAmounts(s.AtRisk), AboutToBeLost: triedAmounts(s.AboutToBeLost), Followed: s.Followed, CameBack: s.CameBack, Counts: s.Counts,
+		}
+		if s.Fired > 0 {
+			first, last := s.First.String(), s.Last.String()
+			rule.First, rule.Last = &first, &last
+		}
+		if s.CameBack > 0 {
+			rule.MedianDays = &s.MedianDays
+		}
+		d.Summaries = append(d.Summaries, rule)
+	}
+	for i, o := range r.overlaps {
+		d.Overlaps[i] = triedOverlap{Rules: [2]string{o.A, o.B}, Customers: o.Both, Either: o.Either}
+	}
+	var err error
+	d.Triggers, err = t.fields(r.triggers)
+	return d, err
+}
+
+// fields returns triggers as subscribers read them: their id and time, the fields of the record in lull.triggers, and what became of them.
+func (t *rulesTrial) fields(triggers []replay.Trigger) ([]schemas.Fields, error) {
+	config := t.settings.Encoder()
+	config.Formats = nil // whatever subscribers get it in, it says the same
+	encoder, err := schemas.NewEncoder(config)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]schemas.Fields, len(triggers))
+	var record schemas.Record
+	for i := range triggers {
+		trigger := &triggers[i]
+		if err := encoder.EncodeOutput(&trigger.Output, &record); err != nil {
+			return nil, err
+		}
+		value, err := schemas.DecodeOutput(schemas.Triggers, record.Value)
+		if err != nil {
+			return nil, err
+		}
+		fields := append(schemas.Fields{{Name: "id", Value: trigger.ID.String()}, {Name: "time", Value: trigger.Time}}, value...)
+		withdrawn, back := schemas.Field{Name: "withdrawn"}, schemas.Field{Name: "came_back"}
+		if trigger.Withdrawn != operators.Never {
+			withdrawn.Value = trigger.Withdrawn
+		}
+		if at, came, _ := t.watch().Return(trigger); came {
+			back.Value = at
+		}
+		list[i] = append(fields, withdrawn, back)
+	}
+	return list, nil
+}
+
+// printJSON prints the document.
+func (t *rulesTrial) printJSON(w io.Writer, r *triedResult) error {
+	document, err := t.document(r)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("writing what was tried as JSON: %w", err)
+	}
+	_, err = fmt.Fprintf(w, "%s\n", text)
+	return err
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"lull/operators"
+	"lull/pipeline/replay"
+)
+
+// triedResult is what has come of a trial.
+type triedResult struct {
+	triggers  []replay.Trigger
+	summaries []replay.Summary
+	overlaps  []replay.Overlap
+}
+
+// print shows a result to a person.
+func (t *rulesTrial) print(w io.Writer, r *triedResult) error {
+	p := &printer{w: w}
+	p.line("%s: %d events of %d customers, %s to %s", t.path, len(t.records), t.customers, t.first, t.last)
+	p.line("rules: %s, %d of them; triggers of %s to %s", t.rulesFrom, len(t.rules.Rules), t.from, t.until)
+	p.line("model: %s", t.modelText())
+	p.table("RULE\tFIRED\tCUSTOMERS\tACTIONABLE\tWITHHELD\tFIRST\tLAST", func(row func(format string, args ...any)) {
+		for i := range r.summaries {
+			s := &r.summaries[i]
+			first, last := "-", "-"
+			if s.Fired > 0 {
+				first, last = minute(s.First), minute(s.Last)
+			}
+			withheld := reasonCounts(s.Withheld)
+			if s.Withdrawn > 0 {
+				withheld += fmt.Sprintf("; %d withdrawn", s.Withdrawn)
+			}
+			row("%s\t%d\t%d\t%d\t%s\t%s\t%s", s.Rule, s.Fired, s.Customers, s.Actionable, cmp.Or(withheld, "-"), first, last)
+		}
+	})
+	p.table(fmt.Sprintf("%s\tVALUE AT RISK\tMEDIAN\tABOUT TO BE LOST\tMEDIAN\tCAME BACK WITHIN %d DAYS", t.settings.Money.Currency, t.settings.Scores.ContactDays),
+		func(row func(format string, args ...any)) {
+			for i := range r.summaries {
+				s := &r.summaries[i]
+				if s.Fired == 0 {
+					continue
+				}
+				back := "not known yet"
+				if s.Followed > 0 {
+					back = fmt.Sprintf("%d of %d, %.1f %%", s.CameBack, s.Followed, 100*float64(s.CameBack)/float64(s.Followed))
+				}
+				if s.CameBack > 0 {
+					back += fmt.Sprintf(", half of them by day %.0f", s.MedianDays)
+				}
+				row("%s\t%.2f\t%.2f\t%.2f\t%.2f\t%s", s.Rule, s.AtRisk.Sum, s.AtRisk.Median, s.AboutToBeLost.Sum, s.AboutToBeLost.Median, back)
+			}
+		})
+	t.plot(p, r)
+	t.printOverlaps(p, r)
+	return p.err
+}
+
+// modelText says which model it is.
+func (t *rulesTrial) modelText() string {
+	m := t.model
+	text := fmt.Sprintf("%s, %s", m.Version, m.Family)
+	if t.fitted {
+		text += fmt.Sprintf(", fitted now to the %d customers known at %s", m.Fit.Customers, minute(m.Fit.AsOf))
+		if m.Fit.AsOf >= t.period.Until {
+			text += ": it knows what it is tried on"
+		}
+		return text
+	}
+	return text + fmt.Sprintf(", in force from %s", minute(m.EffectiveAt))
+}
+
+// partsMax is how many parts of the period are told apart at most.
+const partsMax = 60
+
+// partDaysOf returns the days of one part of a period of so many days.
+func partDaysOf(days int) int {
+	for _, part := range []int{1, 7, 28} {
+		if days <= part*partsMax {
+			return part
+		}
+	}
+	return (days + partsMax - 1) / partsMax
+}
+
+// plot draws how many triggers there were in each part of the period, rule by rule, each to its own height.
+func (t *rulesTrial) plot(p *printer, r *triedResult) {
+	every := fmt.Sprintf("%d DAYS", t.partDays)
+	if t.partDays == 1 {
+		every = "DAY"
+	}
+	p.table(fmt.Sprintf("EACH %s FROM %s\tMOST", every, t.from), func(row func(format string, args ...any)) {
+		for i := range r.summaries {
+			if s := &r.summaries[i]; s.Fired > 0 {
+				row("%s\t%d\t%s", s.Rule, slices.Max(s.Counts), bars(s.Counts))
+			}
+		}
+	})
+}
+
+// bars draws counts as bars side by side, the highest a line high. Only nothing looks like nothing.
+func bars(counts []int) string {
+	steps := []rune("▁▂▃▄▅▆▇█")
+	most := slices.Max(counts)
+	var b strings.Builder
+	for _, n := range counts {
+		if n == 0 {
+			b.WriteByte(' ')
+			continue
+		}
+		b.WriteRune(steps[(n*len(steps)-1)/most])
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// printOverlaps shows on whom rules meet.
+func (t *rulesTrial) printOverlaps(p *printer, r *triedResult) {
+	if len(r.overlaps) == 0 {
+		return
+	}
+	p.table("BOTH FOUND\tAND\tCUSTOMERS\tOF THE FIRST'S\tOF THE SECOND'S", func(row func(format string, args ...any)) {
+		customers := make(map[string]int)
+		for i := range r.summaries {
+			customers[r.summaries[i].Rule] = r.summaries[i].Customers
+		}
+		for _, o := range r.overlaps {
+			row("%s\t%s\t%d\t%.0f %%\t%.0f %%", o.A, o.B, o.Both, 100*float64(o.Both)/float64(customers[o.A]), 100*float64(o.Both)/float64(customers[o.B]))
+		}
+	})
+}
+
+// table prints an empty line and a table.
+func (p *printer) table(header string, rows func(row func(format string, args ...any))) {
+	p.line("")
+	if p.err != nil {
+		return
+	}
+	w := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, header)
+	rows(func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) })
+	p.err = w.Flush()
+}
+
+// reasonCounts tells counts by reason: 12 returned, 3 stale.
+func reasonCounts(counts map[string]int) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[reason], reason))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// watch says how it is found out who came back.
+func (t *rulesTrial) watch() *replay.Watch {
+	return &replay.Watch{Purchases: t.purchases, HorizonMs: int64(t.settings.Scores.ContactDays) * operators.DayMs, Known: t.known}
+}
