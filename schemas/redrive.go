@@ -7,6 +7,9 @@ import "fmt"
 // however often it is sent.
 const RedrivenHeader = "lull-redriven"
 
+// LettersHeader is the header of a record of the redrives topic that holds Kafka's id of the topic of the dead letters, as base64: once that was deleted and made anew, other letters stand in the old places.
+const LettersHeader = "lull-letters"
+
 // Redrive is a record of the redrives topic: a dead letter whose record was sent again. redrive.avsc says what each field is.
 type Redrive struct {
 	Reason          string `avro:"reason"`

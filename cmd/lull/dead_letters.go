@@ -60,6 +60,20 @@ func textOrHex(b []byte) string {
 	return "0x" + hex.EncodeToString(b)
 }
 
+// passedOn reports whether a first stage has passed the record on, and a task refused it. Its source is the place in the input, but the record that was refused is another by then, of the topic
+// events.
+func (l *letter) passedOn() bool {
+	return slices.ContainsFunc(l.Headers, func(h schemas.Header) bool { return h.Key == schemas.FeedHeader })
+}
+
+// sentTo returns the topic that the record is sent to again: that which it was refused in.
+func (l *letter) sentTo(s *pipeline.Settings) string {
+	if l.passedOn() {
+		return s.Topic(pipeline.EventsTopic)
+	}
+	return l.Source.Topic
+}
+
 // letterFilter says which letters are meant.
 type letterFilter struct {
 	reasons              []string // any if empty
@@ -161,42 +175,6 @@ func readLetters(ctx context.Context, client *kgo.Client, s *pipeline.Settings, 
 		return yield(&letter{Letter: of, Partition: r.Partition, Offset: r.Offset, RefusedAt: r.Timestamp})
 	})
 	return err
-}
-
-// redriveAt is when and how a record was sent again.
-type redriveAt struct {
-	schemas.Redrive
-	At time.Time
-}
-
-// readRedrives returns what has been sent again, by the text of the refused record's position; nothing if the topic does not exist.
-func readRedrives(ctx context.Context, s *pipeline.Settings) (map[string]redriveAt, error) {
-	client, err := newClient(ctx, s, readOptions()...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	topic := s.Topic(pipeline.RedrivesTopic)
-	redrives := make(map[string]redriveAt)
-	spans, err := stableSpans(ctx, kadm.NewClient(client), topic)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return redrives, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
-		if r.Value == nil {
-			return nil
-		}
-		redrive, err := schemas.DecodeRedrive(r.Key, r.Value)
-		if err != nil {
-			return fmt.Errorf("offset %d of topic %q: %w: nobody but redrive may write there; a null value under this key takes it away", r.Offset, topic, err)
-		}
-		redrives[string(r.Key)] = redriveAt{Redrive: redrive, At: r.Timestamp}
-		return nil
-	})
-	return redrives, err
 }
 
 // parsePeriod reads --since and --until, "" for none; dates are of the zone.
@@ -358,7 +336,7 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 			return nil
 		}
 		_, again := l.Origin()
-		_, redriven := redrives[l.Source.String()]
+		_, redriven := redrives.of(l)
 		summary := letterSummary{
 			Letter: l.place(), Source: l.source(), RefusedAt: l.RefusedAt.UTC(), Reason: l.Reason, Customer: l.Customer, Key: l.key(), Detail: l.Detail,
 			Redriven: redriven && !l.IsDeadline(), RefusedAgain: again, Cut: l.Missing() != "", of: refusedBy(l),

@@ -50,12 +50,12 @@ LETTER is the letter's own place, PARTITION/OFFSET as in "3/17", or that of the 
 			}
 			for i, l := range found {
 				if asJSON {
-					err = showLetterJSON(cmd.OutOrStdout(), l, redrives)
+					err = showLetterJSON(cmd.OutOrStdout(), &s, l, redrives)
 				} else {
 					if i > 0 {
 						fmt.Fprintln(cmd.OutOrStdout())
 					}
-					err = showLetter(cmd.OutOrStdout(), l, redrives)
+					err = showLetter(cmd.OutOrStdout(), &s, l, redrives)
 				}
 				if err != nil {
 					return err
@@ -167,9 +167,9 @@ func reasonOf(code string) schemas.Reason {
 }
 
 // redriveState says in a sentence whether the letter's record has been sent again, and how it could be.
-func redriveState(l *letter, redrives map[string]redriveAt) string {
+func redriveState(s *pipeline.Settings, l *letter, redrives *redrives) string {
 	origin, again := l.Origin()
-	sent, done := redrives[l.Source.String()]
+	sent, done := redrives.of(l)
 	var parts []string
 	if again {
 		parts = append(parts, fmt.Sprintf("this record had been sent again: it stood first at %s", origin))
@@ -178,7 +178,7 @@ func redriveState(l *letter, redrives map[string]redriveAt) string {
 	case l.IsDeadline():
 		parts = append(parts, "a deadline has no record that could be sent again")
 	case done:
-		parts = append(parts, fmt.Sprintf("sent again to partition %d of %s on %s", sent.SentTo, sent.Topic, sent.At.UTC().Format(tableTime)))
+		parts = append(parts, fmt.Sprintf("sent again to partition %d of %s on %s", sent.SentTo, l.sentTo(s), sent.At.UTC().Format(tableTime)))
 	case l.Missing() != "":
 		parts = append(parts, fmt.Sprintf("it cannot be sent again from here, because %s are not kept: as long as topic %s retains it, the whole is at %s", l.Missing(), l.Source.Topic, l.Source))
 	default:
@@ -187,7 +187,7 @@ func redriveState(l *letter, redrives map[string]redriveAt) string {
 	return strings.Join(parts, "; ")
 }
 
-func showLetter(w io.Writer, l *letter, redrives map[string]redriveAt) error {
+func showLetter(w io.Writer, s *pipeline.Settings, l *letter, redrives *redrives) error {
 	reason := reasonOf(l.Reason)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
@@ -198,7 +198,7 @@ func showLetter(w io.Writer, l *letter, redrives map[string]redriveAt) error {
 	line("reason", "%s: %s", reason.Code, reason.Meaning)
 	line("found", "%s", l.Detail)
 	line("what to do", "%s", reason.Remedy)
-	line("redrive", "%s", redriveState(l, redrives))
+	line("redrive", "%s", redriveState(s, l, redrives))
 	line("letter", "%s, written %s", l.place(), l.RefusedAt.UTC().Format(tableTime))
 	line("operator", "%s", l.Operator)
 	line("customer", "%s", l.Customer)
@@ -263,7 +263,7 @@ func readable(b []byte) string {
 }
 
 // showLetterJSON prints the letter as one JSON object.
-func showLetterJSON(w io.Writer, l *letter, redrives map[string]redriveAt) error {
+func showLetterJSON(w io.Writer, s *pipeline.Settings, l *letter, redrives *redrives) error {
 	reason := reasonOf(l.Reason)
 	headers := []any{}
 	for _, h := range l.Headers {
@@ -273,7 +273,7 @@ func showLetterJSON(w io.Writer, l *letter, redrives map[string]redriveAt) error
 	fields := schemas.Fields{
 		{Name: "letter", Value: l.place()}, {Name: "written", Value: l.RefusedAt.UTC().Format(tableTime)},
 		{Name: "reason", Value: l.Reason}, {Name: "meaning", Value: reason.Meaning}, {Name: "detail", Value: l.Detail}, {Name: "remedy", Value: reason.Remedy},
-		{Name: "redrive", Value: redriveState(l, redrives)}, {Name: "refused_again", Value: again},
+		{Name: "redrive", Value: redriveState(s, l, redrives)}, {Name: "refused_again", Value: again},
 		{Name: "operator", Value: l.Operator}, {Name: "customer", Value: l.Customer},
 	}
 	if l.IsDeadline() {

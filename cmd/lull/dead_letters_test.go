@@ -141,6 +141,86 @@ func TestRedrive(t *testing.T) {
 	}
 }
 
+// What a first stage passed on and a task has refused goes to the topic events again, and may be refused there as often as it is sent: each letter is one more. What has been sent is still not sent twice,
+// copies of a letter count as one, and after a reset, which deletes what was sent, letters that are written since are sent again: also if the dead letters were deleted with it, and stand where others did.
+func TestRedriveOfTasks(t *testing.T) {
+	broker := newBroker(t)
+	t.Setenv("LULL_CONFIG", writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\ninstance: one\ninputs: {shop: {}}\nstate: {dir: %q}\n", broker, t.TempDir())))
+	step := func(want int, args ...string) string {
+		t.Helper()
+		out, errs, code := lull(t, args...)
+		if code != want {
+			t.Fatalf("%q: exit code %d, %s%s", args, code, out, errs)
+		}
+		return out + errs
+	}
+	step(0, "topics", "apply")
+	passedOn := func(offset int64, redriven bool) *schemas.DeadLetter {
+		l := refusedRecord("order_limit", offset)
+		l.Customer = "ann"
+		l.Source.Headers = []schemas.Header{{Key: schemas.FeedHeader, Value: []byte("00000000000000ff")}, {Key: schemas.SourceHeader, Value: fmt.Appendf(nil, "shop/3/%d", offset)}}
+		if redriven {
+			l.Source.Headers = append([]schemas.Header{{Key: schemas.RedrivenHeader, Value: fmt.Appendf(nil, "shop/3/%d", offset)}}, l.Source.Headers...)
+		}
+		return l
+	}
+	sent := func(want int) {
+		t.Helper()
+		records := recordsOf(t, broker, "lull.events")
+		if len(records) != want {
+			t.Errorf("%d records were sent to the events, want %d", len(records), want)
+		}
+		for _, r := range records {
+			if string(r.Key) != "ann" || r.Headers[0].Key != schemas.RedrivenHeader || string(r.Headers[0].Value) != "shop/3/7" && string(r.Headers[0].Value) != "shop/3/8" {
+				t.Errorf("sent %+v", r)
+			}
+		}
+		if n := len(recordsOf(t, broker, "shop")); n != 0 {
+			t.Errorf("%d records were sent to the input", n)
+		}
+	}
+	redrive := func(want string, args ...string) {
+		t.Helper()
+		if errs := step(0, append([]string{"dead-letters", "redrive"}, args...)...); !strings.Contains(errs, want) {
+			t.Errorf("redrive %q: no %q in %s", args, want, errs)
+		}
+	}
+	refuse(t, broker, time.Now(), passedOn(7, false), passedOn(8, false), passedOn(8, false)) // 1/0 to 1/2: a copy of the one at 8
+	redrive("2 sent again: order_limit 2", "--all")
+	redrive("3 had been sent again before", "--all", "--again")
+	sent(2)
+	for again := range 2 {
+		refuse(t, broker, time.Now(), passedOn(7, true)) // 1/3, 1/4
+		place := fmt.Sprint("1/", 3+again)
+		if out := step(0, "dead-letters", "show", place); !strings.Contains(out, "it stood first at shop/3/7; not sent again yet") {
+			t.Errorf("show %s: %s", place, out)
+		}
+		redrive("1 left out, which were sent again before and refused again", "--all")
+		redrive("1 sent again: order_limit 1", "--all", "--again")
+		redrive("0 to be sent again", "--all", "--again")
+		if out := step(0, "dead-letters", "show", place); !strings.Contains(out, "sent again to partition") || !strings.Contains(out, "of lull.events") {
+			t.Errorf("show %s: %s", place, out)
+		}
+		sent(3 + again)
+	}
+	redrive("0 to be sent again", "shop/3/7")
+
+	step(0, "reset", "--yes", "--force")
+	step(0, "topics", "apply")
+	redrive("0 to be sent again", "--all", "--again") // what was refused before the reset is passed on anew, without redrive
+	refuse(t, broker, time.Now(), passedOn(7, false)) // 1/5
+	redrive("1 sent again: order_limit 1", "--all")
+	redrive("0 to be sent again", "--all")
+	sent(1)
+
+	step(0, "reset", "--yes", "--force", "--outputs")
+	step(0, "topics", "apply")
+	refuse(t, broker, time.Now(), passedOn(7, false)) // 1/0
+	redrive("1 sent again: order_limit 1", "--all")
+	redrive("0 to be sent again", "--all")
+	sent(1)
+}
+
 // Two at once send nothing twice, and the one that is overtaken says so.
 func TestRedriveTwoAtOnce(t *testing.T) {
 	broker := newApplication(t)
@@ -149,7 +229,7 @@ func TestRedriveTwoAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := &redrive{settings: &s, flags: &redriveFlags{all: true}, topics: map[string]redriveTopic{"shop": {}}}
+	first := &redrive{settings: &s, flags: &redriveFlags{all: true}, newest: map[string]redriveAt{}, topics: map[string]redriveTopic{"shop": {}}}
 	first.flags.filter.partition = -1
 	if err := first.checkTopics(t.Context()); err != nil {
 		t.Fatal(err)

@@ -100,7 +100,8 @@ type redrive struct {
 	settings *pipeline.Settings
 	flags    *redriveFlags
 	names    []letterName
-	done     map[string]redriveAt // by the text of the source
+	done     *redrives
+	newest   map[string]redriveAt // by the text of the source: of what a first stage has passed on the newest letter, up to which all are sent with one record
 	topics   map[string]redriveTopic
 	spans    map[int32]span // that were looked through first; letters written since are for the next time
 	told     redriveCounts
@@ -125,9 +126,9 @@ func newRedriveCounts() redriveCounts {
 
 // runRedrive looks through the letters first, so that what is wrong with a topic is told before anything is sent.
 func runRedrive(ctx context.Context, w io.Writer, s *pipeline.Settings, f *redriveFlags, names []letterName) error {
-	r := &redrive{settings: s, flags: f, names: names, topics: make(map[string]redriveTopic)}
+	r := &redrive{settings: s, flags: f, names: names, newest: make(map[string]redriveAt), topics: make(map[string]redriveTopic)}
 	if err := r.eachChosen(ctx, func(l *letter) error {
-		r.topics[r.topicOf(l)] = redriveTopic{}
+		r.topics[l.sentTo(r.settings)] = redriveTopic{}
 		return nil
 	}); err != nil {
 		return err
@@ -168,11 +169,24 @@ func (r *redrive) eachChosen(ctx context.Context, yield func(l *letter) error) (
 		return err
 	}
 	return r.read(ctx, func(l *letter) error {
+		r.meet(l)
 		if !r.chooses(l) {
 			return nil
 		}
 		return yield(l)
 	})
+}
+
+// meet takes in a letter that is meant.
+func (r *redrive) meet(l *letter) {
+	source := l.Source.String()
+	before, ok := r.newest[source]
+	if ok && (before.LetterPartition == l.Partition && before.LetterOffset > l.Offset || before.LetterPartition != l.Partition && before.At.After(l.RefusedAt)) {
+		return
+	}
+	if l.passedOn() {
+		r.newest[source] = redriveAt{Redrive: schemas.Redrive{LetterPartition: l.Partition, LetterOffset: l.Offset}, At: l.RefusedAt, letters: r.done.letters}
+	}
 }
 
 // read calls yield for the letters that are meant.
@@ -206,7 +220,7 @@ func (r *redrive) chooses(l *letter) bool {
 	source := l.Source.String()
 	_, again := l.Origin()
 	named := len(r.names) > 0
-	_, done := r.done[source]
+	_, done := r.done.of(l)
 	switch {
 	case l.IsDeadline():
 		r.told.keep(l, "it tells of a deadline, which has no record")
@@ -215,33 +229,24 @@ func (r *redrive) chooses(l *letter) bool {
 	case l.Missing() != "":
 		r.told.keep(l, l.Missing()+" are not kept")
 	case r.tooLarge(l):
-		r.told.keep(l, fmt.Sprintf("with the header %s it is longer than max.message.bytes of topic %s takes, %d: raise it", schemas.RedrivenHeader, r.topicOf(l), r.topics[r.topicOf(l)].bytesMax))
+		r.told.keep(l, fmt.Sprintf("with the header %s it is longer than max.message.bytes of topic %s takes, %d: raise it", schemas.RedrivenHeader, l.sentTo(r.settings), r.topics[l.sentTo(r.settings)].bytesMax))
 	case again && !named && !r.flags.again:
 		r.told.again[l.Reason]++
 	case !named && len(r.flags.filter.reasons) == 0 && slices.Contains(unmendable, l.Reason):
 		r.told.unmendable[l.Reason]++
 	default:
 		r.told.sent[l.Reason]++
-		r.done[source] = redriveAt{}
+		r.done.notes[source] = r.newest[source]
 		return true
 	}
 	return false
-}
-
-// topicOf returns the topic that a letter's record goes to: that which it came from. What a first stage has passed on, and a task has refused, is another record by then, of
-// the topic in between.
-func (r *redrive) topicOf(l *letter) string {
-	if slices.ContainsFunc(l.Headers, func(h schemas.Header) bool { return h.Key == schemas.FeedHeader }) {
-		return r.settings.Topic(pipeline.EventsTopic)
-	}
-	return l.Source.Topic
 }
 
 // recordOverhead is more than what a batch of one record takes beside key, value and headers.
 const recordOverhead = 1 << 10
 
 func (r *redrive) tooLarge(l *letter) bool {
-	most := r.topics[r.topicOf(l)].bytesMax
+	most := r.topics[l.sentTo(r.settings)].bytesMax
 	return most > 0 && letterBytes(l)+recordOverhead > most
 }
 
@@ -392,7 +397,7 @@ func (r *redrive) newSender(ctx context.Context) (*redriveSender, error) {
 
 // send adds a letter's record to the transaction, which it commits when it is full.
 func (s *redriveSender) send(ctx context.Context, l *letter) error {
-	topic := s.of.topicOf(l)
+	topic := l.sentTo(s.of.settings)
 	from := l.Source.Partition
 	if topic != l.Source.Topic {
 		from = -1 // of another topic
@@ -407,14 +412,20 @@ func (s *redriveSender) send(ctx context.Context, l *letter) error {
 	for _, h := range l.Headers {
 		record.Headers = append(record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	key, value, err := schemas.EncodeRedrive(&schemas.Redrive{
+	note := schemas.Redrive{
 		Reason: l.Reason, Topic: l.Source.Topic, Partition: l.Source.Partition, Offset: l.Source.Offset, SentTo: to, Origin: origin.String(),
 		LetterPartition: l.Partition, LetterOffset: l.Offset,
-	})
+	}
+	if newest, ok := s.of.newest[l.Source.String()]; ok && l.passedOn() {
+		note.LetterPartition, note.LetterOffset = newest.LetterPartition, newest.LetterOffset
+	}
+	key, value, err := schemas.EncodeRedrive(&note)
 	if err != nil {
 		return err
 	}
-	s.batch = append(s.batch, record, &kgo.Record{Topic: s.of.settings.Topic(pipeline.RedrivesTopic), Key: key, Value: value})
+	s.batch = append(s.batch, record, &kgo.Record{
+		Topic: s.of.settings.Topic(pipeline.RedrivesTopic), Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: schemas.LettersHeader, Value: []byte(s.of.done.letters)}},
+	})
 	if s.bytes += letterBytes(l); len(s.batch) < 2*redriveBatch && s.bytes < redriveBatchBytes {
 		return nil
 	}
