@@ -438,6 +438,14 @@ func (s *Settings) Validate() error {
 	return nil
 }
 
+// ValidateModels holds the settings that predictions are computed by, those of money and of scores, against their rules: for who needs no others.
+func (s *Settings) ValidateModels() error {
+	var p problems
+	s.checkMoney(&p)
+	s.checkScores(&p)
+	return errors.Join(p.found...)
+}
+
 // positionBytesMax is the length of the longest position of a record, topic/partition/offset, which stands for an id that a source does not give.
 const positionBytesMax = 249 + len("/2147483647/9223372036854775807")
 

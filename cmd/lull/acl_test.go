@@ -236,7 +236,7 @@ func TestRoles(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.lull("produce", "--config", produce, "--csv", orders, "--map", "customer_id=customer_id,time=date,amount=amount,message_id=id,order_id=id", "--time-mark", "1997-06-30")
-	s.process = process{config: run, log: filepath.Join(n.dir, "log"), ready: "http://" + http + "/readyz"}
+	s.process = process{config: run, log: filepath.Join(n.dir, "log"), ready: "http://" + http + "/readyz", patience: time.Minute}
 	s.start()
 	s.awaitStatistics("1997-06-30", 2)
 	if out := n.lull("fit", "--config", operate); !strings.HasPrefix(out, "adopted ") {

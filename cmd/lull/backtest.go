@@ -160,11 +160,11 @@ func (f *backtestFlags) plan(s *pipeline.Settings) (*backtestPlan, error) {
 		}
 		p.judge.Families = []bgnbd.Family{family}
 	}
-	s.Money.Currency = f.file.currency
-	p.backfill.Chain = s.Chain()
-	if err := p.backfill.Chain.Validate(); err != nil {
+	if err := s.ValidateModels(); err != nil {
 		return nil, err
 	}
+	s.Money.Currency = f.file.currency
+	p.backfill.Chain = s.Chain()
 	p.backfill.Decoder = schemas.DecoderConfig{Zone: p.zone, Currency: s.Money.Currency, Rates: s.Money.Rates, Limits: s.Limits.Record()}
 	p.judge.Score = p.backfill.Chain.Score
 	p.judge.AsOf = operators.EventTime(time.Date(calibrate.Year(), calibrate.Month(), calibrate.Day(), 0, 0, 0, 0, p.zone).UnixMilli())

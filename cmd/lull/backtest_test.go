@@ -264,7 +264,7 @@ func TestBacktestRefuses(t *testing.T) {
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --model pareto", exitUsage, []string{`--model "pareto"`, "mbgnbd, bgnbd or auto"}},
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --time-unit year", exitUsage, []string{`--time-unit "year"`, "day or week"}},
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --map customer_id=who", exitUsage, []string{"--map lacks time"}},
-		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --money-margin 2", exitUsage, []string{"MarginShare is 2"}},
+		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --money-margin 2", exitUsage, []string{"money.margin is 2: it must be above 0 and at most 1"}},
 		{"", "--calibrate-until 2023-12-31 --holdout-until 2024-03-01", exitError, []string{"good.csv", "after --calibrate-until 2023-12-31", "2024-01-01 to 2024-03-01"}},
 		{"", "--calibrate-until 2024-03-01 --holdout-until 2024-04-01", exitError, []string{"good.csv", "no event is after --calibrate-until 2024-03-01", "2024-01-01 to 2024-03-01"}},
 		{
@@ -276,7 +276,7 @@ func TestBacktestRefuses(t *testing.T) {
 		},
 		{
 			"customer_id,date,amount,currency\nann,2024-01-01,5,USD\nann,2024-02-02,5,EUR\nann,2024-03-02,5,EUR\n", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01", exitError,
-			[]string{"bad.csv: row 2 (line 3)", "EUR", "mend it"},
+			[]string{"bad.csv: row 2 (line 3): ", "EUR", "; mend it, or take it out"},
 		},
 		{"customer_id,amount\nann,5\n", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01", exitError, []string{"bad.csv", "no column is named time", "--map time=COLUMN", "customer_id, amount"}},
 		{"customer_id,date,amount\n", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01", exitError, []string{"bad.csv", "no rows"}},

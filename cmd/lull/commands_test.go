@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -296,6 +297,14 @@ func TestProduceStandardInput(t *testing.T) {
 	records := recordsOf(t, broker, "shop")
 	if len(records) != 1 {
 		t.Fatalf("%d records, want 1", len(records))
+	}
+	errs.Reset()
+	root = newRoot()
+	root.SetIn(strings.NewReader(compressed(t, []byte("client,when,total\nbob,1998-01-04,1\n"), func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })[:40]))
+	root.SetErr(&errs)
+	if code := execute(t.Context(), root, append(args, "--source", "till")); code != exitError ||
+		!strings.Contains(errs.String(), "decompressing: unexpected EOF: the file is cut short or damaged: copy it again, or compress it again; when that is mended, send all of it again: what has been sent counts once") {
+		t.Errorf("cut short: exit code %d, %s", code, errs.String())
 	}
 	event, err := schemas.DecodeOutput(schemas.Events, records[0].Value)
 	if err != nil || event.Get("message_id") != "till:1" {

@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 	"lull/schemas"
@@ -245,7 +249,7 @@ func TestRedriveTwoAtOnce(t *testing.T) {
 	if _, errs, code := lull(t, "dead-letters", "redrive", "--brokers", broker, "--all"); code != 0 || !strings.Contains(errs, "2 sent again") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	if err := sender.commit(t.Context()); err == nil || !strings.Contains(err.Error(), "another redrive of this group has begun since") {
+	if err := sender.commit(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("another redrive of this group has begun since, or this one was held up for more than %s (", toolTransaction)) {
 		t.Errorf("the first: %v", err)
 	}
 	sender.abort()
@@ -279,7 +283,7 @@ func TestRedriveLeavesOut(t *testing.T) {
 		{"--since 1d", exitError, []string{
 			"1 sent again: panic 1", "1 left out, which were sent again before and refused again (--again sends them): panic 1",
 			"1 left out, which would be refused again as they are (--reason sends them all the same): malformed 1",
-			"letter 1/3 (shop/3/10, record_too_large): 2031616 of the value's 2097152 bytes are not kept", "letter 1/5 (a deadline, panic)", "2 letters cannot be sent again",
+			"letter 1/3 (shop/3/10, record_too_large): 2031616 of the value's 2097152 bytes are not kept", "letter 1/5 (a deadline, panic)", "2 letters cannot be sent again; `lull dead-letters show LETTER` says where the whole record is",
 		}, []string{"shop/3/11"}},
 		{"--reason malformed", 0, []string{"1 sent again: malformed 1"}, []string{"shop/3/11", "shop/3/8"}},
 		{"--topic shop --partition 3 --key ann --again", exitError, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/4", "shop/3/8"}},
@@ -331,6 +335,49 @@ func TestRedriveTopics(t *testing.T) {
 	if code != exitError || errs != "lull: topic \"gone\" does not exist any more, from which refused records came: choose others by --topic\n" || len(recordsOf(t, broker, "shop")) != 0 {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
+}
+
+// What the brokers refuse is told with how much has been sent, and so is that it can be noted nowhere.
+func TestRedriveIsRefused(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	broker := cluster.ListenAddrs()[0]
+	if _, errs, code := lull(t, "topics", "apply", "--brokers", broker, "--input-topic", "shop"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	refuse(t, broker, time.Now(), refusedRecord("panic", 1))
+	refused := func(want string) {
+		t.Helper()
+		if _, errs, code := lull(t, "dead-letters", "redrive", "--brokers", broker, "--all"); code != exitError || errs != want {
+			t.Errorf("exit code %d, %swant %s", code, errs, want)
+		}
+	}
+	cluster.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		of := request.(*kmsg.ProduceRequest)
+		response := of.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range of.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				refusal := kmsg.NewProduceResponseTopicPartition()
+				refusal.Partition, refusal.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				answer.Partitions = append(answer.Partitions, refusal)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, true
+	})
+	refused("lull: 0 records were sent again, then: sending to topic \"shop\": TOPIC_AUTHORIZATION_FAILED: Not authorized to access topics: [Topic authorization failed.]; " +
+		"run redrive again: it goes on from there, and sends nothing twice: the right to this topic is missing: grant what `lull acl print` prints, to the user that the brokers know this process by\n")
+	client := producer(t, broker)
+	if _, err := kadm.NewClient(client).DeleteTopic(t.Context(), "lull.redrives"); err != nil {
+		t.Fatal(err)
+	}
+	refused("lull: topic \"lull.redrives\" does not exist, in which it is noted what was sent again: run `lull topics apply`\n")
 }
 
 // list counts by reason and shows the newest; show prints one with its remedy and what became of it.

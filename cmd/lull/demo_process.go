@@ -19,6 +19,8 @@ type process struct {
 	config string // path of the settings file
 	log    string // path of the file that its log is appended to
 	ready  string // URL of /readyz
+	// patience is how long it may take to be ready, to commit the next record, and to stop.
+	patience time.Duration
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -31,11 +33,16 @@ func (p *process) start() error {
 	if err != nil {
 		return fmt.Errorf("finding this program's own file: %w", err)
 	}
+	return p.startCommand(exec.Command(executable, "run", "--config", p.config))
+}
+
+// startCommand starts the command as the process.
+func (p *process) startCommand(cmd *exec.Cmd) error {
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
-	p.cmd = exec.Command(executable, "run", "--config", p.config)
+	p.cmd = cmd
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	for _, variable := range os.Environ() {
 		// What this process runs with stands in the file, whatever the user's environment is.
@@ -72,16 +79,15 @@ func (p *process) kill() {
 
 // stop asks the process to end, and kills it if it does not. The error is that of an end that was not clean.
 func (p *process) stop() error {
-	const patience = 10 * time.Second
 	if p.cmd == nil || p.hasEnded() {
 		return nil
 	}
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(p.patience):
 		p.kill()
-		return fmt.Errorf("`lull run` did not stop within %s of SIGTERM%s", patience, p.logTail())
+		return fmt.Errorf("`lull run` did not stop within %s of SIGTERM%s", p.patience, p.logTail())
 	}
 	if p.err != nil {
 		return fmt.Errorf("`lull run` did not stop cleanly: %w%s", p.err, p.logTail())
@@ -112,8 +118,7 @@ func (p *process) check() error {
 
 // waitReady returns when the process is ready.
 func (p *process) waitReady(ctx context.Context) error {
-	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("`lull run` was not ready within %s", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.patience, fmt.Errorf("`lull run` was not ready within %s", p.patience))
 	defer cancel()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

@@ -84,7 +84,6 @@ func (w *watch) planKills(n int) {
 
 // run returns when all has been committed.
 func (w *watch) run(ctx context.Context) error {
-	const patience = time.Minute
 	defer func() { _ = w.bar.Finish() }() // the bar is decoration
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -113,7 +112,7 @@ func (w *watch) run(ctx context.Context) error {
 			}
 			return nil
 		}
-		if time.Since(moved) > patience {
+		if patience := w.d.process.patience; time.Since(moved) > patience {
 			return fmt.Errorf("the pipeline has committed nothing for %s, at %d of %d records%s", patience, committed, w.total, w.d.process.logTail())
 		}
 		// The process that was started last has committed something: it is at work.

@@ -7,7 +7,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +17,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/pipeline"
 )
 
 // firstCustomers returns the part of the log that is of its first n customers, compressed.
@@ -195,5 +200,62 @@ func TestDemoInterrupted(t *testing.T) {
 				t.Errorf("left in the folder for temporary files: %v, %v", entries, err)
 			}
 		})
+	}
+}
+
+// What is told when the pipeline of a demo does not do as it should: how it ended, and what its log says.
+func TestDemoFailures(t *testing.T) {
+	broker := newBroker(t)
+	client := producer(t, broker)
+	var began kadm.Offsets
+	began.AddOffset("shop", 0, 0, -1)
+	if _, err := kadm.NewClient(client).CommitOffsets(t.Context(), "lull", began); err != nil {
+		t.Fatal(err)
+	}
+	away, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, command string
+		do            func(p *process) error
+		want          string
+	}{
+		{"ends well", "echo done", func(p *process) error { <-p.ended; return p.check() }, "`lull run` has ended by itself: exit status 0; the end of log:\n  done"},
+		{"ends badly", "echo no; exit 3", func(p *process) error { return p.waitReady(t.Context()) }, "`lull run` has ended by itself: exit status 3; the end of log:\n  no"},
+		{"does not become ready", "exec sleep 1000", func(p *process) error { return p.waitReady(t.Context()) }, "`lull run` was not ready within 100ms"},
+		{"does not stop", "trap '' TERM; echo stays; while :; do sleep 1000; done", func(p *process) error {
+			for text := ""; text == ""; text = readFile(t, p.log) { // until the signal is trapped
+			}
+			return p.stop()
+		}, "`lull run` did not stop within 100ms of SIGTERM; the end of log:\n  stays"},
+		{"stops badly", "exec sleep 1000", func(p *process) error { return p.stop() }, "`lull run` did not stop cleanly: signal: terminated"},
+		{"commits nothing", "exec sleep 1000", func(p *process) error {
+			return watchOf(client, p, 7, 0).run(t.Context())
+		}, "the pipeline has committed nothing for 100ms, at 0 of 7 records"},
+		{"has too few rows", "exec sleep 1000", func(p *process) error {
+			return watchOf(client, p, 0, 2).run(t.Context())
+		}, "the replay has ended 2 kills too early: 0 rows are too few for 2 kills"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &process{log: filepath.Join(t.TempDir(), "log"), ready: "http://" + away, patience: 100 * time.Millisecond}
+			if err := p.startCommand(exec.Command("sh", "-c", c.command)); err != nil {
+				t.Fatal(err)
+			}
+			defer p.kill()
+			if err := c.do(p); err == nil || err.Error() != c.want {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// watchOf returns the watch of a replay of n rows by a process, in which it is to be killed so often.
+func watchOf(client *kgo.Client, p *process, n int64, kills int) *watch {
+	settings := pipeline.DefaultSettings()
+	settings.EnsureGroup()
+	return &watch{
+		d: &demo{process: *p, settings: settings, kills: kills}, adm: kadm.NewClient(client), rows: n, total: n, kills: make([]int64, kills),
+		bar: newProgress(io.Discard, n, ""),
 	}
 }

@@ -45,7 +45,7 @@ func newShopOnKafka(t *testing.T, settings string) *shopOnKafka {
 	dir := t.TempDir()
 	s.config = writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninstance: one\ninput: {topic: %s}\nstate: {dir: %s}\nhttp: {listen: %q}\nclock: {mode: event}\n%s\n",
 		s.broker, s.prefix, s.input, filepath.Join(dir, "state"), http, settings))
-	s.process = process{config: s.config, log: filepath.Join(dir, "log"), ready: "http://" + http + "/readyz"}
+	s.process = process{config: s.config, log: filepath.Join(dir, "log"), ready: "http://" + http + "/readyz", patience: time.Minute}
 	s.lull("topics", "apply", "--config", s.config, "--input-partitions", "4")
 	return s
 }

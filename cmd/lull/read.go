@@ -64,6 +64,8 @@ func spansUntil(ctx context.Context, list func(context.Context, ...string) (kadm
 
 // errNothingMore says that less came than the offsets promise: what stood at the end of a compacted topic is gone, a transaction stays open, or the
 // broker is gone.
+//
+//lull:unread it takes answerTimeout, and no test waits so long
 var errNothingMore = errors.New("nothing more comes")
 
 // readSpans calls yield for all records in the spans and those that come with them, in the order of each partition, without the ends of
@@ -86,6 +88,7 @@ func readSpans(ctx context.Context, client *kgo.Client, topic string, spans map[
 		silent := wait.Err() != nil && ctx.Err() == nil
 		cancel()
 		if silent {
+			//lull:unread as errNothingMore
 			return fmt.Errorf("reading topic %q: for %s %w, short of the end of %d partitions", topic, answerTimeout, errNothingMore, left)
 		}
 		if err := fetchError(ctx, fetches); err != nil {

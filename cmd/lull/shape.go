@@ -31,7 +31,7 @@ func readShape(ctx context.Context, s *pipeline.Settings, prefix string) (task.S
 	}
 	defer client.Close()
 	var shape task.Shape
-	found := errors.New("it has been found")
+	found := errors.New("it has been found") //lull:unread it ends the reading, and goes no further
 	// It was written with the partition's first transaction of that state, mostly at the start.
 	err = readSpans(ctx, client, topic, map[int32]span{newest.Partition: spans[newest.Partition]}, func(r *kgo.Record) error {
 		if string(r.Key) != string(task.ShapeKey) || r.Value == nil {

@@ -53,7 +53,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 			case err != nil:
 				return err
 			case args[0] == "":
-				return usageError{fmt.Errorf("TOPIC is empty: it must be one of %s, or a topic with events", strings.Join(ownTopics(), ", "))}
+				return usageError{fmt.Errorf("TOPIC is empty: it must be a topic with events, or one of %s", strings.Join(ownTopics(), ", "))}
 			case lines < 0:
 				return usageError{fmt.Errorf("--lines is %d: it must be 0 or more", lines)}
 			case fromStart && cmd.Flags().Changed("lines"):

@@ -102,7 +102,7 @@ func (t *tokens) ask(ctx context.Context) (*oauth2.Token, error) {
 func tokenError(address string, err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
-		return &unavailable{fmt.Errorf("asking %s for a token (security.sasl.token_url): %w", address, err)}
+		return &unavailable{fmt.Errorf("asking %s for a token: %w: start it, or mend security.sasl.token_url", address, err)}
 	}
 	what := refused.Response.Status
 	if refused.ErrorCode != "" {
@@ -110,7 +110,7 @@ func tokenError(address string, err error) error {
 	}
 	err = fmt.Errorf("%s gives no token (security.sasl.token_url): %s", address, what)
 	if refused.Response.StatusCode >= 500 {
-		return &unavailable{err}
+		return &unavailable{fmt.Errorf("%w: its log says more", err)}
 	}
 	return &explained{err, "check security.sasl.client_id, the client's secret (security.sasl.client_secret_file or LULL_SECURITY_SASL_CLIENT_SECRET), which may have expired, and security.sasl.scope"}
 }

@@ -1,0 +1,157 @@
+package security_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"lull/pipeline/security"
+	"lull/pipeline/securitytest"
+)
+
+// another is what of a refusal is another one each time: the port of who connects, and instants.
+var another = regexp.MustCompile(`127\.0\.0\.1:[0-9]+->|[0-9-]{10}T[0-9:]{8}Z`)
+
+// TestRefusals proves word for word what is told of brokers that refuse a connection or a login, which TestPorts tries with real ones, and of servers that give no token.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	authority, other := securitytest.NewAuthority(t), securitytest.NewAuthority(t)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	tomorrow, yesterday := time.Now().Add(24*time.Hour), time.Now().Add(-24*time.Hour)
+	authority.Issue(t, "localhost", tomorrow, file("localhost.pem"), file("localhost.key"))
+	authority.Issue(t, "localhost", yesterday, file("old.pem"), file("old.key"))
+	other.Issue(t, "ann", tomorrow, file("other.pem"), file("other.key"))
+	secret, bad := write(t, file("secret"), password), write(t, file("wrong"), wrong)
+
+	replaced := []string{authority.File, "AUTHORITY", other.File, "OTHER", dir, "DIR"}
+	start := func(name string, options ...kfake.Opt) *kfake.Cluster {
+		t.Helper()
+		c, err := kfake.NewCluster(append(options, kfake.NumBrokers(1))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.Close)
+		replaced = append(replaced, c.ListenAddrs()[0], name)
+		return c
+	}
+	broker := func(name string, options ...kfake.Opt) string { return start(name, options...).ListenAddrs()[0] }
+	byTLS := func(cert string, clients tls.ClientAuthType) kfake.Opt {
+		pair, err := tls.LoadX509KeyPair(file(cert+".pem"), file(cert+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pem, err := os.ReadFile(authority.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trusted := x509.NewCertPool()
+		trusted.AppendCertsFromPEM(pem)
+		return kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: clients, ClientCAs: trusted, MinVersion: tls.VersionTLS12})
+	}
+	login := broker("LOGIN", kfake.EnableSASL(), kfake.User("SCRAM-SHA-256", "ann", password))
+	valid, expired, mutual := broker("TLS", byTLS("localhost", tls.NoClientCert)), broker("EXPIRED", byTLS("old", tls.NoClientCert)), broker("MUTUAL", byTLS("localhost", tls.RequireAndVerifyClientCert))
+	// answering returns the address of a broker that takes any mechanism, and answers so to what is shown by it.
+	answering := func(name string, answer func(response *kmsg.SASLAuthenticateResponse)) string {
+		t.Helper()
+		c := start(name)
+		c.ControlKey(int16(kmsg.SASLHandshake), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			return request.ResponseKind(), nil, true
+		})
+		c.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+			answer(response)
+			return response, nil, true
+		})
+		return c.ListenAddrs()[0]
+	}
+	refusing := answering("REFUSING", func(response *kmsg.SASLAuthenticateResponse) { response.ErrorCode = kerr.SaslAuthenticationFailed.Code })
+	token := answering("TOKEN", func(response *kmsg.SASLAuthenticateResponse) {
+		response.SASLAuthBytes = []byte(`{"status":"invalid_token"}`)
+	})
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	replaced = append(replaced, strings.TrimPrefix(plain.URL, "http://"), "PLAIN")
+	tokens := func(name string, status int, answer string) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			fmt.Fprint(w, answer)
+		}))
+		t.Cleanup(server.Close)
+		replaced = append(replaced, server.URL, name)
+		return server.URL
+	}
+
+	trusting := security.TLSSettings{Enabled: true, CAFile: authority.File, ServerName: "localhost"}
+	with := func(change func(s *security.TLSSettings)) security.TLSSettings {
+		s := trusting
+		change(&s)
+		return s
+	}
+	showing := func(name string) security.TLSSettings {
+		return with(func(s *security.TLSSettings) { s.CertFile, s.KeyFile = file(name+".pem"), file(name+".key") })
+	}
+	scram := func(path string) security.SASLSettings {
+		return security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: "ann", PasswordFile: path}
+	}
+	bearer := func(url string) security.SASLSettings {
+		return security.SASLSettings{Mechanism: "OAUTHBEARER", TokenURL: url, ClientID: "c", ClientSecretFile: secret}
+	}
+	var told []string
+	for _, at := range []struct {
+		name string
+		of   string
+		tls  security.TLSSettings
+		sasl security.SASLSettings
+	}{
+		{"a login that is right", login, security.TLSSettings{}, scram(secret)},
+		{"a broker by TLS", valid, trusting, security.SASLSettings{}},
+		{"a certificate", mutual, showing("localhost"), security.SASLSettings{}},
+
+		{"a wrong password", refusing, security.TLSSettings{}, scram(bad)},
+		{"a mechanism that brokers do not know", login, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
+		{"no login", login, security.TLSSettings{}, security.SASLSettings{}},
+		{"TLS to a port without", strings.TrimPrefix(plain.URL, "http://"), trusting, security.SASLSettings{}},
+		{"plain text to TLS", valid, security.TLSSettings{}, security.SASLSettings{}},
+		{"a broker whose certificate has expired", expired, trusting, security.SASLSettings{}},
+		{"a broker of another authority", valid, with(func(s *security.TLSSettings) { s.CAFile = other.File }), security.SASLSettings{}},
+		{"a broker of another name", valid, with(func(s *security.TLSSettings) { s.ServerName = "kafka.example.com" }), security.SASLSettings{}},
+		{"a broker that is named by its address", valid, with(func(s *security.TLSSettings) { s.ServerName = "" }), security.SASLSettings{}},
+		{"no certificate", mutual, trusting, security.SASLSettings{}},
+		{"a certificate of another authority", mutual, showing("other"), security.SASLSettings{}},
+		{"a certificate that has expired", mutual, showing("old"), security.SASLSettings{}},
+		{"a token that is refused", token, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
+		{"a client that gets no token", token, security.TLSSettings{}, bearer(tokens("TOKENS", 401, `{"error": "invalid_client"}`))},
+		{"a server of tokens that fails", token, security.TLSSettings{}, bearer(tokens("TOKENS", 503, ``))},
+		{"a server of something else", token, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `hello`))},
+	} {
+		err := ping(t, []string{at.of}, security.Settings{TLS: at.tls, SASL: at.sasl})
+		text := "no error"
+		if err != nil {
+			text = another.ReplaceAllString(strings.NewReplacer(replaced...).Replace(err.Error()), "...")
+		}
+		if strings.Contains(text, password) || strings.Contains(text, wrong) {
+			t.Errorf("%s: error %q tells a secret", at.name, text)
+		}
+		told = append(told, at.name+": "+text+"\n")
+	}
+	slices.Sort(told)
+	datadriven.RunTest(t, "testdata/brokers", func(*testing.T, *datadriven.TestData) string { return strings.Join(told, "") })
+}
