@@ -110,6 +110,11 @@ bench: ## what an event costs: CPU, memory, state and changelog, then each kind'
 	bin/benchmarks
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./benchmarks/...
 
+.PHONY: bench-guard
+bench-guard: ## fails if an event costs more allocations or bytes than benchmarks/guard.json says; ARGS=-write makes that anew
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks guard $(ARGS)
+
 .PHONY: bench-restore
 bench-restore: ## what a cold start, a restart after SIGKILL and a take-over take; ARGS="-customers 1000000", LULL_BROKERS for real ones
 	go build -o bin/benchmarks ./benchmarks
@@ -130,7 +135,7 @@ generate: ## write the generated files anew
 	go generate ./...
 
 .PHONY: check
-check: lint check-generated check-tidy sim test-race ## what a change must pass: all the checks, then the tests
+check: lint check-generated check-tidy bench-guard sim test-race ## what a change must pass: all the checks, then the tests
 
 # The linters see the build with assertions, vet the one without.
 .PHONY: lint

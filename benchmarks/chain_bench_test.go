@@ -58,11 +58,6 @@ func (m *memory) ScanIndex(from, to []byte, yield func(entry []byte) bool) error
 
 func (*memory) DropIndexBelow([]byte) {}
 
-// oneModel is all the models that there are.
-type oneModel struct{}
-
-func (oneModel) Model(uint32) *operators.Model { return &model }
-
 const (
 	members = 1000 // customers of a stepBench
 	history = 10   // orders that each of them has made, three weeks apart

@@ -33,6 +33,8 @@ func main() {
 		exit(runRestore(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == sweepArgument:
 		exit(runSweep(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == guardArgument:
+		exit(runGuard(os.Args[2:]))
 	}
 	o := options{generator: GeneratorConfig{Start: shopOpens}}
 	flag.Uint64Var(&o.generator.Seed, "seed", 1, "seed of the generator")
