@@ -49,7 +49,7 @@ func (c *Customer) AppendState(dst []byte) []byte {
 		e.int(int64(p))
 	}
 	e.purchases(&c.Purchases)
-	e.bool(c.Score.Scored)
+	e.scored(c)
 	e.time(c.Score.Next)
 	e.time(c.Score.ValueFalls)
 	e.uint(uint64(c.Segment.Quadrant))
@@ -106,9 +106,10 @@ func (c *Customer) DecodeState(state []byte) error {
 		c.Days.Pages[i] = int32(d.int())
 	}
 	d.purchases(&c.Purchases)
-	c.Score = Score{Scored: d.bool(), Next: d.time(), ValueFalls: d.time(), RisingUntil: Unset}
+	scored, open := d.scored()
+	c.Score = Score{Scored: scored, Next: d.time(), ValueFalls: d.time(), RisingUntil: Unset}
 	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
-	c.Rules, c.RulesNext = c.Rules[:0], Never
+	c.Rules, c.RulesNext, c.RulesOpen = c.Rules[:0], Never, open
 	if state[0] < 3 {
 		risk := d.uint()
 		d.failed = d.failed || risk > 2
@@ -334,6 +335,24 @@ func (e *encoder) consent(c *Consent) {
 }
 
 const (
+	scoredRow = 1 << iota
+	scoredRulesOpen
+	scoredFlagsEnd
+)
+
+// scored appends what is one bit each.
+func (e *encoder) scored(c *Customer) {
+	flags := byte(0)
+	if c.Score.Scored {
+		flags |= scoredRow
+	}
+	if c.RulesOpen {
+		flags |= scoredRulesOpen
+	}
+	e.dst = append(e.dst, flags)
+}
+
+const (
 	ruleHeld = 1 << iota
 	ruleSent
 	ruleByEvent
@@ -436,6 +455,15 @@ func (d *decoder) bool() bool {
 		return false
 	}
 	return b[0] == 1
+}
+
+func (d *decoder) scored() (row, rulesOpen bool) {
+	b := d.take(1)
+	if b == nil || b[0] >= scoredFlagsEnd {
+		d.failed = true
+		return false, false
+	}
+	return b[0]&scoredRow != 0, b[0]&scoredRulesOpen != 0
 }
 
 func (d *decoder) string() string {

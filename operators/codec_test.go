@@ -117,7 +117,7 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 	if len(c.Rules) == 0 {
 		c.Rules = nil // a rule that was set and then taken back has left its memory
 	}
-	c.RulesNext = drawTime(t)
+	c.RulesNext, c.RulesOpen = drawTime(t), rapid.Bool().Draw(t, "open")
 	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
 		c.SetConsent(operators.Consent{
 			Purpose: purpose, Given: rapid.Bool().Draw(t, "given"), Time: drawTime(t), Event: rapid.String().Draw(t, "event"), Proof: rapid.String().Draw(t, "proof"),

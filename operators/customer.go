@@ -34,6 +34,8 @@ type Customer struct {
 	Consents  []Consent   // one for each purpose that anything was stated of, by purpose
 	Rules     []RuleState // of the rules that are not at rest, by Key
 	RulesNext EventTime   // the next instant at which silence alone changes where the customer stands with a rule; Never if none
+	// RulesOpen is set when that instant has not been found: it is after RulesNext, at which the search for it goes on.
+	RulesOpen bool
 
 	// Parts holds the customer's long lists; set by whoever runs the chain.
 	Parts Parts
@@ -400,20 +402,63 @@ type Facts struct {
 	BornHighRisk bool
 }
 
-// Measure is a number of a customer that silence moves in one direction only, so that it reaches any bound at one instant.
+// Measure is a number of a customer that silence moves.
 type Measure uint8
 
-// The measures. All but churn risk fall.
+// The measures. Silent days, age and churn risk rise, the value at risk and what is about to be lost of it may do either, and all others fall.
 const (
 	PAlive Measure = iota
 	ChurnRisk
 	CLV
 	BuysAgain
 	ExpectedPurchases
+	SilentDays
+	Age
+	ValueAtRisk
+	AboutToBeLost
 )
+
+// Measures are some of them, a bit each.
+type Measures uint16
+
+// Of returns the set of one.
+func (m Measure) Of() Measures { return 1 << m }
+
+// Has reports whether any of others is among them.
+func (m Measures) Has(others Measures) bool { return m&others != 0 }
+
+// Moment is a customer at an instant of their silence, as far as measures have been asked for.
+type Moment struct {
+	Facts  Facts // AsOf, the ages, and the measures
+	Now    Outlook
+	Later  Outlook // after the contact horizon, if what is about to be lost has been asked for
+	Sloped bool    // the slopes have been found too
+}
+
+// Outlook is what the measures are made of, and how fast it moves. σ is 1/(α+T), in which the numbers of purchases of who is alive are concave.
+type Outlook struct {
+	Sigma  float64
+	PAlive float64
+	Hazard float64 // (r+x)σ: the odds of P(alive) fall at this rate
+	// Of who is alive: the probability to buy within the contact horizon, and the hazard by which that not to buy rises; the expected purchases; CLV. The slopes are
+	// over σ: at least and at most.
+	Buys, BuysHazard float64
+	Purchases, Value Concave
+}
+
+// Concave is a number that is concave over σ, and rises with it, and bounds of its slope there: that to one side and that to the other.
+type Concave struct{ Is, SlopeLeast, SlopeMost float64 }
 
 // Risk returns churn risk, 1 - P(alive).
 func (f *Facts) Risk() float64 { return 1 - f.PAlive }
+
+// RulesTurn returns RulesNext if something changes then; Never if the search for that instant is still open.
+func (c *Customer) RulesTurn() EventTime {
+	if c.RulesOpen {
+		return Never
+	}
+	return c.RulesNext
+}
 
 // NewCustomer returns a customer of whom nothing is known.
 func NewCustomer(id string) *Customer {

@@ -10,6 +10,7 @@ type Terms struct {
 	HighRisk, LowRisk     float64 // the thresholds of churn risk
 	DormantRisk, LostRisk float64 // the churn risks from which a customer is dormant, and lost
 	ContactDays           float64 // the contact horizon
+	HorizonDays           float64 // how far CLV and the expected purchases look ahead
 	MarginShare           float64 // of an order's value
 	Currency              string  // ISO 4217 code of the base currency
 	MinorDigits           int     // decimals of an amount in its major units

@@ -15,7 +15,8 @@ func newTriggersCommand() *cobra.Command {
 		Short: "Print what conditions can speak of",
 		Long: `Facts prints what the conditions of rules can speak of: name, type in CEL, unit, what becomes of it while the customer is silent, and
 meaning. What is constant changes with orders and models only; rising and falling facts reach a bound at one instant, which is known in
-advance; stepwise ones change with the customer's segments.`,
+advance, and so do those that go up and down, and arithmetic of them all (+ - * /), with each other too: the instant is looked for.
+Stepwise ones change with the customer's segments.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)

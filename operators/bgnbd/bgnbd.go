@@ -119,6 +119,11 @@ func logistic(v float64) float64 { return 1 / (1 + math.Exp(-v)) }
 // PBuy returns the probability that the customer buys again within the horizon, in [0, PAlive]. It falls with silence and
 // grows with the horizon. Both models: λ of a living customer is Gamma(r+x, α+T), and who is silent cannot drop out.
 func (p Params) PBuy(h History, horizon float64) float64 {
+	return p.PAlive(h) * p.PBuyIfAlive(h, horizon)
+}
+
+// PBuyIfAlive returns the same of a customer who is alive.
+func (p Params) PBuyIfAlive(h History, horizon float64) float64 {
 	n := p.R + float64(h.X)
-	return p.PAlive(h) * -math.Expm1(-n*math.Log1p(horizon/(p.Alpha+h.T)))
+	return -math.Expm1(-n * math.Log1p(horizon/(p.Alpha+h.T)))
 }

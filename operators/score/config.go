@@ -157,7 +157,7 @@ func minorDigits(minorPerMajor int64) int {
 // Terms returns what others judge scores by and speak of them with. The config is complete and valid.
 func (c *Config) Terms() operators.Terms {
 	return operators.Terms{
-		HighRisk: c.HighRisk, LowRisk: c.LowRisk, DormantRisk: c.DormantRisk, LostRisk: c.LostRisk, ContactDays: c.ContactDays, MarginShare: c.MarginShare, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
+		HighRisk: c.HighRisk, LowRisk: c.LowRisk, DormantRisk: c.DormantRisk, LostRisk: c.LostRisk, ContactDays: c.ContactDays, HorizonDays: float64(c.HorizonMonths) * c.MonthDays, MarginShare: c.MarginShare, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
 	}
 }
 

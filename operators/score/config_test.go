@@ -99,7 +99,7 @@ func TestValidateModel(t *testing.T) {
 // TestTerms: what others get is what is set.
 func TestTerms(t *testing.T) {
 	c := defaults(func(c *score.Config) { c.HighRisk, c.Currency, c.MinorPerMajor = 0.75, "KWD", 1000 })
-	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, MarginShare: 1, Currency: "KWD", MinorDigits: 3}
+	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, HorizonDays: 365.25, MarginShare: 1, Currency: "KWD", MinorDigits: 3}
 	if got := c.Terms(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -5,7 +5,7 @@ import (
 	"lull/operators/bgnbd"
 )
 
-// Reaches returns the instant at which a measure of a customer with these purchases, of which there are some, reaches a bound in silence since the last purchase: falls to it
+// Reaches returns the instant at which a measure, of the first five, of a customer with these purchases, of which there are some, reaches a bound in silence since the last purchase: falls to it
 // or below, or rises to it, as the measure does. It is Unset if that was so at the last purchase already, and Never if it will not be so within 100 years. Bounds that no customer can
 // be beyond are allowed.
 func (op *Operator) Reaches(p *operators.Purchases, m *operators.Model, what operators.Measure, bound float64) operators.EventTime {

@@ -36,7 +36,7 @@ func New(config Config) *Operator {
 		dormant:     dormant,
 		lost:        lost,
 		bounds:      slices.Compact(bounds),
-		horizonDays: float64(config.HorizonMonths) * config.MonthDays,
+		horizonDays: config.Terms().HorizonDays,
 	}
 }
 
@@ -59,7 +59,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		e := op.evaluation(&c.Purchases, env.Model)
 		c.Score.RisingUntil = e.risingUntil()
 	}
-	if reached := min(c.Score.Next, c.Segment.Next, c.RisingDeadline(), c.RulesNext) <= in.At; !moved && !reached {
+	if reached := min(c.Score.Next, c.Segment.Next, c.RisingDeadline(), c.RulesTurn()) <= in.At; !moved && !reached {
 		return
 	}
 	if c.Purchases.Count == 0 {

@@ -10,12 +10,14 @@ import (
 	"cel.dev/cel-go/common/ast"
 	celops "cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	celparser "cel.dev/cel-go/parser"
 
 	"lull/operators"
 )
 
 // condition is a compiled condition. Of a customer whose purchases and model stay what they are it is a function of time that changes only at the instants of its atoms, the
-// comparisons with facts that silence moves: whether it holds is decided by comparing instants, never by comparing the numbers again, so that rounding cannot cross a bound twice.
+// comparisons with facts that silence moves: whether it holds is decided by comparing instants, never by comparing the numbers again, so that rounding cannot cross a bound twice. A
+// comparison that may turn more than once has no such instant: it is decided by its numbers, and its turns are looked for.
 type condition struct {
 	op     connective
 	fixed  func(view) bool // is
@@ -26,19 +28,21 @@ type condition struct {
 type connective uint8
 
 const (
-	is     connective = iota // as fixed says, whatever the time
-	passed                   // the atom's instant has come
+	is      connective = iota // as fixed says, whatever the time
+	passed                    // the atom's instant has come
+	turning                   // the atom's comparison holds
 	not
 	and
 	or
 )
 
-// atom is the instant at which silence moves a fact to a bound.
+// atom is the instant at which silence moves a fact to a bound; or a comparison without such an instant.
 type atom struct {
 	fact   *fact
 	bound  func(view) float64 // nil for a flag
 	beyond bool
-	key    string // two atoms with one key are the same
+	search *comparison // instead of these
+	key    string      // two atoms with one key are the same
 }
 
 // newLanguage returns the part of CEL that conditions are written in, with the facts as variables.
@@ -69,7 +73,9 @@ type compiler struct {
 	info  *ast.SourceInfo
 	types *ast.AST
 	used  []*fact
-	steps bool // it speaks of what is stepwise
+	// Of the comparison under way: what silence leaves alone in it.
+	constants []func(view) float64
+	steps     bool // it speaks of what is stepwise
 }
 
 // check begins with a text: it is CEL, and its types fit.
@@ -173,13 +179,16 @@ func (c *compiler) condition(e ast.Expr) (condition, *fault) {
 
 func negated(inside condition) condition { return condition{op: not, inside: []condition{inside}} }
 
-func (c *compiler) passed(a atom) condition {
+func (c *compiler) passed(a atom) condition { return condition{op: passed, atom: c.add(a)} }
+
+// add returns the number of an atom.
+func (c *compiler) add(a atom) int {
 	i := slices.IndexFunc(c.atoms, func(b atom) bool { return a.key != "" && a.key == b.key })
 	if i < 0 {
 		i = len(c.atoms)
 		c.atoms = append(c.atoms, a)
 	}
-	return condition{op: passed, atom: i}
+	return i
 }
 
 func (c *compiler) call(e ast.Expr) (condition, *fault) {
@@ -225,6 +234,10 @@ func (c *compiler) call(e ast.Expr) (condition, *fault) {
 }
 
 func (c *compiler) unknown(e ast.Expr) *fault {
+	if e.AsCall().FunctionName() == celops.Conditional {
+		fault := c.at(e, "? : chooses between conditions, not between numbers: write a && x > 3.0 || !a && y > 3.0 for (a ? x : y) > 3.0")
+		return &fault
+	}
 	fault := c.at(e, "%s is no part of conditions: they know < <= > >= == != in && || ! ?: + - * / and double()", strings.Trim(e.AsCall().FunctionName(), "_"))
 	return &fault
 }
@@ -234,6 +247,8 @@ func (c *compiler) cost(x *condition) int {
 	switch x.op {
 	case is:
 		return 0
+	case turning:
+		return 4
 	case passed:
 		switch c.atoms[x.atom].fact.Name {
 		case "silent_days", "age_days", "high_value":
@@ -268,6 +283,7 @@ func (c *compiler) comparison(e ast.Expr, sign string, left, right ast.Expr) (co
 	if c.types.GetType(left.ID()).IsExactType(cel.StringType) {
 		return c.texts(e, sign, left, right)
 	}
+	c.constants = nil
 	l, err := c.numberOf(left)
 	if err != nil {
 		return condition{}, err
@@ -276,19 +292,18 @@ func (c *compiler) comparison(e ast.Expr, sign string, left, right ast.Expr) (co
 	if err != nil {
 		return condition{}, err
 	}
-	if l.moves != nil && r.moves != nil {
-		fault := c.at(e, "silence moves both %s and %s, and lull knows no instant at which one passes the other: compare each with what is constant in silence", l.moves.Name, r.moves.Name)
+	if l.of|r.of != 0 && (sign == celops.Equals || sign == celops.NotEquals || sign == "") {
+		fault := c.at(e, "silence takes %s past every value in no time: compare it by >= or <", c.told(left, l, right))
 		return condition{}, &fault
+	}
+	if l.moves == nil && l.of != 0 || r.moves == nil && r.of != 0 || l.of != 0 && r.of != 0 {
+		return c.search(e, sign, l, r)
 	}
 	if r.moves != nil {
 		l, r = r, l
 		sign = map[string]string{celops.Less: celops.Greater, celops.LessEquals: celops.GreaterEquals, celops.Greater: celops.Less, celops.GreaterEquals: celops.LessEquals}[sign]
 	}
 	if l.moves != nil {
-		if sign == celops.Equals || sign == celops.NotEquals || sign == "" {
-			fault := c.at(e, "silence takes %s past every value in no time: compare it by >= or <", l.moves.Name)
-			return condition{}, &fault
-		}
 		return c.crossing(l.moves, sign, r), nil
 	}
 	a, b := l.is, r.is
@@ -301,6 +316,33 @@ func (c *compiler) comparison(e ast.Expr, sign string, left, right ast.Expr) (co
 		celops.NotEquals:     func(v view) bool { return a(v) != b(v) },
 	}
 	return condition{fixed: compare[sign]}, nil
+}
+
+// told writes what silence moves of a comparison.
+func (c *compiler) told(left ast.Expr, l numeric, right ast.Expr) string {
+	e := left
+	if l.of == 0 {
+		e = right
+	}
+	source, _ := celparser.Unparse(e, c.info)
+	return source
+}
+
+// search compiles a comparison in which silence moves more than one number, or one both ways.
+func (c *compiler) search(e ast.Expr, sign string, l, r numeric) (condition, *fault) {
+	source, err := celparser.Unparse(e, c.info)
+	if err != nil {
+		fault := c.at(e, "this cannot be written again: %s", err)
+		return condition{}, &fault
+	}
+	holds := map[string]func(l, r float64) bool{
+		celops.Less:          func(l, r float64) bool { return l < r },
+		celops.LessEquals:    func(l, r float64) bool { return l <= r },
+		celops.Greater:       func(l, r float64) bool { return l > r },
+		celops.GreaterEquals: func(l, r float64) bool { return l >= r },
+	}[sign]
+	a := atom{search: &comparison{left: l, right: r, holds: holds, of: l.of | r.of, constants: c.constants, source: source}, key: source}
+	return condition{op: turning, atom: c.add(a)}, nil
 }
 
 // crossing compiles the comparison of a fact that silence moves with a value that it does not.
@@ -326,12 +368,23 @@ func (c *compiler) crossing(f *fact, sign string, bound numeric) condition {
 	return negated(c.passed(a))
 }
 
-// numeric is a number: a fact that silence moves, or a function of what it does not.
+// numeric is a number: a fact that silence moves, or a function of what it does not, or of facts of both kinds.
 type numeric struct {
-	moves  *fact
+	moves  *fact // alone, and one way
+	of     operators.Measures
 	is     func(view) float64
+	size   func(view) float64 // of its terms
+	over   func(course) operators.Enclosure
 	whole  bool
 	source string // of a literal or a fact
+}
+
+// fixed returns a number that silence does not move.
+func (c *compiler) fixed(n numeric) numeric {
+	n.size = func(v view) float64 { return math.Abs(n.is(v)) }
+	n.over = func(of course) operators.Enclosure { return operators.Fixed(n.is(of.view)) }
+	c.constants = append(c.constants, n.is)
+	return n
 }
 
 func (c *compiler) numberOf(e ast.Expr) (numeric, *fault) {
@@ -339,21 +392,23 @@ func (c *compiler) numberOf(e ast.Expr) (numeric, *fault) {
 	case ast.LiteralKind:
 		switch n := e.AsLiteral().(type) {
 		case types.Int:
-			return numeric{is: func(view) float64 { return float64(n) }, whole: true, source: fmt.Sprint(float64(n))}, nil
+			return c.fixed(numeric{is: func(view) float64 { return float64(n) }, whole: true, source: fmt.Sprint(float64(n))}), nil
 		case types.Double:
-			return numeric{is: func(view) float64 { return float64(n) }, source: fmt.Sprint(float64(n))}, nil
+			return c.fixed(numeric{is: func(view) float64 { return float64(n) }, source: fmt.Sprint(float64(n))}), nil
 		}
 	case ast.IdentKind:
 		f := c.use(e.AsIdent())
 		if f.number == nil {
 			break
 		}
-		if f.Silence == Unsteady {
-			fault := c.at(e, "silence moves %s up and down: it can stand in a priority, not in a condition", f.Name)
-			return numeric{}, &fault
-		}
 		n := numeric{is: f.number, whole: f.kind == whole, source: f.Name}
-		if f.Silence != Constant {
+		if f.Silence == Constant {
+			return c.fixed(n), nil
+		}
+		n.of = f.measure.Of()
+		n.size = func(v view) float64 { return math.Abs(f.number(v)) }
+		n.over = func(of course) operators.Enclosure { return of.scores.Enclose(of.from, of.to, f.measure) }
+		if f.reaches != nil {
 			n.moves = f
 		}
 		return n, nil
@@ -378,31 +433,44 @@ func (c *compiler) arithmetic(e ast.Expr) (numeric, *fault) {
 		if err != nil {
 			return numeric{}, err
 		}
-		if n.moves != nil {
-			fault := c.at(arg, "silence moves %s, and lull knows no instant at which a sum or product with it passes a bound: let it stand alone on its side, as in %s >= 2.0 * expected_gap_days",
-				n.moves.Name, n.moves.Name)
-			return numeric{}, &fault
-		}
 		of[i] = n
 	}
-	a, b := of[0].is, of[1].is
+	if call.FunctionName() == "double" {
+		of[0].whole = false
+		return of[0], nil
+	}
+	l, r := of[0], of[1]
+	n := numeric{of: l.of | r.of, whole: l.whole}
 	switch call.FunctionName() {
 	case celops.Add:
-		return numeric{is: func(v view) float64 { return a(v) + b(v) }, whole: of[0].whole}, nil
+		n.is = func(v view) float64 { return l.is(v) + r.is(v) }
+		n.size = func(v view) float64 { return l.size(v) + r.size(v) }
+		n.over = func(of course) operators.Enclosure { return l.over(of).Plus(r.over(of)) }
 	case celops.Subtract:
-		return numeric{is: func(v view) float64 { return a(v) - b(v) }, whole: of[0].whole}, nil
+		n.is = func(v view) float64 { return l.is(v) - r.is(v) }
+		n.size = func(v view) float64 { return l.size(v) + r.size(v) }
+		n.over = func(of course) operators.Enclosure { return l.over(of).Minus(r.over(of)) }
 	case celops.Multiply:
-		return numeric{is: func(v view) float64 { return a(v) * b(v) }, whole: of[0].whole}, nil
+		n.is = func(v view) float64 { return l.is(v) * r.is(v) }
+		n.size = func(v view) float64 { return l.size(v) * r.size(v) }
+		n.over = func(of course) operators.Enclosure { return l.over(of).Times(r.over(of)) }
 	case celops.Divide:
-		if of[0].whole {
+		if n.whole {
 			fault := c.at(e, "whole numbers are not divided: write double(...) around them, or 2.0 for 2")
 			return numeric{}, &fault
 		}
-		return numeric{is: func(v view) float64 { return a(v) / b(v) }}, nil
+		n.is = func(v view) float64 { return l.is(v) / r.is(v) }
+		n.size = func(v view) float64 { return l.size(v) / math.Abs(r.is(v)) }
+		n.over = func(of course) operators.Enclosure { return l.over(of).Over(r.over(of)) }
 	case celops.Negate:
-		return numeric{is: func(v view) float64 { return -a(v) }, whole: of[0].whole}, nil
+		n.is = func(v view) float64 { return -l.is(v) }
+		n.size = func(v view) float64 { return l.size(v) }
+		n.over = func(of course) operators.Enclosure { return operators.Fixed(0).Minus(l.over(of)) }
 	}
-	return numeric{is: a, source: of[0].source}, nil // double
+	if n.of == 0 {
+		return c.fixed(n), nil
+	}
+	return n, nil
 }
 
 func (c *compiler) sameFlags(sign string, left, right ast.Expr) (condition, *fault) {

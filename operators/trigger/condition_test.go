@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -28,11 +29,17 @@ func drawNumber(t *rapid.T) string {
 // drawCondition draws a condition that lull takes.
 func drawCondition(t *rapid.T, depth int) string {
 	sign := func() string { return rapid.SampledFrom([]string{" < ", " <= ", " > ", " >= "}).Draw(t, "sign") }
-	what := rapid.IntRange(0, 9).Draw(t, "condition")
+	what := rapid.IntRange(-1, 9).Draw(t, "condition")
 	if depth == 0 {
 		what %= 6
 	}
 	switch what {
+	case -1:
+		other := drawNumber(t)
+		if rapid.Bool().Draw(t, "both sides move") {
+			other = drawMoving(t, 1)
+		}
+		return drawMoving(t, 2) + sign() + other
 	case 0, 1, 2:
 		fact := rapid.SampledFrom([]string{"silent_days", "age_days", "churn_risk", "p_alive", "clv", "buys_again", "expected_purchases"}).Draw(t, "fact")
 		if rapid.Bool().Draw(t, "turned") {
@@ -120,8 +127,8 @@ func TestAsCEL(t *testing.T) {
 		next := s.turn(&condition, now)
 		for range 20 {
 			later := now + operators.EventTime(rapid.Int64Range(1, 2000*operators.DayMs).Draw(t, "later"))
-			if later < next && s.holds(&condition, later) != holds {
-				t.Fatalf("%s changes between %s and %s; it is to do so at %s", source, now, later, next)
+			if later < next.at && s.holds(&condition, later) != holds {
+				t.Fatalf("%s changes between %s and %s; it is to do so at %s", source, now, later, next.at)
 			}
 		}
 		if began, ok := s.became(&condition, now); holds && ok && (s.holds(&condition, began-1) || !s.holds(&condition, began)) {
@@ -130,9 +137,15 @@ func TestAsCEL(t *testing.T) {
 	})
 }
 
-// near reports whether an instant is within a second of an atom's, or the atom's bound is there from the start.
+// near reports whether an instant is within a second of an atom's, or the atom's bound is there from the start; or the two sides of a comparison are about the same, or 0/0.
 func near(s *sight, at operators.EventTime) bool {
 	for i := range s.atoms {
+		if c := s.atoms[i].search; c != nil {
+			if difference, none := c.difference(s.view); !(math.Abs(difference) > 1e6*none) {
+				return true
+			}
+			continue
+		}
 		if d := s.instant(i) - at; d < 1000 && d > -1000 {
 			return true
 		}

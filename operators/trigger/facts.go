@@ -29,7 +29,7 @@ const (
 	Rising
 	Falling
 	Stepwise
-	Unsteady // up and down: no condition can speak of it
+	Unsteady // up and down again
 )
 
 var behaviours = [...]string{Constant: "constant", Rising: "rising", Falling: "falling", Stepwise: "stepwise", Unsteady: "up and down"}
@@ -49,10 +49,11 @@ type Fact struct {
 // fact is a Fact with its meaning. Only the function of its kind is set.
 type fact struct {
 	Fact
-	kind   kind
-	number func(v view) float64
-	text   func(v view) string
-	flag   func(v view) bool
+	kind    kind
+	number  func(v view) float64
+	text    func(v view) string
+	flag    func(v view) bool
+	measure operators.Measure // of a number that silence moves
 	// reaches is the instant at which a fact that rises or falls reaches a bound, Unset if it is there at the last purchase, Never if it never is; beyond it, if beyond is set.
 	reaches func(v view, bound float64, beyond bool) operators.EventTime
 	// How a reason tells it: before what it is, by format; and noun reached a bound.
@@ -89,8 +90,8 @@ func (v view) age(days float64, beyond bool) operators.EventTime {
 	return v.p.FirstStart + operators.EventTime(math.Ceil(ms))
 }
 
-// measure is the reaches of a number that scores know of.
-func measure(what operators.Measure) func(view, float64, bool) operators.EventTime {
+// reaching is the reaches of a number that scores know of.
+func reaching(what operators.Measure) func(view, float64, bool) operators.EventTime {
 	return func(v view, bound float64, _ bool) operators.EventTime {
 		if math.IsNaN(bound) {
 			return operators.Never
@@ -121,21 +122,22 @@ var facts = []fact{
 	{Fact: Fact{Name: "mean_value", Unit: "major units of the base currency", Doc: "net_value / purchases."}, number: func(v view) float64 { return float64(v.p.Net) / v.terms.MinorPerMajor() / float64(v.p.Count) }, before: "mean purchase ", format: amount},
 	{Fact: Fact{Name: "days_between_purchases", Unit: "days", Doc: "Mean time from one purchase day to the next so far; 0 after one purchase."}, number: func(v view) float64 { return v.p.LastAge() / max(1, float64(v.p.Repeats())) }, before: "orders every ", format: days},
 	{Fact: Fact{Name: "expected_gap_days", Unit: "days", Doc: "Time from the last purchase day within which half of the customers like this one who are still customers have bought again."}, number: func(v view) float64 { return v.scores.NextPurchase(v.p, v.m, v.lastStart(), 0.5) }, before: "next purchase expected within ", format: days},
-	{Fact: Fact{Name: "silent_days", Unit: "days", Silence: Rising, Doc: "00:00 of the last purchase day to now."}, number: func(v view) float64 { return v.f.Age - v.f.LastAge }, noun: "silence", before: "silent for ", format: days,
+	{Fact: Fact{Name: "silent_days", Unit: "days", Silence: Rising, Doc: "00:00 of the last purchase day to now."}, measure: operators.SilentDays, number: func(v view) float64 { return v.f.Age - v.f.LastAge }, noun: "silence", before: "silent for ", format: days,
 		reaches: func(v view, bound float64, beyond bool) operators.EventTime {
 			return v.age(v.p.LastAge()+bound, beyond)
 		}},
-	{Fact: Fact{Name: "age_days", Unit: "days", Silence: Rising, Doc: "00:00 of the first purchase day to now."}, number: func(v view) float64 { return v.f.Age }, noun: "time since the first purchase", before: "a customer for ", format: days,
+	{Fact: Fact{Name: "age_days", Unit: "days", Silence: Rising, Doc: "00:00 of the first purchase day to now."}, measure: operators.Age, number: func(v view) float64 { return v.f.Age }, noun: "time since the first purchase", before: "a customer for ", format: days,
 		reaches: view.age},
-	{Fact: Fact{Name: "p_alive", Unit: "probability", Silence: Falling, Doc: "Probability that the customer is still one."}, number: func(v view) float64 { return v.f.PAlive }, noun: "P(alive)", before: "P(alive) ", format: risk, reaches: measure(operators.PAlive)},
-	{Fact: Fact{Name: "churn_risk", Unit: "probability", Silence: Rising, Doc: "1 - p_alive."}, number: func(v view) float64 { return v.f.Risk() }, noun: "churn risk", before: "churn risk ", format: risk, reaches: measure(operators.ChurnRisk)},
+	{Fact: Fact{Name: "p_alive", Unit: "probability", Silence: Falling, Doc: "Probability that the customer is still one."}, measure: operators.PAlive, number: func(v view) float64 { return v.f.PAlive }, noun: "P(alive)", before: "P(alive) ", format: risk, reaches: reaching(operators.PAlive)},
+	{Fact: Fact{Name: "churn_risk", Unit: "probability", Silence: Rising, Doc: "1 - p_alive."}, measure: operators.ChurnRisk, number: func(v view) float64 { return v.f.Risk() }, noun: "churn risk", before: "churn risk ", format: risk, reaches: reaching(operators.ChurnRisk)},
 	{Fact: Fact{Name: "born_high_risk", Doc: "churn_risk is at risk_high within the day of the last purchase already: silence has no part in it."}, kind: flag, flag: func(v view) bool { return v.f.BornHighRisk }},
 	{Fact: Fact{Name: "risk_after_order", Unit: "probability", Doc: "What churn_risk would be after a purchase now."}, number: func(v view) float64 { return v.f.RiskAfterOrder }, before: "churn risk after an order ", format: risk},
-	{Fact: Fact{Name: "buys_again", Unit: "probability", Silence: Falling, Doc: "Probability of a purchase within contact_days."}, number: func(v view) float64 { return v.f.BuysAgain }, noun: "probability to buy again", before: "buys again with probability ", format: risk, reaches: measure(operators.BuysAgain)},
-	{Fact: Fact{Name: "expected_purchases", Silence: Falling, Doc: "Purchase days expected within the horizon."}, number: func(v view) float64 { return v.f.ExpectedPurchases }, noun: "expected purchases", before: "expected purchases ", format: short, reaches: measure(operators.ExpectedPurchases)},
+	{Fact: Fact{Name: "buys_again", Unit: "probability", Silence: Falling, Doc: "Probability of a purchase within contact_days."}, measure: operators.BuysAgain, number: func(v view) float64 { return v.f.BuysAgain }, noun: "probability to buy again", before: "buys again with probability ", format: risk, reaches: reaching(operators.BuysAgain)},
+	{Fact: Fact{Name: "expected_purchases", Silence: Falling, Doc: "Purchase days expected within the horizon."}, measure: operators.ExpectedPurchases, number: func(v view) float64 { return v.f.ExpectedPurchases }, noun: "expected purchases", before: "expected purchases ", format: short, reaches: reaching(operators.ExpectedPurchases)},
 	{Fact: Fact{Name: "expected_spend", Unit: "major units of the base currency", Doc: "Expected spend per purchase day."}, number: func(v view) float64 { return v.f.ExpectedSpend }, before: "expected spend a purchase ", format: amount},
-	{Fact: Fact{Name: "clv", Unit: "major units of the base currency", Silence: Falling, Doc: "Customer lifetime value still to come: discounted expected margin within the horizon."}, number: func(v view) float64 { return v.f.CLV }, noun: "CLV", before: "CLV ", format: amount, reaches: measure(operators.CLV)},
-	{Fact: Fact{Name: "value_about_to_be_lost", Unit: "major units of the base currency", Silence: Unsteady, Doc: "clv less what it will be after contact_days of silence. Only priorities can speak of it."}, number: func(v view) float64 { return v.f.AboutToBeLost }},
+	{Fact: Fact{Name: "clv", Unit: "major units of the base currency", Silence: Falling, Doc: "Customer lifetime value still to come: discounted expected margin within the horizon."}, measure: operators.CLV, number: func(v view) float64 { return v.f.CLV }, noun: "CLV", before: "CLV ", format: amount, reaches: reaching(operators.CLV)},
+	{Fact: Fact{Name: "value_at_risk", Unit: "major units of the base currency", Silence: Unsteady, Doc: "churn_risk times the clv of who is certainly still a customer. It ranks the long gone first."}, measure: operators.ValueAtRisk, number: func(v view) float64 { return v.f.ValueAtRisk }, noun: "value at risk", before: "value at risk ", format: amount},
+	{Fact: Fact{Name: "value_about_to_be_lost", Unit: "major units of the base currency", Silence: Unsteady, Doc: "clv less what it will be after contact_days of silence."}, measure: operators.AboutToBeLost, number: func(v view) float64 { return v.f.AboutToBeLost }, noun: "value about to be lost", before: "value about to be lost ", format: amount},
 	{Fact: Fact{Name: "high_value", Silence: Falling, Doc: "clv is at least high_value_cut."}, kind: flag, flag: func(v view) bool { return v.f.HighValue },
 		reaches: func(v view, _ float64, _ bool) operators.EventTime {
 			if v.customer != nil {

@@ -11,6 +11,8 @@ type sight struct {
 	atoms    []atom
 	found    uint64
 	instants [atomsMax]operators.EventTime
+	// What is known of the comparisons among the atoms that have no instant but turns; nil before any is asked for.
+	stretches []stretch
 }
 
 // instant returns when silence moves the fact of an atom to its bound.
@@ -34,6 +36,8 @@ func (s *sight) holds(c *condition, at operators.EventTime) bool {
 		return c.fixed(s.view)
 	case passed:
 		return at >= s.instant(c.atom)
+	case turning:
+		return s.compares(c.atom, at)
 	case not:
 		return !s.holds(&c.inside[0], at)
 	}
@@ -54,6 +58,8 @@ func (s *sight) settled(c *condition, at operators.EventTime) bool {
 	case passed:
 		t := s.instant(c.atom)
 		return t <= at || t == operators.Never
+	case turning:
+		return at >= s.lastStart()+silenceMax
 	case not:
 		return s.settled(&c.inside[0], at)
 	}
@@ -68,31 +74,57 @@ func (s *sight) settled(c *condition, at operators.EventTime) bool {
 	return all
 }
 
-// turn returns the first instant after one at which a condition may change in silence; Never if there is none.
-func (s *sight) turn(c *condition, after operators.EventTime) operators.EventTime {
+// turn is an instant at which a condition may change in silence; or, if open, one up to which it does not, and from which to look on.
+type turn struct {
+	at   operators.EventTime
+	open bool
+}
+
+// before reports whether a turn is before another, or tells more of the same instant.
+func (t turn) before(u turn) bool { return t.at < u.at || t.at == u.at && !t.open && u.open }
+
+// turn returns the first instant after one at which a condition may change in silence; Never if there is none. Of what is joined by and, nothing changes while one part stays false: the
+// others are not asked, and so with or.
+func (s *sight) turn(c *condition, after operators.EventTime) turn {
+	next := turn{at: operators.Never}
 	if c == nil || s.settled(c, after) {
-		return operators.Never
+		return next
 	}
-	if c.op == passed {
-		return s.instant(c.atom)
+	switch c.op {
+	case passed:
+		return turn{at: s.instant(c.atom)}
+	case turning:
+		at, open := s.turns(c.atom, after)
+		return turn{at, open}
 	}
-	next := operators.Never
 	for i := range c.inside {
-		next = min(next, s.turn(&c.inside[i], after))
+		if c.op != not && s.holds(&c.inside[i], after) == (c.op == or) {
+			return s.turn(&c.inside[i], after)
+		}
+	}
+	for i := range c.inside {
+		if t := s.turn(&c.inside[i], after); t.before(next) {
+			next = t
+		}
 	}
 	return next
 }
 
 // latest returns the last instant up to one, and after another, at which a condition may have changed; Unset if there is none.
 func (s *sight) latest(c *condition, after, until operators.EventTime) operators.EventTime {
-	if c.op == passed {
+	switch {
+	case after >= until:
+		return operators.Unset
+	case c.op == passed:
 		if t := s.instant(c.atom); t > after && t <= until {
 			return t
 		}
+	case c.op == turning:
+		return s.turned(c.atom, after, until)
 	}
 	last := operators.Unset
 	for i := range c.inside {
-		last = max(last, s.latest(&c.inside[i], after, until))
+		last = max(last, s.latest(&c.inside[i], max(after, last), until))
 	}
 	return last
 }

@@ -63,6 +63,12 @@ type Scores interface {
 	Reaches(p *operators.Purchases, m *operators.Model, what operators.Measure, bound float64) operators.EventTime
 	// NextPurchase returns the days within which the next purchase comes with probability q, if there is one.
 	NextPurchase(p *operators.Purchases, m *operators.Model, at operators.EventTime, q float64) float64
+	// Moment returns measures at an instant of the silence since the last purchase, the numbers that Evaluate finds, and what bounds their course.
+	Moment(p *operators.Purchases, m *operators.Model, at operators.EventTime, of operators.Measures) operators.Moment
+	// FindSlopes adds to a moment what bounds their slopes.
+	FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, moment *operators.Moment)
+	// Enclose returns bounds of a measure throughout the silence between two moments.
+	Enclose(a, b *operators.Moment, what operators.Measure) operators.Enclosure
 	// Ceiling returns the most that may be offered.
 	Ceiling(p *operators.Purchases, m *operators.Model, f *operators.Facts) operators.OfferCeiling
 }
@@ -93,14 +99,17 @@ func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators
 // age decides whether to act.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	op.forget(c, in)
+	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, customer: c}}
 	if !c.Changed.Score {
+		if c.RulesOpen && c.RulesNext <= in.At && env.Model != nil {
+			op.lookOn(&s, c, in.At)
+		}
 		return
 	}
-	c.RulesNext = operators.Never
+	c.RulesNext, c.RulesOpen = operators.Never, false
 	if in.NewTerms {
 		c.Rules = slices.DeleteFunc(c.Rules, func(s operators.RuleState) bool { return !op.has(s.Key) })
 	}
-	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, customer: c}}
 	rules := op.config.Rules.Rules
 	for i := range rules {
 		r := &rules[i]
@@ -142,12 +151,37 @@ func (op *Operator) judge(r *Rule, state *operators.RuleState, s *sight, env *op
 	case arms:
 		state.Held = false
 	}
-	for at := in.At; ; {
-		at = min(s.turn(r.when, at), s.turn(r.hold, at), s.turn(r.until, at))
-		if at >= c.RulesNext || s.moves(r, state.Held, at) != stays {
-			c.RulesNext = min(c.RulesNext, at)
+	s.next(r, state.Held, c, in.At)
+}
+
+// lookOn goes on with the search for the next instant at which silence changes where the customer stands with a rule. Up to this one nothing has changed: nothing is told.
+func (op *Operator) lookOn(s *sight, c *operators.Customer, at operators.EventTime) {
+	f := op.scores.Evaluate(s.p, s.m, at)
+	s.f = &f
+	c.RulesNext, c.RulesOpen = operators.Never, false
+	rules := op.config.Rules.Rules
+	for i := range rules {
+		s.next(&rules[i], c.Rule(rules[i].key).Held, c, at)
+	}
+}
+
+// next brings the customer's RulesNext forward to where silence after an instant changes something of a rule.
+func (s *sight) next(r *Rule, held bool, c *operators.Customer, after operators.EventTime) {
+	for known := (turn{c.RulesNext, c.RulesOpen}); ; {
+		next := s.turn(r.when, after)
+		for _, other := range [...]*condition{r.hold, r.until} {
+			if t := s.turn(other, after); t.before(next) {
+				next = t
+			}
+		}
+		if !next.before(known) {
 			return
 		}
+		if next.open || s.moves(r, held, next.at) != stays {
+			c.RulesNext, c.RulesOpen = next.at, next.open
+			return
+		}
+		after = next.at
 	}
 }
 
@@ -274,9 +308,18 @@ func (op *Operator) counterfactuals(c *operators.Customer) []string {
 func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *operators.Customer) []string {
 	reasons := append(make([]string, 0, 8), c.Purchases.Habit(&c.Facts))
 	reached := s.reached(r.when, deadline)
+	if reached != nil && reached.search != nil {
+		since := " since " + deadline.String()
+		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.search == reached.search }), deadline) {
+			since = " no longer" + since
+		}
+		reasons = append(reasons, reached.search.source+since)
+	}
 	for _, f := range r.used {
 		said := ""
 		switch {
+		case reached != nil && reached.search != nil:
+			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
 			said = "no longer " + flagWords[f.Name] + " since " + deadline.String()
 		case reached != nil && reached.fact == f:
@@ -297,7 +340,8 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 
 // reached returns the atom whose instant this is, nil if there is none.
 func (s *sight) reached(c *condition, at operators.EventTime) *atom {
-	if c.op == passed && s.instant(c.atom) == at {
+	switch {
+	case c.op == passed && s.instant(c.atom) == at, c.op == turning && at > s.lastStart() && s.compares(c.atom, at-1) != s.compares(c.atom, at):
 		return &s.atoms[c.atom]
 	}
 	for i := range c.inside {

@@ -39,6 +39,17 @@ func (lines) NextPurchase(*operators.Purchases, *operators.Model, operators.Even
 	return 1
 }
 
+func (lines) Moment(*operators.Purchases, *operators.Model, operators.EventTime, operators.Measures) operators.Moment {
+	return operators.Moment{}
+}
+
+func (lines) FindSlopes(*operators.Purchases, *operators.Model, operators.Measures, *operators.Moment) {
+}
+
+func (lines) Enclose(*operators.Moment, *operators.Moment, operators.Measure) operators.Enclosure {
+	return operators.Enclosure{}
+}
+
 func (lines) Ceiling(*operators.Purchases, *operators.Model, *operators.Facts) operators.OfferCeiling {
 	return operators.OfferCeiling{Ceiling: 150}
 }

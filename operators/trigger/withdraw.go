@@ -61,8 +61,8 @@ func (op *Operator) withdraw(r *Rule, state *operators.RuleState, env *operators
 		reason = "with it, this did not become true at " + deadline.String() + ": " + r.When
 		if began, ok := then.began(r, deadline); ok {
 			reason += "; it became true at " + began.String()
-		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next != operators.Never {
-			reason += "; in silence it does at " + next.String()
+		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next.at != operators.Never && !next.open {
+			reason += "; in silence it does at " + next.at.String()
 		}
 	}
 	out.Trigger(operators.Trigger{

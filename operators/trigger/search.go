@@ -1,0 +1,266 @@
+package trigger
+
+import (
+	"math"
+
+	"lull/operators"
+)
+
+// comparison is one of numbers of which silence moves more than one, or one both ways: it has no closed form, and may turn more than once.
+type comparison struct {
+	left, right numeric
+	holds       func(left, right float64) bool
+	of          operators.Measures
+	constants   []func(view) float64 // in it
+	source      string
+}
+
+// undefined reports whether the comparison speaks of 0/0, and so holds at no instant.
+func (c *comparison) undefined(v view) bool {
+	for _, constant := range c.constants {
+		if math.IsNaN(constant(v)) {
+			return true
+		}
+	}
+	return false
+}
+
+// alike is how much of their terms two sides may differ by and still be equal: what rounding makes of numbers that are the same by their meaning, such as churn_risk + p_alive and 1, is no
+// turn. It moves the others by less than a thousandth of a millisecond, unless they are as flat as at a peak.
+const alike = 1e-12
+
+// difference returns what decides the comparison, left − right, and what difference is none.
+func (c *comparison) difference(v view) (difference, none float64) {
+	return c.left.is(v) - c.right.is(v), alike * max(c.left.size(v), c.right.size(v))
+}
+
+// holdsIn reports whether the comparison holds.
+func (c *comparison) holdsIn(v view) bool {
+	difference, none := c.difference(v)
+	if math.Abs(difference) <= none {
+		difference = 0
+	}
+	return c.holds(difference, 0)
+}
+
+// stretch is a part of a silence throughout which a comparison is what it is at its start. At its end it turns, or the search goes on there.
+type stretch struct {
+	start, end operators.EventTime // end is not part of it, unless open
+	is, open   bool
+	known      bool
+}
+
+const (
+	// looksMax bounds the brackets that one search looks at.
+	looksMax = 48
+	// progressMin is how far one search goes at least, as a share of the silence so far, and no less than an hour.
+	progressMin   = 1.0 / 64
+	progressMinMs = 3_600_000
+	// silenceMax is how long a silence is followed: 100 years, as score does.
+	silenceMax = 36_525 * operators.DayMs
+)
+
+// compares reports whether a comparison holds at an instant.
+func (s *sight) compares(i int, at operators.EventTime) bool {
+	if known := s.stretch(i); known.known && at >= known.start && at <= known.end {
+		return known.is == (at < known.end || known.open)
+	}
+	c := s.atoms[i].search
+	v := s.view
+	if at != v.f.AsOf {
+		moment := s.scores.Moment(s.p, s.m, at, c.of)
+		v.f = &moment.Facts
+	}
+	return c.holdsIn(v)
+}
+
+func (s *sight) stretch(i int) *stretch {
+	if s.stretches == nil {
+		s.stretches = make([]stretch, len(s.atoms))
+	}
+	return &s.stretches[i]
+}
+
+// turns returns the first instant after one at which a comparison turns in silence; or, if open, one up to which it certainly does not, and from which to go on.
+func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime, open bool) {
+	known := s.stretch(i)
+	if !known.known || after < known.start || after >= known.end {
+		end := s.lastStart() + silenceMax
+		if after >= end || s.atoms[i].search.undefined(s.view) {
+			return operators.Never, false
+		}
+		from := max(after, s.lastStart()) // before it nothing moves
+		to := min(end, from+operators.EventTime(s.terms.HorizonDays*operators.DayMs))
+		*known = stretch{start: after, is: s.compares(i, after), known: true}
+		found := false
+		known.end, found = s.nearest(i, from, to)
+		known.open = !found
+	}
+	return known.end, known.open
+}
+
+// turned returns the last instant up to one, and after another, at which a comparison turned; Unset if there is none.
+func (s *sight) turned(i int, after, until operators.EventTime) operators.EventTime {
+	if s.atoms[i].search.undefined(s.view) {
+		return operators.Unset
+	}
+	after = max(after, s.lastStart())
+	for at := until; at > after; {
+		if s.compares(i, at-1) != s.compares(i, at) {
+			return at
+		}
+		found := false
+		if at, found = s.nearest(i, at, after); found {
+			return at + 1
+		}
+	}
+	return operators.Unset
+}
+
+// nearest goes from an instant towards another, which may lie before it, and returns the first one that it comes to at which a comparison is not what it is at the start. If it has found
+// none when it has looked often enough, or is there, it returns the instant up to which there is none.
+//
+// It proves that between two instants nothing turns, by what is known of the facts' courses: the difference keeps away from 0; or it moves in one direction only, so that it turns once if
+// the ends differ, and not if they do not. What cannot be proven so is halved, down to a millisecond. If the two sides are so much alike that in all its looks it gets nowhere, it goes on
+// a little way without a proof: what it finds there is a turn, but may not be the first.
+func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.EventTime, found bool) {
+	c := s.atoms[i].search
+	w := walk{s: s, c: c}
+	a := w.moment(from)
+	was := w.holds(&a)
+	step := to - from
+	for looks := 0; a.Facts.AsOf != to; looks++ {
+		here := a.Facts.AsOf
+		if looks == looksMax {
+			at, length := here, here-from
+			if least := w.least(from); max(length, -length) < least {
+				at = to
+				if max(to-from, from-to) > least {
+					at = from + least
+					if to < from {
+						at = from - least
+					}
+				}
+				if b := w.moment(at); w.holds(&b) != was {
+					return w.between(&a, &b), true
+				}
+			}
+			return at, false
+		}
+		if step < 0 && here+step < to || step > 0 && here+step > to {
+			step = to - here
+		}
+		b := w.moment(here + step)
+		switch differs := w.holds(&b) != was; {
+		case step != 1 && step != -1 && !w.clear(&a, &b):
+			step /= 2
+		case differs:
+			return w.between(&a, &b), true
+		default:
+			a = b
+			step *= 2
+		}
+	}
+	return a.Facts.AsOf, false
+}
+
+// walk is the search for a turn of one comparison.
+type walk struct {
+	s *sight
+	c *comparison
+}
+
+func (w *walk) moment(at operators.EventTime) operators.Moment {
+	return w.s.scores.Moment(w.s.p, w.s.m, at, w.c.of)
+}
+
+// seen returns the view of a moment.
+func (w *walk) seen(m *operators.Moment) view {
+	v := w.s.view
+	v.f = &m.Facts
+	return v
+}
+
+func (w *walk) holds(m *operators.Moment) bool {
+	return w.c.holdsIn(w.seen(m))
+}
+
+// least returns how far a search goes at least.
+func (w *walk) least(from operators.EventTime) operators.EventTime {
+	return max(progressMinMs, operators.EventTime(progressMin*float64(from-w.s.lastStart())))
+}
+
+// clear reports whether the comparison certainly turns at most once between two moments, and not at all if it is the same at both.
+func (w *walk) clear(a, b *operators.Moment) bool {
+	if b.Facts.AsOf < a.Facts.AsOf {
+		a, b = b, a
+	}
+	if w.settled(w.enclose(a, b), a, b) {
+		return true
+	}
+	for _, m := range [...]*operators.Moment{a, b} {
+		if !m.Sloped {
+			w.s.scores.FindSlopes(w.s.p, w.s.m, w.c.of, m)
+		}
+	}
+	e := w.enclose(a, b)
+	return e.Monotone() || w.settled(e, a, b)
+}
+
+func (w *walk) enclose(a, b *operators.Moment) operators.Enclosure {
+	of := course{w.s.view, a, b}
+	return w.c.left.over(of).Minus(w.c.right.over(of))
+}
+
+// settled reports whether the difference certainly keeps away from 0 between two moments, or certainly is none throughout, or does not move.
+func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
+	const off = 100 // times what is none: by so much the numbers at the two moments may be off
+	from, none := w.c.difference(w.seen(a))
+	to, noneThen := w.c.difference(w.seen(b))
+	away := off * max(none, noneThen)
+	low, high := e.Value.Low, e.Value.High
+	if least, most := e.Slope.Low, e.Slope.High; least < 0 && most > 0 && !math.IsInf(least, 0) && !math.IsInf(most, 0) {
+		// There and back as fast as it can.
+		days, wide := b.Facts.Age-a.Facts.Age, most-least
+		low = max(low, (most*from-least*to+least*most*days)/wide)
+		high = min(high, (most*to-least*from-least*most*days)/wide)
+	}
+	none = min(none, noneThen)
+	return e.Slope == (operators.Interval{}) || low > away || high < -away || low >= -none && high <= none
+}
+
+// between returns an instant between two moments at which the comparison is what it is at the second, and, a millisecond nearer to the first, what it is there.
+func (w *walk) between(a, b *operators.Moment) operators.EventTime {
+	near, far := a.Facts.AsOf, b.Facts.AsOf
+	was := w.holds(a)
+	dNear, _ := w.c.difference(w.seen(a))
+	dFar, _ := w.c.difference(w.seen(b))
+	for looks := 0; far-near > 1 || near-far > 1; looks++ {
+		width := float64(far - near)
+		share := 0.5
+		if zero := dNear / (dNear - dFar); looks%3 < 2 && zero > 0 && zero < 1 { // where a straight line would be 0, then a little beyond, so that both ends come near; else the middle
+			share = zero * [...]float64{1, 1.001}[looks%3]
+		}
+		step := operators.EventTime(share * width)
+		if one := operators.EventTime(math.Copysign(1, width)); step == 0 {
+			step = one
+		} else if (far-near-step)*one <= 0 {
+			step = far - near - one
+		}
+		m := w.moment(near + step)
+		if w.holds(&m) == was {
+			near = m.Facts.AsOf
+			dNear, _ = w.c.difference(w.seen(&m))
+		} else {
+			far = m.Facts.AsOf
+			dFar, _ = w.c.difference(w.seen(&m))
+		}
+	}
+	return far
+}
+
+// course is a stretch of a customer's silence, from one moment to a later one.
+type course struct {
+	view
+	from, to *operators.Moment
+}
