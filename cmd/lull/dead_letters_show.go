@@ -166,6 +166,9 @@ func reasonOf(code string) schemas.Reason {
 	return schemas.Reason{Code: code, Meaning: "unknown to this version of lull", Remedy: "see the detail, and docs/formats/dead-letters.md of the version that wrote it"}
 }
 
+// shaping are the reasons that are mended by a setting under which the input is read anew.
+var shaping = []string{"order_limit", "refund_limit", "session_limit"}
+
 // redriveState says in a sentence whether the letter's record has been sent again, and how it could be.
 func redriveState(s *pipeline.Settings, l *letter, redrives *redrives) string {
 	origin, again := l.Origin()
@@ -181,6 +184,13 @@ func redriveState(s *pipeline.Settings, l *letter, redrives *redrives) string {
 		parts = append(parts, fmt.Sprintf("sent again to partition %d of %s on %s", sent.SentTo, l.sentTo(s), sent.At.UTC().Format(tableTime)))
 	case l.Missing() != "":
 		parts = append(parts, fmt.Sprintf("it cannot be sent again from here, because %s are not kept: as long as topic %s retains it, the whole is at %s", l.Missing(), l.Source.Topic, l.Source))
+	case l.Reason == pipeline.ReasonLate:
+		parts = append(parts, "not sent again, nor would it help: the watermark does not go back, so that it would be late again. It counts once the input is read anew with a larger clock.lateness (docs/operating/changing-settings.md)")
+	case slices.Contains(shaping, l.Reason):
+		parts = append(parts, "not sent again, nor need it be: the limit shapes the state, so that with a larger one the input is read anew, this record with it (docs/operating/changing-settings.md)")
+	case slices.Contains(unmendable, l.Reason):
+		parts = append(parts, fmt.Sprintf("not sent again: as it is it would be refused again, so let its producer send the event once more, mended, under the same message id. "+
+			"After a change of the format or the mapping `lull dead-letters redrive %s` does", l.place()))
 	default:
 		parts = append(parts, fmt.Sprintf("not sent again yet: when what refused it is mended, `lull dead-letters redrive %s` does", l.place()))
 	}

@@ -485,6 +485,22 @@ func TestLettersByKey(t *testing.T) {
 	}
 }
 
+// show says of a letter that is as it was what can help, and proposes no redrive where the record would be refused again.
+func TestLettersShowWhatHelps(t *testing.T) {
+	broker := newApplication(t)
+	refuse(t, broker, time.Now(), refusedRecord("late", 1), refusedRecord("session_limit", 2), refusedRecord("malformed", 3), refusedRecord("unknown_currency", 4))
+	for place, want := range map[string]string{
+		"1/0": "not sent again, nor would it help: the watermark does not go back, so that it would be late again. It counts once the input is read anew with a larger clock.lateness (docs/operating/changing-settings.md)",
+		"1/1": "not sent again, nor need it be: the limit shapes the state, so that with a larger one the input is read anew, this record with it (docs/operating/changing-settings.md)",
+		"1/2": "not sent again: as it is it would be refused again, so let its producer send the event once more, mended, under the same message id. After a change of the format or the mapping `lull dead-letters redrive 1/2` does",
+		"1/3": "not sent again yet: when what refused it is mended, `lull dead-letters redrive 1/3` does",
+	} {
+		if out, errs, code := lull(t, "dead-letters", "show", place, "--brokers", broker); code != 0 || !strings.Contains(out, "redrive     "+want+"\n") {
+			t.Errorf("%s: exit code %d, no %q in\n%s%s", place, code, want, out, errs)
+		}
+	}
+}
+
 // A record that the pipeline refused and that was sent again, by redrive and once more by hand, counts once: an order without an id of its own too.
 func TestRedriveIsApplied(t *testing.T) {
 	broker := newApplication(t)
