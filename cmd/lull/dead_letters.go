@@ -74,55 +74,6 @@ func (l *letter) sentTo(s *pipeline.Settings) string {
 	return l.Source.Topic
 }
 
-// letterFilter says which letters are meant.
-type letterFilter struct {
-	reasons              []string // any if empty
-	topic, customer, key string   // any if empty
-	partition            int32    // of the topic; below 0 any
-	sinceText, untilText string
-	since, until         time.Time // of the texts; the zero time is no bound
-	given                bool      // any flag was
-}
-
-func (f *letterFilter) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.reasons, "reason", nil, "only letters with one of these `reasons`")
-	cmd.Flags().StringVar(&f.topic, "topic", "", "only letters of records of this topic")
-	cmd.Flags().Int32Var(&f.partition, "partition", -1, "only letters of records of this partition of --topic")
-	cmd.Flags().StringVar(&f.customer, "customer", "", "only letters of this customer, as far as that is known: of records whose event was read, and of deadlines")
-	cmd.Flags().StringVar(&f.key, "key", "", "only letters of records with this key")
-	cmd.Flags().StringVar(&f.sinceText, "since", "", "only letters written since this `time`, or so long ago: 2026-11-23T12:00:00Z, 90m, 7d")
-	cmd.Flags().StringVar(&f.untilText, "until", "", "only letters written before this `time`")
-}
-
-// parse reads the flags. The error says what is wrong with one.
-func (f *letterFilter) parse(cmd *cobra.Command, s *pipeline.Settings) (err error) {
-	for _, name := range []string{"reason", "topic", "partition", "customer", "key", "since", "until"} {
-		f.given = f.given || cmd.Flags().Changed(name)
-	}
-	if cmd.Flags().Changed("partition") && (f.topic == "" || f.partition < 0) {
-		return usageError{errors.New("--partition is that of a topic: name it by --topic, and the partition by a number of 0 or more")}
-	}
-	if f.since, f.until, err = parsePeriod(f.sinceText, f.untilText, s.Calendar.Timezone); err != nil {
-		return usageError{err}
-	}
-	return nil
-}
-
-// holds reports whether the letter is meant.
-func (f *letterFilter) holds(l *letter) bool {
-	switch {
-	case len(f.reasons) > 0 && !slices.Contains(f.reasons, l.Reason),
-		f.topic != "" && l.Source.Topic != f.topic,
-		f.partition >= 0 && l.Source.Partition != f.partition,
-		f.customer != "" && l.Customer != f.customer,
-		f.key != "" && l.key() != f.key,
-		!f.since.IsZero() && l.RefusedAt.Before(f.since),
-		!f.until.IsZero() && !l.RefusedAt.Before(f.until):
-		return false
-	}
-	return true
-}
-
 // lettersClient returns a client that reads the dead letters, and the offsets of those committed since an instant, of all if it is zero.
 func lettersClient(ctx context.Context, s *pipeline.Settings, since time.Time) (*kgo.Client, map[int32]span, error) {
 	client, err := newClient(ctx, s, readOptions()...)
@@ -359,6 +310,9 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 		}
 		return nil
 	})
+	if err == nil {
+		err = f.check(ctx, s)
+	}
 	list.cut(lines)
 	for i := range list.Newest {
 		list.Newest[i].Copies = letters[list.Newest[i].of].copies

@@ -234,7 +234,7 @@ func TestRedriveTwoAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := &redrive{settings: &s, flags: &redriveFlags{all: true}, newest: map[string]redriveAt{}, topics: map[string]redriveTopic{"shop": {}}}
-	first.flags.filter.partition = -1
+	first.flags.filter = letterFilter{partition: -1, seenTopics: map[string]bool{}, seenReasons: map[string]bool{}}
 	if err := first.checkTopics(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -133,6 +133,9 @@ func runRedrive(ctx context.Context, w io.Writer, s *pipeline.Settings, f *redri
 	}); err != nil {
 		return err
 	}
+	if err := f.filter.check(ctx, s); err != nil {
+		return err
+	}
 	if len(r.topics) == 0 {
 		return r.told.print(w, "to be sent again")
 	}
