@@ -160,7 +160,7 @@ func TestRedriveOfTasks(t *testing.T) {
 	}
 	step(0, "topics", "apply")
 	passedOn := func(offset int64, redriven bool) *schemas.DeadLetter {
-		l := refusedRecord("order_limit", offset)
+		l := refusedRecord("panic", offset)
 		l.Customer = "ann"
 		l.Source.Headers = []schemas.Header{{Key: schemas.FeedHeader, Value: []byte("00000000000000ff")}, {Key: schemas.SourceHeader, Value: fmt.Appendf(nil, "shop/3/%d", offset)}}
 		if redriven {
@@ -190,7 +190,7 @@ func TestRedriveOfTasks(t *testing.T) {
 		}
 	}
 	refuse(t, broker, time.Now(), passedOn(7, false), passedOn(8, false), passedOn(8, false)) // 1/0 to 1/2: a copy of the one at 8
-	redrive("2 sent again: order_limit 2", "--all")
+	redrive("2 sent again: panic 2", "--all")
 	redrive("3 had been sent again before", "--all", "--again")
 	sent(2)
 	for again := range 2 {
@@ -200,7 +200,7 @@ func TestRedriveOfTasks(t *testing.T) {
 			t.Errorf("show %s: %s", place, out)
 		}
 		redrive("1 left out, which were sent again before and refused again", "--all")
-		redrive("1 sent again: order_limit 1", "--all", "--again")
+		redrive("1 sent again: panic 1", "--all", "--again")
 		redrive("0 to be sent again", "--all", "--again")
 		if out := step(0, "dead-letters", "show", place); !strings.Contains(out, "sent again to partition") || !strings.Contains(out, "of lull.events") {
 			t.Errorf("show %s: %s", place, out)
@@ -213,14 +213,14 @@ func TestRedriveOfTasks(t *testing.T) {
 	step(0, "topics", "apply")
 	redrive("0 to be sent again", "--all", "--again") // what was refused before the reset is passed on anew, without redrive
 	refuse(t, broker, time.Now(), passedOn(7, false)) // 1/5
-	redrive("1 sent again: order_limit 1", "--all")
+	redrive("1 sent again: panic 1", "--all")
 	redrive("0 to be sent again", "--all")
 	sent(1)
 
 	step(0, "reset", "--yes", "--force", "--outputs")
 	step(0, "topics", "apply")
 	refuse(t, broker, time.Now(), passedOn(7, false)) // 1/0
-	redrive("1 sent again: order_limit 1", "--all")
+	redrive("1 sent again: panic 1", "--all")
 	redrive("0 to be sent again", "--all")
 	sent(1)
 }
