@@ -444,10 +444,10 @@ func (s *redriveSender) commit(ctx context.Context) error {
 		return fmt.Errorf("beginning a transaction: %w", redriveError(err))
 	}
 	s.open = true
-	for _, result := range s.client.ProduceSync(ctx, s.batch...) {
-		if result.Err != nil {
-			return fmt.Errorf("sending to topic %q: %w", result.Record.Topic, redriveError(result.Err))
-		}
+	if results := s.client.ProduceSync(ctx, s.batch...); results.FirstErr() != nil {
+		// They come in the order of the brokers' answers. What matters most is told: that of a record, before that of its note.
+		first := slices.MinFunc(results, func(a, b kgo.ProduceResult) int { return cmp.Compare(s.rank(&a), s.rank(&b)) })
+		return fmt.Errorf("sending to topic %q: %w", first.Record.Topic, redriveError(first.Err))
 	}
 	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return fmt.Errorf("committing %d records, of which it is not known now whether they were sent: %w", len(s.batch)/2, redriveError(err))
@@ -456,6 +456,14 @@ func (s *redriveSender) commit(ctx context.Context) error {
 	s.committed += int64(len(s.batch) / 2)
 	s.batch, s.bytes = s.batch[:0], 0
 	return nil
+}
+
+// rank returns the place of a record in the batch if it was refused, else one behind all.
+func (s *redriveSender) rank(result *kgo.ProduceResult) int {
+	if result.Err == nil {
+		return len(s.batch)
+	}
+	return slices.Index(s.batch, result.Record)
 }
 
 // abort undoes the transaction that is open, if it is.
