@@ -25,10 +25,11 @@ import (
 
 // rulesFlags are the flags of triggers try.
 type rulesFlags struct {
-	file         fileFlags
-	rules, model string
-	from, until  string
-	json         bool
+	file        fileFlags
+	rules, diff string
+	model       string
+	from, until string
+	json        bool
 }
 
 func newTriggersTryCommand() *cobra.Command {
@@ -49,6 +50,9 @@ Without --model one is fitted, as lull fit does it, to what is known at the begi
 it is tried on; without --from to the whole file, and then it does. It is in force from the start. A model of --model is in
 force from its effective_at.
 
+With --diff it also says what the rules change against those of another file: which triggers there are by one of them only, and
+by both, by customer, rule and instant.
+
 Came back: who bought again within scores.contact_days after a trigger, in orders that were not cancelled. Triggers from which the file does
 not go on for so long are not counted there.
 
@@ -56,11 +60,13 @@ Without --map each field is read from the column of its name, and time from "dat
 ` + strings.Join(rowFields, ", ") + `.
 A row that is no event ends the command with an error that names it.`,
 		Example: `  lull triggers try --rules rules.yaml --events orders.csv.gz --from 2025-01-01
+  lull triggers try --rules rules.yaml --diff old-rules.yaml --events orders.csv.gz --from 2025-01-01
   lull triggers try --rules rules.yaml --events orders.csv --map customer_id=client,time=ordered_at,amount=total --model model.yaml`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error { return tryRules(cmd, &f) }),
 	}
 	cmd.Flags().StringVar(&f.rules, "rules", "", "`file` with the rules (default triggers.rules)")
+	cmd.Flags().StringVar(&f.diff, "diff", "", "`file` with other rules, as those that are in force, to compare with")
 	cmd.Flags().StringVar(&f.file.path, "events", "", "`file` with a header, may be compressed by gzip or zstd; - is standard input")
 	cmd.Flags().StringVar(&f.from, "from", "", "first `day` whose triggers count, as 1997-10-01 (default the first of the events)")
 	cmd.Flags().StringVar(&f.until, "until", "", "last `day` whose triggers count (default the last of the events)")
@@ -92,6 +98,12 @@ func tryRules(cmd *cobra.Command, f *rulesFlags) error {
 		return err
 	}
 	r := t.result(triggers)
+	if t.oldRules != nil {
+		if r.old, err = t.replay(cmd, t.oldRules, "replaying under "+t.oldFrom); err != nil {
+			return err
+		}
+		r.diff = replay.NewDiff(bothNames(t.rules, t.oldRules), r.old, r.triggers)
+	}
 	if f.json {
 		return t.printJSON(cmd.OutOrStdout(), r)
 	}
@@ -99,7 +111,7 @@ func tryRules(cmd *cobra.Command, f *rulesFlags) error {
 }
 
 // result sums the triggers up.
-func (t *rulesTrial) result(triggers []replay.Trigger) *triedResult {
+func (t *rulesTrial) result(triggers []operators.Output) *triedResult {
 	names := ruleNames(t.rules)
 	return &triedResult{
 		triggers: triggers, summaries: replay.Summaries(names, triggers, t.period, t.partDays*operators.DayMs, t.watch()), overlaps: replay.Overlaps(names, triggers),
@@ -109,8 +121,10 @@ func (t *rulesTrial) result(triggers []replay.Trigger) *triedResult {
 // rulesTrial is what is tried, and on what.
 type rulesTrial struct {
 	path      string
-	rulesFrom string // where the rules are from
 	rules     *trigger.Rules
+	rulesFrom string         // where they are from
+	oldRules  *trigger.Rules // to compare with; nil for none
+	oldFrom   string
 	settings  pipeline.Settings
 	chain     clv.Config
 	zone      *time.Location
@@ -156,9 +170,14 @@ func (f *rulesFlags) trial(cmd *cobra.Command) (*rulesTrial, error) {
 			return nil, err
 		}
 	}
+	if t.oldFrom = f.diff; f.diff != "" {
+		if t.oldRules, err = readRules(f.diff); err != nil {
+			return nil, err
+		}
+	}
 	if f.model != "" {
 		if t.model, err = readModelFile(f.model); err != nil {
-			return nil, usageError{err}
+			return nil, err
 		}
 	}
 	return t, nil
@@ -191,7 +210,7 @@ func (t *rulesTrial) read(cmd *cobra.Command, f *fileFlags) error {
 	}
 	t.customers = len(customers)
 	if len(t.purchases) == 0 {
-		return fmt.Errorf("%s: none of its %d events is a purchase, and without one there is nobody to score: orders are rows of the kind %s, which --kind or a column kind says, and that no other row cancels",
+		return fmt.Errorf("%s: none of its %d events is an order that stands (of kind %s, and not cancelled), and without a purchase nobody is scored: say by --kind, or by a column of the field kind, which rows are orders",
 			t.path, len(t.records), operators.OrderCompleted)
 	}
 	return nil
@@ -242,7 +261,7 @@ func (t *rulesTrial) startOf(day operators.Day) operators.EventTime {
 	return operators.EventTime(time.Date(date.Year(), date.Month(), date.Day(), 0, 0, 0, 0, t.zone).UnixMilli())
 }
 
-// findModel fits a model if there is none.
+// findModel fits a model if there is none: to what is known at the beginning of the period, or, if that is nothing, to everything.
 func (t *rulesTrial) findModel(cmd *cobra.Command) error {
 	if t.model != nil {
 		return nil
@@ -250,17 +269,18 @@ func (t *rulesTrial) findModel(cmd *cobra.Command) error {
 	day := t.from
 	if t.from <= t.first {
 		day = t.last + 1
-		fmt.Fprintf(cmd.ErrOrStderr(), "lull: %s: without --from and --model the model is fitted to the whole file, and knows what it is tried on\n", t.path)
 	}
 	return t.run(cmd, func(c *backfill.Config) { c.Sampled = t.settings.Sampled() }, "fitting a model", func(run *backfill.Run, records iter.Seq[*replay.Record]) (err error) {
-		t.model, err = replay.Fit(run, records, t.settings.FitConfig(), t.startOf(day), day)
-		t.fitted = err == nil
-		return err
+		if t.model, err = replay.Fit(run, records, t.settings.FitConfig(), t.startOf(day), day); err != nil {
+			return fmt.Errorf("%w; name a later --from, or a model by --model", err)
+		}
+		t.fitted = true
+		return nil
 	})
 }
 
 // replay returns the triggers that rules make.
-func (t *rulesTrial) replay(cmd *cobra.Command, rules *trigger.Rules, what string) (triggers []replay.Trigger, err error) {
+func (t *rulesTrial) replay(cmd *cobra.Command, rules *trigger.Rules, what string) (triggers []operators.Output, err error) {
 	err = t.run(cmd, func(c *backfill.Config) { c.Chain.Trigger.Rules, c.Model = rules, t.model }, what, func(run *backfill.Run, records iter.Seq[*replay.Record]) (err error) {
 		triggers, err = replay.Triggers(run, records, t.period)
 		return err
@@ -331,5 +351,16 @@ func ruleNames(rules *trigger.Rules) []string {
 	for i := range rules.Rules {
 		names[i] = rules.Rules[i].Name
 	}
-	return slices.Clip(names)
+	return names
+}
+
+// bothNames returns the names of the rules of two files, each once.
+func bothNames(now, old *trigger.Rules) []string {
+	names := ruleNames(now)
+	for _, name := range ruleNames(old) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }

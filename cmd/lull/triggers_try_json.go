@@ -27,13 +27,15 @@ type tried struct {
 	Summaries []triedRule    `json:"rules"`
 	Overlaps  []triedOverlap `json:"overlaps"`
 
+	Diff     *triedDiff       `json:"diff,omitempty"`
 	Triggers []schemas.Fields `json:"triggers"`
 }
 
 type triedModel struct {
 	Version string `json:"version"`
-	Fitted  bool   `json:"fitted"` // by this command
-	File    string `json:"file"`   // the model as --model takes it
+	Fitted  bool   `json:"fitted"`  // by this command
+	Knowing bool   `json:"knowing"` // of what it is tried on
+	File    string `json:"file"`    // the model as --model takes it
 }
 
 // triedRule is what the triggers of one rule come to.
@@ -44,7 +46,6 @@ type triedRule struct {
 	Customers     int            `json:"customers"`
 	Actionable    int            `json:"actionable"`
 	Withheld      map[string]int `json:"withheld"` // by reason
-	Withdrawn     int            `json:"withdrawn"`
 	First         *string        `json:"first"`
 	Last          *string        `json:"last"`
 	AtRisk        triedAmounts   `json:"value_at_risk"`
@@ -66,18 +67,69 @@ type triedOverlap struct {
 	Either    int       `json:"either"`
 }
 
+// triedDiff is what the rules change against others.
+type triedDiff struct {
+	Rules   string           `json:"rules_file"`
+	Changes []triedChange    `json:"rules"`
+	OnlyOld []schemas.Fields `json:"only_old"`
+	OnlyNew []string         `json:"only_new"` // ids of triggers of the document
+}
+
+// triedChange is what becomes of one rule's triggers.
+type triedChange struct {
+	Rule          string     `json:"rule"`
+	Old           triedGroup `json:"old"`
+	New           triedGroup `json:"new"`
+	Both          triedGroup `json:"both"` // as by the new rules
+	OnlyOld       triedGroup `json:"only_old"`
+	OnlyNew       triedGroup `json:"only_new"`
+	CustomersOld  int        `json:"customers_old"`
+	CustomersNew  int        `json:"customers_new"`
+	CustomersBoth int        `json:"customers_both"`
+	Freed         int        `json:"freed"`   // of both: actionable by the new rules only
+	Stopped       int        `json:"stopped"` // of both: actionable by the old rules only
+}
+
+type triedGroup struct {
+	Count         int     `json:"count"`
+	Actionable    int     `json:"actionable"`
+	AboutToBeLost float64 `json:"value_about_to_be_lost"`
+}
+
+// diff makes the document's part of what the rules change.
+func (t *rulesTrial) diff(d *replay.Diff) (*triedDiff, error) {
+	out := &triedDiff{Rules: t.oldFrom, OnlyNew: make([]string, len(d.OnlyNew))}
+	for i := range d.Rules {
+		c := &d.Rules[i]
+		out.Changes = append(out.Changes, triedChange{
+			Rule: c.Rule, Old: triedGroup(c.Old), New: triedGroup(c.New), Both: triedGroup(c.Both), OnlyOld: triedGroup(c.OnlyOld), OnlyNew: triedGroup(c.OnlyNew),
+			CustomersOld: c.CustomersOld, CustomersNew: c.CustomersNew, CustomersBoth: c.CustomersBoth, Freed: c.Freed, Stopped: c.Stopped,
+		})
+	}
+	for i, trigger := range d.OnlyNew {
+		out.OnlyNew[i] = trigger.ID.String()
+	}
+	only := make([]operators.Output, len(d.OnlyOld))
+	for i, trigger := range d.OnlyOld {
+		only[i] = *trigger
+	}
+	var err error
+	out.OnlyOld, err = t.fields(only)
+	return out, err
+}
+
 // document makes the document of what has been tried.
 func (t *rulesTrial) document(r *triedResult) (*tried, error) {
 	d := &tried{
 		Events: t.path, First: t.first.String(), Last: t.last.String(), Records: len(t.records), Customers: t.customers, From: t.from.String(), Until: t.until.String(),
 		Rules: t.rulesFrom, Currency: t.settings.Money.Currency, Contact: t.settings.Scores.ContactDays, PartDays: t.partDays,
-		Model:    triedModel{Version: t.model.Version, Fitted: t.fitted, File: string(schemas.FormatModelFile(t.model))},
+		Model:    triedModel{Version: t.model.Version, Fitted: t.fitted, Knowing: t.knowing(), File: string(schemas.FormatModelFile(t.model))},
 		Overlaps: make([]triedOverlap, len(r.overlaps)),
 	}
 	for i := range r.summaries {
 		s := &r.summaries[i]
 		rule := triedRule{
-			Rule: s.Rule, Version: t.rules.Rules[i].Version, Fired: s.Fired, Customers: s.Customers, Actionable: s.Actionable, Withheld: s.Withheld, Withdrawn: s.Withdrawn,
+			Rule: s.Rule, Version: t.rules.Rules[i].Version, Fired: s.Fired, Customers: s.Customers, Actionable: s.Actionable, Withheld: s.Withheld,
 			AtRisk: triedAmounts(s.AtRisk), AboutToBeLost: triedAmounts(s.AboutToBeLost), Followed: s.Followed, CameBack: s.CameBack, Counts: s.Counts,
 		}
 		if s.Fired > 0 {
@@ -93,12 +145,14 @@ func (t *rulesTrial) document(r *triedResult) (*tried, error) {
 		d.Overlaps[i] = triedOverlap{Rules: [2]string{o.A, o.B}, Customers: o.Both, Either: o.Either}
 	}
 	var err error
-	d.Triggers, err = t.fields(r.triggers)
+	if d.Triggers, err = t.fields(r.triggers); err == nil && r.diff != nil {
+		d.Diff, err = t.diff(r.diff)
+	}
 	return d, err
 }
 
 // fields returns triggers as subscribers read them: their id and time, the fields of the record in lull.triggers, and what became of them.
-func (t *rulesTrial) fields(triggers []replay.Trigger) ([]schemas.Fields, error) {
+func (t *rulesTrial) fields(triggers []operators.Output) ([]schemas.Fields, error) {
 	config := t.settings.Encoder()
 	config.Formats = nil // whatever subscribers get it in, it says the same
 	encoder, err := schemas.NewEncoder(config)
@@ -109,7 +163,7 @@ func (t *rulesTrial) fields(triggers []replay.Trigger) ([]schemas.Fields, error)
 	var record schemas.Record
 	for i := range triggers {
 		trigger := &triggers[i]
-		if err := encoder.EncodeOutput(&trigger.Output, &record); err != nil {
+		if err := encoder.EncodeOutput(trigger, &record); err != nil {
 			return nil, err
 		}
 		value, err := schemas.DecodeOutput(schemas.Triggers, record.Value)
@@ -117,14 +171,11 @@ func (t *rulesTrial) fields(triggers []replay.Trigger) ([]schemas.Fields, error)
 			return nil, err
 		}
 		fields := append(schemas.Fields{{Name: "id", Value: trigger.ID.String()}, {Name: "time", Value: trigger.Time}}, value...)
-		withdrawn, back := schemas.Field{Name: "withdrawn"}, schemas.Field{Name: "came_back"}
-		if trigger.Withdrawn != operators.Never {
-			withdrawn.Value = trigger.Withdrawn
-		}
+		back := schemas.Field{Name: "came_back"}
 		if at, came, _ := t.watch().Return(trigger); came {
 			back.Value = at
 		}
-		list[i] = append(fields, withdrawn, back)
+		list[i] = append(fields, back)
 	}
 	return list, nil
 }

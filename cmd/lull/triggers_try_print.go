@@ -15,9 +15,11 @@ import (
 
 // triedResult is what has come of a trial.
 type triedResult struct {
-	triggers  []replay.Trigger
+	triggers  []operators.Output
 	summaries []replay.Summary
 	overlaps  []replay.Overlap
+	old       []operators.Output // by the rules to compare with; nil for none
+	diff      *replay.Diff
 }
 
 // print shows a result to a person.
@@ -33,11 +35,7 @@ func (t *rulesTrial) print(w io.Writer, r *triedResult) error {
 			if s.Fired > 0 {
 				first, last = minute(s.First), minute(s.Last)
 			}
-			withheld := reasonCounts(s.Withheld)
-			if s.Withdrawn > 0 {
-				withheld += fmt.Sprintf("; %d withdrawn", s.Withdrawn)
-			}
-			row("%s\t%d\t%d\t%d\t%s\t%s\t%s", s.Rule, s.Fired, s.Customers, s.Actionable, cmp.Or(withheld, "-"), first, last)
+			row("%s\t%d\t%d\t%d\t%s\t%s\t%s", s.Rule, s.Fired, s.Customers, s.Actionable, cmp.Or(reasonCounts(s.Withheld), "-"), first, last)
 		}
 	})
 	p.table(fmt.Sprintf("%s\tVALUE AT RISK\tMEDIAN\tABOUT TO BE LOST\tMEDIAN\tCAME BACK WITHIN %d DAYS", t.settings.Money.Currency, t.settings.Scores.ContactDays),
@@ -59,6 +57,9 @@ func (t *rulesTrial) print(w io.Writer, r *triedResult) error {
 		})
 	t.plot(p, r)
 	t.printOverlaps(p, r)
+	if r.diff != nil {
+		t.printDiff(p, r)
+	}
 	return p.err
 }
 
@@ -68,13 +69,16 @@ func (t *rulesTrial) modelText() string {
 	text := fmt.Sprintf("%s, %s", m.Version, m.Family)
 	if t.fitted {
 		text += fmt.Sprintf(", fitted now to the %d customers known at %s", m.Fit.Customers, minute(m.Fit.AsOf))
-		if m.Fit.AsOf >= t.period.Until {
+		if t.knowing() {
 			text += ": it knows what it is tried on"
 		}
 		return text
 	}
 	return text + fmt.Sprintf(", in force from %s", minute(m.EffectiveAt))
 }
+
+// knowing reports whether the model was fitted to what it is tried on.
+func (t *rulesTrial) knowing() bool { return t.fitted && t.model.Fit.AsOf > t.period.From }
 
 // partsMax is how many parts of the period are told apart at most.
 const partsMax = 60
@@ -119,6 +123,9 @@ func bars(counts []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
+// overlapsShown are how many pairs of rules are shown at most.
+const overlapsShown = 15
+
 // printOverlaps shows on whom rules meet.
 func (t *rulesTrial) printOverlaps(p *printer, r *triedResult) {
 	if len(r.overlaps) == 0 {
@@ -129,10 +136,72 @@ func (t *rulesTrial) printOverlaps(p *printer, r *triedResult) {
 		for i := range r.summaries {
 			customers[r.summaries[i].Rule] = r.summaries[i].Customers
 		}
-		for _, o := range r.overlaps {
+		for _, o := range r.overlaps[:min(overlapsShown, len(r.overlaps))] {
 			row("%s\t%s\t%d\t%.0f %%\t%.0f %%", o.A, o.B, o.Both, 100*float64(o.Both)/float64(customers[o.A]), 100*float64(o.Both)/float64(customers[o.B]))
 		}
 	})
+	if more := len(r.overlaps) - overlapsShown; more > 0 {
+		p.line("and %d pairs of rules that meet less: --json tells all", more)
+	}
+}
+
+// examplesShown are how many triggers are shown of those that there are by one file only.
+const examplesShown = 3
+
+// printDiff shows what the rules change.
+func (t *rulesTrial) printDiff(p *printer, r *triedResult) {
+	d, currency := r.diff, t.settings.Money.Currency
+	p.line("")
+	p.line("against %s: triggers are in both if they are of the same customer, rule and instant", t.oldFrom)
+	all := d.All
+	all.Rule = "all"
+	changes := append(slices.Clone(d.Rules), all)
+	p.table("RULE\tTRIGGERS OLD\tNEW\tBOTH\tONLY OLD\tONLY NEW\tACTIONABLE OLD\tNEW\tCUSTOMERS OLD\tNEW\tBOTH", func(row func(format string, args ...any)) {
+		for i := range changes {
+			c := &changes[i]
+			row("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d", c.Rule, c.Old.Count, c.New.Count, c.Both.Count, c.OnlyOld.Count, c.OnlyNew.Count,
+				c.Old.Actionable, c.New.Actionable, c.CustomersOld, c.CustomersNew, c.CustomersBoth)
+		}
+	})
+	p.table(currency+" ABOUT TO BE LOST\tOLD\tNEW\tONLY OLD\tONLY NEW", func(row func(format string, args ...any)) {
+		for i := range changes {
+			c := &changes[i]
+			row("%s\t%.2f\t%.2f\t%.2f\t%.2f", c.Rule, c.Old.AboutToBeLost, c.New.AboutToBeLost, c.OnlyOld.AboutToBeLost, c.OnlyNew.AboutToBeLost)
+		}
+	})
+	if all.Freed+all.Stopped > 0 {
+		p.line("")
+		p.line("of those in both, %d are actionable by the new rules only, %d by the old only", all.Freed, all.Stopped)
+	}
+	for _, side := range []struct {
+		name, other string
+		only        []*operators.Output
+		there       []operators.Output
+	}{{"old", "new", d.OnlyOld, r.triggers}, {"new", "old", d.OnlyNew, r.old}} {
+		if len(side.only) == 0 {
+			continue
+		}
+		p.line("")
+		p.line("only by the %s rules, such as", side.name)
+		for _, e := range side.only[:min(examplesShown, len(side.only))] {
+			p.line("  customer %s, %s at %s: %.2f %s about to be lost%s", e.Customer, e.Trigger.Rule, minute(e.Time), e.Trigger.Facts.AboutToBeLost, currency, elsewhere(e, side.there, side.other))
+		}
+	}
+}
+
+// elsewhere says when the rule of a trigger found its customer by the other rules, at the nearest instant.
+func elsewhere(e *operators.Output, there []operators.Output, other string) string {
+	var nearest *operators.Output
+	distance := func(t *operators.Output) operators.EventTime { return max(t.Time-e.Time, e.Time-t.Time) }
+	for i := range there {
+		if t := &there[i]; t.Customer == e.Customer && t.Trigger.Rule == e.Trigger.Rule && (nearest == nil || distance(t) < distance(nearest)) {
+			nearest = t
+		}
+	}
+	if nearest == nil {
+		return ""
+	}
+	return fmt.Sprintf("; by the %s rules at %s", other, minute(nearest.Time))
 }
 
 // table prints an empty line and a table.

@@ -24,20 +24,13 @@ type Period struct{ From, Until operators.EventTime }
 
 func (p Period) holds(at operators.EventTime) bool { return p.From <= at && at < p.Until }
 
-// Trigger is one that there would have been.
-type Trigger struct {
-	operators.Output
-	// Withdrawn is when a late fact took it back, within the period too; operators.Never if none did.
-	Withdrawn operators.EventTime
-}
-
 // commitEvery is the number of records in a transaction at most.
 const commitEvery = 10_000
 
 // Triggers runs the records, which are in the order of event time, and returns the triggers of the period in the order in which they are made. Records after
-// the period are left out. Those before it count, as a rule that is new finds customers who have a past.
-func Triggers(run *backfill.Run, records iter.Seq[*Record], p Period) ([]Trigger, error) {
-	f := follower{run: run, period: p, place: make(map[operators.ID]int)}
+// the period are left out; those before it are everybody's past. None is late, so no trigger is withdrawn.
+func Triggers(run *backfill.Run, records iter.Seq[*Record], p Period) ([]operators.Output, error) {
+	f := follower{run: run, period: p}
 	pending := 0
 	for r := range records {
 		if r.Time >= p.Until {
@@ -71,8 +64,7 @@ func Triggers(run *backfill.Run, records iter.Seq[*Record], p Period) ([]Trigger
 type follower struct {
 	run      *backfill.Run
 	period   Period
-	triggers []Trigger
-	place    map[operators.ID]int // by id: the index in triggers
+	triggers []operators.Output
 }
 
 // commit ends a transaction and takes its triggers.
@@ -83,14 +75,8 @@ func (f *follower) commit() error {
 		switch {
 		case o.Kind == operators.RejectOutput:
 			return fmt.Errorf("customer %q: %s", o.Customer, o.Reject.Detail)
-		case o.Kind != operators.TriggerOutput || !f.period.holds(o.Time):
-		case o.Trigger.Withdraws != operators.ID{}:
-			if place, known := f.place[o.Trigger.Withdraws]; known {
-				f.triggers[place].Withdrawn = o.Time
-			}
-		default:
-			f.place[o.ID] = len(f.triggers)
-			f.triggers = append(f.triggers, Trigger{Output: *o, Withdrawn: operators.Never})
+		case o.Kind == operators.TriggerOutput && f.period.holds(o.Time):
+			f.triggers = append(f.triggers, *o)
 		}
 	}
 	return f.run.Commit(nil)

@@ -31,7 +31,7 @@ type Watch struct {
 }
 
 // Return is when a customer bought again after a trigger, in time. Over is false if it cannot be said yet.
-func (w *Watch) Return(t *Trigger) (at operators.EventTime, came, over bool) {
+func (w *Watch) Return(t *operators.Output) (at operators.EventTime, came, over bool) {
 	end := t.Time + operators.EventTime(w.HorizonMs)
 	if at, ok := w.Purchases.after(t.Customer, t.Time); ok && at <= end {
 		return at, true, end <= w.Known
@@ -46,7 +46,6 @@ type Summary struct {
 	Customers  int
 	Actionable int
 	Withheld   map[string]int // by reason
-	Withdrawn  int            // taken back by late facts
 	First      operators.EventTime
 	Last       operators.EventTime
 	// AtRisk and AboutToBeLost are the values at risk, and about to be lost, at the instants of the triggers.
@@ -81,7 +80,7 @@ func median(values []float64) float64 {
 
 // Summaries returns what the triggers of a period come to: of each of the rules, in that order, also of those that have none. partMs is the length
 // of the parts of the period that are told apart, in milliseconds.
-func Summaries(rules []string, triggers []Trigger, p Period, partMs int, watch *Watch) []Summary {
+func Summaries(rules []string, triggers []operators.Output, p Period, partMs int, watch *Watch) []Summary {
 	list := make([]Summary, len(rules))
 	for i, rule := range rules {
 		list[i] = summarize(rule, triggers, p, operators.EventTime(partMs), watch)
@@ -89,7 +88,7 @@ func Summaries(rules []string, triggers []Trigger, p Period, partMs int, watch *
 	return list
 }
 
-func summarize(rule string, triggers []Trigger, p Period, part operators.EventTime, watch *Watch) Summary {
+func summarize(rule string, triggers []operators.Output, p Period, part operators.EventTime, watch *Watch) Summary {
 	s := Summary{Rule: rule, Withheld: make(map[string]int), Counts: make([]int, (p.Until-p.From+part-1)/part), First: operators.Never, Last: operators.Unset}
 	customers := make(map[string]struct{})
 	var atRisk, lost, days []float64
@@ -104,9 +103,6 @@ func summarize(rule string, triggers []Trigger, p Period, part operators.EventTi
 			s.Actionable++
 		} else {
 			s.Withheld[t.Trigger.Withheld]++
-		}
-		if t.Withdrawn != operators.Never {
-			s.Withdrawn++
 		}
 		s.First, s.Last = min(s.First, t.Time), max(s.Last, t.Time)
 		atRisk, lost = append(atRisk, t.Trigger.Facts.ValueAtRisk), append(lost, t.Trigger.Facts.AboutToBeLost)
@@ -131,7 +127,7 @@ type Overlap struct {
 }
 
 // Overlaps returns the pairs of rules that found the same customers, most first.
-func Overlaps(rules []string, triggers []Trigger) []Overlap {
+func Overlaps(rules []string, triggers []operators.Output) []Overlap {
 	found := make(map[string]map[string]struct{}) // by rule: the customers
 	for i := range triggers {
 		rule := triggers[i].Trigger.Rule
