@@ -468,5 +468,6 @@ func (f *feed) committed(r *Runner) {
 	f.feed.Committed()
 	f.passed, f.wrote, f.marking = 0, false, false
 	r.metrics.committed(&f.reader)
+	r.count(&f.reader)
 	f.stats = txnStats{}
 }

@@ -57,6 +57,7 @@ type txnStats struct {
 	ignored                            int // records that the mapping passes over
 	passedOn                           int // events that a feed has passed on, to be applied by a task
 	deadLetters                        map[string]int
+	refused                            map[string]refusals // the records among them
 	outputs                            [operators.RejectOutput + 1]int
 	triggers                           map[string]int // by why they are withheld, "none" if they are not
 	fireDelay                          []time.Duration

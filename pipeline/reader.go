@@ -168,6 +168,12 @@ func (p *reader) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {
 		p.stats.deadLetters = make(map[string]int)
 	}
 	p.stats.deadLetters[letter.Reason]++
+	if s := letter.Source; s != nil {
+		if p.stats.refused == nil {
+			p.stats.refused = make(map[string]refusals)
+		}
+		p.stats.refused[letter.Reason] = refusals{count: p.stats.refused[letter.Reason].count + 1, newest: schemas.Position{Topic: s.Topic, Partition: s.Partition, Offset: s.Offset}}
+	}
 	var record schemas.Record
 	if err := p.encoder.EncodeDeadLetter(letter, &record); err != nil {
 		return fmt.Errorf("encoding a dead letter: %w", err)

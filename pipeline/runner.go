@@ -90,6 +90,7 @@ type Runner struct {
 	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
 	memberID    string                             // of the member of the group that all these were assigned to
 	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
+	tallies     map[string]*tally                  // of topics of which records have been read
 	health      health
 }
 
@@ -443,6 +444,7 @@ func (r *Runner) cycle() error {
 	}
 	r.missModels()
 	r.announceStatistics()
+	r.judgeRefusals(time.Now())
 	r.sweepOn = r.sweeping()
 	if r.changed() {
 		if err := r.commit(); err != nil {
@@ -622,6 +624,7 @@ func (r *Runner) commit() error {
 		p.store.Commit(ends[p.n])
 		p.task.Committed()
 		r.metrics.committed(&p.reader)
+		r.count(&p.reader)
 		if p.stats.misplaced > 0 {
 			r.health.warnIf("placement", fmt.Sprintf("records of topic %q are in partitions that neither murmur2, CRC-32 nor FNV-1a puts their keys into: "+
 				"one customer may be in several partitions. Key the topic by customer id with one partitioner", p.topic))
