@@ -36,6 +36,13 @@ SHFMT_STYLE := --indent 2 --case-indent
 # The parser of AsyncAPI documents and what it needs, in the versions of .ci/asyncapi/package-lock.json.
 ASYNCAPI := bin/tools/asyncapi
 
+# What deploy/ is held against: the packages of .ci/deploy/requirements.txt, the loader of the Compose Specification, Helm.
+COMPOSE_VERSION := v2.16.2
+HELM_VERSION := v3.22.0
+COMPOSE := bin/tools/compose-$(COMPOSE_VERSION)
+HELM := bin/tools/helm-$(HELM_VERSION)
+DEPLOY_TOOLS := bin/tools/deploy
+
 SCRIPTS := .ci/run deploy/local/kafka
 
 # $(call install,MODULE PATH OF THE COMMAND,VERSION) builds the command and gives it the target's name.
@@ -163,11 +170,41 @@ check-asyncapi: build $(ASYNCAPI)/installed ## hold AsyncAPI documents against t
 	done
 	node $(ASYNCAPI)/check.js docs/asyncapi.json $(ASYNCAPI)/avro.json $(ASYNCAPI)/registry-avro.json $(ASYNCAPI)/json.json
 
+# The binary that is shipped, the same from the same sources wherever they lie: the Dockerfile calls this too.
+.PHONY: bin/release/lull
+bin/release/lull:
+	go build -trimpath -ldflags='-s -w' -o $@ ./cmd/lull
+
+.PHONY: check-deploy
+check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) ## image, compose, systemd unit and Helm chart, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl)
+	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM)
+
+.PHONY: check-reproducible
+check-reproducible: bin/release/lull ## build the shipped binary again, elsewhere and with nothing cached, and compare; some minutes
+	@dir=$$(mktemp -d); trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT; \
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$$dir"; \
+	GOCACHE=$$dir/cache GOFLAGS="$${GOFLAGS:-} -buildvcs=false" $(MAKE) --no-print-directory --directory "$$dir" bin/release/lull; \
+	GOFLAGS="$${GOFLAGS:-} -buildvcs=false" $(MAKE) --no-print-directory bin/release/lull; \
+	sha256sum bin/release/lull "$$dir/bin/release/lull"; \
+	cmp bin/release/lull "$$dir/bin/release/lull"
+
 $(ASYNCAPI)/installed: $(wildcard .ci/asyncapi/*)
 	mkdir -p $(ASYNCAPI)
 	cp .ci/asyncapi/* .ci/asyncapi/.npmrc $(ASYNCAPI)
 	cd $(ASYNCAPI) && npm ci
 	touch $@
+
+$(DEPLOY_TOOLS)/installed: .ci/deploy/requirements.txt
+	python3 -m venv --clear $(DEPLOY_TOOLS)
+	$(DEPLOY_TOOLS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+# Its command is called cmd, in the folder of a major version.
+$(COMPOSE):
+	GOBIN="$$PWD/bin/tools" go install github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_VERSION) && mv bin/tools/cmd $@
+
+$(HELM):
+	$(call install,helm.sh/helm/v3/cmd/helm,$(HELM_VERSION))
 
 $(GOLANGCI_LINT):
 	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))

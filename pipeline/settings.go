@@ -220,8 +220,8 @@ type SegmentSettings struct {
 type TriggerSettings struct {
 	// MaxAge is how old a deadline may be to be acted on. The default is 24h.
 	MaxAge time.Duration `koanf:"max_age"`
-	// Rules is the file with the rules (docs/triggers.md). The default is none: the rules that `lull triggers defaults` prints.
-	Rules string `koanf:"rules"`
+	// Rules is the file with the rules (docs/triggers.md). A relative path is as in input.mapping. The default is none: the rules that `lull triggers defaults` prints.
+	Rules string `koanf:"rules" path:"read"`
 }
 
 // OfferSettings bound what may be offered to a customer to keep them (docs/offers.md).

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // calendar.timezone on machines and in images that have no time zones
 
 	"github.com/spf13/cobra"
 

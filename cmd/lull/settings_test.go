@@ -216,7 +216,7 @@ func TestSettingsFile(t *testing.T) {
 
 // The path of a file that is read begins in the folder of the file of settings that it stands in; of a flag or a variable, in the working directory. An absolute one is left alone.
 func TestSettingsPaths(t *testing.T) {
-	file := writeFile(t, "lull.yaml", "input: {topic: shop, format: json, mapping: maps/orders.yaml, schema: /etc/order.avsc}\nsecurity: {tls: {ca_file: ../ca.pem}}\nstate: {dir: state}\n")
+	file := writeFile(t, "lull.yaml", "input: {topic: shop, format: json, mapping: maps/orders.yaml, schema: /etc/order.avsc}\ntriggers: {rules: rules.yaml}\nsecurity: {tls: {ca_file: ../ca.pem}}\nstate: {dir: state}\n")
 	cmd := &cobra.Command{}
 	addSettingFlags(cmd)
 	if err := cmd.ParseFlags([]string{"--config", file, "--registry-ca-file", "flag.pem"}); err != nil {
@@ -234,6 +234,7 @@ func TestSettingsPaths(t *testing.T) {
 	for _, c := range []struct{ setting, got, want string }{
 		{"input.mapping of the file", s.Input.Mapping, filepath.Join(dir, "maps", "orders.yaml")},
 		{"input.schema of the file", s.Input.Schema, "/etc/order.avsc"},
+		{"triggers.rules of the file", s.Triggers.Rules, filepath.Join(dir, "rules.yaml")},
 		{"security.tls.ca_file of the file", s.Security.TLS.CAFile, filepath.Join(filepath.Dir(dir), "ca.pem")},
 		{"security.tls.cert_file, not set", s.Security.TLS.CertFile, ""},
 		{"registry.ca_file of the flag", s.Registry.CAFile, "flag.pem"},
@@ -244,9 +245,9 @@ func TestSettingsPaths(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.setting, c.got, c.want)
 		}
 	}
-	// What names a file says so by its name, or by being one of the two that do not.
+	// What names a file says so by its name, or by being one of the three that do not.
 	for _, s := range settingsList {
-		if want := strings.HasSuffix(s.key, "_file") || s.key == "input.mapping" || s.key == "input.schema"; s.path != want {
+		if want := strings.HasSuffix(s.key, "_file") || slices.Contains([]string{"input.mapping", "input.schema", "triggers.rules"}, s.key); s.path != want {
 			t.Errorf("%s: path %v, want %v", s.key, s.path, want)
 		}
 	}

@@ -1,0 +1,284 @@
+"""Holds what operators install against the formats' own tools, and the settings in it against the binary that reads them.
+
+Run by make check-deploy, which builds the binary and installs the tools. What is proved stands at each check; the first that fails ends it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+import kubernetes_validate
+import yaml
+
+DEPLOY = pathlib.Path("deploy")
+CHART = DEPLOY / "helm" / "lull"
+# The oldest Kubernetes that the chart takes, and the newest that the schemas know: what is right for both is right between them.
+KUBERNETES = {"oldest": "1.27", "newest": "1.37"}
+# Kinds of the Prometheus Operator, whose schemas are not Kubernetes's own.
+FOREIGN = {"ServiceMonitor", "PrometheusRule"}
+# systemd-analyze security: 0 is nothing exposed, 100 everything. 12 is what is left to a process that needs the network.
+EXPOSURE_MAX = 15
+
+
+def run(*command, **options):
+    """Runs a command and returns what it prints; ends the check if it fails."""
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(str(c) for c in command)}: exit code {done.returncode}\n{done.stdout}")
+    return done.stdout
+
+
+def refuses(what, *command, says, **options):
+    """Requires that a command fails and says a text: a check that cannot fail proves nothing."""
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    if done.returncode == 0 or says not in done.stdout:
+        sys.exit(f"{what} should be refused with {says!r}: exit code {done.returncode}\n{done.stdout}")
+
+
+def expect(holds, message):
+    if not holds:
+        sys.exit(message)
+
+
+def validate_settings(lull, env, folder):
+    """lull takes these settings: lull.yaml of the folder, all that it names, and every variable. Those that name files get files: a certificate, its key, or a
+    password."""
+    with tempfile.TemporaryDirectory() as name:
+        certificate, key, password = (f"{name}/{file}" for file in ["certificate", "key", "password"])
+        if any(variable.endswith(("_CA_FILE", "_CERT_FILE")) for variable in env):
+            run("openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=lull", "-keyout", key, "-out", certificate)
+        pathlib.Path(password).write_text("secret\n")
+        files = {"_CA_FILE": certificate, "_CERT_FILE": certificate, "_KEY_FILE": key, "_PASSWORD_FILE": password}
+        env = {v: next((file for end, file in files.items() if v.endswith(end)), value) for v, value in env.items()}
+        run(lull, "config", "validate", env={**env, "LULL_CONFIG": str(folder / "lull.yaml")})
+
+
+# --- the image --------------------------------------------------------------------------------
+
+
+def check_image(lull, tools):
+    """The Dockerfile passes hadolint, and its binary needs no library: the base image has none."""
+    run(tools / "bin" / "hadolint", DEPLOY / "Dockerfile")
+    done = subprocess.run(["ldd", lull], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    expect("not a dynamic executable" in done.stdout, f"{lull} is not static: {done.stdout}")
+
+
+@contextlib.contextmanager
+def image(lull):
+    """The files that the image has, in a folder, with the settings of compose beside them."""
+    with tempfile.TemporaryDirectory() as name:
+        root = pathlib.Path(name) / "image"
+        for folder in ["usr/local/bin", "etc/lull", "var/lib/lull", "proc", "dev"]:
+            (root / folder).mkdir(parents=True)
+        shutil.copy(lull, root / "usr/local/bin/lull")
+        (root / "etc/lull/lull.yaml").write_text("brokers: ['127.0.0.1:1']\ninput: {topic: shop}\n")
+        state = pathlib.Path(name) / "state"
+        state.mkdir()
+        if os.getuid() == 0:
+            os.chown(state, 65532, 65532)
+        os.chmod(name, 0o755)
+        yield root, state
+
+
+def check_confined(lull):
+    """The binary runs as process 1 and user 65532, in a file system that is read-only but for the state, with nothing else in it; it answers /livez, says on
+    /readyz what it waits for, and ends by SIGTERM with 0."""
+    with image(lull) as (root, state):
+        told, tell = os.pipe()
+        user = ["setpriv", "--reuid=65532", "--regid=65532", "--clear-groups"] if os.getuid() == 0 else []
+        command = user + [
+            *("bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", "--die-with-parent"),
+            *("--uid", "65532", "--gid", "65532", "--cap-drop", "ALL", "--clearenv", "--info-fd", str(tell)),
+            *("--ro-bind", str(root), "/", "--bind", str(state), "/var/lib/lull", "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/"),
+            *("--setenv", "LULL_CONFIG", "/etc/lull/lull.yaml", "--setenv", "LULL_INSTANCE", "lull-0", "--setenv", "LULL_STATE_DIR", "/var/lib/lull"),
+            *("--setenv", "LULL_HTTP_LISTEN", "127.0.0.1:0"),
+            *("/usr/local/bin/lull", "run"),
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, pass_fds=[tell])
+        os.close(tell)
+        log = []
+        try:
+            for line in process.stderr:
+                log.append(line)
+                if '"listening"' in line:
+                    break
+            expect(log and '"listening"' in log[-1], f"lull run did not begin to listen:\n{''.join(log)}")
+            address = json.loads(log[-1])["address"]
+            with urllib.request.urlopen(f"http://{address}/livez", timeout=60) as answer:
+                expect(answer.status == 200, f"/livez: {answer.status}")
+            try:
+                urllib.request.urlopen(f"http://{address}/readyz", timeout=60)
+                sys.exit("/readyz says ready without a broker")
+            except urllib.error.HTTPError as refused:
+                expect(refused.code == 503, f"/readyz: {refused.code}")
+                expect(json.load(refused)["problems"], "/readyz does not say what is wrong")
+            with os.fdopen(told) as info:
+                os.kill(json.loads(info.read())["child-pid"], signal.SIGTERM)
+            log += process.stderr
+            expect(process.wait() == 0, f"SIGTERM: exit code {process.returncode}\n{''.join(log)}")
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+# --- compose ----------------------------------------------------------------------------------
+
+
+def check_compose(lull, compose):
+    """The loader of the Compose Specification takes the file, and lull the settings and variables in it."""
+    folder = DEPLOY / "compose"
+    project = yaml.safe_load(run(compose, "compose.yaml", cwd=folder))
+    for name in ["topics", "lull"]:
+        service = project["services"][name]
+        expect(service["read_only"] and service["user"] == "65532:65532" and service["cap_drop"] == ["ALL"], f"compose: {name} has rights that it does not need")
+        validate_settings(lull, service["environment"], folder)
+
+
+# --- systemd ----------------------------------------------------------------------------------
+
+
+def check_systemd(lull):
+    """systemd takes the unit without a word, finds it hardened, and lull takes the variables in it."""
+    text = (DEPLOY / "systemd" / "lull.service").read_text()
+    with tempfile.TemporaryDirectory() as name:
+        unit = pathlib.Path(name) / "lull.service"
+        here = text.replace("/usr/local/bin/lull", str(lull.resolve()))
+
+        def complaints(of):
+            unit.write_text(of)
+            return run("systemd-analyze", "verify", "--man=no", unit)
+
+        expect(complaints(here) == "", f"systemd-analyze verify: {complaints(here)}")
+        expect("Unknown key" in complaints(here.replace("TimeoutStopSec", "TimeoutStop")), "systemd-analyze verify lets an unknown key pass")
+        unit.write_text(text)
+        run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit)
+    variables = lambda of: dict(re.findall(r"(?m)^Environment=(\w+)=(.*)$", of))
+    expect("LULL_INSTANCE" in variables(text), "the unit names no instance")
+    validate_settings(lull, variables(text), DEPLOY)
+    whole = variables(re.sub(r"(?m)^#(?=[A-Z]\w+=)", "", text))
+    expect("LULL_SECURITY_SASL_PASSWORD_FILE" in whole, "what is commented out in the unit has not been found")
+    validate_settings(lull, {**whole, "LULL_SECURITY_SASL_MECHANISM": "PLAIN", "LULL_SECURITY_SASL_USERNAME": "lull"}, DEPLOY)
+
+
+# --- Helm -------------------------------------------------------------------------------------
+
+
+def check_helm(lull, helm):
+    """Helm lints and renders the chart with each of its values; every object fits the schemas of Kubernetes, from the oldest to the newest; lull takes the
+    settings, the files beside them, and the variables of every container."""
+    values = sorted((CHART / "ci").glob("*.yaml"))
+    expect(len(values) >= 3, f"values to check the chart with are missing: {values}")
+    kinds = set()
+    for file in values:
+        run(helm, "lint", "--strict", "--quiet", CHART, "--values", file)
+        for version in KUBERNETES.values():
+            text = run(helm, "template", "shop", CHART, "--namespace", "data", "--kube-version", version, "--values", file)
+            objects = [o for o in yaml.safe_load_all(text) if o]
+            kinds |= {o["kind"] for o in objects}
+            for o in objects:
+                if o["kind"] not in FOREIGN:
+                    fits(o, version, f"{file} on Kubernetes {version}")
+            check_objects(lull, objects, file)
+    missing = {"StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "Job", "Pod"} | FOREIGN
+    expect(missing <= kinds, f"no values render {missing - kinds}")
+    for what, setting, says in [
+        ("a value that the chart does not know", "replica=2", "replica"),
+        ("an instance for all processes", "config.instance=lull-0", "instance"),
+        ("a file in the place of the settings", "files.lull\\.yaml=x", "lull.yaml"),
+        ("no process", "replicas=-1", "replicas"),
+    ]:
+        refuses(what, helm, "template", "shop", CHART, "--values", values[0], "--set", setting, says=says)
+    refuses("no broker", helm, "template", "shop", CHART, says="brokers")
+
+
+def fits(o, version, where):
+    try:
+        kubernetes_validate.validate(o, version, strict=True)
+    except kubernetes_validate.ValidationError as wrong:
+        sys.exit(f"{where}: {o['kind']} {o['metadata']['name']}: {wrong}")
+
+
+def pod_of(o):
+    """The specification of the pod that an object makes, or None."""
+    if o["kind"] == "Pod":
+        return o["spec"]
+    return o["spec"]["template"]["spec"] if o["kind"] in ("StatefulSet", "Job") else None
+
+
+def check_objects(lull, objects, file):
+    """What schemas cannot see: that the objects fit each other."""
+    one = lambda kind: next((o for o in objects if o["kind"] == kind), None)
+    stateful = one("StatefulSet")
+    labels = stateful["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [stateful["spec"]["selector"]["matchLabels"], one("Service")["spec"]["selector"]]
+    selectors += [o["spec"]["selector"]["matchLabels"] for o in objects if o["kind"] == "PodDisruptionBudget"]
+    selectors += [o["spec"]["podSelector"]["matchLabels"] for o in objects if o["kind"] == "NetworkPolicy"]
+    selectors += [c["labelSelector"]["matchLabels"] for c in pod_of(stateful).get("topologySpreadConstraints", [])]
+    for selector in selectors:
+        expect(selector.items() <= labels, f"{file}: {selector} does not select the processes")
+        for other in objects:
+            if other["kind"] in ("Job", "Pod"):
+                pod = other["metadata"] if other["kind"] == "Pod" else other["spec"]["template"]["metadata"]
+                expect(not selector.items() <= pod["labels"].items(), f"{file}: {selector} selects {other['kind']} {other['metadata']['name']}")
+    expect(stateful["spec"]["serviceName"] == one("Service")["metadata"]["name"], f"{file}: the StatefulSet has no Service")
+    monitor = one("ServiceMonitor")
+    if monitor:
+        expect(monitor["spec"]["selector"]["matchLabels"].items() <= one("Service")["metadata"]["labels"].items(), f"{file}: the ServiceMonitor finds no Service")
+
+    container = pod_of(stateful)["containers"][0]
+    instance = next(e for e in container["env"] if e["name"] == "LULL_INSTANCE")
+    expect(instance["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name", f"{file}: the instance is not the pod's name")
+    state = next(e["value"] for e in container["env"] if e["name"] == "LULL_STATE_DIR")
+    expect(any(m["name"] == "state" and m["mountPath"] == state for m in container["volumeMounts"]), f"{file}: {state} is no disk")
+    for probe, path in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")]:
+        expect(container[probe]["httpGet"]["path"] == path, f"{file}: {probe}")
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for key, text in one("ConfigMap")["data"].items():
+            (folder / key).write_text(text)
+        for o in objects:
+            pod = pod_of(o)
+            if pod is None:
+                continue
+            where = f"{file}: {o['kind']} {o['metadata']['name']}"
+            container, security = pod["containers"][0], pod["securityContext"]
+            expect(security["runAsNonRoot"] and security["seccompProfile"]["type"] == "RuntimeDefault", f"{where}: not confined")
+            confined = container["securityContext"]
+            expect(confined["readOnlyRootFilesystem"] and not confined["allowPrivilegeEscalation"] and confined["capabilities"]["drop"] == ["ALL"], f"{where}: not confined")
+            volumes = {v["name"] for v in pod["volumes"]} | ({"state"} if o["kind"] == "StatefulSet" else set())
+            expect({m["name"] for m in container["volumeMounts"]} == volumes, f"{where}: volumes and mounts differ")
+            env = {e["name"]: e.get("value", "shop-lull-0") for e in container["env"]}
+            for variable, path in env.items():
+                if variable.endswith("_FILE"):
+                    expect(any(path.startswith(m["mountPath"] + "/") for m in container["volumeMounts"]), f"{where}: nothing is mounted for {variable}, {path}")
+            validate_settings(lull, env, folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lull", type=pathlib.Path, required=True, help="the binary, built as the image's")
+    parser.add_argument("--tools", type=pathlib.Path, required=True, help="the environment of requirements.txt")
+    parser.add_argument("--compose", type=pathlib.Path, required=True, help="the loader of the Compose Specification")
+    parser.add_argument("--helm", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    lull = args.lull.resolve()
+    check_image(lull, args.tools)
+    check_confined(lull)
+    check_compose(lull, args.compose.resolve())
+    check_systemd(lull)
+    check_helm(lull, args.helm)
+    print("image, compose, systemd and Helm: as they must be")
+
+
+main()
