@@ -85,6 +85,7 @@ func (r *Runner) takeFeed(tp topicPartition, committed kgo.EpochOffset) error {
 		return err
 	}
 	if of.from == nil {
+		//lull:unread no group gives what was not subscribed to
 		return fmt.Errorf("the group has given a partition of topic %q, which is no input", tp.topic)
 	}
 	f := &feed{reader: of, id: task.FeedID(of.from.id, tp.n), placement: newPlacement(r.ids.partitions)}

@@ -432,3 +432,13 @@ func TestDue(t *testing.T) {
 		})
 	}
 }
+
+// TestFitterTopicCreatedAnew proves that a fitter which has read more of a topic than there is says that it is another one now.
+func TestFitterTopicCreatedAnew(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	f := &fitter{s: &s, adm: c.adm, read: map[string]int64{s.Topic(FitsTopic): 7}}
+	if err := f.catchUp(t.Context()); err == nil || err.Error() != fmt.Sprintf("topic %q ends at 0, and has been read to 7: it was created anew", s.Topic(FitsTopic)) {
+		t.Error(err)
+	}
+}

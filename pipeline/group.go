@@ -272,9 +272,13 @@ func (r *Runner) begin(p *reader) {
 }
 
 // errAskAgain says that brokers have not answered what a task's opening hangs on.
+//
+//lull:unread it is tried again, and goes to the log only
 var errAskAgain = errors.New("the brokers do not say what the inputs are")
 
 // errExpelled says that the group has expelled the member that this process was, while it was about to rejoin.
+//
+//lull:unread the group is joined again, and it goes to the log only
 var errExpelled = errors.New("the group has expelled this process in the midst of a rebalance: others may have had its partitions")
 
 // member returns who this process is in the group. The client may have become another member behind the cycle's back: expelled while its request to

@@ -22,6 +22,17 @@ func (c *cluster) put(s *Settings, m *operators.Model) {
 	c.produce(&kgo.Record{Topic: s.Topic(ModelsTopic), Key: key, Value: value})
 }
 
+// TestModelsOfOneName proves that of two versions with the same short name, which states would take for one another, the later is passed over.
+func TestModelsOfOneName(t *testing.T) {
+	m := &models{byRef: make(map[uint32]*operators.Model)}
+	if err := m.add(&operators.Model{Version: "m20821"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.add(&operators.Model{Version: "m48662"}); err == nil || err.Error() != `models "m20821" and "m48662" have the same short name: publish the later under another version` || len(m.published()) != 1 {
+		t.Errorf("%v, %d models", err, len(m.published()))
+	}
+}
+
 // TestUnknownModel proves that a partition whose last owner has adopted a model that this process has not read waits for it, and says so by name, while the
 // others go on; and that it goes on without a restart once the model is there.
 func TestUnknownModel(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"lull/operators"
 	"lull/schemas"
+	"lull/state"
 )
 
 // purchases produces n orders of ann's to the input, ids and days counted from first, each of 10.00 USD.
@@ -383,7 +384,7 @@ func TestPartitionAdded(t *testing.T) {
 	// The client asks for the topic's partitions anew when it meets an error.
 	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Topic: s.Input.Topic, Count: 2})
 	c.purchases(&s, 3, 1)
-	awaitReadiness(t, &s, p, "given more partitions")
+	awaitReadiness(t, &s, p, fmt.Sprintf(`partition 2: topic \"%s\" has been given more partitions than topic \"%s\" has: `, s.Input.Topic, s.Topic(ChangelogTopic)))
 	c.purchases(&s, 4, 2)
 	c.await(&s, p)
 	if strings.Contains(p.log.String(), "did not commit") {
@@ -397,4 +398,36 @@ func TestPartitionAdded(t *testing.T) {
 	add(s.Topic(ChangelogTopic))
 	c.forgetMember(&s)
 	c.refused(s, "partitions of the input was 2 and is 7: customers are in other partitions than their state")
+}
+
+// TestChangelogLost proves that a state which stands for more than the changelog holds, of which brokers have lost the end, is refused with what to do.
+func TestChangelogLost(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	c.publish(&s)
+	c.purchases(&s, 0, 10)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	db, err := state.Open(state.Options{Dir: s.State.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := db.Partition(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at := part.Position()
+	part.Commit(at + 100)
+	if err := errors.Join(part.Release(0), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	ends, err := c.adm.ListEndOffsets(t.Context(), s.Topic(ChangelogTopic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, _ := ends.Lookup(s.Topic(ChangelogTopic), 0)
+	c.forgetMember(&s)
+	c.refused(s, fmt.Sprintf(`the state of partition 0 stands for changelog offset %d, but topic \"%s\" ends at %d: it lost records or was re-created; restore the topic, or remove the state folder \"%s\" to start from what is there`,
+		at+100, s.Topic(ChangelogTopic), end.Offset, s.State.Dir))
 }

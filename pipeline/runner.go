@@ -560,6 +560,7 @@ func (r *Runner) commit() error {
 	defer cancel()
 	began := time.Now()
 	if r.spoilt {
+		//lull:unread what stopped the partition is what is told
 		return &uncommittedError{errors.New("a partition was stopped in the midst of the transaction")}
 	}
 	if err := r.producer.begin(); err != nil {

@@ -1,6 +1,10 @@
 package pipeline
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/rs/zerolog"
+)
 
 // TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the shape, which refuses a state; the others are
 // not part of the terms.
@@ -32,5 +36,12 @@ func TestTermsOfScores(t *testing.T) {
 		if v.terms && is.shape(8).Fingerprint() != was.shape(8).Fingerprint() {
 			t.Errorf("%s is part of the shape", name)
 		}
+	}
+}
+
+// A process has a name.
+func TestNoInstance(t *testing.T) {
+	if err := Run(t.Context(), Settings{}, zerolog.Nop()); err == nil || err.Error() != `instance is "": it must be a name of this process, stable over restarts and unique in the group` {
+		t.Error(err)
 	}
 }

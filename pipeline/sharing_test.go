@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 )
@@ -105,6 +108,22 @@ func TestLeave(t *testing.T) {
 	c.produce(c.history(&s)[:100]...)
 	c.await(&s, first)
 	first.end()
+}
+
+// TestLeaveRefused proves that a process which may not leave says so, and how long its group waits for it.
+func TestLeaveRefused(t *testing.T) {
+	fake, c := embedded(t)
+	s := c.application(2)
+	s.HTTP.Listen, s.OnStop = freeAddress(t), "leave"
+	c.publish(&s)
+	p := c.run(s)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.LeaveGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+	p.stop()
+	want := fmt.Sprintf("leaving group %q: GROUP_AUTHORIZATION_FAILED: Not authorized to access group: Group authorization failed.; it waits for %q until %s have passed", s.Group, s.Instance, s.Commit.SessionTimeout)
+	if err := <-p.done; err == nil || err.Error() != want {
+		t.Errorf("the process ended with %v, want %s", err, want)
+	}
 }
 
 // TestForeignChangelog proves that a state folder which mirrors another changelog is not mixed with this one, although its position lies within it: an

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,21 +16,24 @@ import (
 func TestViewElsewhere(t *testing.T) {
 	const partitions = 4
 	where := newPlacement(partitions)
-	others := map[int32]*partition{(where.of([]byte("c")) + 1) % partitions: {}}
+	is := where.of([]byte("c"))
+	others := map[int32]*partition{(is + 1) % partitions: {}}
 	for _, c := range []struct {
 		name      string
+		want      string
 		has       map[int32]*partition
 		assigned  map[topicPartition]kgo.EpochOffset
 		elsewhere bool
 	}{
-		{"joining", nil, nil, false},
-		{"another is being assigned", others, map[topicPartition]kgo.EpochOffset{{}: {}}, false},
-		{"another process has it", others, nil, true},
+		{"joining", fmt.Sprintf("partition %d has not been assigned to this process yet: /readyz says more", is), nil, nil, false},
+		{"restoring", fmt.Sprintf("partition %d is restoring: /readyz says more", is), map[int32]*partition{is: {reader: reader{phase: restoring}}}, nil, false},
+		{"another is being assigned", "/readyz says more", others, map[topicPartition]kgo.EpochOffset{{}: {}}, false},
+		{"another process has it", "is not assigned to this process", others, nil, true},
 	} {
 		r := &Runner{mu: newLock(), ids: topicIDs{partitions: partitions}, partitions: c.has, assigned: c.assigned}
 		_, err := r.View("c")
 		var elsewhere *query.NotOwnedError
-		if err == nil || errors.As(err, &elsewhere) != c.elsewhere || !c.elsewhere && !strings.Contains(err.Error(), "/readyz") {
+		if err == nil || errors.As(err, &elsewhere) != c.elsewhere || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, elsewhere %t", c.name, err, c.elsewhere)
 		}
 	}

@@ -143,6 +143,7 @@ func (e *Encoder) EncodeOutput(o *operators.Output, rec *Record) error {
 	case operators.OfferOutput:
 		wire = e.offer(o)
 	default:
+		//lull:unread it would be a fault of the program
 		return fmt.Errorf("encoding an output of kind %d, which is none of a session, score, segment, trigger or offer", o.Kind)
 	}
 	if err := e.encode(rec.Topic, wire); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -133,7 +134,9 @@ func TestRejectionsNeedTheirSource(t *testing.T) {
 }
 
 func TestEncoderConfigErrors(t *testing.T) {
-	for want, config := range map[string]EncoderConfig{"Currency": {Currency: "dollar"}, "DeadLetterBytes": {DeadLetterBytes: 1000}} {
+	for want, config := range map[string]EncoderConfig{
+		`encoder: Currency is "dollar"; it must be a code of ISO 4217, such as USD`: {Currency: "dollar"}, fmt.Sprintf("encoder: DeadLetterBytes is 1000; it must be %d or more", DeadLetterRecordMin): {DeadLetterBytes: 1000},
+	} {
 		if _, err := NewEncoder(config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error of a wrong %s is %v", want, err)
 		}

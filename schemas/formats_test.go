@@ -229,6 +229,18 @@ func showEvent(e *operators.Event) string {
 	return b.String()
 }
 
+// Bytes behind a record by a schema of another's are told.
+func TestTrailingBytesOfAvro(t *testing.T) {
+	schema, err := avro.Parse(`{"type": "record", "name": "R", "fields": []}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := readAvro(schema, []byte{1, 2}, &places{}, nil)
+	if refused == nil || refused.Reason != ReasonTrailingBytes || refused.Detail != "2 of 2 bytes follow the record" {
+		t.Errorf("%+v", refused)
+	}
+}
+
 // TestInputs proves what is said about formats that lack what they need.
 func TestInputs(t *testing.T) {
 	for _, c := range []struct {
@@ -247,7 +259,7 @@ func TestInputs(t *testing.T) {
 		{SegmentJSON, "", ""},
 		{OwnAvro, "", ""},
 		{RegistryAvro, "", ""},
-		{formatsEnd, "", "there is no format"},
+		{formatsEnd, "", fmt.Sprintf("input.format: there is no format %d", formatsEnd)},
 	} {
 		_, err := NewInput("input", c.format, c.schema, nil, nil)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -59,7 +59,8 @@ func jsonSchema(shape *avro.SchemaNode) Fields {
 	case "":
 		return of("integer", Field{"format", map[string]string{"int": "int32", "long": "int64"}[shape.Type]})
 	}
-	panic(fmt.Errorf("an Avro type %s, %s has no JSON Schema here", shape.Type, shape.LogicalType)) // a test goes through all schemas
+	//lull:unread a test goes through all schemas
+	panic(fmt.Errorf("an Avro type %s, %s has no JSON Schema here", shape.Type, shape.LogicalType))
 }
 
 // described returns a schema with what is said of the field that has it, before what is said of its type.

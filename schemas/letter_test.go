@@ -90,6 +90,13 @@ func TestLetter(t *testing.T) {
 		l.Deadline != 5000 || l.Customer != "ann" || l.Operator != "score" {
 		t.Errorf("%+v", l)
 	}
+	var rec Record
+	if err := newEncoder(t).EncodeDeadLetter(refused, &rec); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeLetter(append(rec.Value, 0)); err == nil || err.Error() != "decoding a dead letter: 1 bytes follow it" {
+		t.Errorf("error %v", err)
+	}
 	if _, err := DecodeLetter([]byte{4, 'x'}); err == nil || !strings.Contains(err.Error(), "decoding a dead letter") {
 		t.Errorf("error %v", err)
 	}
@@ -107,7 +114,8 @@ func TestRedrive(t *testing.T) {
 	for _, c := range []struct {
 		key, value []byte
 		want       string
-	}{{[]byte("shop/3/43"), value, "it tells of shop/3/42"}, {key, value[:5], "decoding"}, {key, append(value, 0), "1 bytes follow"}} {
+	}{{[]byte("shop/3/43"), value, `decoding the record "shop/3/43" of redrives: it tells of shop/3/42`}, {key, value[:5], `decoding the record "shop/3/42" of redrives: field `},
+		{key, append(value, 0), `decoding the record "shop/3/42" of redrives: 1 bytes follow it`}} {
 		if _, err := DecodeRedrive(c.key, c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v; want %q", err, c.want)
 		}

@@ -321,7 +321,11 @@ func (m *mappedReader) setQuantity(r *fieldRule, into *eventSlots) *operators.Re
 func (m *mappedReader) setWhole(r *fieldRule, into *eventSlots) *operators.Rejection {
 	s, at := m.value(r)
 	if r.values != nil && at >= 0 && s.kind != nothing {
-		s.text = r.values[s.text]
+		text, known := r.values[s.text]
+		if !known {
+			return m.bad(wholeField, at, "it is "+s.shown()+", for which the mapping has no value")
+		}
+		s.text = text
 	}
 	switch {
 	case s.kind == nothing || s.text == "false":

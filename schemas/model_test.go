@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestModelFileErrors(t *testing.T) {
 		{"r: 0.5", "r: .nan", "r is NaN"},
 		{"r: 0.5", "r: .inf", "r is +Inf"},
 		{"a: 0.875", "a: -1", "a is -1"},
-		{"q: 3.75", "q: 1", "spend.q is 1; it must be above 1"},
+		{"q: 3.75", "q: 1", "spend.q is 1; it must be above 1, or mean spend is infinite"},
 		{"high_value: 60", "high_value: -1", "high_value is -1"},
 		{"week", "month", `"time_unit" is "month"`},
 		{"mbgnbd", "pareto", `family is "pareto"`},
@@ -75,7 +76,7 @@ func TestModelFileErrors(t *testing.T) {
 		{modelFile, "# nothing\n", "empty"},
 		{modelFile, "- 1\n", "keys with values"},
 		{modelFile, "a: [", "yaml"},
-		{modelFile, strings.Repeat(" ", 1<<20+1), "at most"},
+		{modelFile, strings.Repeat(" ", modelFileBytesMax+1), fmt.Sprintf("reading a model file: it has %d bytes; at most %d are read", modelFileBytesMax+1, modelFileBytesMax)},
 	} {
 		file := strings.Replace(modelFile, c.old, c.new, 1)
 		if file == modelFile {
@@ -120,16 +121,28 @@ func TestDecodeModelRefuses(t *testing.T) {
 	if _, _, err := EncodeModel(&bad); err == nil || !strings.Contains(err.Error(), "spend.q") {
 		t.Errorf("encoding q = 0.5: %v", err)
 	}
-	badValue, err := compiled[Models].Encode(&wireModel{Version: string(key), Family: "mbgnbd", R: 1, AlphaDays: math.NaN(), A: 1, B: 1, P: 1, Q: 2, V: 1})
-	if err != nil {
-		t.Fatal(err)
+	wire := func(change func(w *wireModel)) []byte {
+		w := wireModel{Version: string(key), Family: "mbgnbd", R: 1, AlphaDays: 1, A: 1, B: 1, P: 1, Q: 2, V: 1}
+		change(&w)
+		value, err := compiled[Models].Encode(&w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
 	}
+	four, badValue := []float64{1, 2, 3, 4}, wire(func(w *wireModel) { w.AlphaDays = math.NaN() })
 	for _, c := range []struct {
 		name, want string
 		key, value []byte
 	}{
-		{"another key", "must be the same", []byte("x"), value}, {"cut short", "decoding model", key, value[:len(value)-1]},
-		{"null", "decoding model", key, nil}, {"trailing", "1 bytes follow", key, append(append([]byte(nil), value...), 0)}, {"alpha NaN", "alpha (in days) is NaN", key, badValue},
+		{"another key", `decoding model "x": its version is "cdnow-1998"; both must be the same`, []byte("x"), value}, {"cut short", "decoding model", key, value[:len(value)-1]},
+		{"null", "decoding model", key, nil}, {"trailing", `decoding model "cdnow-1998": 1 bytes follow it`, key, append(append([]byte(nil), value...), 0)}, {"alpha NaN", "alpha (in days) is NaN", key, badValue},
+		{"few cuts", `decoding model "cdnow-1998": cuts.purchases has 1 numbers; it must have 4`, key, wire(func(w *wireModel) {
+			w.Cuts = &wireCuts{SinceLastPurchase: four, Purchases: four[:1], Monetary: four, CLV: four}
+		})},
+		{"few covariances", `decoding model "cdnow-1998": fit.covariance and fit.spend_covariance have 4 and 0 numbers; they must have 16 and 9`, key, wire(func(w *wireModel) {
+			w.Fit = &wireFit{Covariance: four}
+		})},
 	} {
 		if _, err := DecodeModel(c.key, c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", c.name, err, c.want)

@@ -3,6 +3,7 @@ package schemas
 import (
 	"encoding/json"
 	"math"
+	"strings"
 	"testing"
 
 	"lull/operators"
@@ -41,14 +42,16 @@ func TestDecodeOutputErrors(t *testing.T) {
 	for name, c := range map[string]struct {
 		topic Topic
 		value []byte
+		want  string
 	}{
-		"cut short": {Triggers, value[:len(value)-1]}, "trailing": {Triggers, append(append([]byte(nil), value...), 0)}, "null": {Triggers, nil},
-		"no topic": {0, value}, "no such topic": {topicsEnd, value},
+		"cut short": {Triggers, value[:len(value)-1], "decoding a record of triggers: field "}, "trailing": {Triggers, append(append([]byte(nil), value...), 0), "decoding a record of triggers: 1 bytes follow the value"},
+		"null":     {Triggers, nil, "decoding a record of triggers: field "},
+		"no topic": {0, value, "decoding a record of topic kind 0: there is no such kind"}, "no such topic": {topicsEnd, value, "there is no such kind"},
 		// goavro would ask for 34 GB for an array that claims 2^31-1 elements.
-		"an endless array": {Sessions, []byte{0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f}},
+		"an endless array": {Sessions, []byte{0, 0, 0, 0, 0, 0xfe, 0xff, 0xff, 0xff, 0x0f}, "decoding a record of sessions: field "},
 	} {
-		if fields, err := DecodeOutput(c.topic, c.value); err == nil {
-			t.Errorf("%s: decoded %v", name, fields)
+		if fields, err := DecodeOutput(c.topic, c.value); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: decoded %v, %v; want %q", name, fields, err, c.want)
 		}
 	}
 }

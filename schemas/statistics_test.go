@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -51,17 +52,23 @@ func TestStatisticsRefused(t *testing.T) {
 		value []byte
 		want  string
 	}{
-		"another key":     {"3/births/1408", encode(func(*wireStatistics) {}), "3/births/1409"},
-		"no customers":    {"3/births/1409", encode(func(w *wireStatistics) { w.Births[0].Customers = 0 }), "births"},
+		"another key":     {"3/births/1408", encode(func(*wireStatistics) {}), `decoding statistics "3/births/1408": it is that of 3/births/1409`},
+		"no customers":    {"3/births/1409", encode(func(w *wireStatistics) { w.Births[0].Customers = 0 }), "births {X:1 LastWeek:1410 Customers:0 FirstDays:0 LastDays:0 Net:0 RepeatNet:0} cannot be"},
 		"last before":     {"3/births/1409", encode(func(w *wireStatistics) { w.Births[0].LastWeek = 1 }), "births"},
 		"of another kind": {"3/spends/1409", encode(func(w *wireStatistics) { w.Kind = uint8(statistics.SpendsPart) }), "births"},
-		"no head":         {"3/head/0", encode(func(w *wireStatistics) { w.Kind, w.Births = headKind, nil }), "head"},
+		"no head":         {"3/head/0", encode(func(w *wireStatistics) { w.Kind, w.Births = headKind, nil }), "a head has a head, and a part has none"},
+		"nobody's spends": {"3/spends/2", encode(func(w *wireStatistics) {
+			w.Kind, w.Number, w.Births, w.Spends = uint8(statistics.SpendsPart), 2, nil, []wireSpends{{Customers: 0, RepeatNet: 1}}
+		}), "spends {Bin:0 Customers:0 RepeatNet:1} cannot be"},
+		"a head below 0": {"3/head/0", encode(func(w *wireStatistics) {
+			w.Kind, w.Number, w.Births, w.Head = headKind, 0, nil, &wireHead{Customers: -1}
+		}), "customers, parts and sampled_below must be 0 or more"},
 		"a negative hash": {"3/members/0", encode(func(w *wireStatistics) {
 			w.Kind, w.Number, w.Births, w.Members = uint8(statistics.MembersPart), 0, nil, []wireMember{{Hash: -1, Purchases: 1}}
-		}), "member"},
-		"cut short":        {"3/births/1409", encode(func(*wireStatistics) {})[:5], "decoding"},
-		"too long":         {"3/births/1409", append(encode(func(*wireStatistics) {}), 0), "follow"},
-		"a deleted nobody": {"nonsense", nil, "partition/kind/number"},
+		}), "member {Hash:-1 First:0 Last:0 Purchases:1 Orders:0 Net:0 FirstNet:0 Newest:[]} cannot be"},
+		"cut short":        {"3/births/1409", encode(func(*wireStatistics) {})[:5], `decoding statistics "3/births/1409": field `},
+		"too long":         {"3/births/1409", append(encode(func(*wireStatistics) {}), 0), "1 bytes follow it"},
+		"a deleted nobody": {"nonsense", nil, `decoding statistics "nonsense": the key is none of partition/kind/number`},
 	} {
 		if _, err := DecodeStatistics([]byte(c.key), c.value); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -80,8 +87,24 @@ func TestFitRoundTrip(t *testing.T) {
 		if got, err := DecodeFit(key, value); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, %v; it was %+v", got, err, want)
 		}
-		if _, err := DecodeFit([]byte("other"), value); err == nil {
-			t.Error("read under another key")
+		if _, err := DecodeFit([]byte("other"), value); err == nil || err.Error() != fmt.Sprintf("decoding the record \"other\" of fits: it is a %s", key) {
+			t.Errorf("under another key: %v", err)
 		}
+		if _, err := DecodeFit(key, append(value, 0)); err == nil || err.Error() != fmt.Sprintf("decoding the record %q of fits: 1 bytes follow it", key) {
+			t.Errorf("with a byte more: %v", err)
+		}
+		if _, err := DecodeFit(key, nil); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("decoding the record %q of fits: field cause: ", key)) {
+			t.Errorf("of nothing: %v", err)
+		}
+	}
+	short := *sampleFit()
+	verdict, candidate := *short.Verdict, *short.Verdict.Candidate
+	candidate.RelativeErrors, verdict.Candidate, short.Verdict = candidate.RelativeErrors[:1], &candidate, &verdict
+	key, value, err := EncodeFit(&short)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeFit(key, value); err == nil || err.Error() != `decoding the record "verdict" of fits: relative_errors has 1 numbers; it must have 7` {
+		t.Errorf("few errors: %v", err)
 	}
 }

@@ -200,12 +200,24 @@ func TestPlainAvroErrors(t *testing.T) {
 	}
 }
 
+// TestReadable proves which of two schemas is said to be wrong.
+func TestReadable(t *testing.T) {
+	schema := Events.Schema()
+	for _, c := range []struct{ writer, reader, want string }{
+		{schema, schema, ""}, {"{", schema, "the schema that writes: "}, {schema, "{", "the schema that reads: "}, {`{"type": "record", "name": "Other", "fields": []}`, schema, "record names do not match"},
+	} {
+		if err := Readable(c.writer, c.reader); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v; want %q", err, c.want)
+		}
+	}
+}
+
 // TestEncoderFormatErrors proves what is said of formats that outputs cannot have.
 func TestEncoderFormatErrors(t *testing.T) {
 	for want, config := range map[string]EncoderConfig{
-		`Formats has "csv" for scores`:        {Formats: map[Topic]Format{Scores: CSV}},
-		`Formats has "json" for dead-letters`: {Formats: map[Topic]Format{DeadLetters: JSON}},
-		`SchemaIDs has none for triggers`:     {Formats: map[Topic]Format{Triggers: RegistryAvro}, SchemaIDs: map[Topic]uint32{Scores: 1}},
+		`encoder: Formats has "csv" for scores, which is not written so`:          {Formats: map[Topic]Format{Scores: CSV}},
+		`encoder: Formats has "json" for dead-letters, which is not written so`:   {Formats: map[Topic]Format{DeadLetters: JSON}},
+		`encoder: SchemaIDs has none for triggers, whose format is registry-avro`: {Formats: map[Topic]Format{Triggers: RegistryAvro}, SchemaIDs: map[Topic]uint32{Scores: 1}},
 	} {
 		if _, err := NewEncoder(config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %s", err, want)

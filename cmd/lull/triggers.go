@@ -42,7 +42,7 @@ Stepwise ones change with the customer's segments.`,
 		Short:   "Check a file of rules",
 		Long:    `Check reads a file of rules as run does, and says what is wrong with it, a line each, with line and column: exit code 2.`,
 		Example: `  lull triggers check rules.yaml`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("the rules FILE"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			rules, err := readRules(args[0])
 			if err != nil {

@@ -263,6 +263,39 @@ var planted = []struct {
 		want: []string{"PLAN.md: does not belong", "scripts: does not belong", "coverage.html: does not belong", "main.go: does not belong"},
 	},
 	{
+		rule: "messages", name: "each is read whole, or no user can cause it",
+		files: map[string]string{
+			"cmd/lull/a.go": `package main
+				import ("errors"; "fmt")
+				func f(err error) []error {
+					return []error{
+						errors.New("read whole by a test"),
+						fmt.Errorf("key %q is %d: it must be %s" + ", or none", "k", 1, "2"),
+						fmt.Errorf("read by data %w; as it stands there", err),
+						fmt.Errorf("reading the file: %w", err),
+						fmt.Errorf("%s: %s", "a", "b"),
+						//lull:unread a fault of the program
+						errors.New("told to nobody"),
+						errors.New("as little") , //lull:unread it is caught
+						errors.New("read by nobody"),
+						fmt.Errorf("read %s in part", "a"),
+						fmt.Errorf("parts %s in another order", "a"),
+						//lull:unread
+						errors.New("without a reason"),
+					}
+				}`,
+			"schemas/b.go": `package schemas
+				func g(d decoder) { d.reject("a_reason", "no record, but " + "%d bytes", 1); d.print("any text of another kind") }`,
+			"state/c.go":               `package state; import "errors"; var err = errors.New("of another room")`,
+			"cmd/lull/a_test.go":       `package main; var wants = []string{"lull: read whole by a test\n", "key \"a\" is " + x + ": it must be 3, or none", "read all", "in another order come these parts"}`,
+			"cmd/lull/testdata/errors": "1 read by data that are there; as it stands there\n",
+		},
+		want: []string{
+			`cmd/lull/a.go:13: no test reads "read by nobody"`, `cmd/lull/a.go:14: no test reads "read %s in part"`, `cmd/lull/a.go:15: no test reads "parts %s in another order"`,
+			`cmd/lull/a.go:17: no test reads "without a reason"`, `schemas/b.go:2: no test reads "no record, but %d bytes"`,
+		},
+	},
+	{
 		// The paths are put together here, or this file would break the rule.
 		rule: "user paths", name: "no path of one machine",
 		files: map[string]string{
