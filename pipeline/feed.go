@@ -382,7 +382,7 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		f.held, f.head = true, f.event.Time
 		return false, nil
 	}
-	f.feed.HoldTime(f.source.AppendTime > f.from.clock.HeldFrom(now))
+	f.feed.HoldTime(f.holdsTime(r, now))
 	if f.tellsTime(r) {
 		f.latest = max(f.latest, f.event.Time)
 	}

@@ -168,7 +168,7 @@ func (p *partition) applyInput(r *Runner, record *kgo.Record, b *task.Budget) (t
 	if !p.placement.holds(record.Key, p.n) {
 		p.stats.misplaced++
 	}
-	p.task.HoldTime(p.source.AppendTime > p.from.clock.HeldFrom(p.task.Now()))
+	p.task.HoldTime(p.holdsTime(r, p.task.Now()))
 	return p.task.Apply(record.Offset, &p.event, b)
 }
 

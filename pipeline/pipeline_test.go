@@ -74,6 +74,24 @@ func TestStraightLine(t *testing.T) {
 	}
 }
 
+// TestEventsMoveTime proves that under clock: event the events themselves move time, without a mark: the session of the day before has ended when that of the next begins.
+func TestEventsMoveTime(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	c.publish(&s)
+	for _, day := range []string{"2024-01-01", "2024-01-02", "2024-01-03"} {
+		for _, customer := range []string{"ann", "bob", "cy"} {
+			c.produce(c.event(&s, operators.Event{Kind: operators.PageViewed, Customer: customer, ID: customer + day, Name: "/", Time: instant(t, day+"T10:00:00Z")}))
+		}
+	}
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	if n := len(c.read(s.Topic(SessionsTopic))); n != 6 {
+		t.Errorf("%d sessions have ended, want 6\n%s", n, p.log)
+	}
+}
+
 // TestTwoProcesses proves that a second process takes over a part of the partitions while the first works on, that both together tell every customer's
 // story as one process does, and that the state of what was given up is dropped after state.keep.
 func TestTwoProcesses(t *testing.T) {

@@ -135,6 +135,11 @@ func (p *reader) setSource(r *Runner, record *kgo.Record, now operators.EventTim
 	}
 }
 
+// holdsTime reports whether the record at hand, p.source, moves no time. Under clock: event there is no wall clock to be behind: every event moves it.
+func (p *reader) holdsTime(r *Runner, now operators.EventTime) bool {
+	return r.s.Clock.Mode == "wall" && p.source.AppendTime > p.from.clock.HeldFrom(now)
+}
+
 // refused takes in why the record at hand, p.source, is no event. It returns why it becomes a dead letter, nil if it does not; awaited is set if its turn is yet to come.
 func (p *reader) refused(refusal *operators.Rejection) (letter *operators.Rejection, awaited bool) {
 	switch refusal.Reason {

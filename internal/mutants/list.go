@@ -109,7 +109,7 @@ var mutants = []mutant{
 	{"take a re-created input for the one that was", "pipeline/task/upstream.go", "reads, heard = true, heard || u.Offset >= 0 || u.Watermark != operators.Unset", "reads, heard = true, false", check{"pipeline", "TestFeedRecreated"}},
 	{"forget a drop", "state/pebble.go", "\tif !drop.Empty() {", "\tif false {", check{"state", "TestBacking"}},
 	{"take an empty value for a deletion", "state/pebble.go", "if value == nil {", "if len(value) == 0 {", check{"state", "TestBacking"}},
-	{"move time by a feed that has not settled", "pipeline/partition.go", "\tp.task.HoldTime(p.source.AppendTime > p.from.clock.HeldFrom(p.task.Now()))\n", "", check{"pipeline", "TestSourceOutage"}},
+	{"move time by a feed that has not settled", "pipeline/partition.go", "\tp.task.HoldTime(p.holdsTime(r, p.task.Now()))\n", "", check{"pipeline", "TestSourceOutage"}},
 	{"follow the wall clock while the source is silent", "pipeline/clock.go", "ok && in.hold == task.Free {", "ok {", check{"pipeline", "TestSourceOutage"}},
 	{"forget in a restart that the source was silent", "pipeline/clock.go", "\t\t\t\tin.clock.Teach(p.stage.Time())\n", "", check{"pipeline", "TestSourceOutage"}},
 	{"believe one customer's jump in time", "pipeline/task/time.go", "const jumpWitnesses = 3", "const jumpWitnesses = 1", check{"pipeline/task", "TestFutureDated"}},
