@@ -429,10 +429,11 @@ func (m Measures) Has(others Measures) bool { return m&others != 0 }
 
 // Moment is a customer at an instant of their silence, as far as measures have been asked for.
 type Moment struct {
-	Facts  Facts // AsOf, the ages, and the measures
-	Now    Outlook
-	Later  Outlook // after the contact horizon, if what is about to be lost has been asked for
-	Sloped bool    // the slopes have been found too
+	Facts Facts // AsOf, the ages, and the measures
+	Now   Outlook
+	Later Outlook // after the contact horizon, if what is about to be lost has been asked for
+	// Before and After are set when the slopes to that side have been found.
+	Before, After bool
 }
 
 // Outlook is what the measures are made of, and how fast it moves. σ is 1/(α+T), in which the numbers of purchases of who is alive are concave.
@@ -446,7 +447,7 @@ type Outlook struct {
 	Purchases, Value Concave
 }
 
-// Concave is a number that is concave over σ, and rises with it, and bounds of its slope there: that to one side and that to the other.
+// Concave is a number that is concave over σ, and rises with it. Its slope is nowhere less than SlopeLeast after the instant, when σ is less, nor more than SlopeMost before it.
 type Concave struct{ Is, SlopeLeast, SlopeMost float64 }
 
 // Risk returns churn risk, 1 - P(alive).

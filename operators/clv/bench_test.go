@@ -20,7 +20,7 @@ func BenchmarkStep(b *testing.B) {
 		model := cdnow(family)
 		low := *model
 		low.HighValue = 1e6
-		life := newLife(model)
+		life := newLife(model, defaults())
 		life.run(b, family+"/order", 0, life.order)
 		life.run(b, family+"/level", 1, func(i int) operators.Input {
 			return operators.Input{Kind: operators.DeadlineInput, At: life.before[i+1].Score.Next}
@@ -30,8 +30,22 @@ func BenchmarkStep(b *testing.B) {
 			page.Time = life.events[i].Time + 60_000
 			return operators.Input{Kind: operators.EventInput, At: page.Time, Event: &page}
 		})
-		poor := newLife(&low)
+		poor := newLife(&low, defaults())
 		poor.run(b, family+"/order_low", 0, poor.order)
+	}
+}
+
+// BenchmarkArithmetic measures what a rule whose condition has no closed form adds to an order, at which its next turn is looked for: none, one that waits for a silence of two weeks first, and one that does not.
+func BenchmarkArithmetic(b *testing.B) {
+	for _, rule := range []struct{ name, when string }{
+		{"none", "purchases >= 3 && silent_days >= 14.0"},
+		{"later", "purchases >= 3 && silent_days >= 14.0 && value_about_to_be_lost >= 15.0"},
+		{"lost", "value_about_to_be_lost >= 15.0"},
+		{"at_risk", "value_at_risk > clv"},
+		{"days", "silent_days * 2.0 > age_days"},
+	} {
+		l := newLife(cdnow("mbgnbd"), withRules(b, "rules:\n  - {name: a, when: '"+rule.when+"'}\n"))
+		l.run(b, rule.name, 0, l.order)
 	}
 }
 
@@ -43,8 +57,8 @@ type life struct {
 	before [13]*operators.Customer
 }
 
-func newLife(model *operators.Model) *life {
-	l := &life{chain: clv.NewChain(defaults()), env: operators.Env{Watermark: operators.Unset, Now: operators.Unset, Model: model}}
+func newLife(model *operators.Model, config clv.Config) *life {
+	l := &life{chain: clv.NewChain(config), env: operators.Env{Watermark: operators.Unset, Now: operators.Unset, Model: model}}
 	for i := range l.before {
 		l.before[i] = operators.NewCustomer("c")
 		l.before[i].Parts = optest.NewParts()

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/operators/optest"
@@ -20,7 +22,7 @@ func (s *story) under(t *testing.T, rules string, at operators.EventTime) {
 }
 
 // withRules returns the settings with rules of a shop's own.
-func withRules(t *testing.T, rules string) clv.Config {
+func withRules(t rapid.TB, rules string) clv.Config {
 	t.Helper()
 	config := defaults()
 	var err error

@@ -1,6 +1,8 @@
 package score
 
 import (
+	"math"
+
 	"lull/operators"
 )
 
@@ -48,35 +50,44 @@ func (e *evaluation) look(o *operators.Outlook, age float64, of operators.Measur
 	}
 }
 
-// FindSlopes finds the slopes of a moment of the same customer and measures.
-func (op *Operator) FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, moment *operators.Moment) {
+// FindSlopes finds what bounds the slopes between two moments of the same customer and measures: of the first those after it, and of the second those before it.
+func (op *Operator) FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, a, b *operators.Moment) {
 	e := op.evaluation(p, m)
-	if of.Has(ofPurchases) {
-		e.slopes(&moment.Now.Purchases, moment.Now.Sigma, func(age float64) float64 { return e.params.ExpectedIfAlive(e.history(age), op.horizonDays) })
+	if !a.After {
+		e.chords(a, of, chord, func(c *operators.Concave, slope, off float64) { c.SlopeLeast = max(0, slope-off) })
+		a.After = true
 	}
-	if of.Has(ofValue) {
-		e.slopes(&moment.Now.Value, moment.Now.Sigma, e.valueIfAlive)
+	if !b.Before {
+		e.chords(b, of, -chord, func(c *operators.Concave, slope, off float64) { c.SlopeMost = slope + off })
+		b.Before = true
 	}
-	if of.Has(operators.AboutToBeLost.Of()) {
-		e.slopes(&moment.Later.Value, moment.Later.Sigma, e.valueIfAlive)
-	}
-	moment.Sloped = true
 }
 
-// slopes bounds the slope over σ of what is concave there: the chord to a little more of σ has less of it, and the chord from a little less has more. f is of who is alive, to whom only
-// α+T matters, so that the age may be a little below that of the last purchase.
-func (e *evaluation) slopes(of *operators.Concave, sigma float64, f func(age float64) float64) {
-	const chord = 0x1p-12 // of σ
-	at := func(s float64) float64 { return f(1/s - e.params.Alpha) }
-	rounding := of.Is * off
-	of.SlopeLeast = max(0, (at(sigma*(1+chord))-of.Is-rounding)/(sigma*chord))
-	of.SlopeMost = (of.Is - at(sigma*(1-chord)) + rounding) / (sigma * chord)
+// chord is how far away the other end of a chord is, as a share of σ.
+const chord = 0x1p-12
+
+// chords finds the slopes of chords to so much more of σ, and what they may be off by: that to more of it has less slope than there is at the moment, that to less has more. What is
+// asked of are numbers of who is alive, to whom only α+T matters, so that the age may be a little below that of the last purchase.
+func (e *evaluation) chords(m *operators.Moment, of operators.Measures, share float64, found func(c *operators.Concave, slope, off float64)) {
+	one := func(c *operators.Concave, sigma float64, f func(age float64) float64) {
+		wide := sigma * share
+		found(c, (f(1/(sigma+wide)-e.params.Alpha)-c.Is)/wide, c.Is*off/math.Abs(wide))
+	}
+	if of.Has(ofPurchases) {
+		one(&m.Now.Purchases, m.Now.Sigma, func(age float64) float64 { return e.params.ExpectedIfAlive(e.history(age), e.op.horizonDays) })
+	}
+	if of.Has(ofValue) {
+		one(&m.Now.Value, m.Now.Sigma, e.valueIfAlive)
+	}
+	if of.Has(operators.AboutToBeLost.Of()) {
+		one(&m.Later.Value, m.Later.Sigma, e.valueIfAlive)
+	}
 }
 
 // Enclose returns where a measure lies throughout the silence from one moment to a later one, and its slope, which may be anything if the moments' have not been found. All that it
 // needs to be sound is in which direction its parts move.
 func (op *Operator) Enclose(a, b *operators.Moment, what operators.Measure) operators.Enclosure {
-	sloped := a.Sloped && b.Sloped
+	sloped := a.After && b.Before
 	switch f, g := &a.Facts, &b.Facts; what {
 	case operators.SilentDays:
 		return operators.Enclosure{Value: operators.Interval{Low: f.Age - f.LastAge, High: g.Age - g.LastAge}, Slope: operators.Interval{Low: 1, High: 1}}
@@ -126,7 +137,7 @@ func buys(a, b *operators.Outlook) operators.Enclosure {
 func concave(a, b *operators.Outlook, at, bt *operators.Concave, sloped bool) operators.Enclosure {
 	e := operators.Enclosure{Value: falling(at.Is, bt.Is), Slope: operators.Anything}
 	if sloped {
-		slope := operators.Interval{Low: min(at.SlopeLeast, bt.SlopeMost), High: max(at.SlopeLeast, bt.SlopeMost)}
+		slope := operators.Interval{Low: at.SlopeLeast, High: max(at.SlopeLeast, bt.SlopeMost)}
 		e.Slope = slope.Times(operators.Interval{Low: -a.Sigma * a.Sigma, High: -b.Sigma * b.Sigma}.Widened(off))
 	}
 	return e

@@ -49,8 +49,7 @@ func TestEnclose(t *testing.T) {
 		length := math.Exp(rapid.Float64Range(math.Log(1000), math.Log(1000*operators.DayMs)).Draw(t, "length"))
 		to := from + operators.EventTime(length)
 		a, b := op.Moment(&p, m, from, allMeasures), op.Moment(&p, m, to, allMeasures)
-		op.FindSlopes(&p, m, allMeasures, &a)
-		op.FindSlopes(&p, m, allMeasures, &b)
+		op.FindSlopes(&p, m, allMeasures, &a, &b)
 		for range 4 {
 			one := from + operators.EventTime(rapid.Int64Range(0, int64(to-from)).Draw(t, "one"))
 			other := from + operators.EventTime(rapid.Int64Range(0, int64(to-from)).Draw(t, "other"))

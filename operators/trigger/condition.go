@@ -25,6 +25,11 @@ type condition struct {
 	inside []condition     // not, and, or; what is cheap comes first
 }
 
+// turns reports whether a comparison is in it that may turn more than once.
+func (c *condition) turns() bool {
+	return c.op == turning || slices.ContainsFunc(c.inside, func(c condition) bool { return c.turns() })
+}
+
 type connective uint8
 
 const (
@@ -41,7 +46,7 @@ type atom struct {
 	fact   *fact
 	bound  func(view) float64 // nil for a flag
 	beyond bool
-	search *comparison // instead of these
+	turns  *comparison // instead of these
 	key    string      // two atoms with one key are the same
 }
 
@@ -342,7 +347,7 @@ func (c *compiler) search(e ast.Expr, sign string, l, r numeric) (condition, *fa
 		celops.Greater:       func(l, r float64) bool { return l > r },
 		celops.GreaterEquals: func(l, r float64) bool { return l >= r },
 	}[sign]
-	a := atom{search: &comparison{left: l, right: r, holds: holds, of: l.of | r.of, constants: c.constants, source: source}, key: source}
+	a := atom{turns: &comparison{left: l, right: r, holds: holds, of: l.of | r.of, constants: c.constants, source: source}, key: source}
 	return condition{op: turning, atom: c.add(a)}, nil
 }
 

@@ -57,6 +57,7 @@ type Rule struct {
 	when, hold, until *condition
 	used              []*fact
 	steps             bool // it speaks of what is stepwise
+	searches          bool // a turn of it may have to be looked for
 }
 
 // Stage says on whom a rule is tried.
@@ -359,6 +360,7 @@ func (p *parser) conditions(n *yaml.Node, values map[string]*yaml.Node, r *Rule)
 			r.used = p.compiler.used
 		}
 		r.steps = r.steps || p.compiler.steps
+		r.searches = r.searches || compiled.turns()
 	}
 }
 

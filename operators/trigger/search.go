@@ -27,7 +27,7 @@ func (c *comparison) undefined(v view) bool {
 
 // alike is how much of their terms two sides may differ by and still be equal: what rounding makes of numbers that are the same by their meaning, such as churn_risk + p_alive and 1, is no
 // turn. It moves the others by less than a thousandth of a millisecond, unless they are as flat as at a peak.
-const alike = 1e-12
+const alike = 0x1p-48
 
 // difference returns what decides the comparison, left − right, and what difference is none.
 func (c *comparison) difference(v view) (difference, none float64) {
@@ -53,6 +53,9 @@ type stretch struct {
 const (
 	// looksMax bounds the brackets that one search looks at.
 	looksMax = 48
+	// aheadMin is how far ahead of an instant one search looks at least, as a share of the horizon: as far as the silence has lasted, up to the horizon. Most customers buy again before
+	// there is a turn, and are not to cost more than it takes to know that there is none for now.
+	aheadMin = 1.0 / 12
 	// progressMin is how far one search goes at least, as a share of the silence so far, and no less than an hour.
 	progressMin   = 1.0 / 64
 	progressMinMs = 3_600_000
@@ -65,20 +68,27 @@ func (s *sight) compares(i int, at operators.EventTime) bool {
 	if known := s.stretch(i); known.known && at >= known.start && at <= known.end {
 		return known.is == (at < known.end || known.open)
 	}
-	c := s.atoms[i].search
+	c := s.atoms[i].turns
 	v := s.view
 	if at != v.f.AsOf {
-		moment := s.scores.Moment(s.p, s.m, at, c.of)
-		v.f = &moment.Facts
+		m := &s.search.moments[2]
+		*m = s.scores.Moment(s.p, s.m, at, c.of)
+		v.f = &m.Facts
 	}
 	return c.holdsIn(v)
 }
 
+// search is the memory of searches, made when the first is asked for.
+type search struct {
+	stretches []stretch
+	moments   [3]operators.Moment // two ends, and what is between them
+}
+
 func (s *sight) stretch(i int) *stretch {
-	if s.stretches == nil {
-		s.stretches = make([]stretch, len(s.atoms))
+	if s.search == nil {
+		s.search = &search{stretches: make([]stretch, len(s.atoms))}
 	}
-	return &s.stretches[i]
+	return &s.search.stretches[i]
 }
 
 // turns returns the first instant after one at which a comparison turns in silence; or, if open, one up to which it certainly does not, and from which to go on.
@@ -86,11 +96,12 @@ func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime,
 	known := s.stretch(i)
 	if !known.known || after < known.start || after >= known.end {
 		end := s.lastStart() + silenceMax
-		if after >= end || s.atoms[i].search.undefined(s.view) {
+		if after >= end || s.atoms[i].turns.undefined(s.view) {
 			return operators.Never, false
 		}
 		from := max(after, s.lastStart()) // before it nothing moves
-		to := min(end, from+operators.EventTime(s.terms.HorizonDays*operators.DayMs))
+		horizon := s.terms.HorizonDays * operators.DayMs
+		to := min(end, from+operators.EventTime(min(horizon, max(horizon*aheadMin, float64(from-s.lastStart())))))
 		*known = stretch{start: after, is: s.compares(i, after), known: true}
 		found := false
 		known.end, found = s.nearest(i, from, to)
@@ -101,7 +112,7 @@ func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime,
 
 // turned returns the last instant up to one, and after another, at which a comparison turned; Unset if there is none.
 func (s *sight) turned(i int, after, until operators.EventTime) operators.EventTime {
-	if s.atoms[i].search.undefined(s.view) {
+	if s.atoms[i].turns.undefined(s.view) {
 		return operators.Unset
 	}
 	after = max(after, s.lastStart())
@@ -124,10 +135,12 @@ func (s *sight) turned(i int, after, until operators.EventTime) operators.EventT
 // the ends differ, and not if they do not. What cannot be proven so is halved, down to a millisecond. If the two sides are so much alike that in all its looks it gets nowhere, it goes on
 // a little way without a proof: what it finds there is a turn, but may not be the first.
 func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.EventTime, found bool) {
-	c := s.atoms[i].search
-	w := walk{s: s, c: c}
-	a := w.moment(from)
-	was := w.holds(&a)
+	c := s.atoms[i].turns
+	s.stretch(i)
+	w := walk{s, c}
+	a, b := &s.search.moments[0], &s.search.moments[1]
+	w.look(a, from)
+	was := w.holds(a)
 	step := to - from
 	for looks := 0; a.Facts.AsOf != to; looks++ {
 		here := a.Facts.AsOf
@@ -141,8 +154,8 @@ func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.Event
 						at = from - least
 					}
 				}
-				if b := w.moment(at); w.holds(&b) != was {
-					return w.between(&a, &b), true
+				if w.look(b, at); w.holds(b) != was {
+					return w.between(a, b), true
 				}
 			}
 			return at, false
@@ -150,14 +163,14 @@ func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.Event
 		if step < 0 && here+step < to || step > 0 && here+step > to {
 			step = to - here
 		}
-		b := w.moment(here + step)
-		switch differs := w.holds(&b) != was; {
-		case step != 1 && step != -1 && !w.clear(&a, &b):
+		w.look(b, here+step)
+		switch differs := w.holds(b) != was; {
+		case step != 1 && step != -1 && !w.clear(a, b):
 			step /= 2
 		case differs:
-			return w.between(&a, &b), true
+			return w.between(a, b), true
 		default:
-			a = b
+			a, b = b, a
 			step *= 2
 		}
 	}
@@ -170,8 +183,9 @@ type walk struct {
 	c *comparison
 }
 
-func (w *walk) moment(at operators.EventTime) operators.Moment {
-	return w.s.scores.Moment(w.s.p, w.s.m, at, w.c.of)
+// look makes m the moment of an instant.
+func (w *walk) look(m *operators.Moment, at operators.EventTime) {
+	*m = w.s.scores.Moment(w.s.p, w.s.m, at, w.c.of)
 }
 
 // seen returns the view of a moment.
@@ -198,11 +212,7 @@ func (w *walk) clear(a, b *operators.Moment) bool {
 	if w.settled(w.enclose(a, b), a, b) {
 		return true
 	}
-	for _, m := range [...]*operators.Moment{a, b} {
-		if !m.Sloped {
-			w.s.scores.FindSlopes(w.s.p, w.s.m, w.c.of, m)
-		}
-	}
+	w.s.scores.FindSlopes(w.s.p, w.s.m, w.c.of, a, b)
 	e := w.enclose(a, b)
 	return e.Monotone() || w.settled(e, a, b)
 }
@@ -214,7 +224,7 @@ func (w *walk) enclose(a, b *operators.Moment) operators.Enclosure {
 
 // settled reports whether the difference certainly keeps away from 0 between two moments, or certainly is none throughout, or does not move.
 func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
-	const off = 100 // times what is none: by so much the numbers at the two moments may be off
+	const off = 1000 // times what is none: by so much the numbers at the two moments may be off
 	from, none := w.c.difference(w.seen(a))
 	to, noneThen := w.c.difference(w.seen(b))
 	away := off * max(none, noneThen)
@@ -231,6 +241,7 @@ func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
 
 // between returns an instant between two moments at which the comparison is what it is at the second, and, a millisecond nearer to the first, what it is there.
 func (w *walk) between(a, b *operators.Moment) operators.EventTime {
+	m := &w.s.search.moments[2]
 	near, far := a.Facts.AsOf, b.Facts.AsOf
 	was := w.holds(a)
 	dNear, _ := w.c.difference(w.seen(a))
@@ -238,7 +249,7 @@ func (w *walk) between(a, b *operators.Moment) operators.EventTime {
 	for looks := 0; far-near > 1 || near-far > 1; looks++ {
 		width := float64(far - near)
 		share := 0.5
-		if zero := dNear / (dNear - dFar); looks%3 < 2 && zero > 0 && zero < 1 { // where a straight line would be 0, then a little beyond, so that both ends come near; else the middle
+		if zero := dNear / (dNear - dFar); looks%3 < 2 && zero >= 0 && zero <= 1 { // where a straight line would be 0, then a little beyond, so that both ends come near; else the middle
 			share = zero * [...]float64{1, 1.001}[looks%3]
 		}
 		step := operators.EventTime(share * width)
@@ -247,13 +258,13 @@ func (w *walk) between(a, b *operators.Moment) operators.EventTime {
 		} else if (far-near-step)*one <= 0 {
 			step = far - near - one
 		}
-		m := w.moment(near + step)
-		if w.holds(&m) == was {
+		w.look(m, near+step)
+		if w.holds(m) == was {
 			near = m.Facts.AsOf
-			dNear, _ = w.c.difference(w.seen(&m))
+			dNear, _ = w.c.difference(w.seen(m))
 		} else {
 			far = m.Facts.AsOf
-			dFar, _ = w.c.difference(w.seen(&m))
+			dFar, _ = w.c.difference(w.seen(m))
 		}
 	}
 	return far

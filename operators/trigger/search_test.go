@@ -68,7 +68,7 @@ func drawComparison(t *rapid.T, v view) (source string) {
 	at := v.lastStart() + operators.EventTime(rapid.Int64Range(0, 700*operators.DayMs).Draw(t, "level"))
 	f := v.scores.Evaluate(v.p, v.m, at)
 	v.f = &f
-	return left + sign + strings.Replace(fmt.Sprintf("(%.12e)", c.atoms[condition.atom].search.left.is(v)), "+Inf", "1.0", 1)
+	return left + sign + strings.Replace(fmt.Sprintf("(%.12e)", c.atoms[condition.atom].turns.left.is(v)), "+Inf", "1.0", 1)
 }
 
 // TestTurns proves the search: of a customer, a model and a comparison drawn at random, the instants that it tells are turns, to the millisecond, and between them nothing turns, as far
@@ -86,7 +86,7 @@ func TestTurns(t *testing.T) {
 		if condition.op != turning {
 			t.Skip("has an instant")
 		}
-		comparison := c.atoms[condition.atom].search
+		comparison := c.atoms[condition.atom].turns
 		// The numbers of an instant, by Evaluate alone.
 		holds := func(at operators.EventTime) bool {
 			f := v.scores.Evaluate(v.p, v.m, at)
@@ -153,9 +153,9 @@ func (c *counting) Moment(p *operators.Purchases, m *operators.Model, at operato
 	return c.Scores.Moment(p, m, at, of)
 }
 
-func (c *counting) FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, moment *operators.Moment) {
+func (c *counting) FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, a, b *operators.Moment) {
 	c.slopes++
-	c.Scores.FindSlopes(p, m, of, moment)
+	c.Scores.FindSlopes(p, m, of, a, b)
 }
 
 // searching returns what is seen of a customer of CDNOW who has just bought for the sixth time, and the comparison.
@@ -221,7 +221,7 @@ func TestPeak(t *testing.T) {
 			continue
 		}
 		for i, turn := range turns {
-			const second = 1000 // within which so flat a course differs in the twelfth digit only
+			const second = 1000 // within which so flat a course differs in its last digits only
 			before, after := at(turn-second-s.lastStart()) >= peak*(1-v.below), at(turn+second-s.lastStart()) >= peak*(1-v.below)
 			if before != (i == 1) || after != (i == 0) {
 				t.Errorf("%g under the peak: %v before the turn at %s, and then %v", v.below, before, turn, after)

@@ -12,7 +12,7 @@ type sight struct {
 	found    uint64
 	instants [atomsMax]operators.EventTime
 	// What is known of the comparisons among the atoms that have no instant but turns; nil before any is asked for.
-	stretches []stretch
+	search *search
 }
 
 // instant returns when silence moves the fact of an atom to its bound.

@@ -65,8 +65,8 @@ type Scores interface {
 	NextPurchase(p *operators.Purchases, m *operators.Model, at operators.EventTime, q float64) float64
 	// Moment returns measures at an instant of the silence since the last purchase, the numbers that Evaluate finds, and what bounds their course.
 	Moment(p *operators.Purchases, m *operators.Model, at operators.EventTime, of operators.Measures) operators.Moment
-	// FindSlopes adds to a moment what bounds their slopes.
-	FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, moment *operators.Moment)
+	// FindSlopes adds to two moments what bounds their slopes between these.
+	FindSlopes(p *operators.Purchases, m *operators.Model, of operators.Measures, a, b *operators.Moment)
 	// Enclose returns bounds of a measure throughout the silence between two moments.
 	Enclose(a, b *operators.Moment, what operators.Measure) operators.Enclosure
 	// Ceiling returns the most that may be offered.
@@ -179,6 +179,10 @@ func (s *sight) next(r *Rule, held bool, c *operators.Customer, after operators.
 		}
 		if next.open || s.moves(r, held, next.at) != stays {
 			c.RulesNext, c.RulesOpen = next.at, next.open
+			return
+		}
+		if r.searches { // from there, if the customer is silent until then
+			c.RulesNext, c.RulesOpen = next.at, true
 			return
 		}
 		after = next.at
@@ -308,17 +312,17 @@ func (op *Operator) counterfactuals(c *operators.Customer) []string {
 func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *operators.Customer) []string {
 	reasons := append(make([]string, 0, 8), c.Purchases.Habit(&c.Facts))
 	reached := s.reached(r.when, deadline)
-	if reached != nil && reached.search != nil {
+	if reached != nil && reached.turns != nil {
 		since := " since " + deadline.String()
-		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.search == reached.search }), deadline) {
+		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.turns == reached.turns }), deadline) {
 			since = " no longer" + since
 		}
-		reasons = append(reasons, reached.search.source+since)
+		reasons = append(reasons, reached.turns.source+since)
 	}
 	for _, f := range r.used {
 		said := ""
 		switch {
-		case reached != nil && reached.search != nil:
+		case reached != nil && reached.turns != nil:
 			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
 			said = "no longer " + flagWords[f.Name] + " since " + deadline.String()

@@ -43,7 +43,7 @@ func (lines) Moment(*operators.Purchases, *operators.Model, operators.EventTime,
 	return operators.Moment{}
 }
 
-func (lines) FindSlopes(*operators.Purchases, *operators.Model, operators.Measures, *operators.Moment) {
+func (lines) FindSlopes(_ *operators.Purchases, _ *operators.Model, _ operators.Measures, _, _ *operators.Moment) {
 }
 
 func (lines) Enclose(*operators.Moment, *operators.Moment, operators.Measure) operators.Enclosure {
