@@ -93,5 +93,5 @@ func (e Enclosure) Within(values Interval) Enclosure {
 	return e
 }
 
-// Monotone reports whether the number certainly moves, in one direction only.
-func (e Enclosure) Monotone() bool { return e.Slope.Low > 0 || e.Slope.High < 0 }
+// Monotone reports whether the number certainly moves in one direction only, or not at all.
+func (e Enclosure) Monotone() bool { return e.Slope.Low >= 0 || e.Slope.High <= 0 }

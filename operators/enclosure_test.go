@@ -46,7 +46,7 @@ func TestEnclosures(t *testing.T) {
 			}
 		}
 	})
-	if e := operators.Fixed(3); !(e.Value == operators.Interval{Low: 3, High: 3}) || e.Monotone() {
+	if e := operators.Fixed(3); !(e.Value == operators.Interval{Low: 3, High: 3}) || !e.Monotone() {
 		t.Errorf("3 is %+v", e)
 	}
 	if e := operators.Fixed(math.NaN()); e.Value != operators.Anything || e.Monotone() {

@@ -144,5 +144,12 @@ var mutants = []mutant{
 	{"round a ceiling up", "operators/score/ceiling.go", "math.Floor(amount*float64(c.MinorPerMajor) + 1e-6)", "math.Ceil(amount*float64(c.MinorPerMajor) - 1e-6)", check{"operators/score", "TestCeilingBounds"}},
 	{"move who has yet to dwell", "operators/segment/quadrant.go", "from != operators.NoQuadrant && in.At < dwelt {", "from != operators.NoQuadrant && in.At < dwelt && in.Kind != operators.EventInput {", check{"operators/clv", "TestScenarios"}},
 	{"call in the cool-down's last millisecond", "operators/trigger/trigger.go", "deadline < state.Cooled+operators.EventTime(r.CooldownMs)", "deadline+1 < state.Cooled+operators.EventTime(r.CooldownMs)", check{"operators/trigger", "TestCooldown"}},
+	{"believe that what silence moves turns once", "operators/trigger/search.go", "\treturn e.Monotone() || w.settled(e, a, b)\n", "\treturn e.Monotone() || true\n", check{"operators/trigger", "TestPeak"}},
+	{"take for a turn what rounding makes of two equal sides", "operators/trigger/search.go", "const alike = 0x1p-48", "const alike = 0.0", check{"operators/trigger", "TestBounded"}},
+	{"bound slopes by those at one end", "operators/score/course.go", "operators.Interval{Low: at.SlopeLeast, High:", "operators.Interval{Low: bt.SlopeMost, High:", check{"operators/score", "TestEnclose"}},
+	{"subtract intervals end by end", "operators/enclosure.go", "Interval{i.Low - j.High, i.High - j.Low}", "Interval{i.Low - j.Low, i.High - j.High}", check{"operators", "TestEnclosures"}},
+	{"write a row where a search goes on", "operators/score/score.go", "c.RisingDeadline(), c.RulesTurn())", "c.RisingDeadline(), c.RulesNext)", check{"operators/clv", "TestArithmetic"}},
+	{"end a search where it stopped", "operators/trigger/trigger.go", "\t\t\top.lookOn(&s, c, in.At)\n", "\t\t\tc.RulesNext, c.RulesOpen = operators.Never, false\n", check{"operators/clv", "TestArithmetic"}},
+	{"forget in the state that a search goes on", "operators/codec.go", "\t\tflags |= scoredRulesOpen\n", "", check{"operators", "TestStateRoundTrip"}},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
 }

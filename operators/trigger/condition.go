@@ -43,11 +43,11 @@ const (
 
 // atom is the instant at which silence moves a fact to a bound; or a comparison without such an instant.
 type atom struct {
-	fact   *fact
-	bound  func(view) float64 // nil for a flag
-	beyond bool
-	turns  *comparison // instead of these
-	key    string      // two atoms with one key are the same
+	fact       *fact
+	bound      func(view) float64 // nil for a flag
+	beyond     bool
+	comparison *comparison // instead of these
+	key        string      // two atoms with one key are the same
 }
 
 // newLanguage returns the part of CEL that conditions are written in, with the facts as variables.
@@ -347,7 +347,7 @@ func (c *compiler) search(e ast.Expr, sign string, l, r numeric) (condition, *fa
 		celops.Greater:       func(l, r float64) bool { return l > r },
 		celops.GreaterEquals: func(l, r float64) bool { return l >= r },
 	}[sign]
-	a := atom{turns: &comparison{left: l, right: r, holds: holds, of: l.of | r.of, constants: c.constants, source: source}, key: source}
+	a := atom{comparison: &comparison{left: l, right: r, holds: holds, of: l.of | r.of, constants: c.constants, source: source}, key: source}
 	return condition{op: turning, atom: c.add(a)}, nil
 }
 

@@ -140,7 +140,7 @@ func TestAsCEL(t *testing.T) {
 // near reports whether an instant is within a second of an atom's, or the atom's bound is there from the start; or the two sides of a comparison are about the same, or 0/0.
 func near(s *sight, at operators.EventTime) bool {
 	for i := range s.atoms {
-		if c := s.atoms[i].turns; c != nil {
+		if c := s.atoms[i].comparison; c != nil {
 			if difference, none := c.difference(s.view); !(math.Abs(difference) > 1e6*none) {
 				return true
 			}

@@ -31,7 +31,11 @@ const alike = 0x1p-48
 
 // difference returns what decides the comparison, left − right, and what difference is none.
 func (c *comparison) difference(v view) (difference, none float64) {
-	return c.left.is(v) - c.right.is(v), alike * max(c.left.size(v), c.right.size(v))
+	difference, none = c.left.is(v)-c.right.is(v), alike*max(c.left.size(v), c.right.size(v))
+	if !(none < math.Inf(1)) { // 1/0
+		none = 0
+	}
+	return difference, none
 }
 
 // holdsIn reports whether the comparison holds.
@@ -68,7 +72,7 @@ func (s *sight) compares(i int, at operators.EventTime) bool {
 	if known := s.stretch(i); known.known && at >= known.start && at <= known.end {
 		return known.is == (at < known.end || known.open)
 	}
-	c := s.atoms[i].turns
+	c := s.atoms[i].comparison
 	v := s.view
 	if at != v.f.AsOf {
 		m := &s.search.moments[2]
@@ -96,7 +100,7 @@ func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime,
 	known := s.stretch(i)
 	if !known.known || after < known.start || after >= known.end {
 		end := s.lastStart() + silenceMax
-		if after >= end || s.atoms[i].turns.undefined(s.view) {
+		if after >= end || s.atoms[i].comparison.undefined(s.view) {
 			return operators.Never, false
 		}
 		from := max(after, s.lastStart()) // before it nothing moves
@@ -112,7 +116,7 @@ func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime,
 
 // turned returns the last instant up to one, and after another, at which a comparison turned; Unset if there is none.
 func (s *sight) turned(i int, after, until operators.EventTime) operators.EventTime {
-	if s.atoms[i].turns.undefined(s.view) {
+	if s.atoms[i].comparison.undefined(s.view) {
 		return operators.Unset
 	}
 	after = max(after, s.lastStart())
@@ -135,7 +139,7 @@ func (s *sight) turned(i int, after, until operators.EventTime) operators.EventT
 // the ends differ, and not if they do not. What cannot be proven so is halved, down to a millisecond. If the two sides are so much alike that in all its looks it gets nowhere, it goes on
 // a little way without a proof: what it finds there is a turn, but may not be the first.
 func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.EventTime, found bool) {
-	c := s.atoms[i].turns
+	c := s.atoms[i].comparison
 	s.stretch(i)
 	w := walk{s, c}
 	a, b := &s.search.moments[0], &s.search.moments[1]
@@ -209,7 +213,7 @@ func (w *walk) clear(a, b *operators.Moment) bool {
 	if b.Facts.AsOf < a.Facts.AsOf {
 		a, b = b, a
 	}
-	if w.settled(w.enclose(a, b), a, b) {
+	if e := w.enclose(a, b); e.Monotone() || w.settled(e, a, b) {
 		return true
 	}
 	w.s.scores.FindSlopes(w.s.p, w.s.m, w.c.of, a, b)
@@ -222,7 +226,7 @@ func (w *walk) enclose(a, b *operators.Moment) operators.Enclosure {
 	return w.c.left.over(of).Minus(w.c.right.over(of))
 }
 
-// settled reports whether the difference certainly keeps away from 0 between two moments, or certainly is none throughout, or does not move.
+// settled reports whether the difference certainly keeps away from 0 between two moments, or certainly is none throughout.
 func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
 	const off = 1000 // times what is none: by so much the numbers at the two moments may be off
 	from, none := w.c.difference(w.seen(a))
@@ -236,7 +240,7 @@ func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
 		high = min(high, (most*to-least*from-least*most*days)/wide)
 	}
 	none = min(none, noneThen)
-	return e.Slope == (operators.Interval{}) || low > away || high < -away || low >= -none && high <= none
+	return low > away || high < -away || low >= -none && high <= none
 }
 
 // between returns an instant between two moments at which the comparison is what it is at the second, and, a millisecond nearer to the first, what it is there.

@@ -68,11 +68,11 @@ func drawComparison(t *rapid.T, v view) (source string) {
 	at := v.lastStart() + operators.EventTime(rapid.Int64Range(0, 700*operators.DayMs).Draw(t, "level"))
 	f := v.scores.Evaluate(v.p, v.m, at)
 	v.f = &f
-	return left + sign + strings.Replace(fmt.Sprintf("(%.12e)", c.atoms[condition.atom].turns.left.is(v)), "+Inf", "1.0", 1)
+	return left + sign + strings.Replace(fmt.Sprintf("(%.12e)", c.atoms[condition.atom].comparison.left.is(v)), "+Inf", "1.0", 1)
 }
 
 // TestTurns proves the search: of a customer, a model and a comparison drawn at random, the instants that it tells are turns, to the millisecond, and between them nothing turns, as far
-// as the numbers of 24 instants of each stretch tell, drawn without regard to the search; nor up to where it says that it has proven so.
+// as the numbers of 16 instants of each stretch tell, drawn without regard to the search; nor up to where it says that it has proven so.
 func TestTurns(t *testing.T) {
 	var turns, opens, never int
 	rapid.Check(t, func(t *rapid.T) {
@@ -86,7 +86,7 @@ func TestTurns(t *testing.T) {
 		if condition.op != turning {
 			t.Skip("has an instant")
 		}
-		comparison := c.atoms[condition.atom].turns
+		comparison := c.atoms[condition.atom].comparison
 		// The numbers of an instant, by Evaluate alone.
 		holds := func(at operators.EventTime) bool {
 			f := v.scores.Evaluate(v.p, v.m, at)
@@ -101,7 +101,7 @@ func TestTurns(t *testing.T) {
 		f := v.scores.Evaluate(v.p, v.m, now)
 		v.f = &f
 		s := sight{atoms: c.atoms, view: v}
-		for range 6 {
+		for range 4 {
 			at, open := s.turns(condition.atom, now)
 			is := holds(now)
 			switch {
@@ -124,7 +124,7 @@ func TestTurns(t *testing.T) {
 				}
 			}
 			end := min(at, now+3000*operators.DayMs)
-			for range 24 {
+			for range 16 {
 				between := now + operators.EventTime(rapid.Int64Range(0, int64(end-now)-1).Draw(t, "between"))
 				if holds(between) != is {
 					t.Fatalf("%s: it is %v at %s, between %s and %s", source, !is, between, now, at)

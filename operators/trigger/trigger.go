@@ -312,17 +312,17 @@ func (op *Operator) counterfactuals(c *operators.Customer) []string {
 func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *operators.Customer) []string {
 	reasons := append(make([]string, 0, 8), c.Purchases.Habit(&c.Facts))
 	reached := s.reached(r.when, deadline)
-	if reached != nil && reached.turns != nil {
+	if reached != nil && reached.comparison != nil {
 		since := " since " + deadline.String()
-		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.turns == reached.turns }), deadline) {
+		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.comparison == reached.comparison }), deadline) {
 			since = " no longer" + since
 		}
-		reasons = append(reasons, reached.turns.source+since)
+		reasons = append(reasons, reached.comparison.source+since)
 	}
 	for _, f := range r.used {
 		said := ""
 		switch {
-		case reached != nil && reached.turns != nil:
+		case reached != nil && reached.comparison != nil:
 			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
 			said = "no longer " + flagWords[f.Name] + " since " + deadline.String()
