@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +32,7 @@ func ParseMapping(file []byte) (*Mapping, error) {
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(file, &root); err != nil {
-		return nil, errors.New(yamlLine.ReplaceAllString(err.Error(), "line $1, column 1: "))
+		return nil, ExplainYAML(err)
 	}
 	if root.Kind != yaml.DocumentNode || len(root.Content) != 1 {
 		return nil, errors.New("line 1, column 1: the file is empty: it must have version, fields and rules")
@@ -55,9 +54,6 @@ func ParseMapping(file []byte) (*Mapping, error) {
 	}
 	return f.mapping, nil
 }
-
-// yamlLine is how the YAML library says where an error is.
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )`)
 
 type mappingProblem struct {
 	line, column int

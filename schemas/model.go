@@ -203,7 +203,7 @@ func parseModelFile(file []byte) (m operators.Model, err error) {
 	if err := documents.Decode(&root); errors.Is(err, io.EOF) {
 		return m, errors.New("it is empty")
 	} else if err != nil {
-		return m, err
+		return m, ExplainYAML(err)
 	}
 	if err := documents.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return m, errors.New("it holds more than one document")

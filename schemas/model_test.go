@@ -75,7 +75,7 @@ func TestModelFileErrors(t *testing.T) {
 		{modelFile, "", "empty"},
 		{modelFile, "# nothing\n", "empty"},
 		{modelFile, "- 1\n", "keys with values"},
-		{modelFile, "a: [", "yaml"},
+		{modelFile, "a: [", "line 1: this is no YAML"},
 		{modelFile, strings.Repeat(" ", modelFileBytesMax+1), fmt.Sprintf("reading a model file: it has %d bytes; at most %d are read", modelFileBytesMax+1, modelFileBytesMax)},
 	} {
 		file := strings.Replace(modelFile, c.old, c.new, 1)

@@ -20,6 +20,7 @@ import (
 
 	"lull/pipeline"
 	"lull/pipeline/security"
+	"lull/schemas"
 )
 
 // envPrefix begins the environment variables that hold settings.
@@ -194,7 +195,7 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 	}
 	if path != "" {
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
-			return unreadError{fmt.Errorf("reading the settings in %s: %w", path, err)}
+			return unreadError{fmt.Errorf("reading the settings in %s: %w", path, schemas.ExplainYAML(err))}
 		}
 		for _, err := range checkKeys(reflect.TypeOf(*s), "", k.Raw()) {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
