@@ -38,13 +38,13 @@ func (s *Settings) AsyncAPI() ([]byte, error) {
 	for i, broker := range s.Brokers {
 		doc.Servers["broker"+strconv.Itoa(i+1)] = asyncServer{Host: broker, Protocol: protocol}
 	}
-	for _, in := range s.InputTopics() {
-		doc.addInput(s, &in)
-	}
 	for _, topic := range s.ownTopics() {
 		if of, ok := schemas.TopicNamed(topic.name); ok && topic.name != EventsTopic { // that, and the changelog, are nobody else's
 			doc.addOwn(s, &topic, of)
 		}
+	}
+	for _, in := range s.InputTopics() { // their names give way
+		doc.addInput(s, &in)
 	}
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -195,7 +195,7 @@ func (d *asyncDocument) addInput(s *Settings, in *InputTopic) {
 	const of = schemas.Events
 	channel, key, keyed := of.String(), header("key", "The customer id."), "Keyed by customer id."
 	if s.Staged() {
-		channel, key, keyed = notInNames.ReplaceAllString(in.Topic, "_"), header("key", "Whatever the producer keys it by."), "lull passes each event on to its customer's partition."
+		channel, key, keyed = d.free(notInNames.ReplaceAllString(in.Topic, "_")), header("key", "Whatever the producer keys it by."), "lull passes each event on to its customer's partition."
 	}
 	format, _ := schemas.FormatNamed(in.Format)
 	event := message(of, format, key)
@@ -220,6 +220,16 @@ func (d *asyncDocument) addInput(s *Settings, in *InputTopic) {
 	topic := in.Topic
 	d.add(channel, of, asyncChannel{Address: topic, Description: "What customers do: the input. " + keyed, Bindings: asyncBindings{asyncTopic{Topic: topic, BindingVersion: kafkaBindings}}},
 		map[string]string{"receive": "lull reads what producers send."}, event, mark)
+}
+
+// free returns a name for a channel that is told from all others, by case too: with underscores behind it, if there is one of this name.
+func (d *asyncDocument) free(name string) string {
+	for other := range d.Channels {
+		if strings.EqualFold(name, other) {
+			return d.free(name + "_")
+		}
+	}
+	return name
 }
 
 // notInNames are the characters that names of channels had better not have.

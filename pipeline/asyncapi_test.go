@@ -263,16 +263,18 @@ func TestAsyncAPISettings(t *testing.T) {
 	}
 }
 
-// TestAsyncAPIInputs proves that each of several inputs is told of, with its own format, and the topic in between is not.
+// TestAsyncAPIInputs proves that each of several inputs is told of, with its own format, under a name of its own, and the topic in between is not.
 func TestAsyncAPIInputs(t *testing.T) {
 	s := DefaultSettings()
 	s.EnsureGroup()
-	s.Inputs = map[string]TopicInput{"shop.orders": {Format: "json", Mapping: "/etc/lull/orders.yaml"}, "web": {Format: "segment-json"}}
+	s.Inputs = map[string]TopicInput{"shop.orders": {Format: "json", Mapping: "/etc/lull/orders.yaml"}, "web": {Format: "segment-json"},
+		"shop_orders": {Format: "csv", Mapping: "/etc/lull/rows.yaml"}, "Web": {Format: "json", Mapping: "/etc/lull/web.yaml"}, "scores": {Format: "json", Mapping: "/etc/lull/points.yaml"}}
 	d := readContract(t, &s).document
 	if len(d.Channels) != len(s.ownTopics())+len(s.Inputs)-2 { // without the changelog and the events
 		t.Errorf("%d channels", len(d.Channels))
 	}
-	for channel, want := range map[string][2]string{"shop_orders": {"shop.orders", "the mapping orders.yaml"}, "web": {"web", "the Segment specification"}} {
+	for channel, want := range map[string][2]string{"shop_orders": {"shop.orders", "the mapping orders.yaml"}, "web_": {"web", "the Segment specification"},
+		"shop_orders_": {"shop_orders", "the mapping rows.yaml"}, "Web": {"Web", "the mapping web.yaml"}, "scores_": {"scores", "the mapping points.yaml"}} {
 		c, m := d.Channels[channel], d.Components.Messages["Event_"+channel]
 		if c.Address != want[0] || len(c.Messages) != 2 || !strings.Contains(m.Description, want[1]) || strings.Contains(c.Description, "Keyed by customer id") {
 			t.Errorf("%s: %+v, %+v", channel, c, m)

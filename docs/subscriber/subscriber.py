@@ -52,8 +52,12 @@ class Decoder:
 
     def written(self, schema_id):
         if schema_id is None:
+            if not self.schema_file:
+                sys.exit("subscriber: a value is plain Avro, without its schema: give --schema the file with what `lull schemas show triggers` prints")
             with open(self.schema_file, encoding="utf-8") as file:
                 return file.read()
+        if not self.registry:
+            sys.exit(f"subscriber: a value has the schema {schema_id} of a registry: give --registry the registry's URL")
         with urllib.request.urlopen(f"{self.registry}/schemas/ids/{schema_id}", timeout=10) as answer:
             return json.load(answer)["schema"]
 
