@@ -65,7 +65,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 				return usageError{err}
 			}
 			t := newTail(s, args[0])
-			t.filter, t.table = filter, output == "table"
+			t.filter, t.table, t.line = filter, output == "table", lineWidth(cmd.OutOrStdout())
 			if of := s.InputTopic(t.name); s.IsInput(t.name) && of.Format != schemas.OwnAvro.String() {
 				if t.events, err = newEventReader(cmd.Context(), &s, of); err != nil {
 					return err
@@ -108,6 +108,7 @@ type tail struct {
 	events    *eventReader // of the input, if it is not by event.avsc; else nil
 	filter    tailFilter
 	table     bool
+	line      int  // width of the terminal that the table is for, 0 if it is for none
 	headed    bool // the table's header has been printed
 }
 

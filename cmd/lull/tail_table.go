@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/term"
 
 	"lull/operators"
 	"lull/pipeline"
@@ -101,7 +103,7 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Sessions:    {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
 	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
 	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
-	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"priority", 10}, {"reasons", 0}},
+	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"priority", 10}, {"withdraws", 32}, {"reasons", 0}},
 	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
 	schemas.DeadLetters: {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
 	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
@@ -110,8 +112,8 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Redrives:    {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"sent_to", 7}, {"origin", 0}},
 }
 
-// printRow prints a record as a row of the table, below the header if it is the first. Rows have fixed widths, so that they can come one by one; what is longer is cut, but for
-// the last column.
+// printRow prints a record as a row of the table, below the header if it is the first. Columns have fixed widths, so that rows can come one by one; what is longer is cut
+// on a terminal, and elsewhere stands whole.
 func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 	key, value, err := t.decode(r)
 	fields, _ := value.(schemas.Fields)
@@ -126,7 +128,7 @@ func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 		for i, c := range columns {
 			cells[i] = strings.ToUpper(c.path[strings.LastIndexByte(c.path, '.')+1:])
 		}
-		if err := writeCells(out, columns, cells); err != nil {
+		if err := writeCells(out, t.line, columns, cells); err != nil {
 			return err
 		}
 	}
@@ -152,7 +154,7 @@ func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 	case r.Value == nil:
 		cells = append(cells[:3], "deletion")
 	}
-	return writeCells(out, columns, cells)
+	return writeCells(out, t.line, columns, cells)
 }
 
 func headerOf(r *kgo.Record, name string) string {
@@ -208,21 +210,39 @@ func tableCell(value any) string {
 	return strings.TrimSuffix(strings.TrimPrefix(string(text), `{"v":`), "}")
 }
 
-// writeCells writes one line. More cells than fit stand at the end as they are.
-func writeCells(out io.Writer, columns []tableColumn, cells []string) error {
+// lineWidth returns how many characters a line of the terminal has that w is, 0 if it is none.
+func lineWidth(w io.Writer) int {
+	file, isFile := w.(*os.File)
+	if !isFile {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0 // it is no terminal
+	}
+	return width
+}
+
+// writeCells writes one row for a terminal with lines of a width; 0 is no terminal, for which nothing is cut. Cells are cut to their columns, the last one to what is left of the line.
+func writeCells(out io.Writer, width int, columns []tableColumn, cells []string) error {
+	const gap, lastMin = 2, 16 // a line with less left for its last cell is longer than the terminal's
 	var line strings.Builder
+	used := 0
 	for i, cell := range cells {
 		cell = plain(cell)
-		width := columns[i].width
-		if width == 0 || i == len(cells)-1 {
-			line.WriteString(cell)
-			continue
+		most, last := columns[i].width, i == len(cells)-1
+		if last {
+			most = max(width-used, lastMin)
 		}
-		if n := utf8.RuneCountInString(cell); n > width {
-			cell = string([]rune(cell)[:width-1]) + "…"
+		length := utf8.RuneCountInString(cell)
+		if width > 0 && length > most {
+			cell, length = string([]rune(cell)[:most-1])+"…", most
 		}
 		line.WriteString(cell)
-		line.WriteString(strings.Repeat(" ", width+2-utf8.RuneCountInString(cell)))
+		if !last {
+			line.WriteString(strings.Repeat(" ", max(most-length, 0)+gap))
+		}
+		used += most + gap
 	}
 	_, err := fmt.Fprintln(out, strings.TrimRight(line.String(), " "))
 	return err
