@@ -100,6 +100,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 			Right{Resource: groupResource, Name: s.Group, Operations: []string{opDelete}},
 			Right{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}})},
 		{Name: "diff", Purpose: "lull diff, of both applications", Rights: append(diff, Right{Resource: groupResource, Name: s.Group, Operations: []string{opDescribe}})},
+		{Name: "snapshot", Purpose: "lull snapshot", Rights: []Right{s.onTopic(s.Topic(ChangelogTopic), opRead), s.onTopic(s.Topic(ModelsTopic), opRead)}},
 		tail, subscribe,
 	}
 }

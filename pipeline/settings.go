@@ -728,7 +728,7 @@ func (s *Settings) Encoder() schemas.EncoderConfig {
 func (s *Settings) task(partitions int32) task.Config {
 	return task.Config{
 		LatenessMs: s.Clock.Lateness.Milliseconds(), JumpMaxMs: s.Clock.MaxJump.Milliseconds(), EventClock: s.Clock.Mode == "event",
-		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: sampled(partitions), Terms: s.terms(),
+		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: sampled(partitions), Terms: s.Terms(),
 	}
 }
 
@@ -773,8 +773,8 @@ func (s *Settings) shape(partitions int32) task.Shape {
 	}
 }
 
-// terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
-func (s *Settings) terms() uint32 {
+// Terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
+func (s *Settings) Terms() uint32 {
 	rules := s.Chain().Trigger.Rules.Fingerprint()
 	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, dormant %v, lost %v, rules %s",
 		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back,

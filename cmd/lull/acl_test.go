@@ -250,6 +250,11 @@ func TestRoles(t *testing.T) {
 		n.lull("tail", topic, "-n", "1", "--config", operate)
 	}
 	n.subscribe(user("subscribe"), password)
+	taker := n.config("snapshot", c.SASL, "{"+scram("snapshot")+"}", "")
+	n.grant(taker, "snapshot", "User:"+user("snapshot"))
+	if out := n.lull("snapshot", "--from-changelog", "--out", t.TempDir(), "--config", taker); !strings.Contains(out, " written: as of 1997-06-30") {
+		t.Errorf("the snapshot: %s", out)
+	}
 
 	// What a role is not for.
 	for _, at := range []struct {

@@ -193,18 +193,24 @@ func readModels(cmd *cobra.Command) (s pipeline.Settings, models []operators.Mod
 	if s, err = loadSettings(cmd.Flags(), os.Environ()); err != nil {
 		return s, nil, err
 	}
-	client, err := newClient(cmd.Context(), &s, readOptions()...)
+	models, err = publishedModels(cmd.Context(), &s)
+	return s, models, err
+}
+
+// publishedModels returns the models in the order of their topic, the first of each version.
+func publishedModels(ctx context.Context, s *pipeline.Settings) (models []operators.Model, err error) {
+	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
-		return s, nil, err
+		return nil, err
 	}
 	defer client.Close()
-	err = eachModel(cmd.Context(), client, s.Topic(pipeline.ModelsTopic), func(m *operators.Model) error {
+	err = eachModel(ctx, client, s.Topic(pipeline.ModelsTopic), func(m *operators.Model) error {
 		if !slices.ContainsFunc(models, func(known operators.Model) bool { return known.Version == m.Version }) {
 			models = append(models, *m)
 		}
 		return nil
 	})
-	return s, models, err
+	return models, err
 }
 
 // eachModel calls yield for the models in a topic, in its order.

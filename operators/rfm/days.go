@@ -79,6 +79,14 @@ func oldestDay(c *operators.Customer) operators.PurchaseDay {
 	return readPage(c, c.Days.Pages[0])[0]
 }
 
+// All returns all of the customer's purchase days, in order. It reads every page, and panics if one is missing or corrupt.
+func All(c *operators.Customer) (days []operators.PurchaseDay) {
+	for _, page := range c.Days.Pages {
+		days = append(days, readPage(c, page)...)
+	}
+	return append(days, c.Days.Newest...)
+}
+
 func pageOf(day operators.Day) int32 { return int32(day) >> pageBits }
 
 // readPage returns the days of a page, in memory of their own; none if there is no such page.

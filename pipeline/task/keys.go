@@ -17,6 +17,9 @@ const (
 // MetaKey is the key of the task's meta record.
 var MetaKey = []byte{metaClass}
 
+// CustomersEnd is the least key that is above those of all customers' states; CustomerKey of "" is not above any.
+var CustomersEnd = []byte{customerClass + 1}
+
 // CustomerKey appends the key of a customer's state to dst.
 func CustomerKey(dst []byte, id string) []byte { return append(append(dst, customerClass), id...) }
 
@@ -28,7 +31,8 @@ func CustomerOf(key []byte) (id []byte, ok bool) {
 	return key[1:], true
 }
 
-func partKey(dst []byte, id, name string) []byte {
+// PartKey appends the key of one of a customer's long lists to dst.
+func PartKey(dst []byte, id, name string) []byte {
 	dst = append(dst, partClass)
 	dst = binary.AppendUvarint(dst, uint64(len(id)))
 	dst = append(dst, id...)

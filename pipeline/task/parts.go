@@ -32,7 +32,7 @@ func (p *parts) Get(name string) ([]byte, bool) {
 			return p.writes[i].value, !p.writes[i].deleted
 		}
 	}
-	value, ok, err := p.task.store.Get(partKey(nil, p.customer, name))
+	value, ok, err := p.task.store.Get(PartKey(nil, p.customer, name))
 	if err != nil {
 		p.err = fmt.Errorf("reading a customer's list: %w", err)
 		panic(p.err)
@@ -53,7 +53,7 @@ func (p *parts) Delete(name string) {
 // end hands the writes to the store.
 func (p *parts) end() error {
 	for _, w := range p.writes {
-		key := partKey(nil, p.customer, w.name)
+		key := PartKey(nil, p.customer, w.name)
 		var err error
 		if w.deleted {
 			err = p.task.store.Delete(key)

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/pipeline"
+	"lull/pipeline/snapshot"
+)
+
+// snapshotFlags are those of snapshot.
+type snapshotFlags struct {
+	fromChangelog bool
+	out, asOf     string
+	tables        []string
+	keep          int
+	keepFor       time.Duration
+}
+
+func newSnapshotCommand() *cobra.Command {
+	var f snapshotFlags
+	cmd := &cobra.Command{
+		Use:   "snapshot --from-changelog --out DIR|URL",
+		Short: "Write all customers at one instant as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
+		Long: `Snapshot reads the application's changelog and models, on any machine, and writes tables of what lull knows, with all rows evaluated at
+one instant: the least watermark of the partitions, or an earlier one by --as-of. It asks no running process and changes none.
+docs/snapshots.md says what each column means.
+
+Each snapshot lies in a folder of its own below --out, named for its instant. Its manifest.json is written last: what has one is
+whole. The file "latest" beside the folders names the newest whole snapshot. The same instant of the same state is the same
+snapshot: it is written once.
+
+--out is a folder, or the URL of a bucket. While it works, the state lies in a folder below TMPDIR.`,
+		Example: `  lull snapshot --from-changelog --out snapshots --config lull.yaml
+  lull snapshot --from-changelog --out snapshots --as-of 1998-01-01 --keep 30 --config lull.yaml`,
+		Args: cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadValid(cmd.Flags(), os.Environ())
+			if err != nil {
+				return err
+			}
+			config, err := f.config(&s)
+			if err != nil {
+				return usageError{err}
+			}
+			taken, err := f.take(cmd.Context(), &s, config)
+			if err != nil {
+				return err
+			}
+			return printTaken(&printer{w: cmd.OutOrStdout()}, taken)
+		}),
+	}
+	cmd.Flags().BoolVar(&f.fromChangelog, "from-changelog", false, "read the state in the changelog; there is no other way yet")
+	cmd.Flags().StringVar(&f.out, "out", "", "`folder` or URL of a bucket to write to")
+	cmd.Flags().StringVar(&f.asOf, "as-of", "", "`instant` to evaluate everybody at, as 1998-07-01 or by RFC 3339 (default the least watermark)")
+	cmd.Flags().StringSliceVar(&f.tables, "tables", snapshot.TableNames(), "`tables` to write")
+	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove older snapshots, so that this many are left (default all)")
+	cmd.Flags().DurationVar(&f.keepFor, "keep-for", 0, "remove snapshots written longer ago than this, but never the newest (default none)")
+	addSettingFlags(cmd, "brokers", "prefix", "group")
+	return cmd
+}
+
+// config returns what the flags and settings ask for.
+func (f *snapshotFlags) config(s *pipeline.Settings) (*snapshot.Config, error) {
+	c := &snapshot.Config{
+		Application: s.Prefix, Version: pipeline.Version(), Chain: s.Chain(), Terms: s.Terms(), AsOf: snapshot.DefaultAsOf, Keep: f.keep, KeepFor: f.keepFor,
+	}
+	switch {
+	case !f.fromChangelog:
+		return nil, errors.New("--from-changelog is missing: it says where the state is read, and there is no other way yet")
+	case f.out == "":
+		return nil, errors.New("--out is empty: it must be the folder, or the URL of the bucket, to write to")
+	case f.keep < 0:
+		return nil, fmt.Errorf("--keep is %d: it must be 0, which keeps all, or more", f.keep)
+	case f.keepFor < 0:
+		return nil, fmt.Errorf("--keep-for is %s: it must be 0, which keeps all, or more", f.keepFor)
+	case len(f.tables) == 0:
+		return nil, fmt.Errorf("--tables is empty: it must be a list of %s", strings.Join(snapshot.TableNames(), ", "))
+	}
+	for _, name := range snapshot.TableNames() { // in their order, each once
+		if slices.Contains(f.tables, name) {
+			c.Tables = append(c.Tables, name)
+		}
+	}
+	for _, name := range f.tables {
+		if !slices.Contains(c.Tables, name) {
+			return nil, fmt.Errorf("--tables is %q: it must be a list of %s", name, strings.Join(snapshot.TableNames(), ", "))
+		}
+	}
+	if f.asOf != "" {
+		var err error
+		if c.AsOf, err = parseTime(f.asOf, time.UTC); err == nil && !inTime(c.AsOf) {
+			err = fmt.Errorf("time is %q: it must be %s", f.asOf, timeRange)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("--as-of: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// take writes the snapshot.
+func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *snapshot.Config) (taken *snapshot.Taken, err error) {
+	client, err := newClient(ctx, s, readOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	target, err := snapshot.OpenTarget(ctx, f.out)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--out: %w", err)}
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	dir, err := os.MkdirTemp("", "lull-snapshot-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for the state: %w; TMPDIR names where", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	state, err := snapshot.OpenState(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, state.Close()) }()
+	if err := restoreState(ctx, client, s.Topic(pipeline.ChangelogTopic), state); err != nil {
+		return nil, err
+	}
+	// After the state, so that no model is missing that is in force in it.
+	models, err := publishedModels(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	config.Models = models
+	return snapshot.Take(ctx, state, config, target, time.Now())
+}
+
+// restoreState reads a changelog to the end that it has now.
+func restoreState(ctx context.Context, client *kgo.Client, topic string, state *snapshot.State) error {
+	adm := kadm.NewClient(client)
+	spans, err := topicSpans(ctx, adm, topic)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("topic %q does not exist: start lull run, or mend --prefix", topic)
+	}
+	if err != nil {
+		return err
+	}
+	reached := make(map[int32]int64, len(spans))
+	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
+		if r.Offset >= spans[r.Partition].end {
+			return nil // of a later transaction, and perhaps not all of it
+		}
+		reached[r.Partition] = r.Offset + 1
+		return state.Restore(r.Partition, r.Key, r.Value, r.Offset+1)
+	})
+	ends := spans
+	if errors.Is(err, errNothingMore) {
+		// A transaction that has not ended, or what stood at the end has been compacted away: what is committed has been read if the broker still answers.
+		ends, err = stableSpans(ctx, adm, topic)
+	}
+	if err != nil {
+		return err
+	}
+	for p, s := range ends {
+		if err := state.EndRestore(p, max(reached[p], min(s.end, spans[p].end))); err != nil {
+			return fmt.Errorf("topic %q: %w", topic, err)
+		}
+	}
+	return nil
+}
+
+// printTaken tells what has become of a snapshot.
+func printTaken(p *printer, taken *snapshot.Taken) error {
+	m := taken.Manifest
+	what := "written"
+	if taken.Existed {
+		what = "was there already"
+	}
+	model := "no model is in force"
+	if m.Model != nil {
+		model = "model " + *m.Model
+	}
+	p.line("snapshot %s %s: as of %s, %s", m.Snapshot, what, m.AsOf, model)
+	for i := range m.Tables {
+		t := &m.Tables[i]
+		p.line("  %-12s %d rows, %d bytes", t.Name, t.Rows, t.Bytes)
+	}
+	for _, name := range taken.Removed {
+		p.line("removed %s", name)
+	}
+	return p.err
+}

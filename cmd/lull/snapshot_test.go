@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"lull/pipeline/snapshot"
+	"lull/schemas"
+)
+
+// snapshotShop is an application whose process has come to the end of the calibration of the CDNOW log, of which it gets every tenth customer.
+func snapshotShop(t *testing.T) *shopOnKafka {
+	t.Helper()
+	s := newShopOnKafka(t, "fit: {mode: demand, statistics_every: 50ms}\ncommit: {timeout: 5s, session_timeout: 6s}\non_stop: leave\n")
+	s.lull("models", "put", writeFile(t, "model.yaml", string(cdnowModel)), "--config", s.config)
+	file := writeFile(t, "orders.csv", string(s.rowsOfFew("1997-01-01", "1997-09-30")))
+	s.lull("produce", "--brokers", s.broker, "--topic", s.input, "--csv", file, "--map", "customer_id=customer_id,time=date,amount=amount,message_id=id,order_id=id")
+	s.lull("produce", "--brokers", s.broker, "--topic", s.input, "--time-mark", "1997-09-30")
+	s.start()
+	s.awaitStatistics("1997-09-30", 4)
+	return s
+}
+
+// rowsOfFew returns the rows of those customers whose number ends with 4.
+func (s *shopOnKafka) rowsOfFew(from, to string) []byte {
+	lines := strings.SplitAfter(string(s.rows(from, to)), "\n")
+	few := lines[:1:1]
+	for _, line := range lines[1:] {
+		if customer, _, _ := strings.Cut(line, ","); strings.HasSuffix(customer, "4") {
+			few = append(few, line)
+		}
+	}
+	return []byte(strings.Join(few, ""))
+}
+
+// takeSnapshot takes a snapshot and returns its folder and manifest.
+func (s *shopOnKafka) takeSnapshot(out string, more ...string) (dir string, m *snapshot.Manifest) {
+	s.t.Helper()
+	s.lull(append([]string{"snapshot", "--from-changelog", "--out", out, "--config", s.config}, more...)...)
+	dir = filepath.Join(out, strings.TrimSpace(readFile(s.t, filepath.Join(out, "latest"))))
+	if err := json.Unmarshal([]byte(readFile(s.t, filepath.Join(dir, "manifest.json"))), &m); err != nil {
+		s.t.Fatal(err)
+	}
+	return dir, m
+}
+
+// customerColumns are the columns of the table customers that the tests look at.
+type customerColumns struct {
+	CustomerID    string    `parquet:"customer_id"`
+	AsOf          time.Time `parquet:"as_of,timestamp(millisecond:utc)"`
+	Frequency     *float64  `parquet:"frequency"`
+	LastAge       *float64  `parquet:"recency"`
+	T             *float64  `parquet:"T"`
+	MonetaryValue *float64  `parquet:"monetary_value"`
+	PAlive        *float64  `parquet:"p_alive"`
+	CLV           *float64  `parquet:"clv"`
+	RealizedValue float64   `parquet:"realized_value"`
+	Quadrant      string    `parquet:"quadrant"`
+	Lifecycle     string    `parquet:"lifecycle"`
+	Rebuilt       bool      `parquet:"segments_rebuilt"`
+}
+
+// TestSnapshot: a snapshot of the CDNOW customers has what the log says of them by a plain sum, up to its instant, whether that is the state's or an earlier one; what the outputs say of them at the state's; and is
+// the same snapshot, byte for byte, wherever it is written.
+func TestSnapshot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a process")
+	}
+	s := snapshotShop(t)
+	out := t.TempDir()
+	dir, m := s.takeSnapshot(out)
+	if m.AsOf != "1997-09-30T00:00:00.000Z" || m.Model == nil || *m.Model != "cdnow-published" || len(m.Partitions) != 4 {
+		t.Errorf("the manifest: %+v", m)
+	}
+	rows := s.checkSnapshot(dir, m)
+	s.await("segments of the snapshot in the outputs", func() bool { return s.segmentsAre(rows) }) // the process may be about to tell them
+	if err := s.process.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	dir, _ = s.takeSnapshot(out)
+	again, _ := s.takeSnapshot(t.TempDir())
+	if filepath.Base(again) != filepath.Base(dir) || readFile(t, filepath.Join(again, "customers.parquet")) != readFile(t, filepath.Join(dir, "customers.parquet")) {
+		t.Errorf("%s and %s differ", dir, again)
+	}
+	if told := s.lull("snapshot", "--from-changelog", "--out", out, "--config", s.config); !strings.Contains(told, "was there already") {
+		t.Errorf("the same once more: %s", told)
+	}
+
+	earlier := t.TempDir()
+	if dir, m := s.takeSnapshot(earlier, "--as-of", "1997-03-15"); len(s.checkSnapshot(dir, m)) == len(rows) {
+		t.Error("all had bought by March")
+	}
+	s.takeSnapshot(earlier, "--as-of", "1997-02-15", "--keep", "2")
+	if dir, _ := s.takeSnapshot(earlier, "--as-of", "1997-04-15", "--keep", "2"); !strings.HasPrefix(filepath.Base(dir), "19970415T") {
+		t.Errorf("the latest is %s", dir)
+	}
+	left, err := filepath.Glob(filepath.Join(earlier, "*", "manifest.json"))
+	if err != nil || len(left) != 2 || !strings.Contains(left[0], "19970315T") || !strings.Contains(left[1], "19970415T") {
+		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// segmentsAre reports whether the customers are where the outputs have told last that they are.
+func (s *shopOnKafka) segmentsAre(rows []customerColumns) bool {
+	told := map[string]string{} // by dimension and customer
+	for _, r := range recordsOf(s.t, s.broker, s.prefix+"segments") {
+		change, err := schemas.DecodeOutput(schemas.Segments, r.Value)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		dimension, _ := change.Get("dimension").(string)
+		told[dimension+string(r.Key)], _ = change.Get("to").(string)
+	}
+	for i := range rows {
+		row := &rows[i]
+		if row.Rebuilt || row.Quadrant != told["quadrant"+row.CustomerID] || row.Lifecycle != told["lifecycle"+row.CustomerID] {
+			return false
+		}
+	}
+	return len(rows) > 0
+}
+
+// checkSnapshot holds a snapshot against its manifest, and the facts of its rows against the log up to its instant.
+func (s *shopOnKafka) checkSnapshot(dir string, m *snapshot.Manifest) []customerColumns {
+	t := s.t
+	t.Helper()
+	asOf, err := time.Parse(time.RFC3339, m.AsOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := []byte(readFile(t, filepath.Join(dir, m.Tables[0].File)))
+	sum := sha256.Sum256(file)
+	rows, err := parquet.Read[customerColumns](bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Tables[0].SHA256 != hex.EncodeToString(sum[:]) || m.Tables[0].Rows != int64(len(rows)) {
+		t.Errorf("the manifest says %+v of a file of %d rows", m.Tables[0], len(rows))
+	}
+	log := s.purchasesUntil(asOf)
+	if len(log) != len(rows) {
+		t.Errorf("%d rows, %d customers have bought", len(rows), len(log))
+	}
+	last := ""
+	for _, row := range rows {
+		days := log[row.CustomerID]
+		first, final, sum, repeats := time.Time{}, time.Time{}, 0.0, 0.0
+		for day, amount := range days {
+			if first.IsZero() || day.Before(first) {
+				first = day
+			}
+			if day.After(final) {
+				final = day
+			}
+			sum += amount
+		}
+		repeats = sum - days[first]
+		x := float64(len(days) - 1)
+		if x > 0 {
+			repeats /= x
+		}
+		if row.CustomerID <= last || !row.AsOf.Equal(asOf) || *row.Frequency != x || *row.LastAge != final.Sub(first).Hours()/24 || *row.T != asOf.Sub(first).Hours()/24 ||
+			math.Abs(*row.MonetaryValue-repeats) > 1e-9 || math.Abs(row.RealizedValue-sum) > 1e-9 || row.PAlive == nil || *row.CLV <= 0 {
+			t.Errorf("%s after %s: frequency %v, recency %v, T %v, monetary value %v; the log says %v", row.CustomerID, last, *row.Frequency, *row.LastAge, *row.T, *row.MonetaryValue, days)
+		}
+		last = row.CustomerID
+	}
+	return rows
+}
+
+// purchasesUntil returns the sums of the log by customer and day, up to an instant.
+func (s *shopOnKafka) purchasesUntil(asOf time.Time) map[string]map[time.Time]float64 {
+	rows, err := csv.NewReader(bytes.NewReader(s.rowsOfFew("1997-01-01", asOf.Format(time.DateOnly)))).ReadAll()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	days := map[string]map[time.Time]float64{}
+	for _, row := range rows[1:] {
+		day, err := time.Parse(time.DateOnly, row[column["date"]])
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		amount, err := strconv.ParseFloat(row[column["amount"]], 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		customer := row[column["customer_id"]]
+		if days[customer] == nil {
+			days[customer] = map[time.Time]float64{}
+		}
+		days[customer][day] += amount
+	}
+	return days
+}

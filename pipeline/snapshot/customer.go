@@ -1,0 +1,299 @@
+package snapshot
+
+import (
+	"fmt"
+	"sync"
+
+	"lull/operators"
+	"lull/operators/clv"
+	"lull/operators/rfm"
+	"lull/operators/score"
+	"lull/operators/segment"
+	"lull/pipeline/task"
+)
+
+// customerRow is a row of the table customers. A column that may be null is a pointer; the tags of doc are what docs/snapshots.md and the manifest say of it.
+type customerRow struct {
+	CustomerID   string               `parquet:"customer_id" doc:"the customer's id; rows are in its order, byte by byte, and each id is there once"`
+	AsOf         operators.EventTime  `parquet:"as_of,timestamp(millisecond:utc)" doc:"the instant that the whole row is of, the same in all rows"`
+	ModelVersion *string              `parquet:"model_version" doc:"the model of all predictions, the same in all rows; null before the first model, and then so are they"`
+	Partition    int32                `parquet:"partition" doc:"partition of the input that holds the customer"`
+	StateAt      *operators.EventTime `parquet:"state_at,timestamp(millisecond:utc)" doc:"the latest instant that the pipeline had computed the customer at; after as_of, it knew more than the row tells"`
+	Currency     string               `parquet:"currency,dict" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
+
+	Purchases     int64          `parquet:"purchases" doc:"calendar days with an order that counts"`
+	Orders        int64          `parquet:"orders" doc:"orders that count: completed, and not cancelled"`
+	FirstPurchase *operators.Day `parquet:"first_purchase,date" doc:"first purchase day, in calendar.timezone; null without a purchase"`
+	LastPurchase  *operators.Day `parquet:"last_purchase,date" doc:"last purchase day"`
+	RealizedValue float64        `parquet:"realized_value" doc:"what all orders that count have brought, refunds taken off"`
+	OpenSessions  int32          `parquet:"open_sessions" doc:"sessions that had begun by as_of and have not ended as far as the pipeline has come"`
+
+	Frequency     *float64 `parquet:"frequency" doc:"as in lifetimes: purchase days after the first; null without a purchase"`
+	LastAge       *float64 `parquet:"recency" doc:"as in lifetimes: days from the first to the last purchase day, 0 with one"`
+	T             *float64 `parquet:"T" doc:"as in lifetimes: days from 00:00 of the first purchase day to as_of, with their fraction: whole at midnight"`
+	MonetaryValue *float64 `parquet:"monetary_value" doc:"as in lifetimes: mean value of the purchase days after the first, 0 if there are none"`
+
+	RFMSince     *int32 `parquet:"rfm_recency" doc:"RFM score of the time since the last purchase, 1 to 5, 5 the best; null without a purchase or while the model has no cuts"`
+	RFMFrequency *int32 `parquet:"rfm_frequency" doc:"RFM score of the number of purchase days, 1 to 5"`
+	RFMMonetary  *int32 `parquet:"rfm_monetary" doc:"RFM score of the mean value of a purchase day, 1 to 5"`
+	RFMGroup     string `parquet:"rfm_group,dict" doc:"the name of those scores (docs/segments.md), prospects without a purchase, none without scores"`
+
+	PAlive            *float64 `parquet:"p_alive" doc:"probability of being a customer still"`
+	ExpectedPurchases *float64 `parquet:"expected_purchases" doc:"purchase days expected within horizon_days"`
+	HorizonDays       float64  `parquet:"horizon_days" doc:"how far expected_purchases and all CLV look ahead, in days"`
+	BuysAgain         *float64 `parquet:"buys_again" doc:"probability of a purchase within contact_days"`
+	ContactDays       float64  `parquet:"contact_days" doc:"the time within which a contact can bring a customer back, in days"`
+	ExpectedSpend     *float64 `parquet:"expected_spend" doc:"value expected of a purchase day"`
+	CLV               *float64 `parquet:"clv" doc:"discounted expected margin within horizon_days"`
+	CLVLow            *float64 `parquet:"clv_p10" doc:"10 % point of what the customer will be worth, of which clv is the mean; a fitted model's error is in it"`
+	CLVMedian         *float64 `parquet:"clv_p50" doc:"50 % point"`
+	CLVHigh           *float64 `parquet:"clv_p90" doc:"90 % point"`
+	ValueAtRisk       *float64 `parquet:"value_at_risk" doc:"churn risk times the CLV of who is certainly alive"`
+	AboutToBeLost     *float64 `parquet:"value_about_to_be_lost" doc:"by how much CLV falls within contact_days of silence: ranks whom to act on"`
+
+	Quadrant        string `parquet:"quadrant,dict" doc:"save, advocate, efficiency or nurture; none without a purchase or a model"`
+	Lifecycle       string `parquet:"lifecycle,dict" doc:"stage in the customer's life (docs/segments.md)"`
+	Rising          bool   `parquet:"rising" doc:"of high potential at low spend so far"`
+	SegmentsRebuilt bool   `parquet:"segments_rebuilt" doc:"the state is later than as_of, so quadrant, lifecycle and rising are placed anew by the facts at as_of: without the past that keeps who is between two thresholds, or won back, where they are"`
+
+	NextPurchaseLow    *operators.EventTime `parquet:"next_purchase_p10,timestamp(millisecond:utc)" doc:"by when the next purchase comes with a probability of 10 %, if there is one (that there is: p_alive); null after 2199"`
+	NextPurchaseMedian *operators.EventTime `parquet:"next_purchase_p50,timestamp(millisecond:utc)" doc:"the same with 50 %: the date to expect it at"`
+	NextPurchaseHigh   *operators.EventTime `parquet:"next_purchase_p90,timestamp(millisecond:utc)" doc:"the same with 90 %"`
+	NextDeadline       *operators.EventTime `parquet:"next_deadline,timestamp(millisecond:utc)" doc:"when silence changes the customer's score across a bound next; null if never"`
+	NextDeadlineWhat   *string              `parquet:"next_deadline_what" doc:"what happens then"`
+}
+
+// evaluator evaluates customers at one instant. It is safe for concurrent use.
+type evaluator struct {
+	asOf   operators.EventTime
+	model  *operators.Model // nil: none is in force
+	models map[uint32]*operators.Model
+	config clv.Config
+	score  *score.Operator
+	// segments are the operators that silence and models move customers by, without those that only tell of it.
+	segments *operators.Chain
+
+	newcomers sync.Map // by the first purchase day: what is the same for all who have bought on that day alone
+}
+
+// newcomer is what the model says of all customers of one purchase day alike: the value of the first purchase says nothing of the next.
+type newcomer struct {
+	value score.ValueRange
+	next  [3]*operators.EventTime
+}
+
+func newEvaluator(config clv.Config, models map[uint32]*operators.Model, model *operators.Model, asOf operators.EventTime) *evaluator {
+	scores := score.New(config.Score)
+	return &evaluator{
+		asOf: asOf, model: model, models: models, config: config, score: scores,
+		segments: operators.NewChain(scores, segment.New(config.Segment, config.Score.Terms())),
+	}
+}
+
+// row returns the customer's row; known is false of who had not been heard of at the instant. adoptions are those of the customer's partition. c is changed.
+func (e *evaluator) row(c *operators.Customer, partition int32, adoptions []task.Adoption) (row *customerRow, known bool, err error) {
+	defer func() {
+		if r := recover(); r != nil { // what operators do with a state that is not theirs
+			err = fmt.Errorf("evaluating customer %q of partition %d: %v", c.ID, partition, r)
+		}
+	}()
+	s := &e.config.Score
+	row = &customerRow{
+		CustomerID: c.ID, AsOf: e.asOf, Partition: partition, StateAt: instant(c.At), Currency: s.Currency,
+		HorizonDays: float64(s.HorizonMonths) * s.MonthDays, ContactDays: s.ContactDays,
+	}
+	if e.model != nil {
+		row.ModelVersion = &e.model.Version
+	}
+	p := c.Purchases
+	if c.At > e.asOf {
+		p = purchasesAt(c, e.asOf)
+		if p.Count == 0 && !heardOf(c, e.asOf) {
+			return nil, false, nil
+		}
+	}
+	e.facts(row, c, &p)
+	e.place(row, c, &p, adoptions)
+	if p.Count > 0 && e.model != nil {
+		e.predict(row, &p)
+	}
+	return row, true, nil
+}
+
+// facts fills in what has happened.
+func (e *evaluator) facts(row *customerRow, c *operators.Customer, p *operators.Purchases) {
+	for i := range c.Sessions {
+		if c.Sessions[i].Start <= e.asOf {
+			row.OpenSessions++
+		}
+	}
+	if p.Count == 0 {
+		return
+	}
+	minor := float64(e.config.Score.MinorPerMajor)
+	row.Purchases, row.Orders, row.FirstPurchase, row.LastPurchase, row.RealizedValue = int64(p.Count), int64(p.Orders), &p.First, &p.Last, float64(p.Net)/minor
+	// T is not below recency, as in scores: after clocks have gone forward the last day starts before that many whole days have passed.
+	x, lastAge, age, mean := float64(p.Repeats()), p.LastAge(), max(p.Age(e.asOf), p.LastAge()), 0.0
+	if x > 0 {
+		mean = float64(p.RepeatNet()) / minor / x
+	}
+	row.Frequency, row.LastAge, row.T, row.MonetaryValue = &x, &lastAge, &age, &mean
+}
+
+// place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones.
+func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, adoptions []task.Adoption) {
+	if c.At > e.asOf {
+		row.SegmentsRebuilt = true
+		anew := operators.NewCustomer(c.ID)
+		anew.Purchases = *p
+		c = anew
+		if p.Count == 0 {
+			c.Segment.RFMGroup, c.Segment.Lifecycle = operators.Prospects, operators.Prospect
+		}
+	} else {
+		e.silence(c, adoptions)
+	}
+	if p.Count > 0 && e.model != nil && c.Model != e.model.Ref() {
+		e.step(c, operators.ModelInput, e.asOf, e.model)
+	}
+	row.RFMGroup, row.Quadrant, row.Lifecycle, row.Rising = c.Segment.RFMGroup.String(), c.Segment.Quadrant.String(), c.Segment.Lifecycle.String(), c.Segment.Rising
+	if p.Count > 0 && e.model != nil && e.model.Cuts != nil {
+		scores, _ := segment.Scores(p, e.model.Cuts, float64(e.config.Score.MinorPerMajor), e.asOf)
+		since, frequency, monetary := int32(scores.SinceLastPurchase), int32(scores.Frequency), int32(scores.Monetary)
+		row.RFMSince, row.RFMFrequency, row.RFMMonetary = &since, &frequency, &monetary
+	}
+}
+
+// silence lets the customer be silent up to the instant, and the models come into force for them that did so in their partition, as the pipeline would.
+func (e *evaluator) silence(c *operators.Customer, adoptions []task.Adoption) {
+	if c.Purchases.Count == 0 {
+		return
+	}
+	for i := len(adoptions) - 1; i >= 0; i-- {
+		if adoptions[i].Ref == c.Model && adoptions[i].Terms == c.Terms {
+			adoptions = adoptions[i+1:]
+			break
+		}
+	}
+	for _, a := range adoptions {
+		if a.At > e.asOf || e.models[a.Ref] == nil {
+			continue
+		}
+		e.deadlines(c, a.At)
+		c.Model, c.Terms = a.Ref, a.Terms
+		e.step(c, operators.ModelInput, max(c.At, a.At), e.models[a.Ref])
+	}
+	e.deadlines(c, e.asOf)
+}
+
+// deadlines fires the customer's deadlines up to an instant. That none is before the last keeps one that does not move on from holding the walk.
+func (e *evaluator) deadlines(c *operators.Customer, until operators.EventTime) {
+	model := e.models[c.Model]
+	if model == nil {
+		return
+	}
+	for last := operators.Unset; ; {
+		next, _ := e.segments.Deadlines(c)
+		if next > until || next <= last {
+			return
+		}
+		e.step(c, operators.DeadlineInput, next, model)
+		last = next
+	}
+}
+
+func (e *evaluator) step(c *operators.Customer, kind operators.InputKind, at operators.EventTime, model *operators.Model) {
+	var told operators.Outbox // to nobody
+	e.segments.Step(&operators.Env{Watermark: at, Now: at, Model: model}, c, &operators.Input{Kind: kind, At: at}, &told)
+}
+
+// predict fills in what the model makes of purchases, of which there are some.
+func (e *evaluator) predict(row *customerRow, p *operators.Purchases) {
+	f := e.score.Evaluate(p, e.model, e.asOf)
+	row.PAlive, row.ExpectedPurchases, row.BuysAgain, row.ExpectedSpend, row.CLV = &f.PAlive, &f.ExpectedPurchases, &f.BuysAgain, &f.ExpectedSpend, &f.CLV
+	row.ValueAtRisk, row.AboutToBeLost = &f.ValueAtRisk, &f.AboutToBeLost
+	n := e.ahead(p)
+	row.CLVLow, row.CLVMedian, row.CLVHigh = &n.value.Low, &n.value.Median, &n.value.High
+	row.NextPurchaseLow, row.NextPurchaseMedian, row.NextPurchaseHigh = n.next[0], n.next[1], n.next[2]
+	if next, what := e.score.Next(p, e.model, e.asOf); next < timeEnd {
+		row.NextDeadline, row.NextDeadlineWhat = &next, &what
+	}
+}
+
+// ahead returns the points of what is to come.
+func (e *evaluator) ahead(p *operators.Purchases) *newcomer {
+	if p.Count == 1 {
+		if known, ok := e.newcomers.Load(p.FirstStart); ok {
+			return known.(*newcomer)
+		}
+	}
+	n := &newcomer{value: e.score.ValueRange(p, e.model, score.UncertaintyOf(e.model), e.asOf)}
+	for i, q := range [...]float64{0.1, 0.5, 0.9} {
+		if days := e.score.NextPurchase(p, e.model, e.asOf, q); days < float64(timeEnd-e.asOf)/operators.DayMs {
+			n.next[i] = instant(e.asOf + operators.EventTime(days*operators.DayMs))
+		}
+	}
+	if p.Count == 1 {
+		e.newcomers.Store(p.FirstStart, n)
+	}
+	return n
+}
+
+// timeEnd is the start of the year 2200: no event is later, and not every reader of Parquet knows later instants.
+const timeEnd operators.EventTime = 7_258_118_400_000
+
+// instant returns an instant as a column has it: null before every one, and for never.
+func instant(at operators.EventTime) *operators.EventTime {
+	if at == operators.Unset || at == operators.Never {
+		return nil
+	}
+	return &at
+}
+
+// purchasesAt returns the purchases up to an instant of a customer whose state may be later. The days are all there. Of the day that the instant lies in, the orders after it are left out as far as
+// they are among the newest, which the record holds. Refunds and cancellations after the instant stay taken off: the ledger keeps their sums.
+func purchasesAt(c *operators.Customer, at operators.EventTime) (p operators.Purchases) {
+	for _, day := range rfm.All(c) {
+		if day.DayStart > at {
+			break
+		}
+		for i := range c.Ledger.Orders {
+			if o := &c.Ledger.Orders[i]; o.Counts() && o.Day == day.Day && o.Time > at {
+				day.Orders, day.Net = day.Orders-1, day.Net-o.Net()
+			}
+		}
+		if day.Orders == 0 {
+			continue
+		}
+		if p.Count == 0 {
+			p.First, p.FirstStart, p.FirstNet = day.Day, day.DayStart, day.Net
+		}
+		p.Count, p.Last, p.Orders, p.Net = p.Count+1, day.Day, p.Orders+day.Orders, p.Net+day.Net
+	}
+	return p
+}
+
+// heardOf reports whether the state still tells that the customer, who had not bought by an instant, had been heard of by then.
+func heardOf(c *operators.Customer, at operators.EventTime) bool {
+	for i := range c.Messages {
+		if c.Messages[i].Time <= at {
+			return true
+		}
+	}
+	for i := range c.Sessions {
+		if c.Sessions[i].Start <= at {
+			return true
+		}
+	}
+	for i := range c.Consents {
+		if c.Consents[i].Time <= at {
+			return true
+		}
+	}
+	for i := range c.Ledger.Orders {
+		if c.Ledger.Orders[i].Time <= at {
+			return true
+		}
+	}
+	return false
+}

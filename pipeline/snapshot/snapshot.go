@@ -1,0 +1,259 @@
+package snapshot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lull/operators"
+	"lull/operators/clv"
+)
+
+// Config says what a snapshot tells, and where it goes.
+type Config struct {
+	Application string // the prefix of its topics
+	Version     string // of this program
+	Chain       clv.Config
+	Terms       uint32            // of the settings that scores are computed under
+	Models      []operators.Model // in the order of their topic, the first of each version
+	AsOf        operators.EventTime
+	Tables      []string // names of TableNames
+	Keep        int      // how many snapshots to keep; 0: all
+	KeepFor     time.Duration
+}
+
+// DefaultAsOf is the Config.AsOf that stands for the least watermark.
+const DefaultAsOf = operators.Unset
+
+// Manifest says what a snapshot holds. It is written when all else is there.
+type Manifest struct {
+	Format      int       `json:"format"`   // formatVersion
+	Snapshot    string    `json:"snapshot"` // the folder's name: the instant, and a hash of all that decides on the content
+	Application string    `json:"application"`
+	AsOf        string    `json:"as_of"`
+	Model       *string   `json:"model"` // null: none was in force
+	Terms       Terms     `json:"terms"`
+	WrittenAt   time.Time `json:"written_at"` // wall clock
+	WrittenBy   string    `json:"written_by"`
+	Partitions  []Held    `json:"partitions"`
+	Tables      []Table   `json:"tables"`
+}
+
+// Terms are the settings without which the numbers mean nothing.
+type Terms struct {
+	Currency        string  `json:"currency"`
+	HorizonDays     float64 `json:"horizon_days"`
+	ContactDays     float64 `json:"contact_days"`
+	DiscountMonthly float64 `json:"discount_monthly"`
+	Margin          float64 `json:"margin"`
+}
+
+// Held says what was read of a partition.
+type Held struct {
+	Partition       int32  `json:"partition"`
+	ChangelogOffset int64  `json:"changelog_offset"` // all that is committed below it
+	InputPosition   int64  `json:"input_position"`   // the next offset of the input that it stands for
+	Watermark       string `json:"watermark"`
+}
+
+// Table is one file of a snapshot.
+type Table struct {
+	Name    string   `json:"name"`
+	File    string   `json:"file"` // beside the manifest
+	Rows    int64    `json:"rows"`
+	Bytes   int64    `json:"bytes"`
+	SHA256  string   `json:"sha256"`
+	Columns []Column `json:"columns"`
+}
+
+// formatVersion is that of manifests and of the columns' meaning. A new column does not change it.
+//
+//	1: the first.
+const formatVersion = 1
+
+// namePattern is what a snapshot's name looks like; asOfLength is the length of the instant in it.
+var namePattern = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{12}$`)
+
+const asOfLength = len("19980104T130700.000Z")
+
+// Taken is what has become of a snapshot.
+type Taken struct {
+	Manifest *Manifest
+	Existed  bool     // it was there already: nothing was written
+	Removed  []string // the names of those that are kept no longer
+}
+
+// Take writes a snapshot. The errors that are no fault of the target's say which setting or flag to mend.
+func Take(ctx context.Context, s *State, config *Config, target *Target, now time.Time) (*Taken, error) {
+	m, e, err := plan(s, config)
+	if err != nil {
+		return nil, err
+	}
+	taken := &Taken{Manifest: m}
+	known, err := target.Manifest(ctx, m.Snapshot)
+	switch {
+	case err != nil:
+		return nil, err
+	case known != nil:
+		taken.Manifest, taken.Existed = known, true
+	default:
+		for _, name := range config.Tables {
+			table, err := writeTable(ctx, target, m, name, func(write func(row any) error) error { return eachRow(s, e, write) })
+			if err != nil {
+				return nil, err
+			}
+			m.Tables = append(m.Tables, *table)
+		}
+		m.WrittenAt, m.WrittenBy = now.UTC().Truncate(time.Millisecond), config.Version
+		if err := target.writeManifest(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	taken.Removed, err = target.settle(ctx, config.Keep, config.KeepFor, now)
+	return taken, err
+}
+
+// plan returns the manifest of what is to be written, without its tables, and what evaluates customers for it.
+func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
+	all := s.sorted()
+	if len(all) == 0 {
+		return nil, nil, errors.New("there is no state yet: no partition has had a transaction. Start lull run, or mend --prefix")
+	}
+	m := &Manifest{Format: formatVersion, Application: config.Application, Terms: Terms{
+		Currency: config.Chain.Score.Currency, HorizonDays: float64(config.Chain.Score.HorizonMonths) * config.Chain.Score.MonthDays,
+		ContactDays: config.Chain.Score.ContactDays, DiscountMonthly: config.Chain.Score.DiscountMonthly, Margin: config.Chain.Score.MarginShare,
+	}}
+	least := operators.Never
+	var behind *partition
+	for _, p := range all {
+		if counted := p.shape.Get("money.currency"); counted != "" && counted != config.Chain.Score.Currency {
+			return nil, nil, fmt.Errorf("partition %d: the state counts in %s, and money.currency is %s: give the settings that lull run has, by --config", p.n, counted, config.Chain.Score.Currency)
+		}
+		m.Partitions = append(m.Partitions, Held{p.n, p.position(), p.meta.Position, p.meta.Watermark.String()})
+		if at := p.meta.Watermark; at != operators.Unset && at < least {
+			least, behind = at, p
+		}
+	}
+	if behind == nil {
+		return nil, nil, errors.New("no partition has a watermark yet: events of three customers, or a time mark, begin it")
+	}
+	asOf := config.AsOf
+	if asOf == DefaultAsOf {
+		asOf = least
+	}
+	if asOf > least {
+		return nil, nil, fmt.Errorf("--as-of %s is after the watermark of partition %d, which is %s: what happens until then is not known yet. Name an instant up to that, or none", asOf, behind.n, least)
+	}
+	m.AsOf = asOf.String()
+	model, err := modelAt(all, config, asOf)
+	if err != nil {
+		return nil, nil, err
+	}
+	models := make(map[uint32]*operators.Model, len(config.Models))
+	for i := range config.Models {
+		models[config.Models[i].Ref()] = &config.Models[i]
+	}
+	if model != nil {
+		m.Model = &model.Version
+	}
+	m.Snapshot = m.name(config)
+	return m, newEvaluator(config.Chain, models, model, asOf), nil
+}
+
+// modelAt returns the model of the whole snapshot: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, the one published last. Nil if there
+// is none.
+func modelAt(all []*partition, config *Config, asOf operators.EventTime) (*operators.Model, error) {
+	best := -1
+	for _, p := range all {
+		inForce := -1
+		for i, a := range p.meta.Adoptions {
+			if a.At <= asOf {
+				inForce = i
+			}
+		}
+		if inForce < 0 {
+			continue
+		}
+		a := p.meta.Adoptions[inForce]
+		if last := p.meta.Adoptions[len(p.meta.Adoptions)-1]; last.Terms != config.Terms {
+			return nil, fmt.Errorf("partition %d: the pipeline scores with other settings than these: scores, risk, segments, money.margin or the rules of triggers differ. Give the settings that lull run has, by --config", p.n)
+		}
+		at := slices.IndexFunc(config.Models, func(m operators.Model) bool { return m.Ref() == a.Ref })
+		if at < 0 {
+			return nil, fmt.Errorf("partition %d: the model with the short name %08x, which is in force there, is not in the models topic: put it there again by `lull models put`", p.n, a.Ref)
+		}
+		best = max(best, at)
+	}
+	if best < 0 {
+		return nil, nil
+	}
+	return &config.Models[best], nil
+}
+
+// name returns the snapshot's name: the same for the same content.
+func (m *Manifest) name(config *Config) string {
+	h := sha256.New()
+	fmt.Fprintln(h, m.Format, m.Application, m.AsOf, config.Terms, m.Terms, config.Tables, config.Version)
+	if m.Model != nil {
+		fmt.Fprintln(h, *m.Model)
+	}
+	for _, p := range m.Partitions {
+		fmt.Fprintln(h, p.Partition, p.ChangelogOffset)
+	}
+	return strings.NewReplacer("-", "", ":", "").Replace(m.AsOf) + "-" + hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// batchRows is how many customers are evaluated between two writes.
+const batchRows = 4096
+
+// eachRow calls write for the row of every customer that was known at the instant, in the order of their ids. All processors evaluate.
+func eachRow(s *State, e *evaluator, write func(row any) error) error {
+	batch := make([]held, 0, batchRows)
+	rows, errs := make([]*customerRow, batchRows), make([]error, batchRows)
+	flush := func() error {
+		var next atomic.Int64
+		var workers sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			workers.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
+					c := &batch[i]
+					rows[i], _, errs[i] = e.row(c.Customer, c.partition.n, c.partition.meta.Adoptions)
+				}
+			})
+		}
+		workers.Wait()
+		for i := range batch {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			if rows[i] == nil {
+				continue
+			}
+			if err := write(rows[i]); err != nil {
+				return err
+			}
+		}
+		batch = batch[:0]
+		return nil
+	}
+	for c, err := range s.customers {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, c); len(batch) == batchRows {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}

@@ -1,0 +1,192 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/fileblob" // file://
+	_ "gocloud.dev/blob/memblob"  // mem://
+	"gocloud.dev/gcerrors"
+)
+
+// Target is where snapshots are kept: a folder, or a bucket of an object store. Each lies under its own name; it is whole if it has a manifest.
+type Target struct {
+	bucket *blob.Bucket
+	name   string
+}
+
+// latestName is the name of the file that names the newest whole snapshot.
+const latestName = "latest"
+
+// manifestName is the name of the file that is written last.
+const manifestName = "manifest.json"
+
+// OpenTarget opens a folder, which is made if it is not there, or the bucket of a URL. The error says which URLs there are.
+func OpenTarget(ctx context.Context, out string) (*Target, error) {
+	address := out
+	if scheme, _, found := strings.Cut(out, "://"); !found {
+		path, err := filepath.Abs(out)
+		if err != nil {
+			return nil, err
+		}
+		if at, err := os.Stat(path); err == nil && !at.IsDir() {
+			return nil, fmt.Errorf("%q is a file: it must be a folder, which is made if it is not there", out)
+		}
+		// Written beside the place they then take, without notes beside the files.
+		address = (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "create_dir=true&no_tmp_dir=true&metadata=skip"}).String()
+	} else if !blob.DefaultURLMux().ValidBucketScheme(scheme) {
+		schemes := blob.DefaultURLMux().BucketSchemes()
+		slices.Sort(schemes)
+		return nil, fmt.Errorf("%q: it must be a folder, or a URL that begins with %s://", out, strings.Join(schemes, ":// or "))
+	}
+	bucket, err := blob.OpenBucket(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("opening %q: %w", out, err)
+	}
+	return &Target{bucket, out}, nil
+}
+
+// Close releases what the target holds.
+func (t *Target) Close() error { return t.bucket.Close() }
+
+// create returns a writer of a file, which is there once it has been closed, and is not if ctx was cancelled before.
+func (t *Target) create(ctx context.Context, name, contentType string) (io.WriteCloser, error) {
+	w, err := t.bucket.NewWriter(ctx, name, &blob.WriterOptions{ContentType: contentType})
+	if err != nil {
+		return nil, fmt.Errorf("writing %s in %q: %w", name, t.name, err)
+	}
+	return w, nil
+}
+
+// write writes a small file at once.
+func (t *Target) write(ctx context.Context, name, contentType string, content []byte) error {
+	if err := t.bucket.WriteAll(ctx, name, content, &blob.WriterOptions{ContentType: contentType}); err != nil {
+		return fmt.Errorf("writing %s in %q: %w", name, t.name, err)
+	}
+	return nil
+}
+
+// Manifest returns that of a snapshot, nil if there is no such whole one.
+func (t *Target) Manifest(ctx context.Context, snapshot string) (*Manifest, error) {
+	name := snapshot + "/" + manifestName
+	text, err := t.bucket.ReadAll(ctx, name)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s in %q: %w", name, t.name, err)
+	}
+	var m Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("reading %s in %q: %w: remove what it is in", name, t.name, err)
+	}
+	return &m, nil
+}
+
+// writeManifest makes a snapshot whole.
+func (t *Target) writeManifest(ctx context.Context, m *Manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return t.write(ctx, m.Snapshot+"/"+manifestName, "application/json", append(text, '\n'))
+}
+
+// Latest returns the name of the newest whole snapshot, "" if there is none.
+func (t *Target) Latest(ctx context.Context) (string, error) {
+	text, err := t.bucket.ReadAll(ctx, latestName)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading %s in %q: %w", latestName, t.name, err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// snapshots returns the manifests of the whole snapshots, the newest first, and the names of what was begun and has no manifest.
+func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, begun []string, err error) {
+	for list := t.bucket.List(&blob.ListOptions{Delimiter: "/"}); ; {
+		at, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("listing %q: %w", t.name, err)
+		}
+		name, isDir := strings.CutSuffix(at.Key, "/")
+		if !isDir || !namePattern.MatchString(name) {
+			continue // not ours
+		}
+		m, err := t.Manifest(ctx, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if m == nil {
+			begun = append(begun, name)
+			continue
+		}
+		whole = append(whole, m)
+	}
+	slices.SortFunc(whole, func(a, b *Manifest) int {
+		if a.Snapshot[:asOfLength] != b.Snapshot[:asOfLength] {
+			return strings.Compare(b.Snapshot, a.Snapshot) // begins with its instant
+		}
+		return b.WrittenAt.Compare(a.WrittenAt)
+	})
+	return whole, begun, nil
+}
+
+// settle makes latest name the newest whole snapshot, of the latest instant and of the same the one that was written last, and then removes those that are not to be kept: beyond
+// the newest keep (0: however many there are), and those written longer than keepFor before now (0: however old they are). The newest always stays. It returns the names of what it has removed.
+func (t *Target) settle(ctx context.Context, keep int, keepFor time.Duration, now time.Time) (removed []string, err error) {
+	whole, _, err := t.snapshots(ctx)
+	if err != nil || len(whole) == 0 {
+		return nil, err
+	}
+	if err := t.write(ctx, latestName, "text/plain", []byte(whole[0].Snapshot+"\n")); err != nil {
+		return nil, err
+	}
+	for i, m := range whole[1:] {
+		if keep > 0 && i+1 >= keep || keepFor > 0 && now.Sub(m.WrittenAt) > keepFor {
+			if err := t.remove(ctx, m.Snapshot); err != nil {
+				return removed, err
+			}
+			removed = append(removed, m.Snapshot)
+		}
+	}
+	return removed, nil
+}
+
+// remove removes a snapshot, its manifest first: from then on it is not whole.
+func (t *Target) remove(ctx context.Context, snapshot string) error {
+	names := []string{snapshot + "/" + manifestName}
+	for list := t.bucket.List(&blob.ListOptions{Prefix: snapshot + "/"}); ; {
+		at, err := list.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("listing %q: %w", t.name, err)
+		}
+		if at.Key != names[0] {
+			names = append(names, at.Key)
+		}
+	}
+	for _, name := range names {
+		if err := t.bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return fmt.Errorf("removing %s in %q: %w", name, t.name, err)
+		}
+	}
+	return nil
+}
