@@ -41,6 +41,12 @@ COMPOSE_VERSION := v2.16.2
 HELM_VERSION := v3.22.0
 COMPOSE := bin/tools/compose-$(COMPOSE_VERSION)
 HELM := bin/tools/helm-$(HELM_VERSION)
+GORELEASER_VERSION := v2.15.1
+GORELEASER := bin/tools/goreleaser-$(GORELEASER_VERSION)
+CYCLONEDX_VERSION := v1.10.0
+CYCLONEDX := bin/tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+GOVULNCHECK_VERSION := v1.9.0
+GOVULNCHECK := bin/tools/govulncheck-$(GOVULNCHECK_VERSION)
 DEPLOY_TOOLS := bin/tools/deploy
 
 SCRIPTS := .ci/run deploy/local/kafka
@@ -175,6 +181,12 @@ check-asyncapi: build $(ASYNCAPI)/installed ## hold AsyncAPI documents against t
 bin/release/lull:
 	go build -trimpath -ldflags='-s -w' -o $@ ./cmd/lull
 
+# The texts of the licences that the code in it comes under, which go with the binary.
+.PHONY: bin/release/THIRD_PARTY_LICENSES
+bin/release/THIRD_PARTY_LICENSES:
+	mkdir -p $(@D)
+	go run ./internal/licenses texts $@
+
 .PHONY: check-deploy
 check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) ## image, compose, systemd unit and Helm chart, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl)
 	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM)
@@ -187,6 +199,18 @@ check-reproducible: bin/release/lull ## build the shipped binary again, elsewher
 	GOFLAGS="$${GOFLAGS:-} -buildvcs=false" $(MAKE) --no-print-directory bin/release/lull; \
 	sha256sum bin/release/lull "$$dir/bin/release/lull"; \
 	cmp bin/release/lull "$$dir/bin/release/lull"
+
+.PHONY: check-release
+check-release: $(GORELEASER) ## whether goreleaser takes deploy/goreleaser.yaml
+	$(GORELEASER) check deploy/goreleaser.yaml
+
+.PHONY: sbom
+sbom: bin/release/lull $(CYCLONEDX) ## write what is in the shipped binary as bin/release/lull.cdx.json, a CycloneDX SBOM
+	$(CYCLONEDX) bin -json -std -noserial -notimestamp -output bin/release/lull.cdx.json bin/release/lull
+
+.PHONY: vulnerabilities
+vulnerabilities: $(GOVULNCHECK) ## known vulnerabilities in what the binary calls (asks vuln.go.dev)
+	$(GOVULNCHECK) ./cmd/...
 
 $(ASYNCAPI)/installed: $(wildcard .ci/asyncapi/*)
 	mkdir -p $(ASYNCAPI)
@@ -205,6 +229,15 @@ $(COMPOSE):
 
 $(HELM):
 	$(call install,helm.sh/helm/v3/cmd/helm,$(HELM_VERSION))
+
+$(GORELEASER):
+	GOBIN="$$PWD/bin/tools" go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) && mv bin/tools/goreleaser $@
+
+$(CYCLONEDX):
+	$(call install,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,$(CYCLONEDX_VERSION))
+
+$(GOVULNCHECK):
+	$(call install,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION))
 
 $(GOLANGCI_LINT):
 	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT_VERSION))

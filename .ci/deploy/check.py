@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import urllib.error
 import urllib.request
 
@@ -265,6 +266,29 @@ def check_objects(lull, objects, file):
             validate_settings(lull, env, folder)
 
 
+# --- the page ---------------------------------------------------------------------------------
+
+
+def check_page(lull, helm):
+    """What docs/operating/install.md shows holds: Helm renders its values, systemd takes its lines, and its files are there."""
+    page = pathlib.Path("docs/operating/install.md").read_text()
+    blocks = {of: [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{of}\n(.*?)^ *```$", page)] for of in ["yaml", "ini", ""]}
+    expect(len(blocks["yaml"]) >= 2 and len(blocks["ini"]) == 1 and len(blocks[""]) >= 4, f"the page has other blocks: {blocks}")
+    with tempfile.TemporaryDirectory() as name:
+        values = pathlib.Path(name) / "values.yaml"
+        for block in blocks["yaml"]:
+            values.write_text(block)
+            text = run(helm, "template", "lull", CHART, "--kube-version", KUBERNETES["newest"], "--values", values)
+            check_objects(lull, [o for o in yaml.safe_load_all(text) if o], "values of the page")
+        unit = pathlib.Path(name) / "lull.service"
+        unit.write_text((DEPLOY / "systemd" / "lull.service").read_text().replace("/usr/local/bin/lull", str(lull)) + blocks["ini"][0])
+        said = run("systemd-analyze", "verify", "--man=no", unit)
+        expect(said == "", f"systemd-analyze verify of the page's lines: {said}")
+    for block in blocks[""]:
+        for path in re.findall(r"(?<!\S)((?:deploy|cmd|docs)/\S+)", block):
+            expect(pathlib.Path(path).exists(), f"the page names {path}, which is not there")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lull", type=pathlib.Path, required=True, help="the binary, built as the image's")
@@ -278,7 +302,8 @@ def main():
     check_compose(lull, args.compose.resolve())
     check_systemd(lull)
     check_helm(lull, args.helm)
-    print("image, compose, systemd and Helm: as they must be")
+    check_page(lull, args.helm)
+    print("image, compose, systemd, Helm and the page: as they must be")
 
 
 main()

@@ -12,7 +12,7 @@ import (
 // root is what a newcomer finds at first sight, and no more.
 var root = []string{
 	"cmd", "pipeline", "operators", "state", "schemas", "deploy", "benchmarks", "docs", "internal",
-	"go.mod", "go.sum", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+	"go.mod", "go.sum", "Makefile", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
 	".ci", ".gitignore", ".golangci.yml",
 }
 
