@@ -31,6 +31,8 @@ type Env struct {
 	Now EventTime
 	// Model is the model in force at Input.At; nil before there is one.
 	Model *Model
+	// Calls are those that the task has made before this step; nil if nobody counts them: then there are no caps.
+	Calls *Calls
 }
 
 // Operator is one link of a chain. It holds configuration only; everything it remembers is in the customer.

@@ -95,6 +95,7 @@ type Trigger struct {
 	// Purpose is what the customer must have consented to, "" for nothing; Consent refers to what proves that they have: the proof that they named, or the event; "" if they have not.
 	Purpose, Consent string
 	Priority         float64 // ranks triggers, the highest first; 0 in a withdrawal
+	Capped           bool    // it counts against its rule's cap
 	// Withdraws is the id of an earlier trigger that a late fact has disproved, which this takes back; zero if it takes none back. Rule and Deadline are those of that
 	// trigger, From and To the other way round, and it is not actionable itself.
 	Withdraws ID

@@ -251,7 +251,7 @@ func (r *Runner) takeFeeds() error {
 			r.stop(&f.reader, refusal)
 			continue
 		}
-		f.feed = task.NewFeed(r.s.task(r.ids.partitions), meta)
+		f.feed = task.NewFeed(r.s.task(f.n, r.ids.partitions), meta)
 		f.stage, f.epoch, f.movedAt = f.feed, -1, time.Now()
 		if f.group.Offset == meta.Position {
 			f.epoch = f.group.Epoch

@@ -54,7 +54,7 @@ func newMetrics() *metrics {
 		registry:      registry,
 		records:       counter("input_records_total", "Records read, by what became of them: applied, passed_on (by a first stage, to be applied), duplicate, late, ignored (by the mapping), dead_letter, repeated (below the position).", "outcome"),
 		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
-		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned, withdrawal.", "withheld"),
+		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned, shadow, control, consent, cooldown, cap, withdrawal.", "withheld"),
 		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
 		fits:          counter("fits_total", "Fits made by this process, by cause (demand, first, schedule, drift) and verdict: adopted, refused.", "cause", "verdict"),
 		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),

@@ -34,7 +34,7 @@ func TestPoison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.task, err = task.Open(s.task(8), operators.NewChain(), store, &models{}); err != nil {
+	if p.task, err = task.Open(s.task(3, 8), operators.NewChain(), store, &models{}); err != nil {
 		t.Fatal(err)
 	}
 	p.stage = p.task

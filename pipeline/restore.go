@@ -298,7 +298,7 @@ func (r *Runner) emptyStore(p *partition) error {
 
 // openTask makes a restored partition run, if its state and the group agree on the position. It returns why they do not.
 func (r *Runner) openTask(p *partition) (refusal string, err error) {
-	t, err := task.Open(r.s.task(r.ids.partitions), r.chain, p.store, r.models)
+	t, err := task.Open(r.s.task(p.n, r.ids.partitions), r.chain, p.store, r.models)
 	if err != nil {
 		return "", fmt.Errorf("opening partition %d: %w", p.n, err)
 	}
@@ -383,7 +383,7 @@ func (r *Runner) forget(p *partition) (*task.Task, error) {
 			p.records = append(p.records, &kgo.Record{Topic: r.s.Topic(ScoresTopic), Key: id})
 		}
 	}
-	return task.Open(r.s.task(r.ids.partitions), r.chain, p.store, r.models)
+	return task.Open(r.s.task(p.n, r.ids.partitions), r.chain, p.store, r.models)
 }
 
 // checkBeginning returns why a task without state must not begin.

@@ -694,16 +694,12 @@ func minorPerMajor(currency string) int64 {
 
 // Decoder returns the configuration of the decoder of events.
 func (s *Settings) Decoder() schemas.DecoderConfig {
-	zone, err := time.LoadLocation(s.Calendar.Timezone)
-	if err != nil {
-		zone = time.UTC // Validate has refused it
-	}
 	future := schemas.ClampFuture
 	if s.Input.FutureDated == "dead-letter" {
 		future = schemas.RejectFuture
 	}
 	return schemas.DecoderConfig{
-		Zone: zone, SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Future: future, Currency: s.Money.Currency, Rates: s.Money.Rates,
+		Zone: s.zone(), SkewMaxMs: s.Clock.MaxSkew.Milliseconds(), Future: future, Currency: s.Money.Currency, Rates: s.Money.Rates,
 		Limits: s.Limits.Record(),
 	}
 }
@@ -724,9 +720,19 @@ func (s *Settings) Encoder() schemas.EncoderConfig {
 	}
 }
 
-// task returns the configuration of tasks.
-func (s *Settings) task(partitions int32) task.Config {
+// zone is that of calendar days.
+func (s *Settings) zone() *time.Location {
+	zone, err := time.LoadLocation(s.Calendar.Timezone)
+	if err != nil {
+		return time.UTC // Validate has refused it
+	}
+	return zone
+}
+
+// task returns the configuration of the task of a partition, of so many.
+func (s *Settings) task(partition, partitions int32) task.Config {
 	return task.Config{
+		Partition: int(partition), Partitions: int(partitions), Day: schemas.Days(s.zone()), ActionMaxMs: s.Triggers.MaxAge.Milliseconds(),
 		LatenessMs: s.Clock.Lateness.Milliseconds(), JumpMaxMs: s.Clock.MaxJump.Milliseconds(), EventClock: s.Clock.Mode == "event",
 		CachedCustomers: s.State.CachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: sampled(partitions), Terms: s.Terms(),
 	}

@@ -30,7 +30,7 @@ func TestTermsOfScores(t *testing.T) {
 	} {
 		is := was
 		v.change(&is)
-		if changed := is.task(8).Terms != was.task(8).Terms; changed != v.terms {
+		if changed := is.Terms() != was.Terms(); changed != v.terms {
 			t.Errorf("%s: the terms have changed: %v", name, changed)
 		}
 		if v.terms && is.shape(8).Fingerprint() != was.shape(8).Fingerprint() {

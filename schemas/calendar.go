@@ -43,6 +43,15 @@ func newCalendar(zone *time.Location) *calendar {
 	}
 }
 
+// Days returns the function from an instant to its calendar day in a time zone, with TimeMin for what is earlier, and the end of the times for what is later.
+func Days(zone *time.Location) func(operators.EventTime) operators.Day {
+	c := newCalendar(zone)
+	return func(t operators.EventTime) operators.Day {
+		day, _ := c.day(min(max(t, TimeMin), TimeEnd-1))
+		return day
+	}
+}
+
 // day returns the calendar day of an accepted time, and when that day begins: the first instant whose local date it is. That is not 00:00 where a
 // clock change skips it.
 func (c *calendar) day(t operators.EventTime) (operators.Day, operators.EventTime) {

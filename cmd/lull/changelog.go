@@ -77,7 +77,7 @@ func showShape(shape task.Shape) (fields schemas.Fields) {
 }
 
 func showMeta(m *task.Meta) schemas.Fields {
-	var ahead, adoptions, gaps []any
+	var ahead, adoptions, gaps, calls []any
 	for _, w := range m.Ahead {
 		ahead = append(ahead, schemas.Fields{{Name: "customer", Value: fmt.Sprintf("%016x", w.Customer)}, {Name: "time", Value: w.Time}})
 	}
@@ -87,11 +87,14 @@ func showMeta(m *task.Meta) schemas.Fields {
 	for _, g := range m.Gaps {
 		gaps = append(gaps, schemas.Fields{{Name: "day", Value: g.Day}, {Name: "ms", Value: g.Ms}})
 	}
+	for _, c := range m.Calls {
+		calls = append(calls, schemas.Fields{{Name: "day", Value: c.Day}, {Name: "rule", Value: fmt.Sprintf("%04x", c.Rule)}, {Name: "calls", Value: int64(c.Calls)}})
+	}
 	return schemas.Fields{
 		{Name: "position", Value: m.Position}, {Name: "observed", Value: m.Observed},
 		{Name: "input_id", Value: hex.EncodeToString(m.InputID[:])}, {Name: "changelog_id", Value: hex.EncodeToString(m.ChangelogID[:])},
 		{Name: "settings", Value: fmt.Sprintf("%016x", m.Settings)}, {Name: "watermark", Value: m.Watermark},
-		{Name: "ahead", Value: ahead}, {Name: "adoptions", Value: adoptions}, {Name: "gaps", Value: gaps},
+		{Name: "ahead", Value: ahead}, {Name: "adoptions", Value: adoptions}, {Name: "gaps", Value: gaps}, {Name: "calls", Value: calls},
 	}
 }
 

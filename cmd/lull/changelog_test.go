@@ -45,12 +45,13 @@ func TestShowChange(t *testing.T) {
 	meta := task.NewMeta()
 	meta.Position, meta.Watermark = 42, c.At
 	meta.Adoptions = []task.Adoption{{Ref: operators.ModelRef("m"), At: 5}}
+	meta.Calls = []operators.DayCalls{{Day: 10231, Rule: 0xba7f, Calls: 3}}
 	for _, change := range []struct {
 		name       string
 		key, value []byte
 		want       []string
 	}{
-		{"meta", task.MetaKey, meta.Append(nil), []string{`"kind":"meta"`, `"position":42`, `"watermark":"1998-01-05T`, `"adoptions":[{"model":"`}},
+		{"meta", task.MetaKey, meta.Append(nil), []string{`"kind":"meta"`, `"position":42`, `"watermark":"1998-01-05T`, `"adoptions":[{"model":"`, `"calls":[{"day":"1998-01-05","rule":"ba7f","calls":3}]`}},
 		{"settings", task.ShapeKey, task.Shape{{Name: "session.gap", Value: "30m0s"}}.Append(nil), []string{`"key":{"kind":"settings"},"value":{"session.gap":"30m0s"}`}},
 		{
 			"customer", task.CustomerKey(nil, "ann"), c.AppendState(nil),

@@ -151,5 +151,10 @@ var mutants = []mutant{
 	{"write a row where a search goes on", "operators/score/score.go", "c.RisingDeadline(), c.RulesTurn())", "c.RisingDeadline(), c.RulesNext)", check{"operators/clv", "TestArithmetic"}},
 	{"end a search where it stopped", "operators/trigger/trigger.go", "\t\t\top.lookOn(&s, c, in.At)\n", "\t\t\tc.RulesNext, c.RulesOpen = operators.Never, false\n", check{"operators/clv", "TestArithmetic"}},
 	{"forget in the state that a search goes on", "operators/codec.go", "\t\tflags |= scoredRulesOpen\n", "", check{"operators", "TestStateRoundTrip"}},
+	{"count what is withheld anyway against a cap", "operators/trigger/trigger.go", "withheld == \"\" && r.CapPerDay > 0", "r.CapPerDay > 0", check{"pipeline/task", "TestCaps"}},
+	{"give each task the whole cap", "operators/trigger/trigger.go", "\tn := int64(partitions)\n", "\tpartition, partitions = 0, 1\n\tn := int64(partitions)\n", check{"operators/trigger", "TestCapShares"}},
+	{"keep the calls of an aborted transaction", "pipeline/task/task.go", "	t.census.begin(t.cfg.Sampled)\n	return t.readMeta()\n", "	t.census.begin(t.cfg.Sampled)\n	calls := t.meta.Calls\n	err := t.readMeta()\n	t.meta.Calls = calls\n	return err\n", schedules},
+	{"forget the calls in a restart", "pipeline/task/meta.go", "	return m.appendCalls(dst)\n", "	return (&Meta{}).appendCalls(dst)\n", sim},
+	{"forget the calls of days that are not over", "pipeline/task/calls.go", "/operators.DayMs) - 2\n", "/operators.DayMs) + 2\n", sim},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
 }

@@ -14,6 +14,9 @@ import (
 	"lull/operators"
 )
 
+// capMax is the greatest cap: more is none.
+const capMax = 1_000_000
+
 // RulesMax is how many rules there may be.
 const RulesMax = 32
 
@@ -42,6 +45,8 @@ type Rule struct {
 	From, To string
 	// CooldownMs is how long after a trigger others of the rule are withheld, in milliseconds; 0 for none.
 	CooldownMs int64
+	// CapPerDay is how many of its triggers are actionable on one day, of all customers together, at most; 0 for any number.
+	CapPerDay int
 	// Stage is how far it has come: the share of customers who are acted on, the others being in its shadow. In the stage control they are half, the others being its control group.
 	Stage Stage
 	// Control is the share of customers on whom nobody acts, to know what acting is worth.
@@ -200,7 +205,7 @@ func (p *parser) add(n *yaml.Node, rules *Rules, r Rule) {
 	rules.Rules = append(rules.Rules, r)
 }
 
-var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown", "stage", "control", "consent", "severity", "action", "priority"}
+var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown", "stage", "control", "consent", "severity", "action", "cap_per_day", "priority"}
 
 // parseRule reads one rule; ok is false if it is wrong.
 func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
@@ -302,6 +307,13 @@ func (p *parser) numbers(values map[string]*yaml.Node, r *Rule) {
 			p.failAt(v, "control is %q: it is a share of the customers from 0 to 0.9, such as 0.1", v.Value)
 		}
 		r.Control = share
+	}
+	if v := values["cap_per_day"]; v != nil {
+		n, err := strconv.Atoi(v.Value)
+		if err != nil || n < 1 || n > capMax {
+			p.failAt(v, "cap_per_day is %q: it is how many triggers may be acted on in a day, a whole number from 1 to %d; leave the key out for any number, or write stage: shadow for none", v.Value, capMax)
+		}
+		r.CapPerDay = n
 	}
 	r.Stage.Share = 1
 	if v := values["stage"]; v != nil {

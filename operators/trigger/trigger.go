@@ -26,6 +26,8 @@ const (
 	NoConsent = "consent"
 	// Cooldown: the rule has made a trigger of the customer of late.
 	Cooldown = "cooldown"
+	// Cap: the rule has called for as many as it may on that day.
+	Cap = "cap"
 )
 
 // Config says which triggers there are, and which are acted on.
@@ -224,8 +226,9 @@ func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline
 		Rule: r.Name, Version: r.Version, From: r.From, To: r.To, Deadline: deadline, Actionable: withheld == "", Withheld: withheld, Facts: c.Facts, Used: r.usedOf(s),
 		Reasons: op.reasons(r, s, deadline, c), Counterfactuals: op.counterfactuals(c), Ceiling: op.scores.Ceiling(&c.Purchases, env.Model, &c.Facts),
 		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent, Consent: r.proof(c), Priority: r.priority.of(s.view),
+		Capped: withheld == "" && r.CapPerDay > 0,
 	})
-	// Whether a trigger was noticed in time says nothing here: states hang on what happened alone.
+	// Whether a trigger was noticed in time, or first, says nothing here: states hang on what happened to the customer alone.
 	if r.CooldownMs > 0 && !r.cooling(state, deadline) && !r.spared(c) {
 		state.Cooling, state.Cooled = true, deadline
 	}
@@ -249,8 +252,27 @@ func (op *Operator) withheld(r *Rule, state *operators.RuleState, env *operators
 		return NoConsent
 	case r.cooling(state, deadline):
 		return Cooldown
+	case env.Calls != nil && r.spent(env.Calls, deadline):
+		return Cap
 	}
 	return ""
+}
+
+// spent reports whether the rule has made all calls that are its task's on the day of a deadline.
+func (r *Rule) spent(calls *operators.Calls, deadline operators.EventTime) bool {
+	if r.CapPerDay == 0 {
+		return false
+	}
+	day := calls.Day(deadline)
+	return calls.Of(r.key, day) >= r.Share(calls.Partition, calls.Partitions, day)
+}
+
+// Share returns how many of the calls that the rule may make on a day are a partition's. The shares of all partitions sum to CapPerDay, and differ by one at most; who has the larger ones moves on by a
+// partition each day, and begins elsewhere for each rule.
+func (r *Rule) Share(partition, partitions int, day operators.Day) int {
+	n := int64(partitions)
+	place := (int64(partition) + int64(r.key) + int64(day) + n) % n
+	return int((place+1)*int64(r.CapPerDay)/n - place*int64(r.CapPerDay)/n)
 }
 
 // cooling reports whether a deadline lies in the rule's cool-down.

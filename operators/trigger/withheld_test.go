@@ -5,7 +5,10 @@ import (
 	"math"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"lull/operators"
+	"lull/operators/trigger"
 )
 
 // fire lets a customer fall silent beyond the line of a rule, and returns what was told.
@@ -123,4 +126,39 @@ func TestCooldown(t *testing.T) {
 			t.Errorf("step %d: %q, want %q; %+v", i, got, v.want, c.Rules)
 		}
 	}
+}
+
+// TestCapShares: the shares of all partitions in a rule's cap sum to it, and differ by one at most; and over as many days as there are partitions each of them has had as much.
+func TestCapShares(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit, partitions := rapid.IntRange(1, 1_000_000).Draw(t, "cap"), rapid.IntRange(1, 300).Draw(t, "partitions")
+		if rapid.Bool().Draw(t, "small") {
+			limit = rapid.IntRange(1, 40).Draw(t, "small cap")
+		}
+		rules, err := trigger.ParseRules("rules.yaml", fmt.Appendf(nil, "rules: [{name: %s, when: purchases > 1, cap_per_day: %d}]", rapid.StringMatching("[a-z]{1,5}").Draw(t, "name"), limit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, start := &rules.Rules[0], operators.Day(rapid.IntRange(-1, 84_000).Draw(t, "day"))
+		had := make([]int, partitions)
+		for day := start; day < start+operators.Day(partitions); day++ {
+			sum := 0
+			for p := range partitions {
+				share := r.Share(p, partitions, day)
+				if share < limit/partitions || share > (limit+partitions-1)/partitions {
+					t.Fatalf("partition %d of %d has %d of %d on day %d", p, partitions, share, limit, day)
+				}
+				sum += share
+				had[p] += share
+			}
+			if sum != limit {
+				t.Fatalf("the shares of %d partitions sum to %d on day %d, not to %d", partitions, sum, day, limit)
+			}
+		}
+		for p, had := range had {
+			if had != limit {
+				t.Fatalf("partition %d of %d has had %d in as many days, not %d", p, partitions, had, limit)
+			}
+		}
+	})
 }

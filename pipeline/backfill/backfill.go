@@ -3,7 +3,9 @@
 package backfill
 
 import (
+	"cmp"
 	"fmt"
+	"time"
 
 	"lull/operators"
 	"lull/operators/clv"
@@ -71,6 +73,7 @@ func (r *Run) open(c *Config) (err error) {
 	}
 	cfg := task.Config{
 		LatenessMs: c.LatenessMs, EventClock: true, CachedCustomers: cachedCustomers, TimersLoaded: timersLoaded, Looks: looks, Sampled: c.Sampled,
+		Partitions: 1, Day: schemas.Days(cmp.Or(c.Decoder.Zone, time.UTC)), ActionMaxMs: c.Chain.Trigger.MaxAgeMs,
 	}
 	if r.task, err = task.Open(cfg, clv.NewChain(c.Chain), r.store, theModel{c.Model}); err != nil {
 		return err

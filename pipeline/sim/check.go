@@ -10,6 +10,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/statistics"
+	"lull/operators/trigger"
 	"lull/pipeline/task"
 	"lull/state"
 )
@@ -30,6 +31,7 @@ func (w *world) check() {
 		fold := w.fold(n, -1)
 		w.checkState(n, want, fold)
 		w.checkStatistics(n, fold)
+		w.checkCaps(n, fold)
 		w.checkDisks(n)
 		w.checkRestore(n, fold)
 	}
@@ -44,8 +46,11 @@ type told struct {
 }
 
 func (t *told) add(o operators.Output, eventClock bool) {
-	if !eventClock {
-		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Reasons = false, "", nil // they hang on when the transaction was
+	switch {
+	case !eventClock:
+		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped, o.Trigger.Reasons = false, "", false, nil // they hang on when the transaction was
+	case o.Trigger.Capped || o.Trigger.Withheld == trigger.Cap:
+		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped = false, trigger.Cap, false // whose turn it was hangs on when a sweep came: checkCaps looks
 	}
 	if o.Kind != operators.ScoreOutput {
 		t.outputs = append(t.outputs, o)
@@ -64,7 +69,7 @@ func (w *world) undisturbed(n int, steps []note) told {
 		w.violate("the undisturbed run: %v", err)
 		return t
 	}
-	tk, err := task.Open(w.opt.Task, w.chain, store, w)
+	tk, err := task.Open(w.opt.task(n), w.chain, store, w)
 	if err != nil {
 		w.violate("the undisturbed run: %v", err)
 		return t
@@ -311,6 +316,41 @@ func (w *world) checkStatistics(n int, fold map[string]string) {
 	}
 }
 
+// checkCaps: I24. Of a rule with a cap no more triggers of a day are to be acted on than are the partition's, and none is over the cap before; and the meta record has counted them.
+func (w *world) checkCaps(n int, fold map[string]string) {
+	called := map[operators.DayCalls]uint32{}
+	for _, e := range w.b.logs[outputTopic][n].read(0, 1<<30) {
+		o, ok := e.payload.(operators.Output)
+		if !ok || o.Kind != operators.TriggerOutput {
+			continue
+		}
+		r := w.opt.Chain.Trigger.Rules.Rule(o.Trigger.Rule)
+		of := operators.DayCalls{Day: w.opt.Task.Day(o.Trigger.Deadline), Rule: operators.RuleKey(r.Name)}
+		share := uint32(r.Share(n, w.opt.Partitions, of.Day))
+		switch {
+		case o.Trigger.Actionable:
+			w.Stats.Called++
+			if called[of]++; r.CapPerDay > 0 && called[of] > share {
+				w.violate("I24: partition %d: call %d of %s on day %d, where %d are its own", n, called[of], r.Name, of.Day, share)
+			}
+		case o.Trigger.Withheld == trigger.Cap:
+			w.Stats.Capped++
+			if called[of] < share {
+				w.violate("I24: partition %d: a trigger of %s is over the cap after %d calls of %d on day %d", n, r.Name, called[of], share, of.Day)
+			}
+		}
+	}
+	meta, err := task.DecodeMeta([]byte(fold[string(task.MetaKey)]))
+	if err != nil {
+		w.violate("I24: %v", err)
+	}
+	for _, c := range meta.Calls {
+		if told := called[operators.DayCalls{Day: c.Day, Rule: c.Rule}]; told != c.Calls {
+			w.violate("I24: partition %d has counted %+v, where %d were told", n, c, told)
+		}
+	}
+}
+
 // ofTask returns the state without what the process's clock has written into the meta record.
 func (w *world) ofTask(fold map[string]string) map[string]string {
 	fold = maps.Clone(fold)
@@ -319,7 +359,7 @@ func (w *world) ofTask(fold map[string]string) map[string]string {
 	if err != nil {
 		w.violate("I2: %v", err)
 	}
-	meta.Gaps, meta.InputAlive = nil, operators.Unset
+	meta.Gaps, meta.InputAlive, meta.Calls = nil, operators.Unset, nil // checkCaps looks at the calls
 	fold[key] = string(meta.Append(nil))
 	return fold
 }

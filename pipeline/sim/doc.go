@@ -14,6 +14,6 @@
 // waits for another here, as those of package pipeline do over a backlog: any order must do.
 //
 // After every heal (everybody back, nothing left to do) the run is compared with an undisturbed one and checked for the invariants that
-// docs/guarantees.md numbers: I1 to I10 and I12 to I16. With a first stage I20 is among them; I4, I10, I12 and I13 are then the feeds' too, and the undisturbed
+// docs/guarantees.md numbers: I1 to I10, I12 to I16 and I24. With a first stage I20 is among them; I4, I10, I12 and I13 are then the feeds' too, and the undisturbed
 // run of the tasks is over what has been passed on.
 package sim

@@ -301,7 +301,7 @@ func (n *node) restore(p *part) {
 		}
 	}
 	n.endRestore(p, from, position)
-	t, err := task.Open(n.w.opt.Task, n.w.chain, p.store, n.w)
+	t, err := task.Open(n.w.opt.task(p.n), n.w.chain, p.store, n.w)
 	if err != nil {
 		n.w.violate("opening the task of partition %d: %v", p.n, err)
 		return

@@ -9,11 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
 	"lull/operators/clv"
+	"lull/operators/trigger"
 	"lull/pipeline/task"
+	"lull/schemas"
 )
 
 // raceDetector is set under the race detector, where everything takes ten times as long.
@@ -45,10 +48,15 @@ func TestMain(m *testing.M) {
 func options(eventClock, staged bool) Options {
 	var chain clv.Config
 	chain.Dedup.IDsMax, chain.Session.SessionsMax, chain.Orders.OrdersKept, chain.Orders.RefundsMax, chain.RFM.DaysKept = 6, 3, 2, 2, 2
+	// Of two partitions one has a call a day of each rule, and the other has none.
+	var err error
+	if chain.Trigger.Rules, err = trigger.ParseRules("rules.yaml", []byte(strings.ReplaceAll(trigger.DefaultRules().Text, "    action:", "    cap_per_day: 1\n    action:"))); err != nil {
+		panic(err)
+	}
 	chain.EnsureDefaults()
 	o := Options{
 		Partitions: 2, Nodes: 3, Turns: 60, Heals: 2, DirtyBytes: 1500, OutputsBound: 400, WritesBound: 40_000,
-		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3, Looks: 3, Sampled: 8}, Chain: chain,
+		Task: task.Config{LatenessMs: int64(2 * hour), EventClock: eventClock, CachedCustomers: 4, TimersLoaded: 3, Looks: 3, Sampled: 8, Day: schemas.Days(time.UTC), ActionMaxMs: chain.Trigger.MaxAgeMs}, Chain: chain,
 		Clock: task.ClockConfig{LatenessMs: int64(2 * hour), StepMaxMs: int64(day), SilenceMaxMs: int64(3 * day), SettleMs: int64(hour), ActionMaxMs: int64(60 * day)},
 	}
 	if staged {

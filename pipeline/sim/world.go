@@ -27,6 +27,13 @@ type Options struct {
 	Chain                           clv.Config
 }
 
+// task returns the configuration of a partition's task.
+func (o *Options) task(n int) task.Config {
+	cfg := o.Task
+	cfg.Partition, cfg.Partitions = n, o.Partitions
+	return cfg
+}
+
 // Stats count what happened.
 type Stats struct {
 	Inputs, Outputs, Transactions int // Outputs and Transactions are those that were committed
@@ -43,6 +50,7 @@ type Stats struct {
 	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
 	Swept                         int                   // customers that a sweep has touched
 	Counted                       int                   // customers in the statistics that were compared with the states
+	Called, Capped                int                   // triggers that are actionable, and that a cap withholds
 	Heals                         int                   // each with all checks
 }
 
@@ -58,15 +66,16 @@ func (s *Stats) add(o Stats) {
 	s.Passed += o.Passed
 	s.Swept += o.Swept
 	s.Counted += o.Counted
+	s.Called, s.Capped = s.Called+o.Called, s.Capped+o.Capped
 }
 
 // String implements fmt.Stringer.
 func (s Stats) String() string {
 	return fmt.Sprintf("%d inputs, %d passed on by a first stage, %d outputs, %d transactions; %d crashes, %d zombies, %d recoveries, %d lost answers, %d refused requests, "+
 		"%d sessions and %d transactions timed out, %d rewinds, %d skips, %d full disks, %d outages of a source that held back %d events, %d steps of wall clocks "+
-		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d customers recounted; %d heals", s.Inputs, s.Passed, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
+		"(clocks free %d times, jumped %d, unconfirmed %d, stalled %d), %d customers swept; %d customers recounted; %d calls to act, %d over a cap; %d heals", s.Inputs, s.Passed, s.Outputs, s.Transactions, s.Crashes, s.Zombies,
 		s.Recoveries, s.LostAnswers, s.Refused, s.Expelled, s.TimedOut, s.Rewinds, s.Skips, s.DiskFull, s.Outages, s.HeldBack, s.Steps,
-		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Counted, s.Heals)
+		s.Held[task.Free], s.Held[task.Jumped], s.Held[task.Unconfirmed], s.Held[task.Stalled], s.Swept, s.Counted, s.Called, s.Capped, s.Heals)
 }
 
 // Choose makes every choice that is open: one of 0 to n-1, of which 0 is the most ordinary.

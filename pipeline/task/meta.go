@@ -11,7 +11,8 @@ import (
 //
 //	1: the first.
 //	2: with the upstreams at the end. The first is read: such a task has none.
-const MetaVersion = 2
+//	3: with the calls to act behind them. Those before are read: such a task has made none.
+const MetaVersion = 3
 
 // Meta is what a task remembers of itself. It is written with every transaction, so that it always stands for what its changelog stands for.
 type Meta struct {
@@ -33,6 +34,8 @@ type Meta struct {
 	Sweep Sweep
 	// Upstreams are the feeds whose events the task reads, by their Feed; none if it reads an input topic itself.
 	Upstreams []Upstream
+	// Calls are the calls to act that rules with a cap have made, by day; in the order of days, and then of rules.
+	Calls []operators.DayCalls
 }
 
 // NewMeta returns the meta record of a task that has seen nothing.
@@ -66,7 +69,7 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Offset))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Watermark))
 	}
-	return dst
+	return m.appendCalls(dst)
 }
 
 const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8 + 8 + 4
@@ -97,6 +100,9 @@ func DecodeMeta(src []byte) (Meta, error) {
 		l.read(24, func(b []byte) {
 			m.Upstreams = append(m.Upstreams, Upstream{binary.BigEndian.Uint64(b), int64(binary.BigEndian.Uint64(b[8:])), operators.EventTime(binary.BigEndian.Uint64(b[16:]))})
 		})
+	}
+	if version > 2 {
+		m.readCalls(&l)
 	}
 	if l.failed || len(l.src) > 0 {
 		return Meta{}, fmt.Errorf("%w: a malformed meta record", operators.ErrCorrupt)

@@ -48,6 +48,9 @@ func metas() *rapid.Generator[task.Meta] {
 		for range rapid.IntRange(0, 12).Draw(t, "upstreams") {
 			m.Upstreams = append(m.Upstreams, task.Upstream{Feed: rapid.Uint64().Draw(t, "feed"), Offset: rapid.Int64().Draw(t, "offset"), Watermark: instants.Draw(t, "watermark")})
 		}
+		for range rapid.IntRange(0, 5).Draw(t, "calls") {
+			m.Calls = append(m.Calls, operators.DayCalls{Day: operators.Day(rapid.Int32().Draw(t, "day")), Rule: rapid.Uint16().Draw(t, "rule"), Calls: rapid.Uint32().Draw(t, "calls of the day")})
+		}
 		return m
 	})
 }
@@ -74,14 +77,20 @@ func TestMetaCodec(t *testing.T) {
 	}
 }
 
-// TestMetaVersion1: a meta record of before there were feeds is read as that of a task which has none.
-func TestMetaVersion1(t *testing.T) {
+// TestMetaVersions: a meta record of before there were feeds is read as that of a task which has none, and one of before there were caps as that of a task which has called nobody.
+func TestMetaVersions(t *testing.T) {
 	m := task.NewMeta()
 	m.Position, m.Watermark, m.Gaps = 17, 4711, []task.Gap{{Day: 5, Ms: 6}}
+	m.Upstreams = []task.Upstream{{Feed: 1, Offset: 2, Watermark: 3}}
 	old := m.Append(nil)
-	old[0], old = 1, old[:len(old)-1] // without the number of upstreams
+	old[0], old = 2, old[:len(old)-1] // without the number of calls
 	if got, err := task.DecodeMeta(old); err != nil || !reflect.DeepEqual(got, m) {
-		t.Errorf("%+v, %v, not %+v", got, err, m)
+		t.Errorf("version 2: %+v, %v, not %+v", got, err, m)
+	}
+	old[0], old = 1, old[:len(old)-25] // without the upstreams
+	m.Upstreams = nil
+	if got, err := task.DecodeMeta(old); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("version 1: %+v, %v, not %+v", got, err, m)
 	}
 }
 
@@ -114,6 +123,7 @@ func FuzzMeta(f *testing.F) {
 	m.Adoptions = []task.Adoption{{Ref: 3, At: 4}}
 	m.Sweep = task.Sweep{Ref: 3, After: "a"}
 	m.Gaps = []task.Gap{{Day: 5, Ms: 6}}
+	m.Calls = []operators.DayCalls{{Day: 5, Rule: 6, Calls: 7}}
 	f.Add(m.Append(nil))
 	f.Add(append(m.Append(nil)[:69], bytes.Repeat([]byte{0xff}, 9)...))
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -12,6 +12,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/dedup"
+	"lull/operators/score"
 	"lull/pipeline/task"
 )
 
@@ -146,10 +147,22 @@ type result struct {
 
 // runLog runs a log by a schedule.
 func runLog(tb testing.TB, log []step, cfg task.Config, how schedule, r *rand.Rand) result {
+	return runLogOf(tb, log, cfg, how, r, chainUnder(capped, score.Config{}, poison{}))
+}
+
+// capped are rules of whose triggers there may be so few that those of these logs are more.
+var capped = mustParse(`
+rules:
+  - {name: churn_risk, when: churn_risk >= risk_high, hold: born_high_risk, until: churn_risk < risk_back, cap_per_day: 1}
+  - {name: bought_again, when: purchases >= 2, cap_per_day: 1}
+`)
+
+// runLogOf runs a log through a chain by a schedule.
+func runLogOf(tb testing.TB, log []step, cfg task.Config, how schedule, r *rand.Rand, c *operators.Chain) result {
 	if how.cfg != nil {
 		how.cfg(&cfg)
 	}
-	p := newProcess(tb, cfg, chain(poison{}))
+	p := newProcess(tb, cfg, c)
 	if how.budget != nil {
 		p.budget = how.budget(r)
 	}
@@ -232,13 +245,13 @@ func TestSchedules(t *testing.T) {
 }
 
 // byCustomer returns what a run says and leaves of each customer, without what hangs on when the sweep has come to them: the order of outputs of different
-// customers; whether a trigger is acted on; where a timer stands; and message ids that are out of the window, which go with the next step.
+// customers; whether a trigger is acted on, and with that how many were called for; where a timer stands; and message ids that are out of the window, which go with the next step.
 func (r result) byCustomer(tb testing.TB) result {
 	tb.Helper()
 	r.outputs = slices.Clone(r.outputs)
 	for i := range r.outputs {
 		o := &r.outputs[i]
-		o.Trigger.Actionable, o.Trigger.Withheld = false, ""
+		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped = false, "", false
 	}
 	slices.SortStableFunc(r.outputs, func(a, b operators.Output) int { return strings.Compare(a.Customer, b.Customer) })
 	meta, err := task.DecodeMeta([]byte(r.store[string(task.MetaKey)]))
@@ -248,7 +261,11 @@ func (r result) byCustomer(tb testing.TB) result {
 	var window dedup.Config
 	window.EnsureDefaults()
 	store := map[string]string{}
+	meta.Calls = nil
 	for key, state := range r.store {
+		if key == string(task.MetaKey) {
+			state = string(meta.Append(nil))
+		}
 		if id, ok := task.CustomerOf([]byte(key)); ok {
 			c := operators.NewCustomer(string(id))
 			if err := c.DecodeState([]byte(state)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"lull/operators"
 	"lull/operators/dedup"
@@ -14,6 +15,7 @@ import (
 	"lull/operators/session"
 	"lull/operators/trigger"
 	"lull/pipeline/task"
+	"lull/schemas"
 )
 
 const (
@@ -81,13 +83,17 @@ var (
 func chain(more ...operators.Operator) *operators.Chain { return chainOf(score.Config{}, more...) }
 
 func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
+	return chainUnder(churnRisk, sc, more...)
+}
+
+func chainUnder(rules *trigger.Rules, sc score.Config, more ...operators.Operator) *operators.Chain {
 	d, s, o, r, tr := dedup.Config{IDsMax: 6}, session.Config{SessionsMax: 3}, orders.Config{OrdersKept: 2, RefundsMax: 2}, rfm.Config{DaysKept: 2}, trigger.Config{}
 	d.EnsureDefaults()
 	s.EnsureDefaults()
 	o.EnsureDefaults()
 	r.EnsureDefaults()
 	sc.EnsureDefaults()
-	tr.Rules = churnRisk
+	tr.Rules = rules
 	tr.EnsureDefaults()
 	terms, scores := sc.Terms(), score.New(sc)
 	return operators.NewChain(append([]operators.Operator{
@@ -96,20 +102,25 @@ func chainOf(sc score.Config, more ...operators.Operator) *operators.Chain {
 }
 
 // churnRisk is the one rule of these tests, as it is by default.
-var churnRisk = func() *trigger.Rules {
-	rules, err := trigger.ParseRules("rules.yaml", []byte(`
+var churnRisk = mustParse(`
 rules:
   - {name: churn_risk, when: churn_risk >= risk_high, hold: born_high_risk, until: churn_risk < risk_back}
-`))
+`)
+
+func mustParse(rules string) *trigger.Rules {
+	parsed, err := trigger.ParseRules("rules.yaml", []byte(rules))
 	if err != nil {
 		panic(err)
 	}
-	return rules
-}()
+	return parsed
+}
 
 // settings are those of a task unless a test is about one of them.
 func settings() task.Config {
-	return task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 100, TimersLoaded: 100, Looks: 2, Sampled: 3}
+	return task.Config{
+		LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 100, TimersLoaded: 100, Looks: 2, Sampled: 3,
+		Partitions: 1, Day: schemas.Days(time.UTC), ActionMaxMs: int64(day),
+	}
 }
 
 // process runs a task as the pipeline does: transactions that end and fail anywhere, each followed by the next.

@@ -40,6 +40,12 @@ type Config struct {
 	// Looks is how many customers a walk through all of them looks at in one scan, which also costs a look at every record that the store has in memory. A
 	// scan is not interrupted.
 	Looks int
+	// Partition is the task's, from 0 on, of Partitions: who shares the caps of rules.
+	Partition, Partitions int
+	// Day returns the calendar day of an instant, for the caps of rules.
+	Day func(operators.EventTime) operators.Day
+	// ActionMaxMs is how old a trigger may be to be acted on, in milliseconds: as in the chain.
+	ActionMaxMs int64
 	// Sampled is how many customers the statistics hold a sample of; 0 for no statistics.
 	Sampled int
 }
@@ -95,6 +101,7 @@ type Task struct {
 	pre       operators.Customer // the customer before the step under way
 	parts     parts
 	env       operators.Env
+	calls     operators.Calls
 	now       operators.EventTime
 	held      bool // events move no time
 
@@ -117,7 +124,7 @@ type customer struct {
 func Open(cfg Config, chain *operators.Chain, store Store, models Models) (*Task, error) {
 	t := &Task{
 		cfg: cfg, chain: chain, store: store, models: models,
-		timers: timers{store: store, chunk: cfg.TimersLoaded},
+		timers: timers{store: store, chunk: cfg.TimersLoaded}, calls: operators.Calls{Partition: cfg.Partition, Partitions: cfg.Partitions, Day: cfg.Day},
 	}
 	t.parts.task = t
 	t.customers.max = cfg.CachedCustomers
@@ -434,7 +441,8 @@ func (t *Task) returned(c *customer, at operators.EventTime) bool {
 // same, and the error is a *panicError. A deadline comes with the function that gave it, which must give a later one when it has fired.
 func (t *Task) step(c *customer, in *operators.Input, next func() operators.EventTime) (err error) {
 	t.touch(c)
-	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now()}
+	t.calls.ByDay = t.meta.Calls
+	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now(), Calls: &t.calls}
 	if t.env.Model, err = t.modelOf(c); err != nil {
 		return err
 	}
@@ -470,6 +478,7 @@ func (t *Task) step(c *customer, in *operators.Input, next func() operators.Even
 		c.CopyFrom(&t.pre)
 		return nil
 	}
+	t.count(t.out.Outputs[outputs:])
 	return t.parts.end()
 }
 
