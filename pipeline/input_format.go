@@ -128,6 +128,7 @@ func (t *InputTopic) Load(writers schemas.Writers) (schemas.Input, error) {
 		if mapping, err = schemas.ParseMapping(text); err != nil {
 			return schemas.Input{}, &MappingError{t.section + ".mapping", t.Mapping, err}
 		}
+		mapping.File = filepath.Base(t.Mapping)
 	}
 	schema := ""
 	if t.Schema != "" {

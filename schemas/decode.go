@@ -324,7 +324,7 @@ func avroCause(err error) string {
 func (d *Decoder) checkTexts(r *Source, kind operators.EventKind) *operators.Rejection {
 	w, limits := &d.slots.wireEvent, &d.config.Limits
 	if w.CustomerID == "" {
-		return reject(ReasonNoCustomer, "customer_id is empty")
+		return reject(ReasonNoCustomer, "customer_id is empty%s", d.slots.sought("customer_id"))
 	}
 	if rejection := check("customer_id", w.CustomerID, limits.IDBytes, ReasonIDTooLong); rejection != nil {
 		return rejection
@@ -353,7 +353,7 @@ func (d *Decoder) checkTexts(r *Source, kind operators.EventKind) *operators.Rej
 		}
 	}
 	if field := missing(kind, w); field != "" {
-		return reject(ReasonMissingField, "the %s event has no %s", kind, field)
+		return reject(ReasonMissingField, "the %s event has no %s%s", kind, field, d.slots.sought(field))
 	}
 	return nil
 }

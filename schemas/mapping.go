@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lull/operators"
@@ -10,6 +11,9 @@ import (
 // Mapping says how the fields of records become events: a mapping file, checked. It does not change and may be shared. docs/formats/mapping.md describes the
 // language.
 type Mapping struct {
+	// File is the name of its file, for people; "" if it has none.
+	File string
+
 	places    *places
 	columns   []string // csv
 	delimiter rune     // csv
@@ -190,6 +194,7 @@ func (m *mappedReader) looked() string {
 // fill sets what an event of the kind has. Fields that are left out or empty stay null: whether the event can do without is judged as for all formats.
 func (m *mappedReader) fill(r *rule, kind operators.EventKind, into *eventSlots) *operators.Rejection {
 	clear(m.texts[:])
+	into.mapping, into.rule = m.mapping, r
 	for f := range fieldsEnd {
 		if !r.fields[f].set || !f.usedBy(kind) {
 			continue
@@ -231,6 +236,23 @@ func (m *mappedReader) value(r *fieldRule) (s scalar, at int) {
 		return scalar{}, -1
 	}
 	return scalar{kind: textual, text: r.constant}, -1
+}
+
+// sought says where a mapping looks for a field that is not there, "" without a mapping.
+func (s *eventSlots) sought(field string) string {
+	if s.mapping == nil {
+		return ""
+	}
+	mapping := strings.TrimSpace("the mapping " + s.mapping.File)
+	of := &s.rule.fields[slices.Index(fieldNames[:], field)]
+	if !of.set {
+		return ", and " + mapping + " does not say where it is"
+	}
+	var places []string
+	for _, slot := range of.slots {
+		places = append(places, s.mapping.places.names[slot])
+	}
+	return fmt.Sprintf(", for which %s looks at %s", mapping, strings.Join(places, ", "))
 }
 
 // bad returns the rejection of a field that cannot be read.
@@ -287,7 +309,7 @@ func (m *mappedReader) setTime(r *fieldRule, into *eventSlots) *operators.Reject
 	}
 	s, at := m.value(r)
 	if s.kind == nothing {
-		return reject(ReasonMissingField, "the event has no time")
+		return reject(ReasonMissingField, "the event has no time%s", into.sought("time"))
 	}
 	t, wrong := r.time.read(&s)
 	if wrong != "" {

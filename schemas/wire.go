@@ -24,6 +24,10 @@ type eventSlots struct {
 	messageID, orderID, refundID, currency, name, subject, proof string
 	amount                                                       int64
 	quantity                                                     float64
+
+	// mapping and its rule are those by which the event was read; nil without one.
+	mapping *Mapping
+	rule    *rule
 }
 
 // open points everything that may be null at its slot, for a decoder to fill or to set to null.

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +50,8 @@ func newMappingTryCommand() *cobra.Command {
 		Short: "Show what becomes of records",
 		Long: `Try reads records and prints, for each, a JSON line with the event that it becomes, or with the reason for which it is refused, as
 lull run would. FILE is the mapping (default input.mapping). The records are those of a file: JSON, one after the other; CSV,
-with or without a line of the columns' names; or one record of Avro. Or they are the newest of a topic.
+with or without a line of the columns' names; or one record of Avro. Or they are the newest of a topic. With both, --sample FILE and --topic TOPIC, those of the file are read as
+the topic's are.
 
 The format is input.format, or that of --topic under inputs; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
 keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused or there is none, and 2 if FILE is
@@ -66,8 +69,11 @@ not as it must be.`,
 			if len(args) == 1 {
 				of.Mapping = args[0]
 			}
-			if (len(f.samples) > 0) == (f.topic != "") {
-				return usageError{errors.New("either --sample FILE or --topic TOPIC must say where records are")}
+			switch {
+			case len(f.samples) == 0 && f.topic == "":
+				return usageError{errors.New("--sample FILE or --topic TOPIC must say where records are; both together try the file as records of the topic")}
+			case s.Staged() && f.topic == "" && len(args) == 0:
+				return usageError{fmt.Errorf("--topic is missing: it must say of which input the records of --sample are: %s", strings.Join(slices.Sorted(maps.Keys(s.Inputs)), ", "))}
 			}
 			if f.lines < 1 {
 				return usageError{fmt.Errorf("--lines is %d: it must be 1 or more", f.lines)}
@@ -81,7 +87,7 @@ not as it must be.`,
 				return err
 			}
 			switch {
-			case t.records == 0 && f.topic != "":
+			case t.records == 0 && len(f.samples) == 0:
 				return fmt.Errorf("there is no record to try in topic %q: write some there, or try those of a file by --sample", f.topic)
 			case t.records == 0:
 				return fmt.Errorf("there is no record to try in %s", strings.Join(f.samples, ", "))
@@ -94,7 +100,7 @@ not as it must be.`,
 		}),
 	}
 	cmd.Flags().StringArrayVar(&f.samples, "sample", nil, "`file` with records, - for standard input; for Avro one record, and the flag once for each")
-	cmd.Flags().StringVar(&f.topic, "topic", "", "`topic` whose newest records are read")
+	cmd.Flags().StringVar(&f.topic, "topic", "", "`topic` whose newest records are read; with --sample the one under inputs that its records are of")
 	cmd.Flags().IntVarP(&f.lines, "lines", "n", 20, "how many records of --topic are read")
 	addSettingFlags(cmd, "brokers", "input.format", "input.schema", "input.future_dated", "calendar.timezone", "clock.max_skew", "money.currency", "money.rates",
 		"registry.url", "registry.username", "registry.password_file", "registry.ca_file", "registry.timeout")
@@ -127,7 +133,7 @@ func newTrial(ctx context.Context, s *pipeline.Settings, of pipeline.InputTopic)
 }
 
 func (t *trial) run(cmd *cobra.Command, f *tryFlags, out io.Writer) error {
-	if f.topic != "" {
+	if len(f.samples) == 0 {
 		return t.tryTopic(cmd.Context(), f.topic, f.lines, out)
 	}
 	for _, path := range f.samples {

@@ -53,6 +53,7 @@ version: 1
 csv: {columns: [type, id, customer, at, total, note], delimiter: ;}
 fields: {customer_id: customer, message_id: id, order_id: id, time: at, amount: {from: total, unit: major}, currency: {const: USD}}
 rules: [{kind: order_completed}]`)
+	inputs := fileOf(t, "lull.yaml", fmt.Sprintf("inputs:\n  shop-orders: {format: json, mapping: %q}\n  web: {format: segment-json}\n", mapping))
 	for _, c := range []struct {
 		name string
 		args []string
@@ -77,8 +78,17 @@ rules: [{kind: order_completed}]`)
 			name: "segment", args: []string{"--input-format", "segment-json", "--sample", fileOf(t, "c.jsonl", `{"type":"page","name":"Home","userId":"u-1","messageId":"m","timestamp":"2025-03-01T08:59:00Z"}`)},
 			out: []string{`{"record":1,"event":{"kind":"page","customer_id":"u-1","time":"2025-03-01T08:59:00.000Z","day":"2025-03-01","message_id":"m","name":"Home"}}`},
 		},
+		{
+			name: "nobody", args: []string{mapping, "--sample", fileOf(t, "n.jsonl", `{"type":"placed","at":"2025-07-01T12:00:00Z","total":1}`)}, code: 1,
+			out: []string{`{"record":1,"refused":"no_customer","detail":"customer_id is empty, for which the mapping orders.yaml looks at customer.id: make the producer set it, or the mapping find it, `},
+		},
+		{
+			name: "one of several inputs", args: []string{"--config", inputs, "--topic", "web", "--sample", fileOf(t, "w.jsonl", `{"type":"page","name":"Home","userId":"u-1","messageId":"m","timestamp":"2025-03-01T08:59:00Z"}`)},
+			out: []string{`{"record":1,"event":{"kind":"page","customer_id":"u-1",`},
+		},
+		{name: "which of several inputs", args: []string{"--config", inputs, "--sample", "a"}, code: 2, errs: "--topic is missing: it must say of which input the records of --sample are: shop-orders, web\n"},
 		{name: "an empty file", args: []string{mapping, "--sample", fileOf(t, "empty.jsonl", "\n")}, code: 1, out: []string{""}, errs: "lull: there is no record to try in "},
-		{name: "no records", args: []string{mapping}, code: 2, errs: "either --sample FILE or --topic TOPIC must say where records are"},
+		{name: "no records", args: []string{mapping}, code: 2, errs: "--sample FILE or --topic TOPIC must say where records are"},
 		{name: "no such file", args: []string{mapping, "--sample", "none.jsonl"}, code: 1, errs: "none.jsonl"},
 		{name: "no such mapping", args: []string{"none.yaml", "--sample", "a"}, code: 2, errs: "none.yaml"},
 		{name: "a wrong mapping", args: []string{fileOf(t, "bad.yaml", "version: 1\nrules: [{kind: page}]\n"), "--sample", "a"}, code: 2, errs: "bad.yaml:\nline 2, column 9: page events need customer_id"},
