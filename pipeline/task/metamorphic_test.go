@@ -147,14 +147,17 @@ type result struct {
 
 // runLog runs a log by a schedule.
 func runLog(tb testing.TB, log []step, cfg task.Config, how schedule, r *rand.Rand) result {
-	return runLogOf(tb, log, cfg, how, r, chainUnder(capped, score.Config{}, poison{}))
+	return runLogOf(tb, log, cfg, how, r, chainUnder(scheduled, score.Config{}, poison{}))
 }
 
-// capped are rules of whose triggers there may be so few that those of these logs are more.
-var capped = mustParse(`
+// scheduled are rules of whose triggers there may be so few that those of these logs are more, and rules whose turns are looked for.
+var scheduled = mustParse(`
 rules:
   - {name: churn_risk, when: churn_risk >= risk_high, hold: born_high_risk, until: churn_risk < risk_back, cap_per_day: 1}
   - {name: bought_again, when: purchases >= 2, cap_per_day: 1}
+  - {name: longer, when: silent_days * 2.0 > age_days}
+  - {name: lost, when: value_about_to_be_lost >= 3.0}
+  - {name: left, when: value_at_risk > 0.7 * clv}
 `)
 
 // runLogOf runs a log through a chain by a schedule.
