@@ -192,7 +192,7 @@ check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) ## i
 	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM)
 
 .PHONY: check-reproducible
-check-reproducible: bin/release/lull ## build the shipped binary again, elsewhere and with nothing cached, and compare; some minutes
+check-reproducible: ## build the shipped binary again, elsewhere and with nothing cached, and compare; some minutes
 	@dir=$$(mktemp -d); trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT; \
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents --target-directory "$$dir"; \
 	GOCACHE=$$dir/cache GOFLAGS="$${GOFLAGS:-} -buildvcs=false" $(MAKE) --no-print-directory --directory "$$dir" bin/release/lull; \
