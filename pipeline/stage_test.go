@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 	"lull/pipeline/task"
@@ -397,6 +399,67 @@ func TestFeedRecreated(t *testing.T) {
 	p.end()
 	if got := c.orders(&s); got != 7 {
 		t.Errorf("%d orders counted, want 7\n%s", got, p.log)
+	}
+}
+
+// TestFeedCut proves that a feed notices when the brokers have lost records that it has passed on and, told to go on, reads from there and says so to every partition before what follows, so that tasks take in
+// what comes under offsets that they know. What the brokers answer about the end of the log is forged, as in TestLogCut: the records that come again are those that were.
+func TestFeedCut(t *testing.T) {
+	fake, c := embedded(t)
+	s := c.staged()
+	c.publish(&s)
+	in := s
+	in.Input.Topic = s.InputTopics()[0].Topic
+	c.purchases(&in, 0, 5) // of ann: in one partition
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	fake.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := request.(*kmsg.OffsetForLeaderEpochRequest)
+		resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
+		for _, asked := range req.Topics {
+			topic := kmsg.NewOffsetForLeaderEpochResponseTopic()
+			topic.Topic = asked.Topic
+			for _, of := range asked.Partitions {
+				partition := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
+				partition.Partition, partition.LeaderEpoch, partition.EndOffset = of.Partition, of.LeaderEpoch, math.MaxInt64 // other logs are whole
+				if asked.Topic == in.Input.Topic {
+					partition.EndOffset = 3
+				}
+				topic.Partitions = append(topic.Partitions, partition)
+			}
+			resp.Topics = append(resp.Topics, topic)
+		}
+		return resp, nil, true
+	})
+	c.refused(s, "ends at offset 3, before the position 5", "--on-data-loss=continue")
+	c.forgetMember(&s)
+	s.OnDataLoss = "continue"
+	p = c.run(s)
+	c.purchases(&in, 5, 2)
+	c.mark(&s, storyEnd)
+	c.await(&s, p)
+	p.end()
+	if got := c.orders(&s); got != 7 {
+		t.Errorf("%d orders counted, want 7\n%s", got, p.log)
+	}
+	told, passed := make(map[int32]bool), make(map[string]int)
+	for _, r := range c.read(s.Topic(EventsTopic)) {
+		for _, h := range r.Headers {
+			switch {
+			case h.Key == schemas.CutHeader && string(h.Value) == "3":
+				told[r.Partition] = true
+			case h.Key == schemas.SourceHeader:
+				source, _ := schemas.ParsePosition(string(h.Value))
+				if passed[string(h.Value)]++; passed[string(h.Value)] == 2 && (source.Offset < 3 || !told[r.Partition]) {
+					t.Errorf("%s was passed on again, and it was not told before", h.Value)
+				}
+			}
+		}
+	}
+	if len(told) != s.Topics.Partitions {
+		t.Errorf("%d partitions were told of the cut, want %d\n%s", len(told), s.Topics.Partitions, p.log)
 	}
 }
 
