@@ -22,10 +22,10 @@ import (
 	"lull/pipeline"
 )
 
-// firstCustomers returns the part of the log that is of its first n customers, compressed.
-func firstCustomers(t *testing.T, n int) []byte {
+// csvOf returns the rows of a compressed CSV file, the header first.
+func csvOf(t *testing.T, zipped []byte) [][]string {
 	t.Helper()
-	unzip, err := gzip.NewReader(bytes.NewReader(cdnowLog))
+	unzip, err := gzip.NewReader(bytes.NewReader(zipped))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +33,13 @@ func firstCustomers(t *testing.T, n int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return records
+}
+
+// firstCustomers returns the part of the log that is of its first n customers, compressed.
+func firstCustomers(t *testing.T, n int) []byte {
+	t.Helper()
+	records := csvOf(t, cdnowLog)
 	kept := [][]string{records[0]}
 	customers := make(map[string]bool)
 	for _, r := range records[1:] {

@@ -159,6 +159,9 @@ func tryFiles(t *testing.T) {
 
 // TestTryDocs: docs/triggers.md shows what a run prints, and the rules that it is of.
 func TestTryDocs(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine does it all")
+	}
 	page, err := os.ReadFile("../../docs/triggers.md")
 	if err != nil {
 		t.Fatal(err)
@@ -267,6 +270,9 @@ func readAll(t *testing.T, path string) []byte {
 
 // TestTryDocument: every figure of the document is what its triggers, and the rows of the file, come to.
 func TestTryDocument(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine does it all")
+	}
 	tryFiles(t)
 	args := []string{"--events", filepath.Base(sampleFile), "--rules", "rules.yaml", "--diff", "old.yaml", "--from", "1997-10-01"}
 	document := tryJSON(t, args...)
