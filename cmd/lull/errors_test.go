@@ -22,7 +22,7 @@ import (
 )
 
 // growing is what of a message grows with the settings, the topics and the state, or is another one each time.
-var growing = regexp.MustCompile(`(at the top can stand: ).*|(become )[0-9]+|(reading partition )[0-9]+|(from 127\.0\.0\.1:)[0-9]+|(: there are amount_inexact, ).*|(sessions, )(?:[a-z.-]+, )*[a-z.-]+`)
+var growing = regexp.MustCompile(`(at the top can stand: ).*|(become )[0-9]+|(reading partition )[0-9]+|(from 127\.0\.0\.1:|lull-snapshot-)[0-9]+|(: there are amount_inexact, ).*|(sessions, )(?:[a-z.-]+, )*[a-z.-]+`)
 
 // TestErrors proves what somebody is told who has made a mistake, word for word: each file of testdata/errors is read from its top, in a folder and on a broker of its own, on which
 // there is an empty topic shop. Commands:

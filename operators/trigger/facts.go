@@ -114,6 +114,20 @@ func counted(one string) func(*operators.Terms, float64) string {
 	}
 }
 
+// ranges are what numbers can be at all, of customers who have bought; of those that are not among them nothing is known.
+var ranges = map[string]interval{
+	"purchases": {least: 1, most: math.Inf(1)}, "orders": {least: 1, most: math.Inf(1)}, "days_between_purchases": {most: math.Inf(1)},
+	"silent_days": {most: math.Inf(1)}, "age_days": {most: math.Inf(1)}, "expected_purchases": {most: math.Inf(1)}, "clv": {most: math.Inf(1)},
+	"p_alive": {most: 1}, "churn_risk": {most: 1}, "risk_after_order": {most: 1}, "buys_again": {most: 1},
+}
+
+func rangeOf(f *fact) interval {
+	if i, known := ranges[f.Name]; known {
+		return i
+	}
+	return interval{least: math.Inf(-1), most: math.Inf(1)}
+}
+
 // facts are all that there are. docs/triggers.md and lull triggers facts show this table.
 var facts = []fact{
 	{Fact: Fact{Name: "purchases", Doc: "Purchase days: calendar days with at least one order that is not cancelled."}, kind: whole, number: func(v view) float64 { return float64(v.p.Count) }, format: counted("purchase")},

@@ -363,6 +363,9 @@ func (p *parser) conditions(n *yaml.Node, values map[string]*yaml.Node, r *Rule)
 		}
 		*of.source = v.Value
 		compiled, faults := p.compiler.compile(v.Value)
+		if len(faults) == 0 {
+			faults = p.compiler.rangeFaults()
+		}
 		for _, f := range faults {
 			line, column := p.place(v, f)
 			p.fail(line, column, "%s: %s", of.key, f.text)

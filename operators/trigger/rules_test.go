@@ -34,7 +34,7 @@ func TestMistakes(t *testing.T) {
 		{"no name", "rules: [{when: purchases > 1}]", "rules.yaml:1:9: name is missing: every rule has one of its own, such as churn_risk"},
 		{"no condition", "rules: [{name: a}]", "rules.yaml:1:9: rule a: when is missing: it is the condition, such as churn_risk >= risk_high"},
 		{"a name that is none", "rules: [{name: A b, when: purchases > 1}]", `rules.yaml:1:16: rule A b: name is "A b": it is written in small letters, digits and _, begins with a letter, and has 40 characters at most`},
-		{"a name twice", many(2, "  - {name: a, when: purchases > %d}\n"), "rules.yaml:3:5: rule a: there is another rule of this name: names tell rules apart in customers' states and in outputs, so give it another"},
+		{"a name twice", many(2, "  - {name: a, when: purchases > 1%d}\n"), "rules.yaml:3:5: rule a: there is another rule of this name: names tell rules apart in customers' states and in outputs, so give it another"},
 		{"an unknown key", with("cool-down: 30d"), "rules.yaml:4:5: rule a: there is no key cool-down in a rule: there can stand name, when, hold, until, from, to, cooldown, stage, control, consent, severity, action, cap_per_day, priority"},
 		{"no value", with("action:"), "rules.yaml:4:12: rule a: action has no value: give it one, or leave the key out"},
 		{"a cool-down without a unit", with("cooldown: 30"), `rules.yaml:4:15: rule a: cooldown is "30": write a number with its unit, such as 30d or 12h, up to 3660d`},
@@ -74,6 +74,12 @@ func TestMistakes(t *testing.T) {
 		{"no text", when(`'{"a": "save"}.a == quadrant'`), "rules.yaml:3:25: rule a: when: this is no text: texts are facts, and literals in quotes"},
 		{"no list of literals", when(`'quadrant in {"a": ["save"]}.a'`), "rules.yaml:3:39: rule a: when: in takes a list of literals, as in quadrant in [\"save\", \"advocate\"]"},
 		{"a key twice", with("when: purchases > 2"), "rules.yaml:4:5: rule a: when stands twice: take one away"},
+		{"beyond a range", when("churn_risk > 1.0"), "rules.yaml:3:22: rule a: when: the condition never holds: churn_risk is 0 to 1"},
+		{"below a range", when("1 > purchases && clv > 5.0"), "rules.yaml:3:13: rule a: when: the condition never holds: purchases is 1 or more"},
+		{"no range", when("'!(p_alive <= 1.0)'"), "rules.yaml:3:22: rule a: when: the condition never holds: p_alive is 0 to 1"},
+		{"neither of two", when("churn_risk < 0.0 || !(purchases > 0)"), "rules.yaml:3:43: rule a: when: the condition never holds: purchases is 1 or more"},
+		{"apart", when("churn_risk >= 0.9 && clv > 5.0 && churn_risk < 0.1"), "rules.yaml:3:56: rule a: when: the condition never holds: churn_risk cannot be this and what is asked of it before"},
+		{"between whole numbers", when("purchases > 1 && purchases < 2"), "rules.yaml:3:38: rule a: when: the condition never holds: purchases cannot be this and what is asked of it before"},
 		{"a place in a block", when("|\n      purchases > 1 &&\n      clvv > 100"), "rules.yaml:5:7: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
 		{"a place in quotes", when("'clvv > 100'"), "rules.yaml:3:12: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
 		{"another condition", with("until: clvv > 100"), "rules.yaml:4:12: rule a: until: there is no fact clvv; did you mean clv? `lull triggers facts` lists them"},
@@ -149,6 +155,18 @@ func TestFactsPage(t *testing.T) {
 	for _, r := range trigger.DefaultRules().Rules {
 		if !strings.Contains(string(text), "| `"+r.Name+"` | ") || !strings.Contains(string(text), "`"+r.Action+"`") {
 			t.Errorf("the page lacks the rule %s, or its action %s", r.Name, r.Action)
+		}
+	}
+}
+
+// TestRanges: a condition that somebody can meet is taken, also one that everybody does who has bought: it becomes true with the first purchase.
+func TestRanges(t *testing.T) {
+	for _, when := range []string{
+		"churn_risk >= 1.0", "churn_risk > 0.0", "purchases >= 1", "churn_risk >= 0.9 || purchases > 0", "purchases > 1", "purchases == 1", "purchases >= 1 && clv > 5.0", "purchases < 1 || clv > 5.0", "net_value < 0.0", "mean_value >= 0.0",
+		"churn_risk >= 0.1 && churn_risk <= 0.1", "purchases > 1 && purchases < 3", "churn_risk < 0.1 || churn_risk >= 0.9", "purchases != 0 && clv > 5.0", "value_about_to_be_lost >= 0.0", "!(purchases > 1)",
+	} {
+		if _, err := trigger.ParseRules("rules.yaml", []byte("rules:\n  - name: a\n    when: '"+when+"'\n")); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -1,0 +1,193 @@
+package trigger
+
+import (
+	"math"
+	"strings"
+
+	"cel.dev/cel-go/common/ast"
+	celops "cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+)
+
+// truth is what is known of a condition, whoever has bought.
+type truth uint8
+
+const (
+	sometimes truth = iota // or not known
+	never
+	always
+)
+
+// interval are the numbers from least to most, with least unless above, with most unless below.
+type interval struct {
+	least, most  float64
+	above, below bool
+}
+
+func (i interval) empty() bool {
+	return i.least > i.most || i.least == i.most && (i.above || i.below)
+}
+
+func (i interval) and(j interval) interval {
+	if j.least > i.least || j.least == i.least && j.above {
+		i.least, i.above = j.least, j.above
+	}
+	if j.most < i.most || j.most == i.most && j.below {
+		i.most, i.below = j.most, j.below
+	}
+	return i
+}
+
+// rangeFaults says that the condition which was compiled last never holds, as far as the ranges of single facts tell. One that holds for all who have bought is of use: it becomes true
+// with the first purchase.
+func (c *compiler) rangeFaults() []fault {
+	of, at, why := c.truthOf(c.types.Expr())
+	if of != never {
+		return nil
+	}
+	return []fault{c.at(at, "the condition never holds: %s", why)}
+}
+
+// truthOf returns what the ranges tell of a condition, where it is decided, and why.
+func (c *compiler) truthOf(e ast.Expr) (of truth, at ast.Expr, why string) {
+	if e.Kind() != ast.CallKind {
+		return sometimes, e, ""
+	}
+	call := e.AsCall()
+	switch name := call.FunctionName(); name {
+	case celops.LogicalAnd, celops.LogicalOr:
+		return c.truthOfAll(e, name)
+	case celops.LogicalNot:
+		of, at, why = c.truthOf(call.Args()[0])
+		return [...]truth{sometimes: sometimes, never: always, always: never}[of], at, why
+	}
+	f, asked, ok := asked(e)
+	if !ok {
+		return sometimes, e, ""
+	}
+	is := rangeOf(f)
+	switch both := is.and(asked); {
+	case both.empty():
+		return never, e, f.Name + " is " + is.String()
+	case both == is:
+		return always, e, f.Name + " is " + is.String()
+	}
+	return sometimes, e, ""
+}
+
+// truthOfAll returns what the ranges tell of conditions joined by && or ||. Of what is asked of one fact by several of the former they tell whether it can be all at once.
+func (c *compiler) truthOfAll(e ast.Expr, name string) (of truth, at ast.Expr, why string) {
+	decides, rest := never, always
+	if name == celops.LogicalOr {
+		decides, rest = always, never
+	}
+	left := make(map[string]interval)
+	of = rest
+	for _, part := range joined(e, name) {
+		is, place, because := c.truthOf(part)
+		if is == decides {
+			return is, place, because
+		}
+		if is != rest {
+			of = sometimes
+		}
+		at, why = place, because
+		f, asked, ok := asked(part)
+		if !ok || name != celops.LogicalAnd {
+			continue
+		}
+		before, known := left[f.Name]
+		if !known {
+			before = rangeOf(f)
+		}
+		if left[f.Name] = before.and(asked); left[f.Name].empty() {
+			return never, part, f.Name + " cannot be this and what is asked of it before"
+		}
+	}
+	return of, at, why
+}
+
+// joined returns the parts of a condition that are joined by one connective.
+func joined(e ast.Expr, name string) (parts []ast.Expr) {
+	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != name {
+		return []ast.Expr{e}
+	}
+	for _, arg := range e.AsCall().Args() {
+		parts = append(parts, joined(arg, name)...)
+	}
+	return parts
+}
+
+// asked returns what a comparison of a number with a literal asks of it.
+func asked(e ast.Expr) (f *fact, i interval, ok bool) {
+	if e.Kind() != ast.CallKind || len(e.AsCall().Args()) != 2 {
+		return nil, i, false
+	}
+	name, left, right := e.AsCall().FunctionName(), e.AsCall().Args()[0], e.AsCall().Args()[1]
+	if left.Kind() == ast.LiteralKind {
+		left, right, name = right, left, flipped(name)
+	}
+	if left.Kind() != ast.IdentKind || right.Kind() != ast.LiteralKind {
+		return nil, i, false
+	}
+	f = factOf(left.AsIdent())
+	bound := 0.0
+	switch n := right.AsLiteral().(type) {
+	case types.Int:
+		bound = float64(n)
+	case types.Double:
+		bound = float64(n)
+	default:
+		return nil, i, false
+	}
+	if f == nil || f.number == nil || math.IsNaN(bound) {
+		return nil, i, false
+	}
+	i = interval{least: math.Inf(-1), most: math.Inf(1)}
+	switch name {
+	case celops.Less:
+		i.most, i.below = bound, true
+	case celops.LessEquals:
+		i.most = bound
+	case celops.Greater:
+		i.least, i.above = bound, true
+	case celops.GreaterEquals:
+		i.least = bound
+	case celops.Equals:
+		i.least, i.most = bound, bound
+	default:
+		return nil, i, false
+	}
+	if f.kind == whole { // between two of them there is none
+		if i.above {
+			i.least, i.above = math.Floor(i.least)+1, false
+		}
+		if i.below {
+			i.most, i.below = math.Ceil(i.most)-1, false
+		}
+	}
+	return f, i, true
+}
+
+// flipped returns the comparison with its sides exchanged.
+func flipped(name string) string {
+	switch name {
+	case celops.Less:
+		return celops.Greater
+	case celops.LessEquals:
+		return celops.GreaterEquals
+	case celops.Greater:
+		return celops.Less
+	case celops.GreaterEquals:
+		return celops.LessEquals
+	}
+	return name
+}
+
+// String returns the interval as a message tells it.
+func (i interval) String() string {
+	if math.IsInf(i.most, 1) {
+		return strings.TrimSuffix(short(nil, i.least), ".00") + " or more"
+	}
+	return strings.TrimSuffix(short(nil, i.least), ".00") + " to " + strings.TrimSuffix(short(nil, i.most), ".00")
+}
