@@ -83,6 +83,17 @@ test-kafka: ## the pipeline tests, and the subscribers', against a real Apache K
 	echo "LULL_TEST_SECURE=$$dir LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/... ./docs/..."; \
 	go test -tags invariants -count=1 -p 1 -timeout 15m ./pipeline/... ./cmd/... ./docs/...
 
+READERS := bin/tools/readers
+
+.PHONY: test-readers
+test-readers: $(READERS)/installed ## snapshots read by pyarrow, pandas, Polars, DuckDB and lifetimes (needs Python 3.9 to 3.12)
+	LULL_TEST_READERS="$$PWD/$(READERS)" go test -tags invariants -count=1 -run 'TestReaders$$' -v ./cmd/lull
+
+$(READERS)/installed: docs/readers/requirements.txt
+	python3 -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet -r $<
+	touch $@
+
 .PHONY: sim
 sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS and SIM_SEED choose others
 	go test -c -o bin/sim.test ./pipeline/sim

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,7 +22,7 @@ import (
 	"lull/schemas"
 )
 
-// snapshotShop is an application whose process has come to the end of the calibration of the CDNOW log, of which it gets every tenth customer.
+// snapshotShop is an application whose process has come to the end of the calibration of the CDNOW log, of which it gets the customers of the sample.
 func snapshotShop(t *testing.T) *shopOnKafka {
 	t.Helper()
 	s := newShopOnKafka(t, "fit: {mode: demand, statistics_every: 50ms}\ncommit: {timeout: 5s, session_timeout: 6s}\non_stop: leave\n")
@@ -32,16 +35,28 @@ func snapshotShop(t *testing.T) *shopOnKafka {
 	return s
 }
 
-// rowsOfFew returns the rows of those customers whose number ends with 4.
+// rowsOfFew returns the rows of the customers of the published sample.
 func (s *shopOnKafka) rowsOfFew(from, to string) []byte {
-	lines := strings.SplitAfter(string(s.rows(from, to)), "\n")
-	few := lines[:1:1]
-	for _, line := range lines[1:] {
-		if customer, _, _ := strings.Cut(line, ","); strings.HasSuffix(customer, "4") {
-			few = append(few, line)
+	s.t.Helper()
+	unzip, err := gzip.NewReader(strings.NewReader(readFile(s.t, sampleFile)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	sample, err := csv.NewReader(unzip).ReadAll()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	few := map[string]bool{"customer_id": true} // of the header
+	for _, row := range sample {
+		few[row[0]] = true
+	}
+	var rows bytes.Buffer
+	for line := range strings.Lines(string(s.rows(from, to))) {
+		if customer, _, _ := strings.Cut(line, ","); few[customer] {
+			rows.WriteString(line)
 		}
 	}
-	return []byte(strings.Join(few, ""))
+	return rows.Bytes()
 }
 
 // takeSnapshot takes a snapshot and returns its folder and manifest.
@@ -207,4 +222,27 @@ func (s *shopOnKafka) purchasesUntil(asOf time.Time) map[string]map[time.Time]fl
 		days[customer][day] += amount
 	}
 	return days
+}
+
+// readersVariable names a folder with a Python environment in which docs/readers/requirements.txt are installed.
+const readersVariable = "LULL_TEST_READERS"
+
+// readersEnvironment is that folder, "" if there is none.
+var readersEnvironment = os.Getenv(readersVariable)
+
+// TestReaders: pyarrow, pandas, Polars and DuckDB read the same of a snapshot of the CDNOW customers, and lifetimes' own functions, given its columns as they are, have lull's numbers. It is run by
+// `make test-readers`.
+func TestReaders(t *testing.T) {
+	if readersEnvironment == "" {
+		t.Skip(readersVariable + " is not set: make test-readers sets it")
+	}
+	s := snapshotShop(t)
+	dir, _ := s.takeSnapshot(t.TempDir())
+	const daysOfWeek = 7
+	command := exec.Command(filepath.Join(readersEnvironment, "bin", "python"), "../../docs/readers/readers.py", dir, "0.525", strconv.FormatFloat(6.183*daysOfWeek, 'g', -1, 64), "0.891", "1.614", "6.25", "3.74", "15.44") // cdnow/model.yaml
+	out, err := command.CombinedOutput()
+	if err != nil || string(out) != "2357 customers, 946 repeaters; lifetimes fits r 0.525, alpha 6.18 weeks\n" { // as published
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
 }
