@@ -123,7 +123,7 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 	defer func() { err = errors.Join(err, target.Close()) }()
 	dir, err := os.MkdirTemp("", "lull-snapshot-")
 	if err != nil {
-		return nil, err // it names the folder
+		return nil, fmt.Errorf("making a folder for the state: %w; TMPDIR names where", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	state, err := snapshot.OpenState(dir)
