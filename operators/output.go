@@ -154,8 +154,11 @@ func (o *Outbox) Trigger(t Trigger) ID {
 	return out.ID
 }
 
-// Offer answers an offer that was proposed.
-func (o *Outbox) Offer(answer *OfferAnswer) { o.add(OfferOutput, "").Offer = answer }
+// Offer answers an offer that was proposed, as of an instant.
+func (o *Outbox) Offer(at EventTime, answer *OfferAnswer) {
+	out := o.add(OfferOutput, "")
+	out.Offer, out.Time = answer, at
+}
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {

@@ -36,13 +36,14 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		return
 	}
 	e := in.Event
+	at := max(in.At, e.Time) // who proposes says nothing of the customer's time, which may be further behind
 	a := &operators.OfferAnswer{OfferID: e.Subject, Amount: e.Amount, Purpose: e.Name}
 	if a.Purpose != "" {
 		a.Consent, a.ConsentKnown = c.Consent(a.Purpose)
 	}
 	predicted := c.Purchases.Count > 0 && env.Model != nil
 	if predicted {
-		a.Facts = op.scores.Evaluate(&c.Purchases, env.Model, in.At)
+		a.Facts = op.scores.Evaluate(&c.Purchases, env.Model, at)
 		a.Ceiling = op.scores.Ceiling(&c.Purchases, env.Model, &a.Facts)
 	}
 	switch {
@@ -65,7 +66,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		a.Reasons = append(a.Reasons, a.Ceiling.Reasons(&op.terms)...)
 		a.Reasons = append(a.Reasons, c.Purchases.Habit(&a.Facts))
 	}
-	out.Offer(a)
+	out.Offer(at, a)
 }
 
 func (op *Operator) verdict(a *operators.OfferAnswer) string {

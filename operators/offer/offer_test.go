@@ -83,6 +83,20 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestAsOf: an answer is as of the event, or of when the customer was last computed if that is later. Under a task whose watermark is behind, the event's own time is ahead of the customer's.
+func TestAsOf(t *testing.T) {
+	for _, v := range []struct{ customer, event, want operators.EventTime }{{5000, 4000, 5000}, {4000, 5000, 5000}, {5000, 5000, 5000}} {
+		customer := operators.NewCustomer("c")
+		customer.Purchases = operators.Purchases{Count: 2, Last: 20, Orders: 2}
+		var out operators.Outbox
+		in := operators.Input{Kind: operators.EventInput, At: v.customer, Event: &operators.Event{Kind: operators.OfferProposed, ID: "m", Customer: "c", Time: v.event, Subject: "voucher"}}
+		operators.NewChain(offer.New(terms, &scores{})).Step(&operators.Env{Model: &operators.Model{Version: "m"}}, customer, &in, &out)
+		if len(out.Outputs) != 1 || out.Outputs[0].Time != v.want || out.Outputs[0].Offer.Facts.AsOf != v.want {
+			t.Errorf("%+v: %+v", v, out.Outputs)
+		}
+	}
+}
+
 // TestOnlyOffers: nothing else is answered, and no ceiling computed for it.
 func TestOnlyOffers(t *testing.T) {
 	s := &scores{}
