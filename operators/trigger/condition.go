@@ -138,19 +138,38 @@ func plainWords(message string) string {
 		case strings.Contains(operands, "int") && strings.Contains(operands, "double"):
 			return sign + " takes numbers of one kind, not " + operands + ": write 2.0 for 2, or double(purchases) for purchases"
 		}
+		if strings.Contains(operands, "bool") {
+			return sign + " cannot be applied to " + operands + ": what is true or false stands alone, as in high_value && !rising; for 0.6 <= x <= 0.8 write 0.6 <= x && x <= 0.8"
+		}
 		return sign + " cannot be applied to " + operands + ": texts stand in quotes, numbers do not"
+	case strings.Contains(message, "token recognition error at: '=>'"), strings.Contains(message, "token recognition error at: '≥'"):
+		return "this is no comparison: write >="
+	case strings.Contains(message, "token recognition error at: '=<'"), strings.Contains(message, "token recognition error at: '≤'"):
+		return "this is no comparison: write <="
+	case strings.Contains(message, "token recognition error at: '≠'"):
+		return "this is no comparison: write !="
+	case strings.Contains(message, "token recognition error at: '$'"), strings.Contains(message, "token recognition error at: '€'"):
+		return "amounts are bare numbers, in major units of the base currency, as in clv >= 50.0"
 	case strings.Contains(message, "token recognition error at: '= '"), strings.Contains(message, "token recognition error at: '='"):
 		return "= is no comparison: write =="
 	case strings.Contains(message, "token recognition error at: '\"") || strings.Contains(message, "token recognition error at: ''"):
 		return "the text has no end: close the quotes"
 	case strings.Contains(message, "'<EOF>' expecting"):
 		return "the condition ends too early: something is missing behind this, or a bracket is not closed"
-	case strings.Contains(message, "'and'"):
+	case strings.Contains(strings.ToLower(message), "'and'"):
 		return "and is not known: write &&"
-	case strings.Contains(message, "'or'"):
+	case strings.Contains(strings.ToLower(message), "'or'"):
 		return "or is not known: write ||"
-	case strings.Contains(message, "'not'"):
+	case strings.Contains(strings.ToLower(message), "'not'"):
 		return "not is not known: write !"
+	case strings.Contains(message, "mismatched input ','"):
+		return "numbers have a point and no commas, as in 0.7 and 1000.0"
+	case strings.Contains(message, "missing ')'"):
+		return "a bracket is not closed"
+	case strings.Contains(message, "extraneous input ')'"):
+		return "a bracket is closed that was not opened"
+	case strings.Contains(message, "extraneous input 'd'"), strings.Contains(message, "extraneous input 'days'"):
+		return "times are numbers of days, as in silent_days >= 30"
 	case strings.HasPrefix(message, "Syntax error: "):
 		text, _, _ := strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting")
 		return text + ": a condition is comparisons of facts, joined by && and ||"

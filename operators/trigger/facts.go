@@ -56,6 +56,7 @@ type fact struct {
 	measure operators.Measure // of a number that silence moves
 	// reaches is the instant at which a fact that rises or falls reaches a bound, Unset if it is there at the last purchase, Never if it never is; beyond it, if beyond is set.
 	reaches func(v view, bound float64, beyond bool) operators.EventTime
+	setting bool // it says nothing of the customer
 	// How a reason tells it: before what it is, by format; and noun reached a bound.
 	before, noun string
 	format       func(t *operators.Terms, n float64) string
@@ -159,16 +160,16 @@ var facts = []fact{
 			}
 			return v.scores.Reaches(v.p, v.m, operators.CLV, v.m.HighValue)
 		}},
-	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
+	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, setting: true, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
 	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.customer.Segment.Rising }},
 	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "none, nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant "},
 	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Lifecycle.String() }, before: "lifecycle "},
 	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.RFMGroup.String() }, before: "RFM group "},
-	{Fact: Fact{Name: "risk_high", Unit: "probability", Doc: "The setting risk.high."}, number: func(v view) float64 { return v.terms.HighRisk }, before: "risk.high ", format: risk},
-	{Fact: Fact{Name: "risk_back", Unit: "probability", Doc: "The setting risk.back."}, number: func(v view) float64 { return v.terms.LowRisk }, before: "risk.back ", format: risk},
-	{Fact: Fact{Name: "risk_dormant", Unit: "probability", Doc: "The setting segments.dormant."}, number: func(v view) float64 { return v.terms.DormantRisk }, before: "segments.dormant ", format: risk},
-	{Fact: Fact{Name: "risk_lost", Unit: "probability", Doc: "The setting segments.lost."}, number: func(v view) float64 { return v.terms.LostRisk }, before: "segments.lost ", format: risk},
-	{Fact: Fact{Name: "contact_days", Unit: "days", Doc: "The setting scores.contact_days."}, number: func(v view) float64 { return v.terms.ContactDays }, before: "contact horizon ", format: days},
+	{Fact: Fact{Name: "risk_high", Unit: "probability", Doc: "The setting risk.high."}, setting: true, number: func(v view) float64 { return v.terms.HighRisk }, before: "risk.high ", format: risk},
+	{Fact: Fact{Name: "risk_back", Unit: "probability", Doc: "The setting risk.back."}, setting: true, number: func(v view) float64 { return v.terms.LowRisk }, before: "risk.back ", format: risk},
+	{Fact: Fact{Name: "risk_dormant", Unit: "probability", Doc: "The setting segments.dormant."}, setting: true, number: func(v view) float64 { return v.terms.DormantRisk }, before: "segments.dormant ", format: risk},
+	{Fact: Fact{Name: "risk_lost", Unit: "probability", Doc: "The setting segments.lost."}, setting: true, number: func(v view) float64 { return v.terms.LostRisk }, before: "segments.lost ", format: risk},
+	{Fact: Fact{Name: "contact_days", Unit: "days", Doc: "The setting scores.contact_days."}, setting: true, number: func(v view) float64 { return v.terms.ContactDays }, before: "contact horizon ", format: days},
 }
 
 // factOf returns the fact of this name, nil if there is none.

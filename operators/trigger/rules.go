@@ -116,7 +116,7 @@ func ParseRules(file string, source []byte) (*Rules, error) {
 	rules := &Rules{Text: string(source)}
 	var root yaml.Node
 	if err := yaml.Unmarshal(source, &root); err != nil {
-		return nil, fmt.Errorf("%s: %s: mend the YAML", file, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fmt.Errorf("%s: %s: mend the YAML; a condition that begins with !, or has a colon or a # in it, stands in quotes, as in when: '!high_value'", file, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	p.file0(&root, rules)
 	if err := errors.Join(p.errs...); err != nil {
@@ -227,6 +227,9 @@ func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 			p.failAt(key, "there is no key %s in a rule: there can stand %s", key.Value, strings.Join(ruleKeys, ", "))
 		case values[key.Value] != nil:
 			p.failAt(key, "%s stands twice: take one away", key.Value)
+		case value.Kind == yaml.SequenceNode || value.Kind == yaml.MappingNode:
+			p.failAt(value, "%s is a list: it takes one value; write a rule for each", key.Value)
+			values[key.Value] = value
 		case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
 			p.failAt(value, "%s has no value: give it one, or leave the key out", key.Value)
 			values[key.Value] = value

@@ -325,8 +325,13 @@ func (r *Rule) inControl(customer string) bool {
 func (op *Operator) counterfactuals(c *operators.Customer) []string {
 	f := &c.Facts
 	would := []string{"an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)}
-	if f.DormantAt != operators.Never && f.DormantAt > f.AsOf {
-		would = append(would, "silent until "+f.DormantAt.String()+": churn risk "+operators.FormatThreshold(op.terms.DormantRisk))
+	for _, next := range [...]struct {
+		at   operators.EventTime
+		risk float64
+	}{{f.HighRiskAt, op.terms.HighRisk}, {f.DormantAt, op.terms.DormantRisk}, {f.LostAt, op.terms.LostRisk}} {
+		if next.at > f.AsOf && next.at != operators.Never {
+			return append(would, "silent until "+next.at.String()+": churn risk "+operators.FormatThreshold(next.risk))
+		}
 	}
 	return would
 }
@@ -354,7 +359,7 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 				verb = "fell to "
 			}
 			said = f.noun + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + deadline.String()
-		case f.Doc[:4] != "The ": // settings say nothing of the customer
+		case !f.setting:
 			said = f.says(s.view)
 		}
 		if said != "" && !slices.ContainsFunc(reasons, func(r string) bool { return strings.Contains(r, said) }) {
