@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -193,17 +194,17 @@ func appendJSONText(dst []byte, s string) []byte {
 	if !strings.ContainsFunc(s, isEscaped) {
 		return append(append(append(dst, '"'), s...), '"')
 	}
-	text, err := json.Marshal(s)
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // people read it: -> is no -\u003e
+	if err := e.Encode(s); err != nil {
 		panic(err) // a string always has a form
 	}
-	return append(dst, text...)
+	return append(dst, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
 }
 
-// isEscaped reports whether json.Marshal may write the character in another way.
-func isEscaped(r rune) bool {
-	return r < ' ' || r > '~' || r == '"' || r == '\\' || r == '<' || r == '>' || r == '&'
-}
+// isEscaped reports whether JSON may write the character in another way.
+func isEscaped(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 func appendJSONFloat(dst []byte, f float64) ([]byte, error) {
 	switch {

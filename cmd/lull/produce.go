@@ -227,14 +227,18 @@ func sendStream(ctx context.Context, s *pipeline.Settings, topic string, rows *r
 
 // newProgress returns a progress bar on w that is seen only if w is a terminal; max is -1 if not known.
 func newProgress(w io.Writer, max int64, what string, opts ...progressbar.Option) *progressbar.ProgressBar {
-	file, isFile := w.(*os.File)
-	visible := isFile && term.IsTerminal(int(file.Fd()))
 	return progressbar.NewOptions64(max, append([]progressbar.Option{
-		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible), progressbar.OptionSetDescription(what),
+		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(isTerminal(w)), progressbar.OptionSetDescription(what),
 		progressbar.OptionSetWidth(40), progressbar.OptionThrottle(65 * time.Millisecond), progressbar.OptionClearOnFinish(),
 		// The bar's first rates, and what it foretells from them, are of a millisecond or so: billions.
 		progressbar.OptionSetPredictTime(false),
 	}, opts...)...)
+}
+
+// isTerminal reports whether what is written to w is seen by a person at once.
+func isTerminal(w io.Writer) bool {
+	file, isFile := w.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 // sendResult says what became of rows.

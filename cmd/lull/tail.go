@@ -30,9 +30,12 @@ func newTailCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "tail TOPIC",
-		Short: "Print the records of a topic as JSON lines or a table",
-		Long: `Tail prints the newest records of a topic over all its partitions, decoded, one JSON object a line: the newest by ce_time, the
-event time of what an output tells, or by Kafka timestamp where there is none. Only what has been committed is read.
+		Short: "Print the records of a topic as text, JSON lines or a table",
+		Long: `Tail prints the newest records of a topic over all its partitions, decoded: the newest by ce_time, the event time of what an output
+tells, or by Kafka timestamp where there is none. Only what has been committed is read.
+
+On a terminal each record is a few lines of text for a person. Into a pipe or a file it is one JSON object a line, with all its fields.
+--output says which of them wherever it goes, or asks for a table of what matters most, a line for each record.
 
 --customer, --type, --since and --until choose among the records, and --lines then counts those chosen. The type is an event's
 kind, a trigger's rule, the quadrant that a segment change leads to, a dead letter's reason. The time is that of what the record
@@ -45,7 +48,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 		Example: `  lull tail triggers --from-start
   lull tail scores --follow
   lull tail orders --customer ann --type order_refunded --since 2026-11-01 --output table
-  lull tail triggers --follow --since 1h -o table`,
+  lull tail triggers --follow --since 1h -o text`,
 		Args: oneArgument("the TOPIC"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -58,14 +61,16 @@ makes of them by their format and mapping; one that becomes no event is shown as
 				return usageError{fmt.Errorf("--lines is %d: it must be 0 or more", lines)}
 			case fromStart && cmd.Flags().Changed("lines"):
 				return usageError{errors.New("--from-start prints all records: leave out --lines")}
-			case output != "json" && output != "table":
-				return usageError{fmt.Errorf("--output %q: it must be json or table", output)}
+			case !slices.Contains([]string{"", "text", "json", "table"}, output):
+				return usageError{fmt.Errorf("--output %q: it must be text, json or table", output)}
+			case output == "" && isTerminal(cmd.OutOrStdout()):
+				output = "text"
 			}
 			if filter.since, filter.until, err = parsePeriod(filter.sinceText, filter.untilText, s.Calendar.Timezone); err != nil {
 				return usageError{err}
 			}
 			t := newTail(s, args[0])
-			t.filter, t.table, t.line = filter, output == "table", lineWidth(cmd.OutOrStdout())
+			t.filter, t.output, t.line = filter, output, lineWidth(cmd.OutOrStdout())
 			if of := s.InputTopic(t.name); s.IsInput(t.name) && of.Format != schemas.OwnAvro.String() {
 				if t.events, err = newEventReader(cmd.Context(), &s, of); err != nil {
 					return err
@@ -86,7 +91,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until interrupted")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 10, "print this many of the newest records at most")
 	filter.add(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "json", "print json, one object a line, or a table of what matters most")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "print text for a person, json, one object a line, or a table of what matters most (default text on a terminal, else json)")
 	addSettingFlags(cmd, "brokers", "prefix")
 	return cmd
 }
@@ -107,9 +112,9 @@ type tail struct {
 	changelog bool         // it is the changelog, which of does not have
 	events    *eventReader // of the input, if it is not by event.avsc; else nil
 	filter    tailFilter
-	table     bool
-	line      int  // width of the terminal that the table is for, 0 if it is for none
-	headed    bool // the table's header has been printed
+	output    string // text or table; anything else is JSON
+	line      int    // width of the terminal that the table is for, 0 if it is for none
+	headed    bool   // the table's header has been printed
 }
 
 func newTail(s pipeline.Settings, topic string) *tail {
@@ -266,9 +271,12 @@ func (t *tail) printHeld(out io.Writer, r *kgo.Record) error {
 	return t.print(out, r)
 }
 
-// print prints one record as a line.
+// print prints one record.
 func (t *tail) print(out io.Writer, r *kgo.Record) error {
-	if t.table {
+	switch t.output {
+	case "text":
+		return t.printText(out, r)
+	case "table":
 		return t.printRow(out, r)
 	}
 	line := schemas.Fields{{Name: "partition", Value: int64(r.Partition)}, {Name: "offset", Value: r.Offset}}

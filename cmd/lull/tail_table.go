@@ -142,19 +142,28 @@ func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 		}
 		cells = append(cells, tableCell(fieldAt(fields, c.path)))
 	}
-	switch mark := headerOf(r, schemas.TimeMarkHeader); {
-	case errors.Is(err, errIgnored):
-		cells = append(cells[:4], err.Error())
-	case err != nil && t.events != nil:
-		cells = append(cells[:4], "no event: "+err.Error())
-	case err != nil:
-		cells = append(cells[:4], "cannot be decoded: "+err.Error())
-	case mark != "" && len(r.Key) == 0:
-		cells = append(cells[:3], "time mark", mark)
-	case r.Value == nil:
-		cells = append(cells[:3], "deletion")
+	if kind, detail := t.unusual(r, err); kind+detail != "" {
+		cells = append(cells[:3], cmp.Or(kind, cells[3]), detail)
 	}
 	return writeCells(out, t.line, columns, cells)
+}
+
+// unusual tells what a record is that has no value of its topic: its kind, "" if err says all, and what there is to say. Both are empty of a record that has one. err
+// is what decode returned.
+func (t *tail) unusual(r *kgo.Record, err error) (kind, detail string) {
+	switch mark := headerOf(r, schemas.TimeMarkHeader); {
+	case errors.Is(err, errIgnored):
+		return "", err.Error()
+	case err != nil && t.events != nil:
+		return "", "no event: " + err.Error()
+	case err != nil:
+		return "", "cannot be decoded: " + err.Error()
+	case mark != "" && len(r.Key) == 0:
+		return "time mark", mark
+	case r.Value == nil:
+		return "deletion", ""
+	}
+	return "", ""
 }
 
 func headerOf(r *kgo.Record, name string) string {

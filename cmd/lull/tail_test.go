@@ -50,7 +50,7 @@ func TestTailFilters(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"--type purchase": `--type "purchase" is no kind of event`, "--output yaml": `--output "yaml": it must be json or table`, "--since tomorrow": `--since: "tomorrow": it must be a time such as`,
+		"--type purchase": `--type "purchase" is no kind of event`, "--output yaml": `--output "yaml": it must be text, json or table`, "--since tomorrow": `--since: "tomorrow": it must be a time such as`,
 		"--since 1998-01-05 --until 1998-01-04": "nothing lies between them",
 	} {
 		if _, errs, code := lull(t, append([]string{"tail", "shop", "--brokers", broker}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(errs, want) {
