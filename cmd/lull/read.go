@@ -16,6 +16,9 @@ type span struct{ start, end int64 }
 // fetchWait is how long a broker keeps a reader waiting that has read all there is.
 const fetchWait = 500 * time.Millisecond
 
+// askAgain is how long is waited before a transaction is asked after again that has not ended.
+const askAgain = 50 * time.Millisecond
+
 // readOptions are those of consumers for readSpans: what has been committed, and the ends of transactions, which show where the reader is.
 func readOptions() []kgo.Opt {
 	return []kgo.Opt{
@@ -37,6 +40,33 @@ func topicSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]
 // be that of a process that is no more.
 func stableSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32]span, error) {
 	return spansUntil(ctx, adm.ListCommittedOffsets, adm, topic)
+}
+
+// committedSpans is stableSpans with all that was committed before the call, whose ends of transactions may still be on their way: it waits for the last stable offset to pass the high watermark. A transaction that
+// stays open for longer than patience, as that of a process that is no more does, bounds the span: it and what came after its beginning are left out.
+func committedSpans(ctx context.Context, adm *kadm.Client, topic string, patience time.Duration) (map[int32]span, error) {
+	all, err := topicSpans(ctx, adm, topic)
+	if err != nil {
+		return nil, err
+	}
+	for asked := time.Now(); ; {
+		stable, err := stableSpans(ctx, adm, topic)
+		if err != nil {
+			return nil, err
+		}
+		passed := true
+		for p, s := range all {
+			passed = passed && stable[p].end >= s.end
+		}
+		if passed || time.Since(asked) >= patience {
+			return stable, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(askAgain):
+		}
+	}
 }
 
 func spansUntil(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), adm *kadm.Client, topic string) (map[int32]span, error) {
@@ -73,15 +103,15 @@ var errNothingMore = errors.New("nothing more comes")
 // span is not reached.
 func readSpans(ctx context.Context, client *kgo.Client, topic string, spans map[int32]span, yield func(*kgo.Record) error) error {
 	offsets := make(map[int32]kgo.Offset)
-	left := 0
+	left := make(map[int32]bool) // whose end has not been reached
 	for p, s := range spans {
 		offsets[p] = kgo.NewOffset().At(s.start)
 		if s.start < s.end {
-			left++
+			left[p] = true
 		}
 	}
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})
-	for left > 0 {
+	for len(left) > 0 {
 		// A broker that has nothing answers within fetchWait: longer silence is no slowness.
 		wait, cancel := context.WithTimeout(ctx, answerTimeout)
 		fetches := client.PollFetches(wait)
@@ -89,7 +119,7 @@ func readSpans(ctx context.Context, client *kgo.Client, topic string, spans map[
 		cancel()
 		if silent {
 			//lull:unread as errNothingMore
-			return fmt.Errorf("reading topic %q: for %s %w, short of the end of %d partitions", topic, answerTimeout, errNothingMore, left)
+			return fmt.Errorf("reading topic %q: for %s %w, short of the end of %d partitions", topic, answerTimeout, errNothingMore, len(left))
 		}
 		if err := fetchError(ctx, fetches); err != nil {
 			return err
@@ -101,8 +131,8 @@ func readSpans(ctx context.Context, client *kgo.Client, topic string, spans map[
 					return err
 				}
 			}
-			if r.Offset < s.end && r.Offset+1 >= s.end {
-				left--
+			if r.Offset+1 >= s.end { // or what comes after the end, if what stood there has been compacted away
+				delete(left, r.Partition)
 			}
 		}
 	}

@@ -143,34 +143,31 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 	return snapshot.Take(ctx, state, config, target, time.Now())
 }
 
-// restoreState reads a changelog to the end that it has now.
+// restoreState reads a changelog to the end that it has now, a last stable offset: up to there the partition's owner has whole transactions.
 func restoreState(ctx context.Context, client *kgo.Client, topic string, state *snapshot.State) error {
 	adm := kadm.NewClient(client)
-	spans, err := topicSpans(ctx, adm, topic)
+	spans, err := committedSpans(ctx, adm, topic, answerTimeout)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("topic %q does not exist: start lull run, or mend --prefix", topic)
 	}
 	if err != nil {
 		return err
 	}
-	reached := make(map[int32]int64, len(spans))
 	err = readSpans(ctx, client, topic, spans, func(r *kgo.Record) error {
 		if r.Offset >= spans[r.Partition].end {
 			return nil // of a later transaction, and perhaps not all of it
 		}
-		reached[r.Partition] = r.Offset + 1
 		return state.Restore(r.Partition, r.Key, r.Value, r.Offset+1)
 	})
-	ends := spans
 	if errors.Is(err, errNothingMore) {
-		// A transaction that has not ended, or what stood at the end has been compacted away: what is committed has been read if the broker still answers.
-		ends, err = stableSpans(ctx, adm, topic)
+		// What stood at the end has been compacted away: all has been read if the broker still answers.
+		_, err = stableSpans(ctx, adm, topic)
 	}
 	if err != nil {
 		return err
 	}
-	for p, s := range ends {
-		if err := state.EndRestore(p, max(reached[p], min(s.end, spans[p].end))); err != nil {
+	for p, s := range spans {
+		if err := state.EndRestore(p, s.end); err != nil {
 			return fmt.Errorf("topic %q: %w", topic, err)
 		}
 	}

@@ -17,8 +17,14 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"lull/operators"
+	"lull/pipeline"
 	"lull/pipeline/snapshot"
+	"lull/pipeline/task"
 	"lull/schemas"
 )
 
@@ -124,6 +130,104 @@ func TestSnapshot(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(earlier, "*", "manifest.json"))
 	if err != nil || len(left) != 2 || !strings.Contains(left[0], "19970315T") || !strings.Contains(left[1], "19970415T") {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// commitBetween calls then once, right after the answer that tells how far a topic goes.
+type commitBetween struct {
+	answers int
+	then    func()
+}
+
+// OnBrokerRead implements kgo.HookBrokerRead.
+func (c *commitBetween) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if key != kmsg.ListOffsets.Int16() || err != nil {
+		return
+	}
+	if c.answers++; c.answers == 2 { // the first tells where it begins
+		c.then()
+	}
+}
+
+// TestSnapshotWholeTransactions: a transaction that is open when the end of the changelog is asked for, and is committed then, is in the snapshot as a whole. For one that stays open nobody waits for ever: what was
+// committed before it is what there is.
+func TestSnapshotWholeTransactions(t *testing.T) {
+	broker := newBroker(t)
+	const topic = "shop" // one partition of it is as good as that of a changelog
+	writer := producer(t, broker, kgo.TransactionalID("t"))
+	write := func(key, value []byte) {
+		t.Helper()
+		if err := writer.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: key, Value: value}).FirstErr(); err != nil {
+			t.Error(err)
+		}
+	}
+	begin := func() {
+		t.Helper()
+		if err := writer.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit := func() {
+		t.Helper()
+		if err := writer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Error(err)
+		}
+	}
+	meta := func(watermark operators.EventTime) {
+		t.Helper()
+		m := task.NewMeta()
+		m.Watermark = watermark
+		write(task.MetaKey, m.Append(nil))
+	}
+	customer := func(id string) {
+		t.Helper()
+		write(task.CustomerKey(nil, id), operators.NewCustomer(id).AppendState(nil))
+	}
+	const before, after = operators.EventTime(operators.DayMs), operators.EventTime(2 * operators.DayMs)
+	begin()
+	meta(before)
+	commit()
+	begin()
+	customer("ann")
+
+	adm := kadm.NewClient(writer)
+	stable, err := stableSpans(t.Context(), adm, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spans, err := committedSpans(t.Context(), adm, topic, 0); err != nil || spans[0] != stable[0] {
+		t.Errorf("while a transaction is open the changelog goes to %v, %v; want %v", spans[0], err, stable[0])
+	}
+
+	client, err := newClient(t.Context(), reaching(broker), append(readOptions(), kgo.WithHooks(&commitBetween{then: func() {
+		customer("bob")
+		meta(after)
+		commit()
+	}}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	state, err := snapshot.OpenState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Close()
+	if err := restoreState(t.Context(), client, topic, state); err != nil {
+		t.Fatal(err)
+	}
+	target, err := snapshot.OpenTarget(t.Context(), "mem://")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	s := pipeline.DefaultSettings()
+	taken, err := snapshot.Take(t.Context(), state, &snapshot.Config{Chain: s.Chain(), AsOf: snapshot.DefaultAsOf, Tables: snapshot.TableNames()}, target, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := taken.Manifest; m.Partitions[0].Watermark != after.String() || m.Tables[0].Rows != 2 {
+		t.Errorf("%d customers at %s; the transaction brought both, and %s", m.Tables[0].Rows, m.Partitions[0].Watermark, after)
 	}
 }
 
