@@ -159,7 +159,7 @@ generate: ## write the generated files anew
 	go generate ./...
 
 .PHONY: check
-check: lint check-generated check-tidy bench-guard sim test-race ## what a change must pass: all the checks, then the tests
+check: lint check-rounding check-generated check-tidy bench-guard sim test-race ## what a change must pass: all the checks, then the tests
 
 # The linters see the build with assertions, vet the one without.
 .PHONY: lint
@@ -168,6 +168,13 @@ lint: $(GOLANGCI_LINT) $(SHFMT) ## format and static analysis of Go and shell so
 	go vet ./...
 	$(SHFMT) $(SHFMT_STYLE) --diff $(SCRIPTS)
 	if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); fi
+
+# Processors of other kinds than amd64 multiply and add at once, and round once. float64(a*b) + c keeps a compiler from it: what a customer is told must not hang on who computed it. Fits are
+# computed by one process, and their results are what the others read.
+.PHONY: check-rounding
+check-rounding: ## fail if a score would be rounded otherwise on arm64
+	@! GOARCH=arm64 go build -gcflags='lull/operators/...=-S' ./operators/... 2>&1 | grep -E 'FN?M(ADD|SUB)[DS]' | grep -v '/likelihood.go:\|/newton.go:' || \
+		{ echo "write float64(a*b) + c at these lines, which the compiler for arm64 makes one operation of, rounded once"; exit 1; }
 
 .PHONY: check-generated
 check-generated: ## fail if go generate changes a file

@@ -29,10 +29,10 @@ func (p Params) Counts(h History, horizon float64) []float64 {
 			chance *= (o.n + k) / (k + 1) * z
 		}
 		greater := max(0, more-exactly) // P(J > k)
-		probability := exactly * stays
+		probability := float64(exactly * stays)
 		if k > 0 {
 			left := stays * (o.stay + k - 1) / (o.c + k) // P(D > k)
-			probability += greater * (stays - left)
+			probability += float64(greater * (stays - left))
 			stays = left
 		}
 		if int(k) == len(counts) {
@@ -54,8 +54,8 @@ func (o *outlook) firstCount(s float64) float64 {
 	if o.n*math.Log1p(s) < 700 {
 		return 0
 	}
-	mean := o.n * s
-	return max(0, math.Floor(mean-12*math.Sqrt(mean*(1+s))))
+	mean := float64(o.n * s)
+	return max(0, math.Floor(mean-float64(12*math.Sqrt(mean*(1+s)))))
 }
 
 // chanceOf returns P(J = k).

@@ -113,11 +113,11 @@ func (o *outlook) byCount(l, z float64) float64 {
 		chance *= (o.n + j) / (j + 1) * z
 		made += survival
 		survival *= (o.stay + j) / (o.c + 1 + j)
-		counted += chance
-		t := chance * made
+		counted += float64(chance)
+		t := float64(chance * made)
 		sum += t
 		// From here on each term is at most ratio times the one before it.
-		if ratio := max(1, (o.n+j+1)/(j+2)) * z * (1 + survival/made); t*ratio <= tailMax*sum*(1-ratio) {
+		if ratio := float64(max(1, (o.n+j+1)/(j+2)) * z * (1 + survival/made)); t*ratio <= tailMax*sum*(1-ratio) {
 			return sum * math.Exp(lnFactor)
 		}
 		// The left side is what all further purchases add to made if e > 0.

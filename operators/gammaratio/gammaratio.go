@@ -37,7 +37,7 @@ func Curvature(z, d float64) float64 {
 	curvature := 0.0
 	for ; z < shiftedMin; z++ {
 		y := z + d
-		curvature -= d / y / z * (1/y + 1/z)
+		curvature -= float64(d / y / z * (1/y + 1/z))
 	}
 	y := z + d
 	return curvature - d/y/z + (trigammaRest(y) - trigammaRest(z))
@@ -57,7 +57,7 @@ func trigammaRest(z float64) float64 {
 	inverse := 1 / z
 	s := inverse * inverse
 	// A term more than in stirlingRest: the value itself is smaller.
-	return s * (0.5 + float64(inverse*horner(s, 1.0/6, -1.0/30, 1.0/42, -1.0/30, 5.0/66-float64(691.0/2730*s))))
+	return float64(s * (0.5 + float64(inverse*horner(s, 1.0/6, -1.0/30, 1.0/42, -1.0/30, 5.0/66-float64(691.0/2730*s)))))
 }
 
 // stirlingRest returns ln Γ(z) − [(z − ½) ln z − z + ½ ln 2π] and ψ(z) − ln z for z >= shiftedMin.

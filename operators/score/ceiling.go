@@ -27,7 +27,7 @@ func (op *Operator) Ceiling(p *operators.Purchases, m *operators.Model, f *opera
 
 // minor returns an amount in major units, rounded down to minor units; what lies less than a millionth of one below it is taken for the whole.
 func (c *Config) minor(amount float64) operators.Money {
-	minor := math.Floor(amount*float64(c.MinorPerMajor) + 1e-6)
+	minor := math.Floor(float64(amount*float64(c.MinorPerMajor)) + 1e-6)
 	if minor >= math.MaxInt64 {
 		return math.MaxInt64
 	}

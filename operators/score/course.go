@@ -21,7 +21,7 @@ func (e *evaluation) moment(at operators.EventTime, of operators.Measures) opera
 	f.CLV, f.ValueAtRisk = now.PAlive*now.Value.Is, (1-now.PAlive)*now.Value.Is
 	if of.Has(operators.AboutToBeLost.Of()) {
 		e.look(&later, age+e.op.config.ContactDays, operators.CLV.Of())
-		f.AboutToBeLost = max(0, f.CLV-later.PAlive*later.Value.Is)
+		f.AboutToBeLost = max(0, f.CLV-float64(later.PAlive*later.Value.Is))
 	}
 	return operators.Moment{Facts: f, Now: now, Later: later}
 }
@@ -70,7 +70,7 @@ const chord = 0x1p-12
 // asked of are numbers of who is alive, to whom only α+T matters, so that the age may be a little below that of the last purchase.
 func (e *evaluation) chords(m *operators.Moment, of operators.Measures, share float64, found func(c *operators.Concave, slope, off float64)) {
 	one := func(c *operators.Concave, sigma float64, f func(age float64) float64) {
-		wide := sigma * share
+		wide := float64(sigma * share)
 		found(c, (f(1/(sigma+wide)-e.params.Alpha)-c.Is)/wide, c.Is*off/math.Abs(wide))
 	}
 	if of.Has(ofPurchases) {

@@ -48,7 +48,7 @@ func (e *evaluation) valueIfAlive(age float64) float64 {
 
 // clv returns the CLV at an age.
 func (e *evaluation) clv(age float64) float64 {
-	return e.params.PAlive(e.history(age)) * e.valueIfAlive(age)
+	return float64(e.params.PAlive(e.history(age)) * e.valueIfAlive(age))
 }
 
 // facts returns the facts at an instant.
@@ -60,7 +60,7 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 	age := max(e.purchases.Age(at), e.lastAge)
 	now := e.history(age)
 	alive, value := e.params.PAlive(now), e.valueIfAlive(age)
-	clv := alive * value
+	clv := float64(alive * value)
 	highAge, _ := e.params.Crossing(e.x, e.lastAge, e.op.high)
 	return operators.Facts{
 		AsOf:              at,

@@ -143,7 +143,7 @@ func (v *valueDistribution) above(value float64) float64 {
 				if atMost > impossible {
 					atMost = f.spending.SumAtMost(v.x, v.spend, k, value/f.worth)
 				}
-				sum += f.counts[k] * (1 - atMost)
+				sum += float64(f.counts[k] * (1 - atMost))
 			}
 		}
 	}

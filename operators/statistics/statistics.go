@@ -61,8 +61,8 @@ func (t *Total) Add(other Total) {
 // and their starts for all: both ends floored is the trap (docs/models.md).
 func (b *Births) History(now float64) bgnbd.History {
 	n := float64(b.Customers)
-	first := float64(b.Birth)*WeekDays + float64(b.FirstDays)/n
-	last := float64(b.Last)*WeekDays + float64(b.LastDays)/n
+	first := float64(float64(b.Birth)*WeekDays) + float64(b.FirstDays)/n
+	last := float64(float64(b.Last)*WeekDays) + float64(b.LastDays)/n
 	h := bgnbd.History{X: int(b.X), TX: max(0, last-first)}
 	if b.X == 0 {
 		h.TX = 0

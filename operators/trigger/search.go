@@ -57,6 +57,8 @@ type stretch struct {
 const (
 	// looksMax bounds the brackets that one search looks at.
 	looksMax = 48
+	// searchesBackMax bounds the searches for when a comparison that holds came to do so.
+	searchesBackMax = 16
 	// aheadMin is how far ahead of an instant one search looks at least, as a share of the horizon: as far as the silence has lasted, up to the horizon. Most customers buy again before
 	// there is a turn, and are not to cost more than it takes to know that there is none for now.
 	aheadMin = 1.0 / 12
@@ -114,13 +116,15 @@ func (s *sight) turns(i int, after operators.EventTime) (at operators.EventTime,
 	return known.end, known.open
 }
 
-// turned returns the last instant up to one, and after another, at which a comparison turned; Unset if there is none.
+// turned returns the last instant up to one, and after another, at which a comparison turned; Unset if there is none, or none is found in a bounded number of searches. That many are not needed
+// but of sides that are nearly the same all the time.
 func (s *sight) turned(i int, after, until operators.EventTime) operators.EventTime {
 	if s.atoms[i].comparison.undefined(s.view) {
 		return operators.Unset
 	}
 	after = max(after, s.lastStart())
-	for at := until; at > after; {
+	at := until
+	for searches := 0; at > after && searches < searchesBackMax; searches++ {
 		if s.compares(i, at-1) != s.compares(i, at) {
 			return at
 		}
@@ -236,8 +240,8 @@ func (w *walk) settled(e operators.Enclosure, a, b *operators.Moment) bool {
 	if least, most := e.Slope.Low, e.Slope.High; least < 0 && most > 0 && !math.IsInf(least, 0) && !math.IsInf(most, 0) {
 		// There and back as fast as it can.
 		days, wide := b.Facts.Age-a.Facts.Age, most-least
-		low = max(low, (most*from-least*to+least*most*days)/wide)
-		high = min(high, (most*to-least*from-least*most*days)/wide)
+		low = max(low, (float64(most*from)-float64(least*to)+float64(least*most*days))/wide)
+		high = min(high, (float64(most*to)-float64(least*from)-float64(least*most*days))/wide)
 	}
 	none = min(none, noneThen)
 	return low > away || high < -away || low >= -none && high <= none

@@ -233,6 +233,27 @@ func TestPeak(t *testing.T) {
 	}
 }
 
+// TestLookingBack: when a comparison turned last is found in a bounded number of looks too, or given up if its sides are nearly the same all the time.
+func TestLookingBack(t *testing.T) {
+	for _, source := range []string{"p_alive + churn_risk >= 1.0", "value_at_risk / clv >= churn_risk / p_alive", "clv < 3.0 * value_about_to_be_lost", "value_at_risk >= 14.0"} {
+		s, scores := searching(t, source)
+		turns, _ := turnsOf(&s, 3000)
+		want := operators.Unset
+		if len(turns) > 0 {
+			want = turns[len(turns)-1]
+		}
+		until := s.lastStart() + 3000*operators.DayMs
+		scores.moments, scores.slopes = 0, 0
+		if got := s.turned(0, s.lastStart(), until); got != want {
+			t.Errorf("%s: turned last at %s, want %s", source, got, want)
+		}
+		const solving = 3 * 40
+		if most := searchesBackMax*(looksMax+5) + solving; scores.moments > most || scores.slopes > most {
+			t.Errorf("%s: %d moments and %d slopes; the most is %d", source, scores.moments, scores.slopes, most)
+		}
+	}
+}
+
 // TestBounded: a search asks for no more than its share of numbers; and two sides that are the same but for rounding are equal, do not turn, and in ten years of silence are not looked at more often
 // than what is scored by the day would be in two.
 func TestBounded(t *testing.T) {

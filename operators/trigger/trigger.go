@@ -140,12 +140,15 @@ func (op *Operator) judge(r *Rule, state *operators.RuleState, s *sight, env *op
 	switch s.moves(r, state.Held, in.At) {
 	case fires:
 		state.Held = true
+		if in.NewTerms { // nobody is called because the rules are others
+			break
+		}
 		deadline, inSilence := in.At, false
 		if !r.steps {
 			deadline, inSilence = s.became(r.when, in.At)
 		}
-		// Nobody is called because the rules are others, nor because there are scores at all.
-		if !in.NewTerms && (inSilence || !c.Changed.FirstScore || in.Kind != operators.ModelInput) {
+		// Nor because there are scores at all.
+		if inSilence || !c.Changed.FirstScore || in.Kind != operators.ModelInput {
 			op.send(r, state, s, deadline, env, c, in, out)
 		}
 	case holds:

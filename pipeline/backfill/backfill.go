@@ -121,8 +121,8 @@ func (r *Run) Apply(customer string, value []byte) (*operators.Rejection, error)
 	return nil, nil
 }
 
-// Pass lets time pass, as the wall clock does live, up to where a record of the event time next would move it: whoever falls silent meanwhile is heard of within
-// the hour. Before the first record there is no time.
+// Pass lets time pass, as the wall clock does live, up to where a record of the event time next would move it: whoever falls silent meanwhile is heard of at
+// once. Before the first record there is no time.
 func (r *Run) Pass(next operators.EventTime) error { return r.passTo(next - r.lateness) }
 
 // End lets time pass up to an instant at and before which no record is to come any more.
@@ -132,6 +132,9 @@ func (r *Run) passTo(at operators.EventTime) error {
 	const step operators.EventTime = 3_600_000
 	for watermark := r.task.Meta().Watermark; watermark != operators.Unset && watermark < at; {
 		watermark = min(watermark+step, at)
+		if next, _ := r.task.Soonest(); next > r.task.Meta().Watermark { // so that nobody is heard of later than live
+			watermark = min(watermark, next)
+		}
 		if _, err := r.task.AdvanceClock(watermark, unbounded()); err != nil {
 			return err
 		}

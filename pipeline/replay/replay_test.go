@@ -151,6 +151,25 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+// TestShortMaxAge proves that whoever falls silent is heard of in time, however short triggers.max_age is: between two events time goes from deadline to deadline.
+func TestShortMaxAge(t *testing.T) {
+	s := newShop(t)
+	s.s.Triggers.MaxAge = time.Second
+	for i, customer := range []string{"ann", "bob", "cy"} {
+		s.event([]string{fmt.Sprintf("2024-01-01T10:%02d", 17*i), customer, "order", "o", "4000"})
+	}
+	s.event([]string{"2025-01-01T10:00", "dan", "order", "o", "4000"})
+	made := s.try(trigger.DefaultRules(), cdnow(), replay.Period{From: instant(t, "2024-01-01"), Until: instant(t, "2025-01-01")})
+	if len(made) < 3 {
+		t.Fatalf("%d triggers", len(made))
+	}
+	for _, o := range made {
+		if o.Trigger.Withheld == trigger.Stale {
+			t.Errorf("the %s of %s at %s is stale", o.Trigger.Rule, o.Customer, o.Trigger.Deadline)
+		}
+	}
+}
+
 func (s *shop) event(words []string) {
 	s.t.Helper()
 	e := operators.Event{Time: instant(s.t, words[0]), Customer: words[1], OrderID: words[3], Kind: operators.OrderCancelled}
