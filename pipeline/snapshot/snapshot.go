@@ -16,6 +16,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/pipeline/task"
 )
 
 // Config says what a snapshot tells, and where it goes.
@@ -154,6 +155,13 @@ func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
 		return nil, nil, fmt.Errorf("--as-of %s is after the watermark of partition %d, which is %s: what happens until then is not known yet. Name an instant up to that, or none", asOf, behind.n, least)
 	}
 	m.AsOf = asOf.String()
+	if from, p := remembered(all); asOf < from {
+		way := "name an instant from then on, by --as-of"
+		if from > least {
+			way = fmt.Sprintf("wait until the watermark of partition %d is there, which is %s", behind.n, least)
+		}
+		return nil, nil, fmt.Errorf("partition %d no longer knows which model was in force at %s, but from %s on: %s", p.n, asOf, from, way)
+	}
 	model, err := modelAt(all, config, asOf)
 	if err != nil {
 		return nil, nil, err
@@ -174,18 +182,12 @@ func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
 func modelAt(all []*partition, config *Config, asOf operators.EventTime) (*operators.Model, error) {
 	best := -1
 	for _, p := range all {
-		inForce := -1
-		for i, a := range p.meta.Adoptions {
-			if a.At <= asOf {
-				inForce = i
-			}
-		}
-		if inForce < 0 {
-			continue
-		}
-		a := p.meta.Adoptions[inForce]
-		if last := p.meta.Adoptions[len(p.meta.Adoptions)-1]; last.Terms != config.Terms {
+		if now := inForce(p, p.meta.Watermark); now != nil && now.Terms != config.Terms {
 			return nil, fmt.Errorf("partition %d: the pipeline scores with other settings than these: scores, risk, segments, money.margin or the rules of triggers differ. Give the settings that lull run has, by --config", p.n)
+		}
+		a := inForce(p, asOf)
+		if a == nil {
+			continue
 		}
 		at := slices.IndexFunc(config.Models, func(m operators.Model) bool { return m.Ref() == a.Ref })
 		if at < 0 {
@@ -197,6 +199,27 @@ func modelAt(all []*partition, config *Config, asOf operators.EventTime) (*opera
 		return nil, nil
 	}
 	return &config.Models[best], nil
+}
+
+// inForce returns the adoption that is in force in a partition at an instant, nil if there is none.
+func inForce(p *partition, at operators.EventTime) (in *task.Adoption) {
+	for i := range p.meta.Adoptions {
+		if a := &p.meta.Adoptions[i]; a.At <= at {
+			in = a
+		}
+	}
+	return in
+}
+
+// remembered returns the instant from which on all partitions tell which model was in force, and the one that has forgotten the most.
+func remembered(all []*partition) (from operators.EventTime, most *partition) {
+	from = operators.Unset
+	for _, p := range all {
+		if at := p.meta.Remembered(); at > from {
+			from, most = at, p
+		}
+	}
+	return from, most
 }
 
 // name returns the snapshot's name: the same for the same content.

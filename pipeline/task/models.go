@@ -113,6 +113,14 @@ func (m *Meta) insert(a Adoption) {
 	}
 }
 
+// Remembered returns the instant from which on the record certainly tells which model was in force; Unset if it has forgotten none.
+func (m *Meta) Remembered() operators.EventTime {
+	if len(m.Adoptions) < adoptionsMax {
+		return operators.Unset
+	}
+	return m.Adoptions[0].At
+}
+
 // nextAdoption returns the first model that came into force after the one that the customer was last computed with.
 func (t *Task) nextAdoption(c *customer) (Adoption, bool) {
 	list := t.meta.Adoptions
