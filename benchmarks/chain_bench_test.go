@@ -11,6 +11,13 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/operators/consent"
+	"lull/operators/dedup"
+	"lull/operators/orders"
+	"lull/operators/rfm"
+	"lull/operators/score"
+	"lull/operators/session"
+	"lull/operators/trigger"
 	"lull/pipeline/task"
 )
 
@@ -73,10 +80,15 @@ type stepBench struct {
 	budget task.Budget
 }
 
-func newStepBench(b *testing.B) *stepBench {
-	config := clv.Config{}
+func newStepBench(b *testing.B) *stepBench { return newStepBenchOf(b, clv.NewChain(defaults())) }
+
+func defaults() (config clv.Config) {
 	config.EnsureDefaults()
-	s := &stepBench{chain: clv.NewChain(config), store: memory{values: map[string][]byte{}}, budget: task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}}
+	return config
+}
+
+func newStepBenchOf(b *testing.B, chain *operators.Chain) *stepBench {
+	s := &stepBench{chain: chain, store: memory{values: map[string][]byte{}}, budget: task.Budget{Outputs: 1 << 30, Expired: func() bool { return false }}}
 	s.open(b)
 	if err := s.task.Adopt([]*operators.Model{&model}); err != nil {
 		b.Fatal(err)
@@ -191,18 +203,43 @@ func BenchmarkStep(b *testing.B) {
 	// The generator's mix, of as many customers; one round is many visits of each.
 	mix := newStepBench(b)
 	b.Run("mix", func(b *testing.B) {
-		g, err := NewGenerator(GeneratorConfig{Seed: 1, Events: 25 * members, Customers: members, Start: shopOpens})
-		if err != nil {
-			b.Fatal(err)
-		}
-		var list []operators.Event
-		var e operators.Event
-		for g.Next(&e) {
-			setTime(&e, e.Time)
-			list = append(list, e)
-		}
-		mix.measure(b, list)
+		mix.measure(b, mixed(b))
 	})
+}
+
+// mixed returns events as the generator mixes them.
+func mixed(b *testing.B) (list []operators.Event) {
+	b.Helper()
+	g, err := NewGenerator(GeneratorConfig{Seed: 1, Events: 25 * members, Customers: members, Start: shopOpens})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for e := (operators.Event{}); g.Next(&e); {
+		setTime(&e, e.Time)
+		list = append(list, e)
+	}
+	return list
+}
+
+// BenchmarkPositions measures what segments and triggers cost: the generator's mix, and orders three weeks apart with the silences between them, through the whole chain, through one without rules, and through one that ends with the scores.
+func BenchmarkPositions(b *testing.B) {
+	config, none := defaults(), defaults()
+	none.Trigger.Rules = &trigger.Rules{}
+	for _, part := range []struct {
+		name  string
+		chain *operators.Chain
+	}{
+		{"all", clv.NewChain(config)},
+		{"no_rules", clv.NewChain(none)},
+		{"scores_only", operators.NewChain(
+			dedup.New(config.Dedup), session.New(config.Session), orders.New(config.Orders), consent.New(config.Consent), rfm.New(config.RFM), score.New(config.Score),
+		)},
+	} {
+		b.Run("mix/"+part.name, func(b *testing.B) { newStepBenchOf(b, part.chain).measure(b, mixed(b)) })
+		b.Run("orders/"+part.name, func(b *testing.B) {
+			newStepBenchOf(b, part.chain).measure(b, events(operators.OrderCompleted, shopOpens, 21*operators.DayMs))
+		})
+	}
 }
 
 // measure applies the events over and over, each time to the customers as they are in s. Besides the wall clock it reports the process's CPU time,
