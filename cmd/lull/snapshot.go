@@ -64,8 +64,8 @@ snapshot: it is written once.
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` or URL of a bucket to write to")
 	cmd.Flags().StringVar(&f.asOf, "as-of", "", "`instant` to evaluate everybody at, as 1998-07-01 or by RFC 3339 (default the least watermark)")
 	cmd.Flags().StringSliceVar(&f.tables, "tables", snapshot.TableNames(), "`tables` to write")
-	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove older snapshots, so that this many are left (default all)")
-	cmd.Flags().DurationVar(&f.keepFor, "keep-for", 0, "remove snapshots written longer ago than this, but never the newest (default none)")
+	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove older snapshots, so that this many are left, but never the one that is taken (default all)")
+	cmd.Flags().DurationVar(&f.keepFor, "keep-for", 0, "remove snapshots written longer ago than this, but never the newest and the one that is taken (default none)")
 	addSettingFlags(cmd, "brokers", "prefix", "group")
 	return cmd
 }

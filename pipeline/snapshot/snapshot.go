@@ -119,7 +119,7 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 			return nil, err
 		}
 	}
-	taken.Removed, err = target.settle(ctx, config.Keep, config.KeepFor, now)
+	taken.Removed, err = target.settle(ctx, m.Snapshot, config.Keep, config.KeepFor, now)
 	return taken, err
 }
 

@@ -121,3 +121,32 @@ func TestModelAt(t *testing.T) {
 		})
 	}
 }
+
+// TestKeep: the newest snapshots are kept, and beside them the one that has just been asked for, whether it is written now or was there already.
+func TestKeep(t *testing.T) {
+	target, now := open(t, t.TempDir()), time.Now()
+	of := func(asOf int, age time.Duration, config snapshot.Config) *snapshot.Taken {
+		t.Helper()
+		config.AsOf = day(asOf)
+		taken, err := take(t, target, config, now.Add(-age), adopted(20, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := target.Manifest(t.Context(), taken.Manifest.Snapshot); err != nil || m == nil {
+			t.Errorf("the snapshot of %s is not there: %v, %v", day(asOf), m, err)
+		}
+		return taken
+	}
+	const old = 48 * time.Hour
+	first := of(10, old, snapshot.Config{}).Manifest.Snapshot
+	second := of(11, old, snapshot.Config{}).Manifest.Snapshot
+	if taken := of(9, old, snapshot.Config{Keep: 1}); len(taken.Removed) != 1 || taken.Removed[0] != first {
+		t.Errorf("removed are %v, want %s", taken.Removed, first)
+	}
+	if taken := of(9, 0, snapshot.Config{KeepFor: time.Hour}); !taken.Existed || len(taken.Removed) != 0 {
+		t.Errorf("removed are %v", taken.Removed)
+	}
+	if latest, err := target.Latest(t.Context()); err != nil || latest != second {
+		t.Errorf("the latest is %s, %v; want %s", latest, err, second)
+	}
+}

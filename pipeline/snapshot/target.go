@@ -148,8 +148,9 @@ func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, begun []stri
 }
 
 // settle makes latest name the newest whole snapshot, of the latest instant and of the same the one that was written last, and then removes those that are not to be kept: beyond
-// the newest keep (0: however many there are), and those written longer than keepFor before now (0: however old they are). The newest always stays. It returns the names of what it has removed.
-func (t *Target) settle(ctx context.Context, keep int, keepFor time.Duration, now time.Time) (removed []string, err error) {
+// the newest keep (0: however many there are), and those written longer than keepFor before now (0: however old they are). The newest and the one that was taken always stay. It returns the names of
+// what it has removed.
+func (t *Target) settle(ctx context.Context, taken string, keep int, keepFor time.Duration, now time.Time) (removed []string, err error) {
 	whole, _, err := t.snapshots(ctx)
 	if err != nil || len(whole) == 0 {
 		return nil, err
@@ -158,7 +159,7 @@ func (t *Target) settle(ctx context.Context, keep int, keepFor time.Duration, no
 		return nil, err
 	}
 	for i, m := range whole[1:] {
-		if keep > 0 && i+1 >= keep || keepFor > 0 && now.Sub(m.WrittenAt) > keepFor {
+		if m.Snapshot != taken && (keep > 0 && i+1 >= keep || keepFor > 0 && now.Sub(m.WrittenAt) > keepFor) {
 			if err := t.remove(ctx, m.Snapshot); err != nil {
 				return removed, err
 			}
