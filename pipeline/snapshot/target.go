@@ -114,15 +114,15 @@ func (t *Target) Latest(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// snapshots returns the manifests of the whole snapshots, the newest first, and the names of what was begun and has no manifest.
-func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, begun []string, err error) {
+// snapshots returns the manifests of the whole snapshots, the newest first.
+func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, err error) {
 	for list := t.bucket.List(&blob.ListOptions{Delimiter: "/"}); ; {
 		at, err := list.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("listing %q: %w", t.name, err)
+			return nil, fmt.Errorf("listing %q: %w", t.name, err)
 		}
 		name, isDir := strings.CutSuffix(at.Key, "/")
 		if !isDir || !namePattern.MatchString(name) {
@@ -130,13 +130,11 @@ func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, begun []stri
 		}
 		m, err := t.Manifest(ctx, name)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		if m == nil {
-			begun = append(begun, name)
-			continue
+		if m != nil { // nil: broken off, or not written to its end yet
+			whole = append(whole, m)
 		}
-		whole = append(whole, m)
 	}
 	slices.SortFunc(whole, func(a, b *Manifest) int {
 		if a.Snapshot[:asOfLength] != b.Snapshot[:asOfLength] {
@@ -144,14 +142,14 @@ func (t *Target) snapshots(ctx context.Context) (whole []*Manifest, begun []stri
 		}
 		return b.WrittenAt.Compare(a.WrittenAt)
 	})
-	return whole, begun, nil
+	return whole, nil
 }
 
 // settle makes latest name the newest whole snapshot, of the latest instant and of the same the one that was written last, and then removes those that are not to be kept: beyond
 // the newest keep (0: however many there are), and those written longer than keepFor before now (0: however old they are). The newest and the one that was taken always stay. It returns the names of
 // what it has removed.
 func (t *Target) settle(ctx context.Context, taken string, keep int, keepFor time.Duration, now time.Time) (removed []string, err error) {
-	whole, _, err := t.snapshots(ctx)
+	whole, err := t.snapshots(ctx)
 	if err != nil || len(whole) == 0 {
 		return nil, err
 	}
