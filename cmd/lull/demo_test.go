@@ -231,7 +231,7 @@ func TestDemoFailures(t *testing.T) {
 		{"ends well", "echo done", func(p *process) error { <-p.ended; return p.check() }, "`lull run` has ended by itself: exit status 0; the end of log:\n  done"},
 		{"ends badly", "echo no; exit 3", func(p *process) error { return p.waitReady(t.Context()) }, "`lull run` has ended by itself: exit status 3; the end of log:\n  no"},
 		{"does not become ready", "exec sleep 1000", func(p *process) error { return p.waitReady(t.Context()) }, "`lull run` was not ready within 100ms"},
-		{"does not stop", "trap '' TERM; echo stays; while :; do sleep 1000; done", func(p *process) error {
+		{"does not stop", "trap '' TERM; echo stays; while :; do sleep 1; done", func(p *process) error {
 			for text := ""; text == ""; text = readFile(t, p.log) { // until the signal is trapped
 			}
 			return p.stop()
