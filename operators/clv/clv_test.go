@@ -345,10 +345,9 @@ func TestRising(t *testing.T) {
 		}
 		const second = 1000
 		at := operators.EventTime(9_000 * operators.DayMs)
-		for i := range rapid.IntRange(1, 12).Draw(t, "orders") {
+		silent := func(until operators.EventTime) {
 			told := len(s.Outputs)
-			at += operators.EventTime(rapid.Int64Range(1, 40*operators.DayMs).Draw(t, "gap"))
-			s.jump(at - 1)
+			s.jump(until)
 			for _, o := range s.Outputs[told:] {
 				if o.Kind != operators.SegmentOutput || o.Segment.Dimension != operators.RisingDimension {
 					continue
@@ -358,6 +357,10 @@ func TestRising(t *testing.T) {
 					t.Fatalf("%s: %s -> %s in silence, where it is above the cut before: %v, and after: %v", o.Time, o.Segment.From, o.Segment.To, above(o.Time-second), above(o.Time+second))
 				}
 			}
+		}
+		for i := range rapid.IntRange(1, 12).Draw(t, "orders") {
+			at += operators.EventTime(rapid.Int64Range(1, 40*operators.DayMs).Draw(t, "gap"))
+			silent(at - 1)
 			if s.Customer.Segment.Rising && !above(at-second) {
 				t.Fatalf("rising at %s, where the point is not above the cut", at)
 			}
@@ -377,6 +380,9 @@ func TestRising(t *testing.T) {
 			case is && !above(at+second):
 				t.Fatalf("rising at %s after an order, where the point is not above the cut", at)
 			}
+		}
+		if silent(at + 10_000*operators.DayMs); s.Customer.Segment.Rising {
+			t.Fatal("rising after all that silence")
 		}
 	})
 	if began == 0 || ceased == 0 {
