@@ -57,6 +57,10 @@ type stretch struct {
 const (
 	// looksMax bounds the brackets that one search looks at.
 	looksMax = 48
+	// off times what is none is what the numbers at a moment may be off by.
+	off = 100
+	// stuckMax bounds them where the search gets nowhere: each bracket may be a small part of the way to a turn only, and where the sides are the same all the time nothing leads anywhere.
+	stuckMax = 480
 	// searchesBackMax bounds the searches for when a comparison that holds came to do so.
 	searchesBackMax = 16
 	// aheadMin is how far ahead of an instant one search looks at least, as a share of the horizon: as far as the silence has lasted, up to the horizon. Most customers buy again before
@@ -140,8 +144,8 @@ func (s *sight) turned(i int, after, until operators.EventTime) operators.EventT
 // none when it has looked often enough, or is there, it returns the instant up to which there is none.
 //
 // It proves that between two instants nothing turns, by what is known of the facts' courses: the difference keeps away from 0; or it moves in one direction only, so that it turns once if
-// the ends differ, and not if they do not. What cannot be proven so is halved, down to a millisecond. If the two sides are so much alike that in all its looks it gets nowhere, it goes on
-// a little way without a proof: what it finds there is a turn, but may not be the first.
+// the ends differ, and not if they do not. What cannot be proven so is halved, down to a millisecond. Where the two sides are the same but for what their numbers are off by, and so
+// nothing is proven, it goes on a little way all the same: what it finds there is a turn, but may not be the first.
 func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.EventTime, found bool) {
 	c := s.atoms[i].comparison
 	s.stretch(i)
@@ -152,19 +156,24 @@ func (s *sight) nearest(i int, from, to operators.EventTime) (at operators.Event
 	step := to - from
 	for looks := 0; a.Facts.AsOf != to; looks++ {
 		here := a.Facts.AsOf
-		if looks == looksMax {
-			at, length := here, here-from
-			if least := w.least(from); max(length, -length) < least {
-				at = to
-				if max(to-from, from-to) > least {
-					at = from + least
-					if to < from {
-						at = from - least
-					}
+		length, least := max(here-from, from-here), w.least(from)
+		if looks >= looksMax && length >= least {
+			return here, false
+		}
+		if looks == stuckMax {
+			at := to
+			if max(to-from, from-to) > least {
+				at = from + least
+				if to < from {
+					at = from - least
 				}
-				if w.look(b, at); w.holds(b) != was {
-					return w.between(a, b), true
-				}
+			}
+			w.look(b, at)
+			switch {
+			case !w.alike(a) || !w.alike(b):
+				return here, false
+			case w.holds(b) != was:
+				return w.between(a, b), true
 			}
 			return at, false
 		}
@@ -207,7 +216,13 @@ func (w *walk) holds(m *operators.Moment) bool {
 	return w.c.holdsIn(w.seen(m))
 }
 
-// least returns how far a search goes at least.
+// alike reports whether the sides are the same at a moment, but for what their numbers may be off by.
+func (w *walk) alike(m *operators.Moment) bool {
+	d, none := w.c.difference(w.seen(m))
+	return math.Abs(d) <= off*none
+}
+
+// least returns how far a search goes at least where the sides are alike.
 func (w *walk) least(from operators.EventTime) operators.EventTime {
 	return max(progressMinMs, operators.EventTime(progressMin*float64(from-w.s.lastStart())))
 }

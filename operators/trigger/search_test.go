@@ -3,6 +3,7 @@ package trigger
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -88,11 +89,17 @@ func TestTurns(t *testing.T) {
 		}
 		comparison := c.atoms[condition.atom].comparison
 		// The numbers of an instant, by Evaluate alone.
-		holds := func(at operators.EventTime) bool {
+		seen := func(at operators.EventTime) view {
 			f := v.scores.Evaluate(v.p, v.m, at)
 			v := v
 			v.f = &f
-			return comparison.holdsIn(v)
+			return v
+		}
+		holds := func(at operators.EventTime) bool { return comparison.holdsIn(seen(at)) }
+		// What is so near to a turn that rounding alone makes it the one or the other proves nothing.
+		rounded := func(at operators.EventTime) bool {
+			difference, none := comparison.difference(seen(at))
+			return math.Abs(difference) <= off*none
 		}
 		now := v.lastStart() + operators.EventTime(rapid.Int64Range(0, 400*operators.DayMs).Draw(t, "silence"))
 		if rapid.IntRange(0, 3).Draw(t, "at once") == 0 {
@@ -126,7 +133,7 @@ func TestTurns(t *testing.T) {
 			end := min(at, now+3000*operators.DayMs)
 			for range 16 {
 				between := now + operators.EventTime(rapid.Int64Range(0, int64(end-now)-1).Draw(t, "between"))
-				if holds(between) != is {
+				if holds(between) != is && !rounded(between) {
 					t.Fatalf("%s: it is %v at %s, between %s and %s", source, !is, between, now, at)
 				}
 			}
@@ -193,42 +200,88 @@ func turnsOf(s *sight, days int) (turns []operators.EventTime, searches int) {
 	return turns, searches
 }
 
-// TestPeak: a line just under the peak of what rises and falls is passed twice, however short the time between; one just above it never.
+// TestPeak: a line just under the peak of what rises and falls is passed twice, however short the time between; one just above it never. What is a product of two that move is bounded less
+// closely than a fact, so that a search may stop on the way to a turn; the next goes on.
 func TestPeak(t *testing.T) {
-	s, _ := searching(t, "value_at_risk >= 1.0")
-	at := func(ms operators.EventTime) float64 {
-		f := s.scores.Evaluate(s.p, s.m, s.lastStart()+ms)
-		return f.ValueAtRisk
-	}
-	low, high := operators.EventTime(0), operators.EventTime(3000*operators.DayMs)
-	for high-low > 10 {
-		if a, b := low+(high-low)/3, high-(high-low)/3; at(a) < at(b) {
-			low = a
-		} else {
-			high = b
+	for _, of := range []struct {
+		source string
+		is     func(f *operators.Facts) float64
+		most   int // searches in 3000 days
+	}{
+		{"value_at_risk", func(f *operators.Facts) float64 { return f.ValueAtRisk }, 100},
+		{"churn_risk * clv", func(f *operators.Facts) float64 { return f.Risk() * f.CLV }, 1000},
+	} {
+		s, _ := searching(t, of.source+" >= 1.0")
+		at := func(ms operators.EventTime) float64 {
+			f := s.scores.Evaluate(s.p, s.m, s.lastStart()+ms)
+			return of.is(&f)
+		}
+		low, high := operators.EventTime(0), operators.EventTime(3000*operators.DayMs)
+		for high-low > 10 {
+			if a, b := low+(high-low)/3, high-(high-low)/3; at(a) < at(b) {
+				low = a
+			} else {
+				high = b
+			}
+		}
+		peak := at(low)
+		for _, v := range []struct {
+			below float64 // of the peak
+			turns int
+		}{{1e-2, 2}, {1e-4, 2}, {1e-5, 2}, {1e-6, 2}, {1e-7, 2}, {1e-8, 2}, {-1e-8, 0}, {-1e-4, 0}} {
+			bound := fmt.Sprintf("%.17g", peak*(1-v.below))
+			s, _ := searching(t, of.source+" >= "+bound)
+			turns, searches := turnsOf(&s, 3000)
+			if len(turns) != v.turns || searches > of.most {
+				t.Errorf("%s, %g under the peak, at %s: turns %v, found by %d searches", of.source, v.below, s.lastStart()+low, turns, searches)
+				continue
+			}
+			for i, turn := range turns {
+				const second = 1000 // within which so flat a course differs in its last digits only
+				before, after := at(turn-second-s.lastStart()) >= peak*(1-v.below), at(turn+second-s.lastStart()) >= peak*(1-v.below)
+				if before != (i == 1) || after != (i == 0) {
+					t.Errorf("%s, %g under the peak: %v before the turn at %s, and then %v", of.source, v.below, before, turn, after)
+				}
+				if d := turn - s.lastStart() - low; v.below < 1e-3 && (d > 20*operators.DayMs || d < -20*operators.DayMs) {
+					t.Errorf("%s, %g under the peak: a turn %s, far from it", of.source, v.below, turn)
+				}
+			}
 		}
 	}
-	peak := at(low)
-	for _, v := range []struct {
-		below float64 // of the peak
-		turns int
-	}{{1e-2, 2}, {1e-4, 2}, {1e-6, 2}, {1e-8, 2}, {-1e-8, 0}, {-1e-4, 0}} {
-		bound := fmt.Sprintf("%.17g", peak*(1-v.below))
-		s, _ := searching(t, "value_at_risk >= "+bound)
-		turns, _ := turnsOf(&s, 3000)
-		if len(turns) != v.turns {
-			t.Errorf("%g under the peak, at %s: turns %v", v.below, s.lastStart()+low, turns)
-			continue
-		}
-		for i, turn := range turns {
-			const second = 1000 // within which so flat a course differs in its last digits only
-			before, after := at(turn-second-s.lastStart()) >= peak*(1-v.below), at(turn+second-s.lastStart()) >= peak*(1-v.below)
-			if before != (i == 1) || after != (i == 0) {
-				t.Errorf("%g under the peak: %v before the turn at %s, and then %v", v.below, before, turn, after)
-			}
-			if d := turn - s.lastStart() - low; v.below < 1e-3 && (d > 20*operators.DayMs || d < -20*operators.DayMs) {
-				t.Errorf("%g under the peak: a turn %s, far from it", v.below, turn)
-			}
+}
+
+// TestSlowWay: where the facts' courses are bounded so loosely that each bracket is a small part of the way to a turn, the turn is found all the same, and the one back an hour after it. The customer is one that
+// TestTurns drew: of a model that forgets within days.
+func TestSlowWay(t *testing.T) {
+	var config score.Config
+	config.EnsureDefaults()
+	terms, scores := config.Terms(), score.New(config)
+	p := &operators.Purchases{Count: 2, Orders: 2, First: 9000, FirstStart: 9000 * operators.DayMs, Last: 9441}
+	m := &operators.Model{
+		Version: "m", Family: "bgnbd", R: math.Exp(0.50335693359375), Alpha: math.Exp(0.0078125), A: math.Exp(1.9073486328125e-06), B: math.Exp(0.6094074249267578), P: 6.25, Q: 3.74, V: 15.44, HighValue: 34.88,
+	}
+	v := view{p: p, m: m, terms: &terms, scores: scores, customer: operators.NewCustomer("c")}
+	is := func(at operators.EventTime) float64 {
+		f := scores.Evaluate(p, m, at)
+		return f.Risk() * (f.CLV * terms.HighRisk)
+	}
+	level := v.lastStart() + 232_997_178
+	bound := fmt.Sprintf("%.12e", is(level))
+	c := compiler{language: newLanguage()}
+	if _, faults := c.compile("churn_risk * (clv * risk_high) < " + bound); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	f := scores.Evaluate(p, m, v.lastStart())
+	v.f = &f
+	s := sight{atoms: c.atoms, view: v}
+	turns, searches := turnsOf(&s, 30)
+	if len(turns) != 2 || turns[0] < level-1000 || turns[0] > level+1000 || searches > 100 {
+		t.Errorf("of %s: turns %v, found by %d searches; the first is to be at %s", bound, turns, searches, level)
+	}
+	number, _ := strconv.ParseFloat(bound, 64)
+	for i, turn := range turns {
+		if before, after := is(turn-1000) < number, is(turn+1000) < number; before != (i == 0) || after != (i == 1) {
+			t.Errorf("at %s it is %v, and then %v", turn, before, after)
 		}
 	}
 }
@@ -248,7 +301,7 @@ func TestLookingBack(t *testing.T) {
 			t.Errorf("%s: turned last at %s, want %s", source, got, want)
 		}
 		const solving = 3 * 40
-		if most := searchesBackMax*(looksMax+5) + solving; scores.moments > most || scores.slopes > most {
+		if most := searchesBackMax*(stuckMax+5) + solving; scores.moments > most || scores.slopes > most {
 			t.Errorf("%s: %d moments and %d slopes; the most is %d", source, scores.moments, scores.slopes, most)
 		}
 	}
@@ -269,7 +322,7 @@ func TestBounded(t *testing.T) {
 			}
 		}
 		const solving = 3 * 40 // halving 100 years down to a millisecond, at worst
-		if most := searches*(looksMax+3) + len(turns)*solving; scores.moments > most || scores.slopes > searches*(looksMax+3) || searches > 2*365 {
+		if most := searches*(stuckMax+3) + len(turns)*solving; scores.moments > most || scores.slopes > searches*(stuckMax+3) || searches > 2*365 {
 			t.Errorf("%s: %d searches look at %d moments, %d of them twice; the most is %d", source, searches, scores.moments, scores.slopes, most)
 		}
 	}
