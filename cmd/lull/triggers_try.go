@@ -218,7 +218,8 @@ func (t *rulesTrial) read(cmd *cobra.Command, f *fileFlags) error {
 
 // bound finds the period of the triggers that count.
 func (t *rulesTrial) bound(f *rulesFlags) error {
-	t.first, t.last = t.dayOf(t.records[0].time), t.dayOf(t.records[len(t.records)-1].time)
+	day := schemas.Days(t.zone)
+	t.first, t.last = day(t.records[0].time), day(t.records[len(t.records)-1].time)
 	t.from, t.until = t.first, t.last
 	if f.from != "" {
 		day, err := parseDay("--from", f.from)
@@ -247,12 +248,6 @@ func (t *rulesTrial) bound(f *rulesFlags) error {
 	t.period, t.known = replay.Period{From: t.startOf(t.from), Until: t.startOf(t.until + 1)}, t.startOf(t.last+1)
 	t.partDays = partDaysOf(int(t.until-t.from) + 1)
 	return nil
-}
-
-// dayOf returns the calendar day of an instant.
-func (t *rulesTrial) dayOf(at operators.EventTime) operators.Day {
-	local := time.UnixMilli(int64(at)).In(t.zone)
-	return dayOf(time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC))
 }
 
 // startOf returns the instant at which a day begins.

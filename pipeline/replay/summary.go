@@ -2,7 +2,6 @@ package replay
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"lull/operators"
@@ -140,7 +139,7 @@ func Overlaps(rules []string, triggers []operators.Output) []Overlap {
 	for i, a := range rules {
 		for _, b := range rules[i+1:] {
 			both := 0
-			for customer := range maps.Keys(found[a]) {
+			for customer := range found[a] {
 				if _, also := found[b][customer]; also {
 					both++
 				}
