@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -108,7 +109,7 @@ func (f *letterFilter) check(ctx context.Context, s *pipeline.Settings) error {
 func didYouMean(typed string, names map[string]bool) string {
 	nearest, least := "", 1+max(1, len(typed)/3)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if n := edits(strings.ToLower(typed), strings.ToLower(name)); n < least {
+		if n := levenshtein.ComputeDistance(strings.ToLower(typed), strings.ToLower(name)); n < least {
 			nearest, least = name, n
 		}
 	}
@@ -116,25 +117,4 @@ func didYouMean(typed string, names map[string]bool) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %q?)", nearest)
-}
-
-// edits returns how many bytes must be put in, taken out or changed to make b of a (Levenshtein's distance).
-func edits(a, b string) int {
-	row := make([]int, len(b)+1) // from what of a was looked at to each beginning of b
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
