@@ -149,7 +149,7 @@ var mutants = []mutant{
 	{"bound slopes by those at one end", "operators/score/course.go", "operators.Interval{Low: at.SlopeLeast, High:", "operators.Interval{Low: bt.SlopeMost, High:", check{"operators/score", "TestEnclose"}},
 	{"subtract intervals end by end", "operators/enclosure.go", "Interval{i.Low - j.High, i.High - j.Low}", "Interval{i.Low - j.Low, i.High - j.High}", check{"operators", "TestEnclosures"}},
 	{"write a row where a search goes on", "operators/score/score.go", "c.RisingDeadline(), c.RulesTurn())", "c.RisingDeadline(), c.RulesNext)", check{"operators/clv", "TestArithmetic"}},
-	{"end a search where it stopped", "operators/trigger/trigger.go", "\t\t\top.lookOn(&s, c, in.At)\n", "\t\t\tc.RulesNext, c.RulesOpen = operators.Never, false\n", check{"operators/clv", "TestArithmetic"}},
+	{"end a search where it stopped", "operators/trigger/trigger.go", "\t\top.lookOn(&s, c, in.At)\n", "\t\tc.RulesNext, c.RulesOpen = operators.Never, false\n", check{"operators/clv", "TestArithmetic"}},
 	{"forget in the state that a search goes on", "operators/codec.go", "\t\tflags |= scoredRulesOpen\n", "", check{"operators", "TestStateRoundTrip"}},
 	{"count what is withheld anyway against a cap", "operators/trigger/trigger.go", "withheld == \"\" && r.CapPerDay > 0", "r.CapPerDay > 0", check{"pipeline/task", "TestCaps"}},
 	{"give each task the whole cap", "operators/trigger/trigger.go", "\tn := int64(partitions)\n", "\tpartition, partitions = 0, 1\n\tn := int64(partitions)\n", check{"operators/trigger", "TestCapShares"}},

@@ -101,11 +101,13 @@ func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators
 // age decides whether to act.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	op.forget(c, in)
+	goesOn := !c.Changed.Score && c.RulesOpen && c.RulesNext <= in.At && env.Model != nil
+	if !c.Changed.Score && !goesOn {
+		return
+	}
 	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, customer: c}}
-	if !c.Changed.Score {
-		if c.RulesOpen && c.RulesNext <= in.At && env.Model != nil {
-			op.lookOn(&s, c, in.At)
-		}
+	if goesOn {
+		op.lookOn(&s, c, in.At)
 		return
 	}
 	c.RulesNext, c.RulesOpen = operators.Never, false

@@ -46,13 +46,13 @@ func (g *Group) join(h *Group) {
 	g.AboutToBeLost += h.AboutToBeLost
 }
 
-// moment is what makes two triggers the same under rules that may have other versions.
-type moment struct {
+// triggerKey is what makes two triggers the same under rules that may have other versions.
+type triggerKey struct {
 	customer, rule string
 	at             operators.EventTime
 }
 
-func momentOf(t *operators.Output) moment { return moment{t.Customer, t.Trigger.Rule, t.Time} }
+func keyOf(t *operators.Output) triggerKey { return triggerKey{t.Customer, t.Trigger.Rule, t.Time} }
 
 // NewDiff compares the triggers that two files of rules make of one past. rules are the names of those in either.
 func NewDiff(rules []string, old, now []operators.Output) *Diff {
@@ -62,25 +62,25 @@ func NewDiff(rules []string, old, now []operators.Output) *Diff {
 		d.Rules[i].Rule = rule
 		place[rule] = &d.Rules[i]
 	}
-	was := make(map[moment][]*operators.Output)
+	was := make(map[triggerKey][]*operators.Output)
 	for i := range old {
 		t := &old[i]
 		place[t.Trigger.Rule].Old.add(t)
-		was[momentOf(t)] = append(was[momentOf(t)], t)
+		was[keyOf(t)] = append(was[keyOf(t)], t)
 	}
 	matched := make(map[*operators.Output]bool)
 	for i := range now {
 		t := &now[i]
 		c := place[t.Trigger.Rule]
 		c.New.add(t)
-		same := was[momentOf(t)]
+		same := was[keyOf(t)]
 		if len(same) == 0 {
 			c.OnlyNew.add(t)
 			d.OnlyNew = append(d.OnlyNew, t)
 			continue
 		}
 		before := same[0]
-		was[momentOf(t)], matched[before] = same[1:], true
+		was[keyOf(t)], matched[before] = same[1:], true
 		c.Both.add(t)
 		switch {
 		case t.Trigger.Actionable && !before.Trigger.Actionable:

@@ -37,16 +37,16 @@ const DefaultAsOf = operators.Unset
 
 // Manifest says what a snapshot holds. It is written when all else is there.
 type Manifest struct {
-	Format      int       `json:"format"`   // formatVersion
-	Snapshot    string    `json:"snapshot"` // the folder's name: the instant, and a hash of all that decides on the content
-	Application string    `json:"application"`
-	AsOf        string    `json:"as_of"`
-	Model       *string   `json:"model"` // null: none was in force
-	Terms       Terms     `json:"terms"`
-	WrittenAt   time.Time `json:"written_at"` // wall clock
-	WrittenBy   string    `json:"written_by"`
-	Partitions  []Held    `json:"partitions"`
-	Tables      []Table   `json:"tables"`
+	Format      int              `json:"format"`   // formatVersion
+	Snapshot    string           `json:"snapshot"` // the folder's name: the instant, and a hash of all that decides on the content
+	Application string           `json:"application"`
+	AsOf        string           `json:"as_of"`
+	Model       *string          `json:"model"` // null: none was in force
+	Terms       Terms            `json:"terms"`
+	WrittenAt   time.Time        `json:"written_at"` // wall clock
+	WrittenBy   string           `json:"written_by"`
+	Partitions  []PartitionState `json:"partitions"`
+	Tables      []Table          `json:"tables"`
 }
 
 // Terms are the settings without which the numbers mean nothing.
@@ -58,8 +58,8 @@ type Terms struct {
 	Margin          float64 `json:"margin"`
 }
 
-// Held says what was read of a partition.
-type Held struct {
+// PartitionState says what was read of a partition.
+type PartitionState struct {
 	Partition       int32  `json:"partition"`
 	ChangelogOffset int64  `json:"changelog_offset"` // all that is committed below it
 	InputPosition   int64  `json:"input_position"`   // the next offset of the input that it stands for
@@ -139,7 +139,7 @@ func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
 		if counted := p.shape.Get("money.currency"); counted != "" && counted != config.Chain.Score.Currency {
 			return nil, nil, fmt.Errorf("partition %d: the state counts in %s, and money.currency is %s: give the settings that lull run has, by --config", p.n, counted, config.Chain.Score.Currency)
 		}
-		m.Partitions = append(m.Partitions, Held{p.n, p.position(), p.meta.Position, p.meta.Watermark.String()})
+		m.Partitions = append(m.Partitions, PartitionState{p.n, p.position(), p.meta.Position, p.meta.Watermark.String()})
 		if at := p.meta.Watermark; at != operators.Unset && at < least {
 			least, behind = at, p
 		}
