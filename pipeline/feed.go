@@ -131,7 +131,7 @@ func (r *Runner) resume(f *feed) {
 		defer close(a.done)
 		defer cancel()
 		for {
-			if a.at, a.metadata, a.err = r.askCommitted(ctx, tp); a.err == nil {
+			if a.at, a.metadata, a.err = CommittedOffset(ctx, r.client, r.s.Group, tp.topic, tp.n); a.err == nil {
 				a.start, a.end, a.err = r.askSpan(ctx, tp)
 			}
 			if a.err == nil || ctx.Err() != nil {

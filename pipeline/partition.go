@@ -30,9 +30,6 @@ const (
 	stopped   phase = "stopped"
 )
 
-// noOffset is no committed offset.
-var noOffset = kgo.EpochOffset{Epoch: -1, Offset: -1}
-
 // partition is one partition of the topic that tasks read, assigned to this process: its task.
 type partition struct {
 	reader

@@ -126,7 +126,7 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	if err := p.addOffsets(ctx, is, positions); err != nil {
 		return nil, err
 	}
-	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := CommitTransaction(ctx, p.client); err != nil {
 		return nil, fmt.Errorf("ending a transaction: %w", err)
 	}
 	p.clean = true

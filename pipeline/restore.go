@@ -12,7 +12,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/pipeline/security"
 	"lull/pipeline/task"
@@ -94,7 +93,7 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 		for {
 			rs.err = nil
 			if !committedKnown {
-				p.group, _, rs.err = r.askCommitted(ctx, p.topicPartition)
+				p.group, _, rs.err = CommittedOffset(ctx, r.client, r.s.Group, p.topic, p.n)
 			}
 			if rs.err == nil {
 				rs.err = r.restorePartition(ctx, p, rs)
@@ -131,49 +130,6 @@ func (e finalError) Unwrap() error { return e.error }
 func transient(err error) bool {
 	var final finalError
 	return !errors.As(err, &final) && !errors.Is(err, state.ErrCorrupt)
-}
-
-// askCommitted asks the group for a partition's committed offset and its metadata, which no transaction under way can change.
-func (r *Runner) askCommitted(ctx context.Context, tp topicPartition) (at kgo.EpochOffset, metadata string, err error) {
-	// The partition is asked for by name: of all of a group's partitions, Kafka lists those alone that have an offset already, and would be silent about one
-	// whose first is part of a transaction under way.
-	topic := kmsg.NewOffsetFetchRequestGroupTopic()
-	topic.Topic, topic.Partitions = tp.topic, []int32{tp.n}
-	group := kmsg.NewOffsetFetchRequestGroup()
-	group.Group, group.Topics = r.s.Group, append(group.Topics, topic)
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.RequireStable, req.Groups = true, append(req.Groups, group)
-	if at, metadata, err = committedOffset(req.RequestWith(ctx, r.client)); err != nil {
-		return noOffset, "", fmt.Errorf("asking for the offset of group %q: %w", r.s.Group, err)
-	}
-	return at, metadata, nil
-}
-
-// committedOffset reads the answer to a request for the committed offset of one partition.
-func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (at kgo.EpochOffset, metadata string, _ error) {
-	if err != nil {
-		return noOffset, "", err
-	}
-	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return noOffset, "", err
-	}
-	if len(resp.Groups) == 1 {
-		if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
-			return noOffset, "", err
-		}
-	}
-	if len(resp.Groups) != 1 || len(resp.Groups[0].Topics) != 1 || len(resp.Groups[0].Topics[0].Partitions) != 1 {
-		//lull:unread no broker does
-		return noOffset, "", errors.New("the answer does not name the one partition that was asked for")
-	}
-	partition := resp.Groups[0].Topics[0].Partitions[0]
-	if err := kerr.ErrorForCode(partition.ErrorCode); err != nil || partition.Offset < 0 {
-		return noOffset, "", err
-	}
-	if partition.Metadata != nil {
-		metadata = *partition.Metadata
-	}
-	return kgo.EpochOffset{Epoch: partition.LeaderEpoch, Offset: partition.Offset}, metadata, nil
 }
 
 func (r *Runner) restorePartition(ctx context.Context, p *partition, rs *restore) error {

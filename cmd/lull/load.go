@@ -120,17 +120,18 @@ func (l *loader) begin(ctx context.Context) error {
 	if _, _, err := l.client.ProducerID(ctx); err != nil {
 		return fmt.Errorf("taking over as the one who sends %q: %w", l.group, err)
 	}
-	var offsets kadm.OffsetResponses
+	var at kgo.EpochOffset
+	var metadata string
 	err = retryCoordinator(ctx, func() (err error) {
-		offsets, err = l.adm.FetchOffsets(kadm.RequireStable(ctx), l.group)
+		at, metadata, err = pipeline.CommittedOffset(ctx, l.client, l.group, l.topic, 0)
 		return err
 	})
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("asking group %q how far the file was sent: %w", l.group, err)
+		return fmt.Errorf("asking how far the file was sent: %w", err)
 	}
-	if at, ok := offsets.Lookup(l.topic, 0); ok && at.At > 0 {
+	if at.Offset > 0 {
 		// Of a topic that has been made anew, or of what another version wrote, nothing is known.
-		if progress, ok := parseProgress(at.At, at.Metadata, l.topicID); ok {
+		if progress, ok := parseProgress(at.Offset, metadata, l.topicID); ok {
 			l.progress = progress
 		}
 	}
@@ -291,7 +292,7 @@ func (l *loader) commit(ctx context.Context, kind commitKind) error {
 	if err := l.addOffset(ctx); err != nil {
 		return fmt.Errorf("noting in group %q how far the file was sent: %w", l.group, loadError(err))
 	}
-	if err := l.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := pipeline.CommitTransaction(ctx, l.client); err != nil {
 		return fmt.Errorf("committing %d rows, of which it is not known now whether they were sent: %w", l.rows, loadError(err))
 	}
 	l.open = false
@@ -343,14 +344,14 @@ func (l *loader) addOffset(ctx context.Context) error {
 // coordinatorMax is how long a coordinator may take to be there: the first group and the first transaction of a cluster have the topics made that these are kept in.
 const coordinatorMax = 30 * time.Second
 
-// retryCoordinator repeats a request that the coordinator cannot take just now.
+// retryCoordinator repeats a request that the coordinator cannot take just now, or whose answer hangs on a transaction that is about to end.
 func retryCoordinator(ctx context.Context, request func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinatorMax)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := request()
 		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) &&
-			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
+			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.UnstableOffsetCommit) {
 			return err
 		}
 		select {

@@ -9,12 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 
 	"lull/operators"
@@ -174,6 +178,45 @@ func TestProduceOtherFile(t *testing.T) {
 	}
 	if n := len(recordsOf(t, broker, "shop")); n != 4 {
 		t.Errorf("%d records, want 4", n)
+	}
+}
+
+// How far a file was sent is known only when the transaction that says so has ended: until then Kafka says nothing of it in a list of the group's offsets, and asks who
+// names the partition to wait.
+func TestProduceUnstable(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n")
+	if errs, code := produceShop(t, cluster.ListenAddrs()[0], "--csv", file); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var asked atomic.Int32
+	cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		req := request.(*kmsg.OffsetFetchRequest)
+		resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+		group := kmsg.NewOffsetFetchResponseGroup()
+		group.Group = req.Groups[0].Group
+		if len(req.Groups[0].Topics) > 0 && asked.Add(1) > 2 {
+			return nil, nil, false
+		}
+		for _, of := range req.Groups[0].Topics {
+			topic := kmsg.NewOffsetFetchResponseGroupTopic()
+			topic.Topic, topic.TopicID = of.Topic, of.TopicID
+			partition := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			partition.Partition, partition.Offset, partition.ErrorCode = of.Partitions[0], -1, kerr.UnstableOffsetCommit.Code
+			topic.Partitions = append(topic.Partitions, partition)
+			group.Topics = append(group.Topics, topic)
+		}
+		resp.Groups = append(resp.Groups, group)
+		return resp, nil, true
+	})
+	const want = "1 rows, 1 were there already, 0 sent to shop"
+	if errs, code := produceShop(t, cluster.ListenAddrs()[0], "--csv", file); code != 0 || !strings.Contains(errs, want) {
+		t.Errorf("exit code %d, want 0 and %q: %s", code, want, errs)
 	}
 }
 

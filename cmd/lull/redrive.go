@@ -449,7 +449,7 @@ func (s *redriveSender) commit(ctx context.Context) error {
 		first := slices.MinFunc(results, func(a, b kgo.ProduceResult) int { return cmp.Compare(s.rank(&a), s.rank(&b)) })
 		return fmt.Errorf("sending to topic %q: %w", first.Record.Topic, redriveError(first.Err))
 	}
-	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := pipeline.CommitTransaction(ctx, s.client); err != nil {
 		return fmt.Errorf("committing %d records, of which it is not known now whether they were sent: %w", len(s.batch)/2, redriveError(err))
 	}
 	s.open = false
