@@ -66,6 +66,11 @@ const (
 	RisingDimension                     // high potential at low spend so far, or not
 )
 
+var dimensionNames = [...]string{QuadrantDimension: "quadrant", RFMDimension: "rfm", LifecycleDimension: "lifecycle", RisingDimension: "rising"}
+
+// String returns the dimension's name on the wire, such as "quadrant".
+func (d Dimension) String() string { return dimensionNames[d] }
+
 // SegmentChange is a step from one segment to another, of one dimension.
 type SegmentChange struct {
 	Dimension Dimension

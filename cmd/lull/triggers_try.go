@@ -39,10 +39,11 @@ func newTriggersTryCommand() *cobra.Command {
 		Short: "Show what rules would have done to a past",
 		Long: `Try runs the events of a CSV file through the operators of the pipeline, with the settings that run would have, and prints the triggers that
 there would have been: how many of each rule, for what value, on whom two rules meet, and who came back although nobody was
-called. It needs no Kafka; the events are held in memory, some 200 bytes for each.
+called; and how customers moved between segments, which rules can speak of and do not change. It needs no Kafka; the events are
+held in memory, some 200 bytes for each, and what is told, some 2,000 bytes for each.
 
 The events are taken in the order of their times, each as if it had come in time, and time passes between them as it does live.
---from and --until, both inclusive, bound the triggers that count; the events before --from are everybody's past, as if the rules
+--from and --until, both inclusive, bound what counts; the events before --from are everybody's past, as if the rules
 had been there from the first. Ids, times and facts are those of lull run on the same events under the same model, whose ids are
 made of the name of the file, or of --source, and the number of the row if a row has none.
 
@@ -71,7 +72,7 @@ A row that is no event ends the command with an error that names it.`,
 	cmd.Flags().StringVar(&f.from, "from", "", "first `day` whose triggers count, as 1997-10-01 (default the first of the events)")
 	cmd.Flags().StringVar(&f.until, "until", "", "last `day` whose triggers count (default the last of the events)")
 	cmd.Flags().StringVar(&f.model, "model", "", "`file` with the model, as of lull models show (default one that is fitted)")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON document with everything, the triggers too")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON document with everything, also each trigger and each change of segment, in the order of time")
 	f.file.add(cmd)
 	cmd.Flags().StringVar(&f.file.source, "source", "", "`name` of the data in the ids of rows (default the file's, without folder, .gz and .zst)")
 	addSettingFlags(cmd, "calendar.timezone", "money.currency", "money.rates", "money.margin", "scores.contact_days", "risk.high", "risk.back", "fit.family")
@@ -93,16 +94,18 @@ func tryRules(cmd *cobra.Command, f *rulesFlags) error {
 	if err := t.findModel(cmd); err != nil {
 		return err
 	}
-	triggers, err := t.replay(cmd, t.rules, "replaying")
+	told, err := t.replay(cmd, t.rules, "replaying")
 	if err != nil {
 		return err
 	}
-	r := t.result(triggers)
+	r := t.result(told)
 	if t.oldRules != nil {
-		if r.old, err = t.replay(cmd, t.oldRules, "replaying under "+t.oldFrom); err != nil {
+		old, err := t.replay(cmd, t.oldRules, "replaying under "+t.oldFrom)
+		if err != nil {
 			return err
 		}
-		r.diff = replay.NewDiff(bothNames(t.rules, t.oldRules), r.old, r.triggers)
+		r.old = old.Triggers
+		r.diff = replay.NewDiff(bothNames(t.rules, t.oldRules), r.old, r.Triggers)
 	}
 	if f.json {
 		return t.printJSON(cmd.OutOrStdout(), r)
@@ -110,11 +113,12 @@ func tryRules(cmd *cobra.Command, f *rulesFlags) error {
 	return t.print(cmd.OutOrStdout(), r)
 }
 
-// result sums the triggers up.
-func (t *rulesTrial) result(triggers []operators.Output) *triedResult {
+// result sums up what is told.
+func (t *rulesTrial) result(told *replay.Told) *triedResult {
 	names := ruleNames(t.rules)
 	return &triedResult{
-		triggers: triggers, summaries: replay.Summaries(names, triggers, t.period, t.partDays*operators.DayMs, t.watch()), overlaps: replay.Overlaps(names, triggers),
+		Told: told, summaries: replay.Summaries(names, told.Triggers, t.period, t.partDays*operators.DayMs, t.watch()), overlaps: replay.Overlaps(names, told.Triggers),
+		moves: replay.Moves(told.Transitions),
 	}
 }
 
@@ -274,13 +278,13 @@ func (t *rulesTrial) findModel(cmd *cobra.Command) error {
 	})
 }
 
-// replay returns the triggers that rules make.
-func (t *rulesTrial) replay(cmd *cobra.Command, rules *trigger.Rules, what string) (triggers []operators.Output, err error) {
+// replay returns what is told under rules.
+func (t *rulesTrial) replay(cmd *cobra.Command, rules *trigger.Rules, what string) (told *replay.Told, err error) {
 	err = t.run(cmd, func(c *backfill.Config) { c.Chain.Trigger.Rules, c.Model = rules, t.model }, what, func(run *backfill.Run, records iter.Seq[*replay.Record]) (err error) {
-		triggers, err = replay.Triggers(run, records, t.period)
+		told, err = replay.Follow(run, records, t.period)
 		return err
 	})
-	return triggers, err
+	return told, err
 }
 
 // run gives do a run over the records, with the state in a folder that is gone afterwards, and shows how far it has come.

@@ -26,9 +26,11 @@ type tried struct {
 	PartDays  int            `json:"days_per_count"` // of counts
 	Summaries []triedRule    `json:"rules"`
 	Overlaps  []triedOverlap `json:"overlaps"`
+	Moves     []triedMove    `json:"moves"`
 
-	Diff     *triedDiff       `json:"diff,omitempty"`
-	Triggers []schemas.Fields `json:"triggers"`
+	Diff        *triedDiff       `json:"diff,omitempty"`
+	Triggers    []schemas.Fields `json:"triggers"`    // in the order of time
+	Transitions []schemas.Fields `json:"transitions"` // the same
 }
 
 type triedModel struct {
@@ -65,6 +67,15 @@ type triedOverlap struct {
 	Rules     [2]string `json:"rules"`
 	Customers int       `json:"customers"` // whom both found
 	Either    int       `json:"either"`
+}
+
+// triedMove is a way between two segments.
+type triedMove struct {
+	Dimension string `json:"dimension"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Times     int    `json:"times"` // how often it was gone
+	Customers int    `json:"customers"`
 }
 
 // triedDiff is what the rules change against others.
@@ -114,7 +125,7 @@ func (t *rulesTrial) diff(d *replay.Diff) (*triedDiff, error) {
 		only[i] = *trigger
 	}
 	var err error
-	out.OnlyOld, err = t.fields(only)
+	out.OnlyOld, err = t.triggerFields(only)
 	return out, err
 }
 
@@ -124,7 +135,7 @@ func (t *rulesTrial) document(r *triedResult) (*tried, error) {
 		Events: t.path, First: t.first.String(), Last: t.last.String(), Records: len(t.records), Customers: t.customers, From: t.from.String(), Until: t.until.String(),
 		Rules: t.rulesFrom, Currency: t.settings.Money.Currency, Contact: t.settings.Scores.ContactDays, PartDays: t.partDays,
 		Model:    triedModel{Version: t.model.Version, Fitted: t.fitted, Knowing: t.knowing(), File: string(schemas.FormatModelFile(t.model))},
-		Overlaps: make([]triedOverlap, len(r.overlaps)),
+		Overlaps: make([]triedOverlap, len(r.overlaps)), Moves: make([]triedMove, len(r.moves)),
 	}
 	for i := range r.summaries {
 		s := &r.summaries[i]
@@ -144,38 +155,57 @@ func (t *rulesTrial) document(r *triedResult) (*tried, error) {
 	for i, o := range r.overlaps {
 		d.Overlaps[i] = triedOverlap{Rules: [2]string{o.A, o.B}, Customers: o.Both, Either: o.Either}
 	}
+	for i := range r.moves {
+		m := &r.moves[i]
+		d.Moves[i] = triedMove{Dimension: m.Dimension.String(), From: m.From, To: m.To, Times: m.Times, Customers: m.Customers}
+	}
 	var err error
-	if d.Triggers, err = t.fields(r.triggers); err == nil && r.diff != nil {
+	if d.Triggers, err = t.triggerFields(r.Triggers); err != nil {
+		return nil, err
+	}
+	if d.Transitions, err = t.fields(schemas.Segments, r.Transitions); err == nil && r.diff != nil {
 		d.Diff, err = t.diff(r.diff)
 	}
 	return d, err
 }
 
-// fields returns triggers as subscribers read them: their id and time, the fields of the record in lull.triggers, and what became of them.
-func (t *rulesTrial) fields(triggers []operators.Output) ([]schemas.Fields, error) {
+// triggerFields returns triggers as subscribers read them, and what became of them.
+func (t *rulesTrial) triggerFields(triggers []operators.Output) ([]schemas.Fields, error) {
+	list, err := t.fields(schemas.Triggers, triggers)
+	for i := range list {
+		back := schemas.Field{Name: "came_back"}
+		if at, came, _ := t.watch().Return(&triggers[i]); came {
+			back.Value = at
+		}
+		list[i] = append(list[i], back)
+	}
+	return list, err
+}
+
+// fields returns outputs as subscribers read them: their id and time, and the fields of the record in the topic.
+func (t *rulesTrial) fields(topic schemas.Topic, outputs []operators.Output) ([]schemas.Fields, error) {
 	config := t.settings.Encoder()
 	config.Formats = nil // whatever subscribers get it in, it says the same
 	encoder, err := schemas.NewEncoder(config)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]schemas.Fields, len(triggers))
+	list := make([]schemas.Fields, len(outputs))
 	var record schemas.Record
-	for i := range triggers {
-		trigger := &triggers[i]
-		if err := encoder.EncodeOutput(trigger, &record); err != nil {
+	for i := range outputs {
+		o := &outputs[i]
+		if err := encoder.EncodeOutput(o, &record); err != nil {
 			return nil, err
 		}
-		value, err := schemas.DecodeOutput(schemas.Triggers, record.Value)
+		value, err := schemas.DecodeOutput(topic, record.Value)
 		if err != nil {
 			return nil, err
 		}
-		fields := append(schemas.Fields{{Name: "id", Value: trigger.ID.String()}, {Name: "time", Value: trigger.Time}}, value...)
-		back := schemas.Field{Name: "came_back"}
-		if at, came, _ := t.watch().Return(trigger); came {
-			back.Value = at
+		list[i] = schemas.Fields{{Name: "id", Value: o.ID.String()}}
+		if value.Get("time") == nil {
+			list[i] = append(list[i], schemas.Field{Name: "time", Value: o.Time})
 		}
-		list[i] = append(fields, back)
+		list[i] = append(list[i], value...)
 	}
 	return list, nil
 }

@@ -15,9 +15,10 @@ import (
 
 // triedResult is what has come of a trial.
 type triedResult struct {
-	triggers  []operators.Output
+	*replay.Told
 	summaries []replay.Summary
 	overlaps  []replay.Overlap
+	moves     []replay.Move
 	old       []operators.Output // by the rules to compare with; nil for none
 	diff      *replay.Diff
 }
@@ -57,6 +58,7 @@ func (t *rulesTrial) print(w io.Writer, r *triedResult) error {
 		})
 	t.plot(p, r)
 	t.printOverlaps(p, r)
+	printMoves(p, r.moves)
 	if r.diff != nil {
 		t.printDiff(p, r)
 	}
@@ -145,6 +147,31 @@ func (t *rulesTrial) printOverlaps(p *printer, r *triedResult) {
 	}
 }
 
+// movesShown are how many ways between segments are shown of each dimension at most.
+const movesShown = 8
+
+// printMoves shows how customers moved between segments.
+func printMoves(p *printer, moves []replay.Move) {
+	if len(moves) == 0 {
+		return
+	}
+	more := 0
+	p.table("SEGMENT\tFROM\tTO\tTIMES\tCUSTOMERS", func(row func(format string, args ...any)) {
+		shown := make(map[operators.Dimension]int)
+		for i := range moves {
+			m := &moves[i]
+			if shown[m.Dimension]++; shown[m.Dimension] > movesShown {
+				more++
+				continue
+			}
+			row("%s\t%s\t%s\t%d\t%d", m.Dimension, m.From, m.To, m.Times, m.Customers)
+		}
+	})
+	if more > 0 {
+		p.line("and %d ways that are gone less: --json tells all", more)
+	}
+}
+
 // examplesShown are how many triggers are shown of those that there are by one file only.
 const examplesShown = 3
 
@@ -177,7 +204,7 @@ func (t *rulesTrial) printDiff(p *printer, r *triedResult) {
 		name, other string
 		only        []*operators.Output
 		there       []operators.Output
-	}{{"old", "new", d.OnlyOld, r.triggers}, {"new", "old", d.OnlyNew, r.old}} {
+	}{{"old", "new", d.OnlyOld, r.Triggers}, {"new", "old", d.OnlyNew, r.old}} {
 		if len(side.only) == 0 {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -33,29 +34,35 @@ func tryJSON(t *testing.T, args ...string) map[string]any {
 	return document
 }
 
-// triggersOf returns the triggers of a document by id, each without what hangs on when it was noticed, and what only a trial knows.
-func triggersOf(t *testing.T, document map[string]any) map[string]map[string]any {
+// triedOutputs returns the triggers and transitions of a document by id, each without what hangs on when it was noticed, and what only a trial knows. They must be in the order of time.
+func triedOutputs(t *testing.T, document map[string]any) map[string]map[string]any {
 	t.Helper()
 	byID := make(map[string]map[string]any)
-	for _, o := range document["triggers"].([]any) {
-		trigger := o.(map[string]any)
-		id := trigger["id"].(string)
-		if byID[id] != nil {
-			t.Errorf("two triggers have the id %s", id)
-		}
-		byID[id] = trigger
-		for _, name := range []string{"id", "came_back", "actionable", "withheld"} {
-			if _, there := trigger[name]; !there {
-				t.Errorf("trigger %s has no %s", id, name)
+	for of, without := range map[string][]string{"triggers": {"id", "came_back", "actionable", "withheld"}, "transitions": {"id"}} {
+		before := ""
+		for _, o := range document[of].([]any) {
+			output := o.(map[string]any)
+			id, at := output["id"].(string), output["time"].(string)
+			if byID[id] != nil {
+				t.Errorf("two outputs have the id %s", id)
 			}
-			delete(trigger, name)
+			if at < before {
+				t.Errorf("of the %s the one at %s is after that at %s", of, at, before)
+			}
+			byID[id], before = output, at
+			for _, name := range without {
+				if _, there := output[name]; !there {
+					t.Errorf("output %s has no %s", id, name)
+				}
+				delete(output, name)
+			}
 		}
 	}
 	return byID
 }
 
-// liveTriggers runs a demo and returns the triggers that it has on lull.triggers at its end, as triggersOf returns those of a document.
-func liveTriggers(t *testing.T, d demo) map[string]map[string]any {
+// liveOutputs runs a demo and returns what it has on lull.triggers and lull.segments at its end, as triedOutputs returns what a document has.
+func liveOutputs(t *testing.T, d demo) map[string]map[string]any {
 	t.Helper()
 	byID := make(map[string]map[string]any)
 	ctx, stop := context.WithCancel(t.Context())
@@ -65,38 +72,33 @@ func liveTriggers(t *testing.T, d demo) map[string]map[string]any {
 	d.err = &told
 	d.out = &onText{text: "until Ctrl-C", do: func() {
 		defer stop()
-		err := d.readTopic(ctx, d.settings.Topic(schemas.Triggers.String()), func(r *kgo.Record) error {
-			f, err := decodeOutput(schemas.Triggers, r)
-			if err != nil {
-				return err
-			}
-			text, err := f.MarshalJSON()
-			if err != nil {
-				return err
-			}
-			var trigger map[string]any
-			if err := json.Unmarshal(text, &trigger); err != nil {
-				return err
-			}
-			id := ""
-			for _, h := range r.Headers {
-				switch h.Key {
-				case "ce_id":
-					id = string(h.Value)
-				case "ce_time":
-					trigger["time"] = string(h.Value)
+		for _, topic := range []schemas.Topic{schemas.Triggers, schemas.Segments} {
+			err := d.readTopic(ctx, d.settings.Topic(topic.String()), func(r *kgo.Record) error {
+				f, err := decodeOutput(topic, r)
+				if err != nil {
+					return err
 				}
+				text, err := f.MarshalJSON()
+				if err != nil {
+					return err
+				}
+				var output map[string]any
+				if err := json.Unmarshal(text, &output); err != nil {
+					return err
+				}
+				id := headerOf(r, "ce_id")
+				if byID[id] != nil {
+					t.Errorf("two outputs have the id %s, the second on %s", id, topic)
+				}
+				byID[id] = output
+				output["time"] = headerOf(r, "ce_time")
+				delete(output, "actionable")
+				delete(output, "withheld")
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
-			if byID[id] != nil {
-				t.Errorf("two triggers on lull.triggers have the id %s", id)
-			}
-			byID[id] = trigger
-			delete(trigger, "actionable")
-			delete(trigger, "withheld")
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
 		}
 	}}
 	if err := d.run(ctx); err != nil {
@@ -105,30 +107,37 @@ func liveTriggers(t *testing.T, d demo) map[string]map[string]any {
 	return byID
 }
 
-// sameTriggers compares what a trial says with what the pipeline has told.
-func sameTriggers(t *testing.T, tried, live map[string]map[string]any) {
+// sameOutputs compares what a trial says with what the pipeline has told.
+func sameOutputs(t *testing.T, tried, live map[string]map[string]any) {
 	t.Helper()
 	differ := 0
 	for _, id := range slices.Sorted(maps.Keys(live)) {
 		if is := tried[id]; !reflect.DeepEqual(is, live[id]) {
 			if differ++; differ <= 3 {
-				t.Errorf("trigger %s\nlive:  %v\ntried: %v", id, live[id], is)
+				t.Errorf("output %s\nlive:  %v\ntried: %v", id, live[id], is)
 			}
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(tried)) {
 		if live[id] == nil {
 			if differ++; differ <= 3 {
-				t.Errorf("trigger %s is tried, and not live: %v", id, tried[id])
+				t.Errorf("output %s is tried, and not live: %v", id, tried[id])
 			}
 		}
 	}
 	if differ > 3 {
-		t.Errorf("%d of %d live triggers differ", differ, len(live))
+		t.Errorf("%d of %d live outputs differ", differ, len(live))
 	}
-	if len(live) == 0 {
-		t.Error("there are no triggers")
+	triggers := 0
+	for _, o := range live {
+		if o["rule"] != nil {
+			triggers++
+		}
 	}
+	if triggers == 0 || triggers == len(live) {
+		t.Errorf("%d of %d outputs are triggers", triggers, len(live))
+	}
+	t.Logf("%d triggers, %d transitions", triggers, len(live)-triggers)
 }
 
 // logFile writes a log where the rows have the ids of the demo's.
@@ -314,24 +323,69 @@ func TestTryDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := tryJSON(t, "--events", filepath.Base(sampleFile), "--rules", "old.yaml", "--model", "model.yaml", "--from", "1997-10-01")
-	now, before := triggersOf(t, document), triggersOf(t, old)
+	now, before := triedOutputs(t, document), triedOutputs(t, old)
 	checkDiff(t, document["diff"].(map[string]any), now, before)
-	again := triggersOf(t, tryJSON(t, "--events", filepath.Base(sampleFile), "--rules", "rules.yaml", "--model", "model.yaml", "--from", "1997-10-01"))
-	for _, triggers := range []map[string]map[string]any{again, now} {
-		for _, trigger := range triggers {
-			delete(trigger, "offer_ceiling") // hangs on how well the parameters are known, which a file of a model does not say
+	again := triedOutputs(t, tryJSON(t, "--events", filepath.Base(sampleFile), "--rules", "rules.yaml", "--model", "model.yaml", "--from", "1997-10-01"))
+	for _, outputs := range []map[string]map[string]any{again, now} {
+		for _, output := range outputs {
+			delete(output, "offer_ceiling") // hangs on how well the parameters are known, which a file of a model does not say
 		}
 	}
-	sameTriggers(t, again, now)
+	sameOutputs(t, again, now)
+	// Other rules have customers in the same segments at the same instants.
+	if is, was := transitionsOf(now), transitionsOf(before); !reflect.DeepEqual(is, was) {
+		t.Errorf("by other rules there are other transitions: %d, not %d", len(was), len(is))
+	}
+	checkMoves(t, document["moves"].([]any), now)
 }
 
-// checkDiff holds what a document says of a change of rules against the triggers by both.
+// transitionsOf counts the transitions of some outputs, each without its revision.
+func transitionsOf(outputs map[string]map[string]any) map[string]int {
+	count := make(map[string]int)
+	for _, o := range outputs {
+		if o["rule"] == nil {
+			o = maps.Clone(o)
+			delete(o, "revision")
+			count[fmt.Sprint(o)]++
+		}
+	}
+	return count
+}
+
+// checkMoves holds the ways between segments that a document tells against its transitions.
+func checkMoves(t *testing.T, moves []any, outputs map[string]map[string]any) {
+	t.Helper()
+	gone, customers := make(map[[3]any]float64), make(map[[3]any]map[any]bool)
+	for _, o := range outputs {
+		if o["rule"] == nil {
+			way := [3]any{o["dimension"], o["from"], o["to"]}
+			if gone[way]++; customers[way] == nil {
+				customers[way] = make(map[any]bool)
+			}
+			customers[way][o["customer_id"]] = true
+		}
+	}
+	for _, o := range moves {
+		move := o.(map[string]any)
+		way := [3]any{move["dimension"], move["from"], move["to"]}
+		if move["times"] != gone[way] || move["customers"] != float64(len(customers[way])) {
+			t.Errorf("%v: want %v times, by %d customers", move, gone[way], len(customers[way]))
+		}
+	}
+	if len(moves) != len(gone) || len(gone) == 0 {
+		t.Errorf("%d ways are told, of %d", len(moves), len(gone))
+	}
+}
+
+// checkDiff holds what a document says of a change of rules against the triggers among the outputs by both.
 func checkDiff(t *testing.T, diff map[string]any, now, before map[string]map[string]any) {
 	t.Helper()
-	moments := func(triggers map[string]map[string]any) map[[3]any]bool {
+	moments := func(outputs map[string]map[string]any) map[[3]any]bool {
 		set := make(map[[3]any]bool)
-		for _, trigger := range triggers {
-			set[[3]any{trigger["customer_id"], trigger["rule"], trigger["time"]}] = true
+		for _, trigger := range outputs {
+			if trigger["rule"] != nil {
+				set[[3]any{trigger["customer_id"], trigger["rule"], trigger["time"]}] = true
+			}
 		}
 		return set
 	}
@@ -366,15 +420,15 @@ func checkDiff(t *testing.T, diff map[string]any, now, before map[string]map[str
 	}
 }
 
-// TestTryIsLive: the triggers that try shows are those which the pipeline, killed in between, puts onto lull.triggers for the same events, in id, time, facts and every other field but
-// actionable and withheld.
+// TestTryIsLive: the triggers and transitions that try shows are those which the pipeline, killed in between, puts onto lull.triggers and lull.segments for the same events, in id, time,
+// facts and every other field but actionable and withheld.
 func TestTryIsLive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs a broker and processes")
 	}
 	log := firstCustomers(t, 3000) // so many that each of the demo's partitions hears of the time in every week: clock.max_jump
-	tried := triggersOf(t, tryJSON(t, "--events", logFile(t, log), "--model", "cdnow/model.yaml"))
-	sameTriggers(t, tried, liveTriggers(t, demo{log: log, kills: 2}))
+	tried := triedOutputs(t, tryJSON(t, "--events", logFile(t, log), "--model", "cdnow/model.yaml"))
+	sameOutputs(t, tried, liveOutputs(t, demo{log: log, kills: 2}))
 }
 
 // TestTryIsLiveOnKafka is the same of all customers on a real Kafka.
@@ -384,6 +438,6 @@ func TestTryIsLiveOnKafka(t *testing.T) {
 	}
 	suffix := "-try-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	removeTopics(t, suffix)
-	tried := triggersOf(t, tryJSON(t, "--events", logFile(t, cdnowLog), "--model", "cdnow/model.yaml"))
-	sameTriggers(t, tried, liveTriggers(t, demo{log: cdnowLog, suffix: suffix, brokers: strings.Split(testBrokers, ","), kills: 3}))
+	tried := triedOutputs(t, tryJSON(t, "--events", logFile(t, cdnowLog), "--model", "cdnow/model.yaml"))
+	sameOutputs(t, tried, liveOutputs(t, demo{log: cdnowLog, suffix: suffix, brokers: strings.Split(testBrokers, ","), kills: 3}))
 }

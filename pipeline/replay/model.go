@@ -13,7 +13,7 @@ import (
 // Fit returns the model that the pipeline would fit to what is known at an instant, the beginning of a day: the run keeps statistics, and has no model. It is in force from
 // the start, so that whoever is found at that instant has not just been scored for the first time.
 func Fit(run *backfill.Run, records iter.Seq[*Record], config fit.Config, asOf operators.EventTime, day operators.Day) (*operators.Model, error) {
-	if _, err := Triggers(run, records, Period{From: asOf, Until: asOf}); err != nil {
+	if _, err := Follow(run, records, Period{From: asOf, Until: asOf}); err != nil {
 		return nil, err
 	}
 	table, err := run.Statistics()

@@ -1,10 +1,12 @@
-// Package replay tries rules on a past: it runs the records of a file through what live events run through, and says which triggers there would have been, for what
-// value, which rules meet in the same customers, and who came back although nobody was called.
+// Package replay tries rules on a past: it runs the records of a file through what live events run through, and says which triggers and changes of segment there would have
+// been, for what value, which rules meet in the same customers, and who came back although nobody was called.
 package replay
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
+	"slices"
 
 	"lull/operators"
 	"lull/pipeline/backfill"
@@ -27,9 +29,15 @@ func (p Period) holds(at operators.EventTime) bool { return p.From <= at && at <
 // commitEvery is the number of records in a transaction at most.
 const commitEvery = 10_000
 
-// Triggers runs the records, which are in the order of event time, and returns the triggers of the period in the order in which they are made. Records after
-// the period are left out; those before it are everybody's past. None is late, so no trigger is withdrawn.
-func Triggers(run *backfill.Run, records iter.Seq[*Record], p Period) ([]operators.Output, error) {
+// Told is what is told of a period, each in the order of time: of one instant in that of the customers' ids, and of one customer as it is made.
+type Told struct {
+	Triggers    []operators.Output
+	Transitions []operators.Output // changes of segment
+}
+
+// Follow runs the records, which are in the order of event time, and returns what is told of the period. Records after the period are left out; those before it are everybody's
+// past. None is late, so no trigger is withdrawn.
+func Follow(run *backfill.Run, records iter.Seq[*Record], p Period) (*Told, error) {
 	f := follower{run: run, period: p}
 	pending := 0
 	for r := range records {
@@ -56,18 +64,29 @@ func Triggers(run *backfill.Run, records iter.Seq[*Record], p Period) ([]operato
 	if err := run.End(p.Until - 1); err != nil {
 		return nil, err
 	}
-	err := f.commit()
-	return f.triggers, err
+	if err := f.commit(); err != nil {
+		return nil, err
+	}
+	inTime(f.told.Triggers)
+	inTime(f.told.Transitions)
+	return &f.told, nil
 }
 
-// follower gathers the triggers of a run.
+// inTime sorts outputs. They are made a little out of time: an event is told of when it comes, silence once the watermark has passed.
+func inTime(outputs []operators.Output) {
+	slices.SortFunc(outputs, func(a, b operators.Output) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Customer, b.Customer), cmp.Compare(a.Revision, b.Revision))
+	})
+}
+
+// follower gathers what a run tells.
 type follower struct {
-	run      *backfill.Run
-	period   Period
-	triggers []operators.Output
+	run    *backfill.Run
+	period Period
+	told   Told
 }
 
-// commit ends a transaction and takes its triggers.
+// commit ends a transaction and takes what it tells.
 func (f *follower) commit() error {
 	outputs := f.run.Outputs()
 	for i := range outputs {
@@ -75,8 +94,11 @@ func (f *follower) commit() error {
 		switch {
 		case o.Kind == operators.RejectOutput:
 			return fmt.Errorf("customer %q: %s", o.Customer, o.Reject.Detail)
-		case o.Kind == operators.TriggerOutput && f.period.holds(o.Time):
-			f.triggers = append(f.triggers, *o)
+		case !f.period.holds(o.Time):
+		case o.Kind == operators.TriggerOutput:
+			f.told.Triggers = append(f.told.Triggers, *o)
+		case o.Kind == operators.SegmentOutput:
+			f.told.Transitions = append(f.told.Transitions, *o)
 		}
 	}
 	return f.run.Commit(nil)

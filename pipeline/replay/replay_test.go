@@ -87,13 +87,13 @@ func cdnow() *operators.Model {
 	return &operators.Model{Version: "cdnow", Family: "mbgnbd", R: 0.525, Alpha: 7 * 6.183, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 29.54}
 }
 
-func (s *shop) try(rules *trigger.Rules, model *operators.Model, p replay.Period) []operators.Output {
+func (s *shop) try(rules *trigger.Rules, model *operators.Model, p replay.Period) *replay.Told {
 	s.t.Helper()
-	made, err := replay.Triggers(s.open(func(c *backfill.Config) { c.Chain.Trigger.Rules, c.Model = rules, model }), s.each(operators.Never), p)
+	told, err := replay.Follow(s.open(func(c *backfill.Config) { c.Chain.Trigger.Rules, c.Model = rules, model }), s.each(operators.Never), p)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return made
+	return told
 }
 
 func instant(t *testing.T, text string) operators.EventTime {
@@ -107,13 +107,13 @@ func instant(t *testing.T, text string) operators.EventTime {
 	return 0
 }
 
-// TestScenarios proves, in pasts that can be worked out by hand, which triggers count, what they come to, and what other rules change. Commands:
+// TestScenarios proves, in pasts that can be worked out by hand, which triggers and changes of segment count, what they come to, and what other rules change. Commands:
 //
 //	rules             the rules from here on
 //	events            the events, in order of time: TIME CUSTOMER order ID CENTS, or TIME CUSTOMER cancel ID
 //	try from=DAY until=DAY [known=DAY] [days=N] [part=N]
 //	                  the triggers from one day up to, not including, another, with what became of them, and what they come to: who buys within so many days comes back, and purchases
-//	                  are known up to a day (default: until); counts are of parts of so many days
+//	                  are known up to a day (default: until); counts are of parts of so many days; and how customers moved between segments
 //	diff from=DAY until=DAY
 //	                  what these rules change against those of the try before
 func TestScenarios(t *testing.T) {
@@ -140,13 +140,14 @@ func TestScenarios(t *testing.T) {
 			d.MaybeScanArgs(t, "days", &days)
 			d.MaybeScanArgs(t, "part", &part)
 			p := replay.Period{From: instant(t, from), Until: instant(t, until)}
-			made := s.try(s.rules, cdnow(), p)
+			told := s.try(s.rules, cdnow(), p)
+			made := told.Triggers
 			if d.Cmd == "diff" {
 				return tellDiff(replay.NewDiff(s.names(), s.made, made))
 			}
 			s.made = made
 			watch := &replay.Watch{Purchases: s.bought, HorizonMs: int64(days) * operators.DayMs, Known: instant(t, cmp.Or(known, until))}
-			return tell(made, watch) + s.summaries(p, part*operators.DayMs, watch)
+			return tell(made, watch) + s.summaries(p, part*operators.DayMs, watch) + tellMoves(told)
 		})
 	})
 }
@@ -159,7 +160,7 @@ func TestShortMaxAge(t *testing.T) {
 		s.event([]string{fmt.Sprintf("2024-01-01T10:%02d", 17*i), customer, "order", "o", "4000"})
 	}
 	s.event([]string{"2025-01-01T10:00", "dan", "order", "o", "4000"})
-	made := s.try(trigger.DefaultRules(), cdnow(), replay.Period{From: instant(t, "2024-01-01"), Until: instant(t, "2025-01-01")})
+	made := s.try(trigger.DefaultRules(), cdnow(), replay.Period{From: instant(t, "2024-01-01"), Until: instant(t, "2025-01-01")}).Triggers
 	if len(made) < 3 {
 		t.Fatalf("%d triggers", len(made))
 	}
@@ -168,6 +169,13 @@ func TestShortMaxAge(t *testing.T) {
 			t.Errorf("the %s of %s at %s is stale", o.Trigger.Rule, o.Customer, o.Trigger.Deadline)
 		}
 	}
+}
+
+// some reports whether something is told on both topics.
+func some(told *replay.Told) bool { return len(told.Triggers) > 0 && len(told.Transitions) > 0 }
+
+func counts(told *replay.Told) string {
+	return fmt.Sprintf("%d triggers and %d transitions", len(told.Triggers), len(told.Transitions))
 }
 
 func (s *shop) event(words []string) {
@@ -227,6 +235,18 @@ func (s *shop) summaries(p replay.Period, partMs int, watch *replay.Watch) strin
 	return b.String()
 }
 
+func tellMoves(told *replay.Told) string {
+	var b strings.Builder
+	for i := range told.Transitions {
+		o := &told.Transitions[i]
+		fmt.Fprintf(&b, "%s %s %s: %s -> %s\n", o.Time, o.Customer, o.Segment.Dimension, o.Segment.From, o.Segment.To)
+	}
+	for _, m := range replay.Moves(told.Transitions) {
+		fmt.Fprintf(&b, "%s: %s -> %s %d times, by %d customers\n", m.Dimension, m.From, m.To, m.Times, m.Customers)
+	}
+	return b.String()
+}
+
 func tellDiff(d *replay.Diff) string {
 	var b strings.Builder
 	all := d.All
@@ -278,7 +298,7 @@ func (s *shop) fit(day operators.Day, records operators.EventTime) *operators.Mo
 	return m
 }
 
-// TestFuture: neither the model nor a trigger of a period knows of what comes after it.
+// TestFuture: neither the model nor what is told of a period knows of what comes after it.
 func TestFuture(t *testing.T) {
 	s := drawn(t)
 	const from, until operators.Day = 150, 210
@@ -293,19 +313,25 @@ func TestFuture(t *testing.T) {
 	p := replay.Period{From: start, Until: end}
 	whole := s.try(s.rules, model, p)
 	s.records = slices.DeleteFunc(s.records, func(r replay.Record) bool { return r.Time >= end })
-	if cut := s.try(s.rules, model, p); len(whole) == 0 || !reflect.DeepEqual(whole, cut) {
-		t.Errorf("with what comes after them there are %d triggers, without it %d, or others", len(whole), len(cut))
+	if cut := s.try(s.rules, model, p); !some(whole) || !reflect.DeepEqual(whole, cut) {
+		t.Errorf("with what comes after there are %s, without it %s, or others", counts(whole), counts(cut))
 	}
 }
 
-// TestParts: the triggers of a period are those of its two parts.
+// TestParts: what is told of a period is what is told of its two parts, each in the order of time.
 func TestParts(t *testing.T) {
 	s := drawn(t)
 	at := func(day int) operators.EventTime { return operators.EventTime(day) * operators.DayMs }
 	whole := s.try(s.rules, cdnow(), replay.Period{From: at(30), Until: at(260)})
-	parts := append(s.try(s.rules, cdnow(), replay.Period{From: at(30), Until: at(100)}), s.try(s.rules, cdnow(), replay.Period{From: at(100), Until: at(260)})...)
-	if len(whole) == 0 || !reflect.DeepEqual(whole, parts) {
-		t.Errorf("%d triggers, in two parts %d, or others", len(whole), len(parts))
+	parts, second := s.try(s.rules, cdnow(), replay.Period{From: at(30), Until: at(100)}), s.try(s.rules, cdnow(), replay.Period{From: at(100), Until: at(260)})
+	parts.Triggers, parts.Transitions = append(parts.Triggers, second.Triggers...), append(parts.Transitions, second.Transitions...)
+	if !some(whole) || !reflect.DeepEqual(whole, parts) {
+		t.Errorf("there are %s, in two parts %s, or others", counts(whole), counts(parts))
+	}
+	for _, list := range [][]operators.Output{whole.Triggers, whole.Transitions} {
+		if !slices.IsSortedFunc(list, func(a, b operators.Output) int { return cmp.Compare(a.Time, b.Time) }) {
+			t.Error("what is told is not in the order of time")
+		}
 	}
 }
 
@@ -313,7 +339,7 @@ func TestParts(t *testing.T) {
 func TestRefused(t *testing.T) {
 	s := drawn(t)
 	s.records[7].Value = []byte("no event")
-	_, err := replay.Triggers(s.open(func(*backfill.Config) {}), s.each(operators.Never), replay.Period{Until: operators.EventTime(1000) * operators.DayMs})
+	_, err := replay.Follow(s.open(func(*backfill.Config) {}), s.each(operators.Never), replay.Period{Until: operators.EventTime(1000) * operators.DayMs})
 	if err == nil || !strings.HasPrefix(err.Error(), "row 8 ") {
 		t.Errorf("error %v", err)
 	}

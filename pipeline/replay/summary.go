@@ -152,3 +152,41 @@ func Overlaps(rules []string, triggers []operators.Output) []Overlap {
 	slices.SortStableFunc(list, func(a, b Overlap) int { return cmp.Compare(b.Both, a.Both) })
 	return list
 }
+
+// Move is a way from one segment to another of the same dimension, and how often it was gone.
+type Move struct {
+	Dimension operators.Dimension
+	From, To  string
+	Times     int
+	Customers int // who went it
+}
+
+// Moves returns the ways that were gone: dimension by dimension, of each most often first.
+func Moves(transitions []operators.Output) []Move {
+	type way struct {
+		dimension operators.Dimension
+		from, to  string
+	}
+	places := make(map[way]int) // in the list
+	var list []Move
+	customers := make(map[way]map[string]struct{})
+	for i := range transitions {
+		s := &transitions[i].Segment
+		w := way{s.Dimension, s.From, s.To}
+		place, known := places[w]
+		if !known {
+			place = len(list)
+			places[w], customers[w] = place, make(map[string]struct{})
+			list = append(list, Move{Dimension: s.Dimension, From: s.From, To: s.To})
+		}
+		list[place].Times++
+		customers[w][transitions[i].Customer] = struct{}{}
+	}
+	for w, place := range places {
+		list[place].Customers = len(customers[w])
+	}
+	slices.SortFunc(list, func(a, b Move) int {
+		return cmp.Or(cmp.Compare(a.Dimension, b.Dimension), cmp.Compare(b.Times, a.Times), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
+	})
+	return list
+}
