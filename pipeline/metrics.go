@@ -8,10 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"lull/operators"
+	"lull/operators/trigger"
 )
 
 // metrics are the process's. docs/operating/metrics.md says what each means and what to do when it moves.
 type metrics struct {
+	list          []Metric
+	ready         prometheus.Gauge
 	registry      *prometheus.Registry
 	records       *prometheus.CounterVec
 	outputs       *prometheus.CounterVec
@@ -23,7 +26,9 @@ type metrics struct {
 	transactions  *prometheus.CounterVec
 	fits          *prometheus.CounterVec
 	phases        *prometheus.HistogramVec
-	fireDelay     prometheus.Histogram
+	fireDelay     prometheus.Observer
+	modelAge      *prometheus.GaugeVec
+	diskBytes     *prometheus.GaugeVec
 	lag           *prometheus.GaugeVec
 	lagSeconds    *prometheus.GaugeVec
 	watermarkLag  *prometheus.GaugeVec
@@ -38,54 +43,155 @@ type metrics struct {
 	storeBytes    *prometheus.GaugeVec
 }
 
-func newMetrics() *metrics {
-	registry := prometheus.NewRegistry()
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "lull", Name: name, Help: help}, labels)
-		registry.MustRegister(c)
+// Metric says of a metric what docs/operating/metrics.md does.
+type Metric struct {
+	Name    string   // with lull_ before it
+	Labels  []string // bounded: partitions, topics, rules, reasons; never customers
+	Type    string   // "counter", "gauge" or "histogram"
+	Unit    string
+	Meaning string
+	Moves   string // what to do when it moves; "" for nothing
+}
+
+// Metrics returns all metrics that the program makes itself, in the order of the page.
+func Metrics() []Metric { return newMetrics(&trigger.Rules{}).list }
+
+// newMetrics returns the metrics of a process with these rules of triggers, which are counted from 0 on: a rule that has never fired can be seen, and the first
+// time that something goes wrong is an increase.
+func newMetrics(rules *trigger.Rules) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry()}
+	add := func(kind string, d *Metric, c prometheus.Collector) {
+		d.Name, d.Type = "lull_"+d.Name, kind
+		m.list = append(m.list, *d)
+		m.registry.MustRegister(c)
+	}
+	counter := func(d Metric) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "lull", Name: d.Name, Help: d.Meaning + "."}, d.Labels)
+		add("counter", &d, c)
 		return c
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "lull", Name: name, Help: help}, labels)
-		registry.MustRegister(g)
+	gauge := func(d Metric) *prometheus.GaugeVec {
+		g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "lull", Name: d.Name, Help: d.Meaning + "."}, d.Labels)
+		add("gauge", &d, g)
 		return g
 	}
-	m := &metrics{
-		registry:      registry,
-		records:       counter("input_records_total", "Records read, by what became of them: applied, passed_on (by a first stage, to be applied), duplicate, late, ignored (by the mapping), dead_letter, repeated (below the position).", "outcome"),
-		outputs:       counter("output_records_total", "Records written in committed transactions, by kind.", "kind"),
-		triggers:      counter("triggers_total", "Triggers, by why nobody is called to act: none (somebody is), stale, returned, shadow, control, consent, cooldown, cap, withdrawal.", "withheld"),
-		deadLetters:   counter("dead_letters_total", "Records refused, by reason.", "reason"),
-		fits:          counter("fits_total", "Fits made by this process, by cause (demand, first, schedule, drift) and verdict: adopted, refused.", "cause", "verdict"),
-		transactions:  counter("transactions_total", "Transactions, by outcome: committed, uncommitted.", "outcome"),
-		lag:           gauge("input_lag_records", "Records between the position and the end of the partition, asked for every second.", "topic", "partition"),
-		lagSeconds:    gauge("input_lag_seconds", "Age of the last record applied, by its append time; 0 at the end of the partition.", "topic", "partition"),
-		watermarkLag:  gauge("watermark_lag_seconds", "How far the watermark is behind the wall clock.", "topic", "partition"),
-		deadlines:     gauge("deadlines_loaded", "Deadlines in memory; those beyond the horizon lie in the store.", "partition"),
-		restoreLeft:   gauge("restore_remaining_records", "Changelog offsets still to be restored.", "partition"),
-		restoreWait:   gauge("restore_remaining_seconds", "Time until the partition is restored, at the speed until now.", "partition"),
-		restoreSpeed:  gauge("restore_records_per_second", "Changelog offsets restored a second, since the restore began.", "partition"),
-		restoreBytes:  gauge("restore_bytes_per_second", "Bytes of changelog keys and values restored a second, since the restore began.", "partition"),
-		state:         gauge("partition_phase", "1 for the phase that the partition is in: restoring, running, waiting, stopped.", "topic", "partition", "phase"),
-		sweeping:      gauge("sweep_running", "1 while not all customers of the partition may be computed with the model in force.", "partition"),
-		storeBytes:    gauge("store_bytes", "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores), cache, flushed, compacted.", "what"),
-		misplaced:     prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "misplaced_records_total", Help: "Records in a partition that no known partitioner puts their key into."}),
-		swept:         prometheus.NewCounter(prometheus.CounterOpts{Namespace: "lull", Name: "swept_customers_total", Help: "Customers whom a sweep has brought to the model in force."}),
-		sourceStalled: gauge("source_stalled", "1 while the whole input topic is silent, or has not settled since.", "topic"),
-		clockHeld:     gauge("clock_held", "1 while the wall clock moves no watermark of the input topic.", "topic"),
-		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "lull", Name: "transaction_phase_seconds", Help: "Time of a transaction's phases: apply, encode (states and outputs), commit.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
-		}, []string{"phase"}),
-		fireDelay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: "lull", Name: "fire_delay_seconds", Help: "How long after its deadline a trigger was noticed.",
-			Buckets: []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800},
-		}),
+	histogram := func(d Metric, buckets []float64) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "lull", Name: d.Name, Help: d.Meaning + ".", Buckets: buckets}, d.Labels)
+		add("histogram", &d, h)
+		return h
 	}
-	registry.MustRegister(m.misplaced, m.swept, m.phases, m.fireDelay,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.ready = gauge(Metric{
+		Name: "ready", Unit: "1 or 0",
+		Meaning: "1 while /readyz answers 200: all that has been assigned runs, and nothing stands in the way",
+		Moves:   "0 for longer than a restore takes: `/readyz` names what stands in the way",
+	}).WithLabelValues()
+	m.records = counter(Metric{
+		Name: "input_records_total", Labels: []string{"outcome"}, Unit: "records",
+		Meaning: "Records read, by what became of them: applied, passed_on (by a first stage: it counts again when a task has it), duplicate (message id seen), late (no fact, older than the watermark), " +
+			"ignored (the mapping passes them over), dead_letter, repeated (below the position)",
+		Moves: "`late` grows: raise `clock.lateness`. `ignored` grows beyond what you expect: `lull mapping try --topic` shows what is passed over. `repeated` grows: the client went back; harmless, and worth a look at the brokers",
+	})
+	m.outputs = counter(Metric{Name: "output_records_total", Labels: []string{"kind"}, Unit: "records", Meaning: "Records written in committed transactions, by kind"})
+	m.triggers = counter(Metric{
+		Name: "triggers_total", Labels: []string{"rule", "withheld"}, Unit: "triggers",
+		Meaning: "Triggers, by rule, and by why nobody is called to act: none (somebody is), stale (older than triggers.max_age when noticed), returned (the customer has come back), shadow, control, " +
+			"consent, cooldown, cap, withdrawal (it takes back an earlier trigger, which a late fact has disproved)",
+		Moves: "`stale` grows: history is being read, or the clock was held for long.",
+	})
+	m.deadLetters = counter(Metric{
+		Name: "dead_letters_total", Labels: []string{"reason"}, Unit: "records", Meaning: "Records refused, by reason",
+		Moves: "see [dead letters](../formats/dead-letters.md) for each reason and its remedy. If most records of a topic are refused, `/readyz` warns, and the log says so once, and every 10 minutes while it lasts " +
+			"([test](../../pipeline/refusals_test.go))",
+	})
+	m.misplaced = counter(Metric{
+		Name: "misplaced_records_total", Unit: "records", Meaning: "Records in a partition that neither murmur2, CRC-32 nor FNV-1a puts their key into",
+		Moves: "one customer may be in several partitions: key the topic by customer id, with one partitioner. `/readyz` warns",
+	}).WithLabelValues()
+	m.transactions = counter(Metric{
+		Name: "transactions_total", Labels: []string{"outcome"}, Unit: "transactions", Meaning: "Transactions, by outcome: committed, uncommitted (aborted, fenced or not known; recovered)",
+		Moves: "`uncommitted` grows: look at brokers and rebalances",
+	})
+	m.phases = histogram(Metric{
+		Name: "transaction_phase_seconds", Labels: []string{"phase"}, Unit: "seconds", Meaning: "Time of a transaction's phases: apply, encode (states and outputs), commit",
+		Moves: "`commit` near `commit.interval`: the brokers are slow",
+	}, prometheus.ExponentialBuckets(0.001, 2, 14))
+	m.lag = gauge(Metric{
+		Name: "input_lag_records", Labels: []string{"topic", "partition"}, Unit: "records", Meaning: "Records between the position and the end of the partition, asked for every second",
+		Moves: "grows: add processes, up to the number of partitions",
+	})
+	m.lagSeconds = gauge(Metric{
+		Name: "input_lag_seconds", Labels: []string{"topic", "partition"}, Unit: "seconds", Meaning: "Age of the last record applied, by its append time; 0 at the end of the partition",
+		Moves: "grows: as above",
+	})
+	m.watermarkLag = gauge(Metric{
+		Name: "watermark_lag_seconds", Labels: []string{"topic", "partition"}, Unit: "seconds", Meaning: "How far event time, the watermark, is behind the wall clock",
+		Moves: "stands above `clock.lateness` under mode wall: see `lull_clock_held`",
+	})
+	m.clockHeld = gauge(Metric{
+		Name: "clock_held", Labels: []string{"topic"}, Unit: "1 or 0", Meaning: "1 while the wall clock moves no watermark of the input topic",
+		Moves: "nobody is reported silent meanwhile; `/readyz` says why. Mend the feed",
+	})
+	m.sourceStalled = gauge(Metric{
+		Name: "source_stalled", Labels: []string{"topic"}, Unit: "1 or 0", Meaning: "1 while the whole input topic is silent, nobody has watched it, or it has not settled since",
+		Moves: "as above",
+	})
+	m.deadlines = gauge(Metric{Name: "deadlines_loaded", Labels: []string{"partition"}, Unit: "deadlines", Meaning: "Deadlines in memory; later ones lie in the store"})
+	m.fireDelay = histogram(Metric{
+		Name: "fire_delay_seconds", Unit: "seconds", Meaning: "How long after its deadline a trigger was noticed", Moves: "large under mode wall: lag, downtime or a held clock",
+	}, []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800}).WithLabelValues()
+	m.modelAge = gauge(Metric{
+		Name: "model_age_seconds", Unit: "seconds", Meaning: "Time since the newest model was published; missing while there is none",
+		Moves: "above two or three times `fit.every`: no fit is made, or each is refused. `lull tail fits` says why",
+	})
+	m.fits = counter(Metric{
+		Name: "fits_total", Labels: []string{"cause", "verdict"}, Unit: "fits", Meaning: "Models fitted by this process, by why they were (demand, first, schedule, drift) and whether they were adopted or refused",
+		Moves: "`refused` grows: `lull tail fits` says why",
+	})
+	m.sweeping = gauge(Metric{
+		Name: "sweep_running", Labels: []string{"partition"}, Unit: "1 or 0", Meaning: "1 while not all customers of the partition may be computed with the model in force",
+		Moves: "stays 1 for long: many customers, or a process that is busy all the time; a tenth of its time is the sweep's",
+	})
+	m.swept = counter(Metric{
+		Name: "swept_customers_total", Unit: "customers", Meaning: "Customers whom a sweep has brought to the model in force; the others were touched by an event or a deadline first",
+	}).WithLabelValues()
+	m.state = gauge(Metric{
+		Name: "partition_phase", Labels: []string{"topic", "partition", "phase"}, Unit: "1", Meaning: "1 for the phase that the partition is in: restoring, running, waiting, stopped",
+		Moves: "`waiting` stays: a model was deleted from the models topic; `/readyz` names it. `stopped`: `/readyz` names what an operator must decide",
+	})
+	m.restoreLeft = gauge(Metric{
+		Name: "restore_remaining_records", Labels: []string{"partition"}, Unit: "records", Meaning: "Changelog offsets still to be restored",
+		Moves: "does not fall: the changelog cannot be read, or the partition waits for its turn: restores of more than 50,000 offsets run two at a time, or half as many as there are cores",
+	})
+	m.restoreWait = gauge(Metric{
+		Name: "restore_remaining_seconds", Labels: []string{"partition"}, Unit: "seconds", Meaning: "Time until the partition is restored, at the speed since it began; missing while it waits for its turn",
+		Moves: "`/readyz` says the same for each partition (`done`, `left`, `left_seconds`), the log every 5 s",
+	})
+	m.restoreSpeed = gauge(Metric{Name: "restore_records_per_second", Labels: []string{"partition"}, Unit: "records a second", Meaning: "Changelog offsets restored a second, since the restore began"})
+	m.restoreBytes = gauge(Metric{Name: "restore_bytes_per_second", Labels: []string{"partition"}, Unit: "bytes a second", Meaning: "Bytes of changelog keys and values restored a second, since the restore began"})
+	m.storeBytes = gauge(Metric{
+		Name: "store_bytes", Labels: []string{"what"}, Unit: "bytes",
+		Meaning: "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores; at most twice state.flush_bytes, and a little), cache, flushed, compacted",
+		Moves:   "`dirty` above `state.flush_bytes`: the disk is slower than the events",
+	})
+	m.diskBytes = gauge(Metric{
+		Name: "state_disk_bytes", Labels: []string{"what"}, Unit: "bytes", Meaning: "Bytes of the file system that state.dir lies on: size, and what of it is free for this process",
+		Moves: "`free` falls: a full disk ends the process. Make it larger, or give the process fewer partitions",
+	})
+	for _, outcome := range []string{"applied", "passed_on", "duplicate", "late", "ignored", "repeated", "dead_letter"} {
+		m.records.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"committed", "uncommitted"} {
+		m.transactions.WithLabelValues(outcome)
+	}
+	for i := range rules.Rules {
+		m.triggers.WithLabelValues(rules.Rules[i].Name, notWithheld)
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// notWithheld labels triggers that somebody is called to act on.
+const notWithheld = "none"
 
 // committed counts what a transaction did with a partition, now that it is durable.
 func (m *metrics) committed(p *reader) {
@@ -105,8 +211,8 @@ func (m *metrics) committed(p *reader) {
 			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))
 		}
 	}
-	for withheld, n := range s.triggers {
-		m.triggers.WithLabelValues(withheld).Add(float64(n))
+	for kind, n := range s.triggers {
+		m.triggers.WithLabelValues(kind.rule, kind.withheld).Add(float64(n))
 	}
 	for _, d := range s.fireDelay {
 		m.fireDelay.Observe(d.Seconds())
@@ -116,6 +222,12 @@ func (m *metrics) committed(p *reader) {
 // scrape sets the gauges of what is now. The runner's mu is held.
 func (r *Runner) scrape(now time.Time) {
 	m := r.metrics
+	m.ready.Set(oneIf(r.readiness(now).Ready))
+	if r.models != nil {
+		if at, ok := r.models.publishedAt(); ok {
+			m.modelAge.WithLabelValues().Set(now.Sub(at).Seconds())
+		}
+	}
 	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state, m.sweeping} {
 		g.Reset() // partitions that are gone are not told of
 	}
@@ -160,6 +272,10 @@ func (r *Runner) scrape(now time.Time) {
 		s := r.db.Metrics()
 		for what, n := range map[string]int64{"disk": s.DiskBytes, "dirty": s.DirtyBytes, "restoring": s.RestoringBytes, "cache": s.CacheBytes, "flushed": s.FlushedBytes, "compacted": s.CompactedBytes} {
 			m.storeBytes.WithLabelValues(what).Set(float64(n))
+		}
+		if s.DiskSizeBytes > 0 {
+			m.diskBytes.WithLabelValues("size").Set(float64(s.DiskSizeBytes))
+			m.diskBytes.WithLabelValues("free").Set(float64(s.DiskFreeBytes))
 		}
 	}
 }

@@ -20,6 +20,7 @@ type models struct {
 	mu    sync.RWMutex
 	byRef map[uint32]*operators.Model
 	order []*operators.Model
+	at    time.Time // when the last of order was published
 }
 
 // Model implements task.Models.
@@ -36,7 +37,15 @@ func (m *models) published() []*operators.Model {
 	return m.order
 }
 
-func (m *models) add(model *operators.Model) error {
+// publishedAt returns when the newest model was published; ok is false if there is none.
+func (m *models) publishedAt() (at time.Time, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.at, len(m.order) > 0
+}
+
+// add takes in a model that was published at an instant.
+func (m *models) add(model *operators.Model, at time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if known, ok := m.byRef[model.Ref()]; ok {
@@ -47,7 +56,7 @@ func (m *models) add(model *operators.Model) error {
 	}
 	m.byRef[model.Ref()] = model
 	// A new slice: the one handed out stays as it is.
-	m.order = append(m.order[:len(m.order):len(m.order)], model)
+	m.order, m.at = append(m.order[:len(m.order):len(m.order)], model), at
 	return nil
 }
 
@@ -86,7 +95,7 @@ func followModels(ctx context.Context, s *Settings, access *security.Access, adm
 			}
 			model, err := schemas.DecodeModel(record.Key, record.Value)
 			if err == nil {
-				err = m.add(&model)
+				err = m.add(&model, record.Timestamp)
 			}
 			if err != nil {
 				log.Error().Err(err).Str("topic", topic).Int64("offset", record.Offset).Msg("passing over a model")

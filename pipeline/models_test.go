@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -25,10 +26,10 @@ func (c *cluster) put(s *Settings, m *operators.Model) {
 // TestModelsOfOneName proves that of two versions with the same short name, which states would take for one another, the later is passed over.
 func TestModelsOfOneName(t *testing.T) {
 	m := &models{byRef: make(map[uint32]*operators.Model)}
-	if err := m.add(&operators.Model{Version: "m20821"}); err != nil {
+	if err := m.add(&operators.Model{Version: "m20821"}, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.add(&operators.Model{Version: "m48662"}); err == nil || err.Error() != `models "m20821" and "m48662" have the same short name: publish the later under another version` || len(m.published()) != 1 {
+	if err := m.add(&operators.Model{Version: "m48662"}, time.Time{}); err == nil || err.Error() != `models "m20821" and "m48662" have the same short name: publish the later under another version` || len(m.published()) != 1 {
 		t.Errorf("%v, %d models", err, len(m.published()))
 	}
 }

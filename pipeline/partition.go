@@ -56,12 +56,15 @@ type txnStats struct {
 	deadLetters                        map[string]int
 	refused                            map[string]refusals // the records among them
 	outputs                            [operators.RejectOutput + 1]int
-	triggers                           map[string]int // by why they are withheld, "none" if they are not
+	triggers                           map[triggerKind]int
 	fireDelay                          []time.Duration
 	bytesIn                            int64
 	swept                              int // customers whom the sweep has brought to the model in force
 	misplaced                          int // records that no known partitioner puts into this partition
 }
+
+// triggerKind is what triggers are counted by: their rule, and why they are withheld, notWithheld if they are not.
+type triggerKind struct{ rule, withheld string }
 
 // apply fires what was left due, lets new models come into force and the clock advance, and applies what is queued. done is false if the budget ended first. It runs in a goroutine of its own.
 func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
@@ -289,9 +292,9 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 			p.stats.fireDelay = append(p.stats.fireDelay, fireDelay(p.task.Now(), o.Trigger.Deadline))
 		}
 		if p.stats.triggers == nil {
-			p.stats.triggers = make(map[string]int)
+			p.stats.triggers = make(map[triggerKind]int)
 		}
-		p.stats.triggers[cmp.Or(o.Trigger.Withheld, "none")]++
+		p.stats.triggers[triggerKind{o.Trigger.Rule, cmp.Or(o.Trigger.Withheld, notWithheld)}]++
 	}
 	p.records = append(p.records, kafkaRecord(r.s, &record))
 	return nil

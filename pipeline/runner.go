@@ -107,7 +107,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
 		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
-		cuts: make(map[topicPartition]kgo.EpochOffset), metrics: newMetrics(), began: began,
+		cuts: make(map[topicPartition]kgo.EpochOffset), metrics: newMetrics(s.Chain().Trigger.Rules), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")

@@ -100,9 +100,20 @@ type readyIn struct {
 
 // ready answers /readyz: 200 once all that is assigned runs and nothing stands in the way, else 503 with what does.
 func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	body := r.readiness(time.Now())
+	r.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if !body.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(body) // the prober has gone: nobody is left to tell
+}
+
+// readiness says what stands in the way now, and how far each partition is. mu is held.
+func (r *Runner) readiness(now time.Time) readiness {
 	body := readiness{Partitions: make(map[int32]readyIn)}
 	body.Problems, body.Warnings = r.health.report()
-	r.mu.Lock()
 	running_ := true
 	for n, p := range r.partitions {
 		in := readyIn{Phase: p.phase, Why: p.why}
@@ -113,7 +124,7 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 			pr, trouble := p.restore.progress()
 			in.Why = cmp.Or(in.Why, trouble)
 			in.Done, in.Left = pr.share(), pr.end-pr.next
-			if left, ok := pr.left(time.Now()); ok {
+			if left, ok := pr.left(now); ok {
 				in.LeftSeconds = left.Seconds()
 			}
 		}
@@ -137,13 +148,8 @@ func (r *Runner) ready(w http.ResponseWriter, _ *http.Request) {
 			body.Problems = append(body.Problems, "no partition has been assigned yet")
 		}
 	}
-	r.mu.Unlock()
 	body.Ready = running_ && len(body.Problems) == 0
-	w.Header().Set("Content-Type", "application/json")
-	if !body.Ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	_ = json.NewEncoder(w).Encode(body) // the prober has gone: nobody is left to tell
+	return body
 }
 
 // View implements query.States. The customer is looked for wherever a known partitioner puts them: the state, not a setting, says which one the input has.

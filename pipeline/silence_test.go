@@ -355,7 +355,7 @@ func TestFirstStartOnHistory(t *testing.T) {
 			t.Error("this history tests nothing")
 		}
 		metrics := h.get("/metrics")
-		if line := fmt.Sprintf("\nlull_triggers_total{withheld=\"stale\"} %d\n", stale); !strings.Contains(metrics, line) || strings.Contains(metrics, `withheld="none"`) {
+		if line := fmt.Sprintf("\nlull_triggers_total{rule=\"churn_risk\",withheld=\"stale\"} %d\n", stale); !strings.Contains(metrics, line) || !strings.Contains(metrics, `withheld="none"} 0`) {
 			t.Errorf("the metrics do not say %q", line)
 		}
 		h.end()

@@ -292,6 +292,8 @@ type Metrics struct {
 	RestoringBytes       int64 // that restores under way hold in memory
 	Partitions           int64 // open
 	DiskBytes            int64 // that the store takes on disk
+	DiskSizeBytes        int64 // of the file system that it lies on; 0 if that does not say
+	DiskFreeBytes        int64 // of the same, free for this process
 	Tables               int64 // on disk
 	ReadAmplification    int64 // tables that a read of a missing key asks at most, filters aside
 	CompactionDebtBytes  int64 // estimate of what compactions still have to write

@@ -488,7 +488,12 @@ func TestOptionsValidate(t *testing.T) {
 
 // The figures move with what they count.
 func TestMetrics(t *testing.T) {
-	d := openStore(t, vfs.NewMem())
+	disk := vfs.NewMem()
+	d := openStore(t, disk)
+	expect(t, "size of a disk that does not say", d.Metrics().DiskSizeBytes, 0)
+	disk.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 1000, UsedBytes: 700, AvailBytes: 200})
+	expect(t, "size of the disk", d.Metrics().DiskSizeBytes, 1000)
+	expect(t, "free on the disk", d.Metrics().DiskFreeBytes, 200)
 	p := partition(t, d, 0)
 	commit(t, p, 1, "a=1")
 	expect(t, "dirty bytes", d.Metrics().DirtyBytes, 2+entryOverheadBytes)

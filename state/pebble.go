@@ -456,6 +456,9 @@ func (s *pebbleStore) metrics(m *Metrics) {
 	p := s.db.Metrics()
 	total := p.Total()
 	m.DiskBytes = int64(p.DiskSpaceUsage())
+	if usage, err := s.fs.GetDiskUsage(s.dir); err == nil {
+		m.DiskSizeBytes, m.DiskFreeBytes = int64(usage.TotalBytes), int64(usage.AvailBytes)
+	}
 	m.Tables = total.TablesCount
 	m.ReadAmplification = int64(p.ReadAmp())
 	m.CompactionDebtBytes = int64(p.Compact.EstimatedDebt)

@@ -1,4 +1,4 @@
-// Command reference writes what is generated from package pipeline: the table of docs/configuration.md, deploy/lull.schema.json, the JSON Schema of a file of settings, and
+// Command reference writes what is generated from package pipeline: the tables of docs/configuration.md and docs/operating/metrics.md, deploy/lull.schema.json, the JSON Schema of a file of settings, and
 // docs/asyncapi.json, the AsyncAPI document of the topics under the default settings. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
 package main
 
@@ -47,14 +47,18 @@ func generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	addRules(settings, pipeline.Rules())
-	page := filepath.Join(root, "docs", "configuration.md")
-	text, err := os.ReadFile(page)
+	table, err := settingsTable(settings)
 	if err != nil {
 		return nil, err
 	}
-	text, err = replaceTable(text, settings)
+	configuration, metrics := filepath.Join(root, "docs", "configuration.md"), filepath.Join(root, "docs", "operating", "metrics.md")
+	configured, err := replaceTable(configuration, "pipeline/settings.go", table)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", page, err)
+		return nil, err
+	}
+	measured, err := replaceTable(metrics, "pipeline/metrics.go", metricsTable(pipeline.Metrics()))
+	if err != nil {
+		return nil, err
 	}
 	schema, err := jsonSchema(settings)
 	if err != nil {
@@ -64,7 +68,7 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{page: text, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
+	return map[string][]byte{configuration: configured, metrics: measured, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
 }
 
 // defaultAsyncAPI returns the AsyncAPI document of an application that is configured as little as can be.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -14,7 +16,7 @@ import (
 	"lull/pipeline"
 )
 
-// TestFilesAreCurrent proves that what is generated is what the settings say now.
+// TestFilesAreCurrent proves that what is generated is what settings and metrics say now.
 func TestFilesAreCurrent(t *testing.T) {
 	files, err := generate("../..")
 	if err != nil {
@@ -105,10 +107,14 @@ func TestUnknownForms(t *testing.T) {
 	if _, err := jsonSchema(odd); err == nil || !strings.Contains(err.Error(), "odd.one: a setting of type []time.Time is not known here") {
 		t.Errorf("the schema: %v", err)
 	}
-	if _, err := replaceTable([]byte(beginTable+endTable), odd); err == nil || !strings.Contains(err.Error(), "odd.one") {
+	if _, err := settingsTable(odd); err == nil || !strings.Contains(err.Error(), "odd.one") {
 		t.Errorf("the table: %v", err)
 	}
-	if _, err := replaceTable([]byte("no place"), nil); err == nil {
-		t.Error("a page without a place for the table is taken")
+	page := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(page, []byte(fmt.Sprintf(beginTable, "elsewhere")+endTable), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replaceTable(page, "here", ""); err == nil || !strings.Contains(err.Error(), page) {
+		t.Errorf("a page without a place for the table: %v", err)
 	}
 }

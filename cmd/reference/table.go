@@ -2,31 +2,56 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"time"
+
+	"lull/pipeline"
 )
 
-// The lines around what is generated.
+// The lines around what is generated, from a file.
 const (
-	beginTable = "<!-- The table is written by make generate, from pipeline/settings.go. -->\n"
+	beginTable = "<!-- The table is written by make generate, from %s. -->\n"
 	endTable   = "<!-- The end of what is generated. -->\n"
 )
 
-// replaceTable returns the page with the table of these settings.
-func replaceTable(page []byte, settings []setting) ([]byte, error) {
-	before, rest, ok := bytes.Cut(page, []byte(beginTable))
+// replaceTable returns the page at a path with this table between the two lines that say that it is written from a file.
+func replaceTable(path, from, table string) ([]byte, error) {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	begin := fmt.Sprintf(beginTable, from)
+	before, rest, ok := bytes.Cut(page, []byte(begin))
 	_, after, closed := bytes.Cut(rest, []byte(endTable))
 	if !ok || !closed {
-		return nil, errors.New("it lacks one of the two comments that the table stands between")
+		return nil, fmt.Errorf("%s: it lacks one of the two comments that the table stands between", path)
 	}
-	text := string(before) + beginTable + "\n| setting | type | must be | meaning |\n|---|---|---|---|\n"
+	return append([]byte(string(before)+begin+"\n"+table+"\n"+endTable), after...), nil
+}
+
+// metricsTable returns the table of metrics.
+func metricsTable(list []pipeline.Metric) string {
+	text := "| metric | type, unit | meaning | when it moves |\n|---|---|---|---|\n"
+	for _, m := range list {
+		name := m.Name
+		if len(m.Labels) > 0 {
+			name += "{" + strings.Join(m.Labels, ", ") + "}"
+		}
+		text += fmt.Sprintf("| `%s` | %s, %s | %s | %s |\n", name, m.Type, m.Unit, cell(m.Meaning), cell(m.Moves))
+	}
+	return text
+}
+
+// settingsTable returns the table of settings.
+func settingsTable(settings []setting) (string, error) {
+	text := "| setting | type | must be | meaning |\n|---|---|---|---|\n"
 	for _, s := range settings {
 		kind, err := typeName(s.deflt)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.key, err)
+			return "", fmt.Errorf("%s: %w", s.key, err)
 		}
 		var rules []string
 		for _, rule := range s.rules {
@@ -38,7 +63,7 @@ func replaceTable(page []byte, settings []setting) ([]byte, error) {
 		}
 		text += fmt.Sprintf("| `%s` | %s | %s | %s |\n", s.key, kind, cell(strings.Join(rules, "; ")), cell(doc))
 	}
-	return append([]byte(text+"\n"+endTable), after...), nil
+	return text, nil
 }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

@@ -67,5 +67,10 @@ func (d *Disk) Refuse(why error) { d.refusal.Store(&refusal{why: why}) }
 // written either Pebble ends the process.
 func (d *Disk) RefuseTables(why error) { d.refusal.Store(&refusal{why: why, tables: true}) }
 
+// Say makes the disk say that so many bytes of its size are free.
+func (d *Disk) Say(size, free uint64) {
+	d.memory.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: size, UsedBytes: size - free, AvailBytes: free})
+}
+
 // Accept ends the refusals.
 func (d *Disk) Accept() { d.refusal.Store(nil) }
