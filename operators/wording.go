@@ -40,6 +40,27 @@ func (p *Purchases) Habit(f *Facts) string {
 	return habit
 }
 
+// Return tells how long the customer was silent before their last purchase: "bought again after 71 days of silence". It is "" if the purchase before does not lie in the record.
+func (d *PurchaseDays) Return() string {
+	n := len(d.Newest)
+	if n < 2 {
+		return ""
+	}
+	return "bought again after " + FormatDays(float64(d.Newest[n-1].Day-d.Newest[n-2].Day)) + " of silence"
+}
+
+// FormatValue tells where a customer's value stands: "CLV 53.04 USD, at least the cut of 34.88 USD".
+func (t *Terms) FormatValue(f *Facts, m *Model) string {
+	clv, cut := t.FormatAmount(f.CLV), t.FormatAmount(m.HighValue)
+	switch {
+	case f.HighValue:
+		return "CLV " + clv + ", at least the cut of " + cut
+	case clv == cut: // at the instant of the fall the two are the same number
+		return "CLV has fallen under the cut of " + cut
+	}
+	return "CLV " + clv + " under the cut of " + cut
+}
+
 // FormatAmount returns an amount in major units of the base currency, with its code: "12.30 USD".
 func (t *Terms) FormatAmount(major float64) string {
 	return strconv.FormatFloat(major, 'f', t.MinorDigits, 64) + " " + t.Currency

@@ -51,7 +51,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 	facts := operators.Facts{AsOf: at, X: 3, PAlive: 0.3, CLV: 53.04, AboutToBeLost: 19.55, HighValue: true}
 	calls := operators.Trigger{
 		Rule: "high_value_at_risk", From: "no", To: "yes", Deadline: at, Actionable: true, Facts: facts, Severity: "escalation", Action: "call", Priority: facts.AboutToBeLost,
-		Ceiling: operators.OfferCeiling{Ceiling: 390}, Reasons: []string{"orders every 19 days, silent for 104 days", "of high value"},
+		Ceiling: operators.OfferCeiling{Ceiling: 390}, Reasons: []string{"orders every 19 days, silent for 104 days", "of high value: CLV 53.04 USD, at least the cut of 34.88 USD"},
 		Counterfactuals: []string{"an order now: churn risk 0.70 -> 0.14", "silent until 1997-08-12T20:48:56.499Z: churn risk 0.85"},
 	}
 	withheld := calls
@@ -81,7 +81,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 1997-06-15T02:02:20.349Z  customer 4711  high_value_at_risk: call (escalation)
     churn risk 0.70, CLV 53.04 USD, value about to be lost 19.55 USD, offer ceiling 3.90 USD
     orders every 19 days, silent for 104 days
-    of high value
+    of high value: CLV 53.04 USD, at least the cut of 34.88 USD
     an order now: churn risk 0.70 -> 0.14
     silent until 1997-08-12T20:48:56.499Z: churn risk 0.85
 `},
@@ -111,7 +111,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 1997-06-15T02:02:20.349Z  customer 4711  quadrant: advocate -> save
     churn risk 0.70, CLV 53.04 USD, value about to be lost 19.55 USD
     orders every 19 days, silent for 104 days
-    of high value
+    of high value: CLV 53.04 USD, at least the cut of 34.88 USD
 `},
 		{"sessions", operators.Output{Kind: operators.SessionOutput, Session: session}, `
 1997-06-15T02:02:20.349Z  customer 4711  session of 25m30.5s: events 9 (page 7, track 2), orders 0, cart 2, left

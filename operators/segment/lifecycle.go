@@ -1,6 +1,10 @@
 package segment
 
-import "lull/operators"
+import (
+	"cmp"
+
+	"lull/operators"
+)
 
 // lifecycle moves the customer to the stage that their risk and their purchases make.
 func (op *Operator) lifecycle(c *operators.Customer, in *operators.Input, out *operators.Outbox) {
@@ -12,7 +16,7 @@ func (op *Operator) lifecycle(c *operators.Customer, in *operators.Input, out *o
 	c.Segment.Lifecycle = to
 	out.Segment(operators.SegmentChange{
 		Dimension: operators.LifecycleDimension, From: from.String(), To: to.String(), Facts: c.Facts,
-		Reasons: []string{c.Purchases.Habit(&c.Facts), op.stageReason(to, &c.Facts)},
+		Reasons: []string{c.Purchases.Habit(&c.Facts), op.stageReason(to, c)},
 	})
 }
 
@@ -34,8 +38,8 @@ func stage(was operators.Lifecycle, f *operators.Facts, highRisk bool, in *opera
 	return operators.Active
 }
 
-func (op *Operator) stageReason(to operators.Lifecycle, f *operators.Facts) string {
-	risk := "churn risk " + operators.FormatRisk(f.Risk())
+func (op *Operator) stageReason(to operators.Lifecycle, c *operators.Customer) string {
+	risk := "churn risk " + operators.FormatRisk(c.Facts.Risk())
 	switch to {
 	case operators.Lost:
 		return risk + ": lost from " + operators.FormatThreshold(op.terms.LostRisk) + " on"
@@ -44,7 +48,7 @@ func (op *Operator) stageReason(to operators.Lifecycle, f *operators.Facts) stri
 	case operators.AtRisk:
 		return risk + ": at risk from " + operators.FormatThreshold(op.terms.HighRisk) + " on, until back under " + operators.FormatThreshold(op.terms.LowRisk)
 	case operators.WonBack:
-		return "bought again after having been given up, " + risk
+		return cmp.Or(c.Days.Return(), "bought again") + ", having been given up: " + risk
 	}
 	return risk + ": at risk from " + operators.FormatThreshold(op.terms.HighRisk) + " on"
 }

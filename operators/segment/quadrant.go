@@ -45,18 +45,7 @@ func quadrant(highValue, highRisk bool) operators.Quadrant {
 
 // Reasons tells in words why a customer is in their quadrant.
 func (op *Operator) Reasons(p *operators.Purchases, m *operators.Model, f *operators.Facts, highRisk bool) []string {
-	return []string{p.Habit(f), op.valueReason(m, f), op.riskReason(f, highRisk)}
-}
-
-func (op *Operator) valueReason(m *operators.Model, f *operators.Facts) string {
-	clv, cut := op.terms.FormatAmount(f.CLV), op.terms.FormatAmount(m.HighValue)
-	switch {
-	case f.HighValue:
-		return "CLV " + clv + ", at least the cut of " + cut
-	case clv == cut: // at the instant of the fall the two are the same number
-		return "CLV has fallen under the cut of " + cut
-	}
-	return "CLV " + clv + " under the cut of " + cut
+	return []string{p.Habit(f), op.terms.FormatValue(f, m), op.riskReason(f, highRisk)}
 }
 
 func (op *Operator) riskReason(f *operators.Facts, highRisk bool) string {

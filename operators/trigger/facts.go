@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"lull/operators"
 )
@@ -57,9 +58,10 @@ type fact struct {
 	// reaches is the instant at which a fact that rises or falls reaches a bound, Unset if it is there at the last purchase, Never if it never is; beyond it, if beyond is set.
 	reaches func(v view, bound float64, beyond bool) operators.EventTime
 	setting bool // it says nothing of the customer
-	// How a reason tells it: before what it is, by format; and noun reached a bound.
+	// How a reason tells it: before what it is, by format, and about that in more words; and noun reached a bound. In before and noun stand {contact} and {horizon} for their lengths.
 	before, noun string
 	format       func(t *operators.Terms, n float64) string
+	about        func(v view) string
 }
 
 // view is a customer as a condition sees them at one instant.
@@ -102,14 +104,15 @@ func reaching(what operators.Measure) func(view, float64, bool) operators.EventT
 }
 
 func amount(t *operators.Terms, n float64) string { return t.FormatAmount(n) }
-func days(_ *operators.Terms, n float64) string   { return operators.FormatDays(math.Floor(n*10) / 10) }
+func days(_ *operators.Terms, n float64) string   { return operators.FormatDays(math.Round(n*10) / 10) }
+func past(_ *operators.Terms, n float64) string   { return operators.FormatDays(math.Floor(n*10) / 10) } // no more than have passed
 func risk(_ *operators.Terms, n float64) string   { return operators.FormatRisk(n) }
 func short(_ *operators.Terms, n float64) string  { return strconv.FormatFloat(n, 'f', 2, 64) }
 
 func counted(one string) func(*operators.Terms, float64) string {
 	return func(_ *operators.Terms, n float64) string {
 		if n == 1 {
-			return "1 " + one
+			return "one " + one
 		}
 		return strconv.FormatFloat(n, 'f', -1, 64) + " " + one + "s"
 	}
@@ -136,24 +139,24 @@ var facts = []fact{
 	{Fact: Fact{Name: "net_value", Unit: "major units of the base currency", Doc: "What all purchases have brought, less refunds."}, number: func(v view) float64 { return float64(v.p.Net) / v.terms.MinorPerMajor() }, before: "bought for ", format: amount},
 	{Fact: Fact{Name: "mean_value", Unit: "major units of the base currency", Doc: "net_value / purchases."}, number: func(v view) float64 { return float64(v.p.Net) / v.terms.MinorPerMajor() / float64(v.p.Count) }, before: "mean purchase ", format: amount},
 	{Fact: Fact{Name: "days_between_purchases", Unit: "days", Doc: "Mean time from one purchase day to the next so far; 0 after one purchase."}, number: func(v view) float64 { return v.p.LastAge() / max(1, float64(v.p.Repeats())) }, before: "orders every ", format: days},
-	{Fact: Fact{Name: "expected_gap_days", Unit: "days", Doc: "Time from the last purchase day within which half of the customers like this one who are still customers have bought again."}, number: func(v view) float64 { return v.scores.NextPurchase(v.p, v.m, v.lastStart(), 0.5) }, before: "next purchase expected within ", format: days},
-	{Fact: Fact{Name: "silent_days", Unit: "days", Silence: Rising, Doc: "00:00 of the last purchase day to now."}, measure: operators.SilentDays, number: func(v view) float64 { return v.f.Age - v.f.LastAge }, noun: "silence", before: "silent for ", format: days,
+	{Fact: Fact{Name: "expected_gap_days", Unit: "days", Doc: "Time from the last purchase day within which half of the customers like this one who are still customers have bought again."}, number: func(v view) float64 { return v.scores.NextPurchase(v.p, v.m, v.lastStart(), 0.5) }, before: "half of those like them, if still customers, buy again within ", format: days},
+	{Fact: Fact{Name: "silent_days", Unit: "days", Silence: Rising, Doc: "00:00 of the last purchase day to now."}, measure: operators.SilentDays, number: func(v view) float64 { return v.f.Age - v.f.LastAge }, noun: "silence", before: "silent for ", format: past,
 		reaches: func(v view, bound float64, beyond bool) operators.EventTime {
 			return v.age(v.p.LastAge()+bound, beyond)
 		}},
-	{Fact: Fact{Name: "age_days", Unit: "days", Silence: Rising, Doc: "00:00 of the first purchase day to now."}, measure: operators.Age, number: func(v view) float64 { return v.f.Age }, noun: "time since the first purchase", before: "a customer for ", format: days,
+	{Fact: Fact{Name: "age_days", Unit: "days", Silence: Rising, Doc: "00:00 of the first purchase day to now."}, measure: operators.Age, number: func(v view) float64 { return v.f.Age }, noun: "time since the first purchase", before: "a customer for ", format: past,
 		reaches: view.age},
 	{Fact: Fact{Name: "p_alive", Unit: "probability", Silence: Falling, Doc: "Probability that the customer is still one."}, measure: operators.PAlive, number: func(v view) float64 { return v.f.PAlive }, noun: "P(alive)", before: "P(alive) ", format: risk, reaches: reaching(operators.PAlive)},
 	{Fact: Fact{Name: "churn_risk", Unit: "probability", Silence: Rising, Doc: "1 - p_alive."}, measure: operators.ChurnRisk, number: func(v view) float64 { return v.f.Risk() }, noun: "churn risk", before: "churn risk ", format: risk, reaches: reaching(operators.ChurnRisk)},
-	{Fact: Fact{Name: "born_high_risk", Doc: "churn_risk is at risk_high within the day of the last purchase already: silence has no part in it."}, kind: flag, flag: func(v view) bool { return v.f.BornHighRisk }},
+	{Fact: Fact{Name: "born_high_risk", Doc: "churn_risk is at risk_high within the day of the last purchase already: silence has no part in it."}, kind: flag, flag: func(v view) bool { return v.f.BornHighRisk }, before: "at high risk from the last purchase on"},
 	{Fact: Fact{Name: "risk_after_order", Unit: "probability", Doc: "What churn_risk would be after a purchase now."}, number: func(v view) float64 { return v.f.RiskAfterOrder }, before: "churn risk after an order ", format: risk},
-	{Fact: Fact{Name: "buys_again", Unit: "probability", Silence: Falling, Doc: "Probability of a purchase within contact_days."}, measure: operators.BuysAgain, number: func(v view) float64 { return v.f.BuysAgain }, noun: "probability to buy again", before: "buys again with probability ", format: risk, reaches: reaching(operators.BuysAgain)},
-	{Fact: Fact{Name: "expected_purchases", Silence: Falling, Doc: "Purchase days expected within the horizon."}, measure: operators.ExpectedPurchases, number: func(v view) float64 { return v.f.ExpectedPurchases }, noun: "expected purchases", before: "expected purchases ", format: short, reaches: reaching(operators.ExpectedPurchases)},
+	{Fact: Fact{Name: "buys_again", Unit: "probability", Silence: Falling, Doc: "Probability of a purchase within contact_days."}, measure: operators.BuysAgain, number: func(v view) float64 { return v.f.BuysAgain }, noun: "probability to buy again within {contact}", before: "buys again within {contact} with probability ", format: risk, reaches: reaching(operators.BuysAgain)},
+	{Fact: Fact{Name: "expected_purchases", Silence: Falling, Doc: "Purchase days expected within the horizon."}, measure: operators.ExpectedPurchases, number: func(v view) float64 { return v.f.ExpectedPurchases }, noun: "purchases expected within {horizon}", before: "purchases expected within {horizon}: ", format: short, reaches: reaching(operators.ExpectedPurchases)},
 	{Fact: Fact{Name: "expected_spend", Unit: "major units of the base currency", Doc: "Expected spend per purchase day."}, number: func(v view) float64 { return v.f.ExpectedSpend }, before: "expected spend a purchase ", format: amount},
 	{Fact: Fact{Name: "clv", Unit: "major units of the base currency", Silence: Falling, Doc: "Customer lifetime value still to come: discounted expected margin within the horizon."}, measure: operators.CLV, number: func(v view) float64 { return v.f.CLV }, noun: "CLV", before: "CLV ", format: amount, reaches: reaching(operators.CLV)},
 	{Fact: Fact{Name: "value_at_risk", Unit: "major units of the base currency", Silence: Unsteady, Doc: "churn_risk times the clv of who is certainly still a customer. It ranks the long gone first."}, measure: operators.ValueAtRisk, number: func(v view) float64 { return v.f.ValueAtRisk }, noun: "value at risk", before: "value at risk ", format: amount},
-	{Fact: Fact{Name: "value_about_to_be_lost", Unit: "major units of the base currency", Silence: Unsteady, Doc: "clv less what it will be after contact_days of silence."}, measure: operators.AboutToBeLost, number: func(v view) float64 { return v.f.AboutToBeLost }, noun: "value about to be lost", before: "value about to be lost ", format: amount},
-	{Fact: Fact{Name: "high_value", Silence: Falling, Doc: "clv is at least high_value_cut."}, kind: flag, flag: func(v view) bool { return v.f.HighValue },
+	{Fact: Fact{Name: "value_about_to_be_lost", Unit: "major units of the base currency", Silence: Unsteady, Doc: "clv less what it will be after contact_days of silence."}, measure: operators.AboutToBeLost, number: func(v view) float64 { return v.f.AboutToBeLost }, noun: "value about to be lost within {contact}", before: "value about to be lost within {contact}: ", format: amount},
+	{Fact: Fact{Name: "high_value", Silence: Falling, Doc: "clv is at least high_value_cut."}, kind: flag, flag: func(v view) bool { return v.f.HighValue }, before: "of high value", about: valueAbout,
 		reaches: func(v view, _ float64, _ bool) operators.EventTime {
 			if v.customer != nil {
 				return v.customer.Score.ValueFalls
@@ -161,10 +164,10 @@ var facts = []fact{
 			return v.scores.Reaches(v.p, v.m, operators.CLV, v.m.HighValue)
 		}},
 	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, setting: true, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
-	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.customer.Segment.Rising }},
-	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "none, nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant "},
-	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Lifecycle.String() }, before: "lifecycle "},
-	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.RFMGroup.String() }, before: "RFM group "},
+	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.customer.Segment.Rising }, before: "rising", about: broughtAbout},
+	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "none, nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
+	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Lifecycle.String() }, before: "lifecycle ", about: stageAbout},
+	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.RFMGroup.String() }, before: "RFM group ", about: groupAbout},
 	{Fact: Fact{Name: "risk_high", Unit: "probability", Doc: "The setting risk.high."}, setting: true, number: func(v view) float64 { return v.terms.HighRisk }, before: "risk.high ", format: risk},
 	{Fact: Fact{Name: "risk_back", Unit: "probability", Doc: "The setting risk.back."}, setting: true, number: func(v view) float64 { return v.terms.LowRisk }, before: "risk.back ", format: risk},
 	{Fact: Fact{Name: "risk_dormant", Unit: "probability", Doc: "The setting segments.dormant."}, setting: true, number: func(v view) float64 { return v.terms.DormantRisk }, before: "segments.dormant ", format: risk},
@@ -202,18 +205,58 @@ func (f *fact) value(v view) string {
 	return strconv.FormatFloat(f.number(v), 'g', 6, 64)
 }
 
-// says tells the fact as it is: "churn risk 0.70". It is "" for settings and flags that are not set.
+// says tells the fact as it is: "churn risk 0.70". It is "" for flags that are not set.
 func (f *fact) says(v view) string {
+	said := spelled(f.before, v.terms)
 	switch f.kind {
 	case flag:
-		if f.flag(v) {
-			return flagWords[f.Name]
+		if !f.flag(v) {
+			return ""
 		}
-		return ""
 	case text:
-		return f.before + f.text(v)
+		said += f.text(v)
+	default:
+		said += f.format(v.terms, f.number(v))
 	}
-	return f.before + f.format(v.terms, f.number(v))
+	if f.about != nil {
+		if more := f.about(v); more != "" {
+			said += ": " + more
+		}
+	}
+	return said
 }
 
-var flagWords = map[string]string{"rising": "rising", "high_value": "of high value", "born_high_risk": "at high risk from the last purchase on"}
+// spelled fills in the lengths of the horizons.
+func spelled(text string, t *operators.Terms) string {
+	text = strings.Replace(text, "{contact}", operators.FormatDays(t.ContactDays), 1)
+	return strings.Replace(text, "{horizon}", operators.FormatDays(math.Round(t.HorizonDays)), 1)
+}
+
+func valueAbout(v view) string { return v.terms.FormatValue(v.f, v.m) }
+
+func broughtAbout(v view) string {
+	brought := float64(v.p.Net) / v.terms.MinorPerMajor() * v.terms.MarginShare
+	return "margin of " + v.terms.FormatAmount(brought) + " so far, in nine of ten futures more than the cut of " + v.terms.FormatAmount(v.m.HighValue) + " to come"
+}
+
+func quadrantAbout(v view) string {
+	return valueAbout(v) + ", churn risk " + operators.FormatRisk(v.f.Risk())
+}
+
+func stageAbout(v view) string {
+	switch v.customer.Segment.Lifecycle {
+	case operators.AtRisk, operators.Dormant, operators.Lost:
+		return "churn risk " + operators.FormatRisk(v.f.Risk())
+	case operators.WonBack:
+		return v.customer.Days.Return()
+	}
+	return ""
+}
+
+func groupAbout(v view) string {
+	said := counted("purchase")(v.terms, float64(v.p.Count)) + " of " + v.terms.FormatAmount(float64(v.p.Net)/v.terms.MinorPerMajor()/float64(v.p.Count))
+	if v.p.Count > 1 {
+		said += " on average"
+	}
+	return said
+}

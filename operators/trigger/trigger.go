@@ -357,13 +357,13 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 		case reached != nil && reached.comparison != nil:
 			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
-			said = "no longer " + flagWords[f.Name] + " since " + deadline.String()
+			said = "no longer " + f.before + " since " + deadline.String()
 		case reached != nil && reached.fact == f:
 			verb := "reached "
 			if f.Silence == Falling {
 				verb = "fell to "
 			}
-			said = f.noun + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + deadline.String()
+			said = spelled(f.noun, &op.terms) + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + deadline.String()
 		case !f.setting:
 			said = f.says(s.view)
 		}
@@ -371,7 +371,7 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 			reasons = append(reasons, said)
 		}
 	}
-	return append(reasons, "value about to be lost within "+operators.FormatDays(op.terms.ContactDays)+": "+op.terms.FormatAmount(c.Facts.AboutToBeLost))
+	return reasons
 }
 
 // reached returns the atom whose instant this is, nil if there is none.
@@ -390,8 +390,11 @@ func (s *sight) reached(c *condition, at operators.EventTime) *atom {
 
 // threshold writes a bound of the fact as it was set.
 func (f *fact) threshold(t *operators.Terms, bound float64) string {
-	if f.Unit == "probability" {
+	switch f.Unit {
+	case "probability":
 		return operators.FormatThreshold(bound)
+	case "days":
+		return days(t, bound)
 	}
 	return f.format(t, bound)
 }

@@ -72,7 +72,7 @@ func newChain(t *testing.T, before *scored, rules string) *operators.Chain {
 		t.Fatal(err)
 	}
 	config.EnsureDefaults()
-	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, Currency: "USD", MinorDigits: 2}
+	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, HorizonDays: 365.25, MarginShare: 1, Currency: "USD", MinorDigits: 2}
 	return operators.NewChain(before, trigger.New(config, terms, lines{}))
 }
 
@@ -157,7 +157,7 @@ func TestWithheld(t *testing.T) {
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
 	const day = operators.DayMs
-	facts := operators.Facts{X: 3, LastAge: 57, Age: 128.5, PAlive: 0.3, CLV: 53.04, AboutToBeLost: 4.123, HighValue: true, RiskAfterOrder: 0.061, DormantAt: 900403200000}
+	facts := operators.Facts{X: 3, LastAge: 57, Age: 128.5, PAlive: 0.3, BuysAgain: 0.25, ExpectedPurchases: 1.5, CLV: 53.04, AboutToBeLost: 4.123, HighValue: true, RiskAfterOrder: 0.061, DormantAt: 900403200000}
 	for _, v := range []struct {
 		rule     string
 		at       operators.EventTime
@@ -166,18 +166,32 @@ func TestReasons(t *testing.T) {
 	}{
 		{"churn_risk >= 0.7", 200, []string{"churn risk reached 0.70 at 1970-01-01T00:00:00.200Z"}, []operators.FactUsed{{Name: "churn_risk", Value: "0.7"}}},
 		{
-			"purchases >= 1 && silent_days >= 2", 2 * day, []string{"1 purchase", "silence reached 2 days at 1970-01-03T00:00:00.000Z"},
+			"purchases >= 1 && silent_days >= 2", 2 * day, []string{"one purchase", "silence reached 2 days at 1970-01-03T00:00:00.000Z"},
 			[]operators.FactUsed{{Name: "purchases", Value: "1"}, {Name: "silent_days", Value: "71.5"}},
 		},
-		{`high_value && quadrant != "save" && clv > 0.7`, 150, []string{"of high value", "quadrant none", "CLV 53.04 USD"}, []operators.FactUsed{{Name: "high_value", Value: "true"}, {Name: "quadrant", Value: "none"}, {Name: "clv", Value: "53.04"}}},
+		{
+			`high_value && quadrant != "save" && clv > 0.7`, 150, []string{"of high value: CLV 53.04 USD, at least the cut of 40.00 USD", "quadrant advocate: CLV 53.04 USD, at least the cut of 40.00 USD, churn risk 0.70"},
+			[]operators.FactUsed{{Name: "high_value", Value: "true"}, {Name: "quadrant", Value: "advocate"}, {Name: "clv", Value: "53.04"}},
+		},
+		{`lifecycle == "won_back"`, 150, []string{"lifecycle won_back: bought again after 71 days of silence"}, []operators.FactUsed{{Name: "lifecycle", Value: "won_back"}}},
+		{`rfm_group == "loyal"`, 150, []string{"RFM group loyal: one purchase of 12.34 USD"}, []operators.FactUsed{{Name: "rfm_group", Value: "loyal"}}},
+		{"rising", 150, []string{"rising: margin of 12.34 USD so far, in nine of ten futures more than the cut of 40.00 USD to come"}, []operators.FactUsed{{Name: "rising", Value: "true"}}},
+		{
+			"value_about_to_be_lost > 1.0 && buys_again < 0.5", 150,
+			[]string{"value_about_to_be_lost > 1.0 since 1970-01-01T00:00:00.150Z", "value about to be lost within 30 days: 4.12 USD", "buys again within 30 days with probability 0.25"},
+			[]operators.FactUsed{{Name: "value_about_to_be_lost", Value: "4.123"}, {Name: "buys_again", Value: "0.25"}},
+		},
+		{"expected_purchases < 3.0", 150, []string{"purchases expected within 365 days: 1.50"}, []operators.FactUsed{{Name: "expected_purchases", Value: "1.5"}}},
 	} {
 		var out operators.Outbox
 		c := customer()
 		c.Score.ValueFalls = operators.Never
+		c.Purchases.Net = 1234
+		c.Days.Newest = []operators.PurchaseDay{{Day: 100}, {Day: 171}}
+		c.Segment.Quadrant, c.Segment.Lifecycle, c.Segment.RFMGroup, c.Segment.Rising = operators.Advocate, operators.WonBack, operators.Loyal, true
 		chain := newChain(t, &scored{facts: facts}, "rules: [{name: a, when: '"+v.rule+"'}]")
-		chain.Step(&operators.Env{}, c, &operators.Input{Kind: operators.DeadlineInput, At: v.at}, &out)
+		chain.Step(&operators.Env{Model: &operators.Model{HighValue: 40}}, c, &operators.Input{Kind: operators.DeadlineInput, At: v.at}, &out)
 		want := append([]string{"orders every 19 days, silent for 71 days"}, v.want...)
-		want = append(want, "value about to be lost within 30 days: 4.12 USD")
 		if len(out.Outputs) != 1 {
 			t.Errorf("%s: %d outputs", v.rule, len(out.Outputs))
 			continue
