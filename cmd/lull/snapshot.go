@@ -31,7 +31,7 @@ func newSnapshotCommand() *cobra.Command {
 	var f snapshotFlags
 	cmd := &cobra.Command{
 		Use:   "snapshot --from-changelog --out DIR|URL",
-		Short: "Write all customers at one instant as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
+		Short: "Write all customers at one instant, and their orders, as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
 		Long: `Snapshot reads the application's changelog and models, on any machine, and writes tables of what lull knows, with all rows evaluated at
 one instant: the least watermark of the partitions, or an earlier one by --as-of. It asks no running process and changes none.
 docs/snapshots.md says what each column means.

@@ -86,6 +86,7 @@ type customerColumns struct {
 	MonetaryValue *float64  `parquet:"monetary_value"`
 	PAlive        *float64  `parquet:"p_alive"`
 	CLV           *float64  `parquet:"clv"`
+	Orders        int64     `parquet:"orders"`
 	RealizedValue float64   `parquet:"realized_value"`
 	Quadrant      string    `parquet:"quadrant"`
 	Lifecycle     string    `parquet:"lifecycle"`
@@ -105,6 +106,11 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the manifest: %+v", m)
 	}
 	rows := s.checkSnapshot(dir, m)
+	if models := tableRows[struct {
+		Version string `parquet:"version"`
+	}](t, dir, "models"); len(models) != 1 || models[0].Version != *m.Model {
+		t.Errorf("the models are %v", models)
+	}
 	s.await("segments of the snapshot in the outputs", func() bool { return s.segmentsAre(rows) }) // the process may be about to tell them
 	if err := s.process.stop(); err != nil {
 		t.Fatal(err)
@@ -112,8 +118,10 @@ func TestSnapshot(t *testing.T) {
 
 	dir, _ = s.takeSnapshot(out)
 	again, _ := s.takeSnapshot(t.TempDir())
-	if filepath.Base(again) != filepath.Base(dir) || readFile(t, filepath.Join(again, "customers.parquet")) != readFile(t, filepath.Join(dir, "customers.parquet")) {
-		t.Errorf("%s and %s differ", dir, again)
+	for _, table := range snapshot.TableNames() {
+		if filepath.Base(again) != filepath.Base(dir) || readFile(t, filepath.Join(again, table+".parquet")) != readFile(t, filepath.Join(dir, table+".parquet")) {
+			t.Errorf("%s and %s differ in %s", dir, again, table)
+		}
 	}
 	if told := s.lull("snapshot", "--from-changelog", "--out", out, "--config", s.config); !strings.Contains(told, "was there already") {
 		t.Errorf("the same once more: %s", told)
@@ -251,6 +259,17 @@ func (s *shopOnKafka) segmentsAre(rows []customerColumns) bool {
 	return len(rows) > 0
 }
 
+// tableRows returns the rows of a table of the snapshot in dir.
+func tableRows[R any](t *testing.T, dir, name string) []R {
+	t.Helper()
+	file := readFile(t, filepath.Join(dir, name+".parquet"))
+	rows, err := parquet.Read[R](strings.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
 // checkSnapshot holds a snapshot against its manifest, and the facts of its rows against the log up to its instant.
 func (s *shopOnKafka) checkSnapshot(dir string, m *snapshot.Manifest) []customerColumns {
 	t := s.t
@@ -259,14 +278,25 @@ func (s *shopOnKafka) checkSnapshot(dir string, m *snapshot.Manifest) []customer
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := []byte(readFile(t, filepath.Join(dir, m.Tables[0].File)))
-	sum := sha256.Sum256(file)
-	rows, err := parquet.Read[customerColumns](bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		t.Fatal(err)
+	for i := range m.Tables {
+		of := &m.Tables[i]
+		sum := sha256.Sum256([]byte(readFile(t, filepath.Join(dir, of.File))))
+		if rows := tableRows[struct{}](t, dir, of.Name); of.SHA256 != hex.EncodeToString(sum[:]) || of.Rows != int64(len(rows)) {
+			t.Errorf("the manifest says %+v of a file of %d rows", of, len(rows))
+		}
 	}
-	if m.Tables[0].SHA256 != hex.EncodeToString(sum[:]) || m.Tables[0].Rows != int64(len(rows)) {
-		t.Errorf("the manifest says %+v of a file of %d rows", m.Tables[0], len(rows))
+	rows := tableRows[customerColumns](t, dir, "customers")
+	placed, brought := map[string]int64{}, map[string]float64{}
+	for _, o := range tableRows[struct {
+		CustomerID string    `parquet:"customer_id"`
+		Time       time.Time `parquet:"time,timestamp(millisecond:utc)"`
+		Net        float64   `parquet:"net"`
+	}](t, dir, "orders") {
+		placed[o.CustomerID]++
+		brought[o.CustomerID] += o.Net
+		if o.Time.After(asOf) {
+			t.Errorf("an order of %s at %s", o.CustomerID, o.Time)
+		}
 	}
 	log := s.purchasesUntil(asOf)
 	if len(log) != len(rows) {
@@ -291,7 +321,8 @@ func (s *shopOnKafka) checkSnapshot(dir string, m *snapshot.Manifest) []customer
 			repeats /= x
 		}
 		if row.CustomerID <= last || !row.AsOf.Equal(asOf) || *row.Frequency != x || *row.LastAge != final.Sub(first).Hours()/24 || *row.T != asOf.Sub(first).Hours()/24 ||
-			math.Abs(*row.MonetaryValue-repeats) > 1e-9 || math.Abs(row.RealizedValue-sum) > 1e-9 || row.PAlive == nil || *row.CLV <= 0 {
+			math.Abs(*row.MonetaryValue-repeats) > 1e-9 || math.Abs(row.RealizedValue-sum) > 1e-9 || row.PAlive == nil || *row.CLV <= 0 ||
+			placed[row.CustomerID] != row.Orders || math.Abs(brought[row.CustomerID]-sum) > 1e-9 {
 			t.Errorf("%s after %s: frequency %v, recency %v, T %v, monetary value %v; the log says %v", row.CustomerID, last, *row.Frequency, *row.LastAge, *row.T, *row.MonetaryValue, days)
 		}
 		last = row.CustomerID

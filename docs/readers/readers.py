@@ -23,6 +23,15 @@ as_of = datetime.datetime.fromisoformat(manifest["as_of"])
 
 # Every reader sees the rows and columns of the manifest, the same nulls, and instants in UTC.
 types = {"string": pa.string(), "int32": pa.int32(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_(), "date": pa.date32(), "timestamp (ms, UTC)": pa.timestamp("ms", tz="UTC")}
+
+
+def type_of(name):
+    """Returns what pyarrow calls the type of a column that the manifest gives this name."""
+    if name.startswith("list of "):
+        return pa.list_(pa.field("element", type_of(name.removeprefix("list of ")), nullable=False))
+    return types[name]
+
+
 for table in manifest["tables"]:
     path = str(folder / table["file"])
     arrow, polars, pandas = pq.read_table(path), pl.read_parquet(path), pd.read_parquet(path)
@@ -34,7 +43,7 @@ for table in manifest["tables"]:
     assert duck.execute(f"select count(*) from '{path}'").fetchone()[0] == table["rows"], table["name"]
     for column in table["columns"]:
         name = column["name"]
-        assert arrow.schema.field(name).type == types[column["type"]], (name, arrow.schema.field(name))
+        assert arrow.schema.field(name).type == type_of(column["type"]), (name, arrow.schema.field(name))
         assert arrow.schema.field(name).nullable == column["nullable"], name
         nulls = arrow[name].null_count
         assert nulls == polars[name].null_count() == int(pandas[name].isna().sum()), name

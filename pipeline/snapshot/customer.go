@@ -2,7 +2,9 @@ package snapshot
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"lull/operators"
 	"lull/operators/clv"
@@ -61,6 +63,52 @@ type customerRow struct {
 	NextPurchaseHigh   *operators.EventTime `parquet:"next_purchase_p90,timestamp(millisecond:utc)" doc:"the same with 90 %"`
 	NextDeadline       *operators.EventTime `parquet:"next_deadline,timestamp(millisecond:utc)" doc:"when silence changes the customer's score across a bound next; null if never"`
 	NextDeadlineWhat   *string              `parquet:"next_deadline_what" doc:"what happens then"`
+}
+
+// batchRows is how many customers are evaluated between two writes.
+const batchRows = 4096
+
+// customers calls write for the row of every customer that was known at the instant, in the order of their ids. All processors evaluate.
+func (s *source) customers(write func(row *customerRow) error) error {
+	batch := make([]held, 0, batchRows)
+	rows, errs := make([]*customerRow, batchRows), make([]error, batchRows)
+	flush := func() error {
+		var next atomic.Int64
+		var workers sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			workers.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
+					c := &batch[i]
+					rows[i], _, errs[i] = s.row(c.Customer, c.partition.n, c.partition.meta.Adoptions)
+				}
+			})
+		}
+		workers.Wait()
+		for i := range batch {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			if rows[i] == nil {
+				continue
+			}
+			if err := write(rows[i]); err != nil {
+				return err
+			}
+		}
+		batch = batch[:0]
+		return nil
+	}
+	for c, err := range s.state.customers {
+		if err != nil {
+			return err
+		}
+		if batch = append(batch, c); len(batch) == batchRows {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
 }
 
 // evaluator evaluates customers at one instant. It is safe for concurrent use.

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"lull/operators"
@@ -95,7 +92,7 @@ type Taken struct {
 
 // Take writes a snapshot. The errors that are no fault of the target's say which setting or flag to mend.
 func Take(ctx context.Context, s *State, config *Config, target *Target, now time.Time) (*Taken, error) {
-	m, e, err := plan(s, config)
+	m, from, err := plan(s, config)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +105,7 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 		taken.Manifest, taken.Existed = known, true
 	default:
 		for _, name := range config.Tables {
-			table, err := writeTable(ctx, target, m, name, func(write func(row any) error) error { return eachRow(s, e, write) })
+			table, err := writeTable(ctx, target, m, kindNamed(name), from)
 			if err != nil {
 				return nil, err
 			}
@@ -123,8 +120,8 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 	return taken, err
 }
 
-// plan returns the manifest of what is to be written, without its tables, and what evaluates customers for it.
-func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
+// plan returns the manifest of what is to be written, without its tables, and what they are made of.
+func plan(s *State, config *Config) (*Manifest, *source, error) {
 	all := s.sorted()
 	if len(all) == 0 {
 		return nil, nil, errors.New("there is no state yet: no partition has had a transaction. Start lull run, or mend --prefix")
@@ -162,9 +159,13 @@ func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
 		}
 		return nil, nil, fmt.Errorf("partition %d no longer knows which model was in force at %s, but from %s on: %s", p.n, asOf, from, way)
 	}
-	model, err := modelAt(all, config, asOf)
+	published, err := modelsUntil(all, config, asOf)
 	if err != nil {
 		return nil, nil, err
+	}
+	var model *operators.Model
+	if len(published) > 0 {
+		model = &published[len(published)-1]
 	}
 	models := make(map[uint32]*operators.Model, len(config.Models))
 	for i := range config.Models {
@@ -174,12 +175,12 @@ func plan(s *State, config *Config) (*Manifest, *evaluator, error) {
 		m.Model = &model.Version
 	}
 	m.Snapshot = m.name(config)
-	return m, newEvaluator(config.Chain, models, model, asOf), nil
+	return m, &source{s, newEvaluator(config.Chain, models, model, asOf), published}, nil
 }
 
-// modelAt returns the model of the whole snapshot: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, the one published last. Nil if there
-// is none.
-func modelAt(all []*partition, config *Config, asOf operators.EventTime) (*operators.Model, error) {
+// modelsUntil returns the models up to that of the whole snapshot, in the order of their topic: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, it is
+// the one published last. There are none if no model is in force.
+func modelsUntil(all []*partition, config *Config, asOf operators.EventTime) ([]operators.Model, error) {
 	best := -1
 	for _, p := range all {
 		if now := inForce(p, p.meta.Watermark); now != nil && now.Terms != config.Terms {
@@ -195,10 +196,7 @@ func modelAt(all []*partition, config *Config, asOf operators.EventTime) (*opera
 		}
 		best = max(best, at)
 	}
-	if best < 0 {
-		return nil, nil
-	}
-	return &config.Models[best], nil
+	return config.Models[:best+1], nil
 }
 
 // inForce returns the adoption that is in force in a partition at an instant, nil if there is none.
@@ -233,50 +231,4 @@ func (m *Manifest) name(config *Config) string {
 		fmt.Fprintln(h, p.Partition, p.ChangelogOffset)
 	}
 	return strings.NewReplacer("-", "", ":", "").Replace(m.AsOf) + "-" + hex.EncodeToString(h.Sum(nil))[:12]
-}
-
-// batchRows is how many customers are evaluated between two writes.
-const batchRows = 4096
-
-// eachRow calls write for the row of every customer that was known at the instant, in the order of their ids. All processors evaluate.
-func eachRow(s *State, e *evaluator, write func(row any) error) error {
-	batch := make([]held, 0, batchRows)
-	rows, errs := make([]*customerRow, batchRows), make([]error, batchRows)
-	flush := func() error {
-		var next atomic.Int64
-		var workers sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
-			workers.Go(func() {
-				for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
-					c := &batch[i]
-					rows[i], _, errs[i] = e.row(c.Customer, c.partition.n, c.partition.meta.Adoptions)
-				}
-			})
-		}
-		workers.Wait()
-		for i := range batch {
-			if errs[i] != nil {
-				return errs[i]
-			}
-			if rows[i] == nil {
-				continue
-			}
-			if err := write(rows[i]); err != nil {
-				return err
-			}
-		}
-		batch = batch[:0]
-		return nil
-	}
-	for c, err := range s.customers {
-		if err != nil {
-			return err
-		}
-		if batch = append(batch, c); len(batch) == batchRows {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return flush()
 }

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"lull/operators"
 )
 
 // Column is a column of a table.
@@ -24,55 +27,112 @@ type Column struct {
 // rowGroupRows is how many rows a file's group has: what is held in memory before it is written, some 40 MB of customers.
 const rowGroupRows = 100_000
 
+// kind is one of the tables that there are.
+type kind struct {
+	name    string
+	columns []Column
+	write   func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error)
+}
+
+// kinds are the tables that a snapshot can have, in the order in which they are written.
+var kinds = []kind{
+	kindOf("customers", (*source).customers),
+	kindOf("orders", (*source).orders),
+	kindOf("models", (*source).models),
+}
+
+// kindOf returns the table of rows of type R, which each hands over in their order.
+func kindOf[R any](name string, each func(from *source, write func(*R) error) error) kind {
+	return kind{name, columnsOf(reflect.TypeFor[R]()), func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
+		file := parquet.NewGenericWriter[R](w, options...)
+		err = each(from, func(row *R) error {
+			rows++
+			_, err := file.Write([]R{*row})
+			return err
+		})
+		if err == nil {
+			err = file.Close()
+		}
+		return rows, err
+	}}
+}
+
+// kindNamed returns the table of a name, which must be one of TableNames.
+func kindNamed(name string) *kind {
+	return &kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })]
+}
+
 // TableNames are the names of the tables that a snapshot can have.
-func TableNames() []string { return []string{"customers"} }
+func TableNames() (names []string) {
+	for i := range kinds {
+		names = append(names, kinds[i].name)
+	}
+	return names
+}
 
 // ColumnsOf returns the columns of a table.
-func ColumnsOf(string) []Column { return columnsOf(reflect.TypeFor[customerRow]()) }
+func ColumnsOf(name string) []Column { return kindNamed(name).columns }
+
+// source is what rows are made of.
+type source struct {
+	state *State
+	*evaluator
+	published []operators.Model // up to that of the evaluator, in the order of their topic
+}
 
 // columnsOf reads the columns off the tags of a row's fields.
 func columnsOf(row reflect.Type) (columns []Column) {
-	for i := range row.NumField() {
-		field := row.Field(i)
+	for _, field := range reflect.VisibleFields(row) {
+		if field.Anonymous {
+			continue // its fields follow
+		}
 		name, options, _ := strings.Cut(field.Tag.Get("parquet"), ",")
 		typ := field.Type
 		nullable := typ.Kind() == reflect.Pointer
 		if nullable {
 			typ = typ.Elem()
 		}
-		kind := map[reflect.Kind]string{reflect.String: "string", reflect.Int64: "int64", reflect.Int32: "int32", reflect.Float64: "double", reflect.Bool: "bool"}[typ.Kind()]
-		switch {
-		case strings.HasPrefix(options, "timestamp"):
-			kind = "timestamp (ms, UTC)"
-		case strings.HasPrefix(options, "date"):
-			kind = "date"
-		}
-		columns = append(columns, Column{Name: name, Type: kind, Nullable: nullable, Doc: field.Tag.Get("doc")})
+		columns = append(columns, Column{Name: name, Type: typeName(typ, options), Nullable: nullable, Doc: field.Tag.Get("doc")})
 	}
 	return columns
 }
 
-// writeTable writes a table of the rows that each hands over, and returns what the manifest says of it.
-func writeTable(ctx context.Context, target *Target, m *Manifest, name string, each func(write func(row any) error) error) (table *Table, err error) {
+// typeName names the type of a column as docs/snapshots.md does; options are those of its tag.
+func typeName(typ reflect.Type, options string) string {
+	switch {
+	case strings.HasPrefix(options, "timestamp"):
+		return "timestamp (ms, UTC)"
+	case strings.HasPrefix(options, "date"):
+		return "date"
+	}
+	switch typ.Kind() {
+	case reflect.Slice:
+		return "list of " + typeName(typ.Elem(), "")
+	case reflect.Struct:
+		var fields []string
+		for _, c := range columnsOf(typ) {
+			fields = append(fields, c.Name+" "+c.Type)
+		}
+		return "{" + strings.Join(fields, ", ") + "}"
+	}
+	return map[reflect.Kind]string{reflect.String: "string", reflect.Int64: "int64", reflect.Int32: "int32", reflect.Float64: "double", reflect.Bool: "bool"}[typ.Kind()]
+}
+
+// writeTable writes a table, and returns what the manifest says of it.
+func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from *source) (table *Table, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a file that has not been closed by then is none
-	table = &Table{Name: name, File: name + ".parquet", Columns: ColumnsOf(name)}
+	table = &Table{Name: of.name, File: of.name + ".parquet", Columns: of.columns}
 	file, err := target.create(ctx, m.Snapshot+"/"+table.File, "application/vnd.apache.parquet")
 	if err != nil {
 		return nil, err
 	}
 	sum := sha256.New()
 	size := &counter{}
-	w := parquet.NewGenericWriter[customerRow](io.MultiWriter(file, sum, size), parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(rowGroupRows),
-		parquet.CreatedBy("lull", "1", ""), parquet.KeyValueMetadata("lull.as_of", m.AsOf), parquet.KeyValueMetadata("lull.snapshot", m.Snapshot))
-	err = each(func(row any) error {
-		table.Rows++
-		_, err := w.Write([]customerRow{*row.(*customerRow)})
-		return err
+	table.Rows, err = of.write(io.MultiWriter(file, sum, size), from, []parquet.WriterOption{
+		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(rowGroupRows),
+		parquet.CreatedBy("lull", "1", ""), parquet.KeyValueMetadata("lull.as_of", m.AsOf), parquet.KeyValueMetadata("lull.snapshot", m.Snapshot),
 	})
-	if err == nil {
-		err = w.Close()
-	}
 	if err != nil {
 		cancel()
 		_ = file.Close() // it says that it has been cancelled
