@@ -371,6 +371,8 @@ type Changed struct {
 	// Orders is set when what an order contributes to the purchase days has changed, from OrderWas to OrderIs: Purchases may have changed.
 	Orders            bool
 	OrderWas, OrderIs Contribution
+	// Purchase is set with Orders if a purchase day has appeared.
+	Purchase bool
 	// Score is set when Facts have been evaluated in this step.
 	Score bool
 	// FirstScore is set with Score if the customer had none before.

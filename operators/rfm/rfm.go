@@ -82,6 +82,7 @@ func (op *Operator) apply(c *operators.Customer, by change) {
 	p.Net += by.net
 	switch day {
 	case appeared:
+		c.Changed.Purchase = true
 		p.Count++
 		if p.Count == 1 || by.day < p.First {
 			p.First, p.FirstStart, p.FirstNet = by.day, by.start, by.net

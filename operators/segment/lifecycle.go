@@ -7,9 +7,9 @@ import (
 )
 
 // lifecycle moves the customer to the stage that their risk and their purchases make.
-func (op *Operator) lifecycle(c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+func (op *Operator) lifecycle(c *operators.Customer, out *operators.Outbox) {
 	from := c.Segment.Lifecycle
-	to := stage(from, &c.Facts, c.Segment.HighRisk, in)
+	to := stage(from, &c.Facts, c.Segment.HighRisk, c.Changed.Purchase)
 	if to == from {
 		return
 	}
@@ -20,9 +20,9 @@ func (op *Operator) lifecycle(c *operators.Customer, in *operators.Input, out *o
 	})
 }
 
-// stage returns the stage of a customer with purchases who was in another before. Who is won back stays that until they buy again, or are at risk again.
-func stage(was operators.Lifecycle, f *operators.Facts, highRisk bool, in *operators.Input) operators.Lifecycle {
-	ordered := in.Kind == operators.EventInput && in.Event.Kind == operators.OrderCompleted
+// stage returns the stage of a customer with purchases who was in another before; bought is whether an order has made a purchase of its own just now. Who is won back stays that
+// until the next one, or until they are at risk again.
+func stage(was operators.Lifecycle, f *operators.Facts, highRisk, bought bool) operators.Lifecycle {
 	switch {
 	case f.AsOf >= f.LostAt:
 		return operators.Lost
@@ -30,7 +30,7 @@ func stage(was operators.Lifecycle, f *operators.Facts, highRisk bool, in *opera
 		return operators.Dormant
 	case highRisk:
 		return operators.AtRisk
-	case ordered && was >= operators.AtRisk && was <= operators.Lost, !ordered && was == operators.WonBack:
+	case bought && was >= operators.AtRisk && was <= operators.Lost, !bought && was == operators.WonBack:
 		return operators.WonBack
 	case f.X == 0:
 		return operators.New

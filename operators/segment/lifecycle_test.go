@@ -33,7 +33,9 @@ func TestLifecycle(t *testing.T) {
 		{"silence", 200, 0, "new > at_risk"},
 		{"order", 50, 1, "at_risk > won_back"},
 		{"model", 60, 1, ""},
+		{"same day", 65, 1, ""}, // another order, no other purchase
 		{"order", 70, 2, "won_back > active"},
+		{"same day", 75, 2, ""},
 		{"order", 80, 3, ""},
 		{"silence", 300, 3, "active > dormant"}, // after an outage, at once
 		{"silence", 399, 3, ""},
@@ -47,13 +49,13 @@ func TestLifecycle(t *testing.T) {
 		{"order", 51, 1, "new > active"},
 	} {
 		before.facts = operators.Facts{X: step.x, LowRiskUntil: 100, HighRiskAt: 200, DormantAt: 300, LostAt: 400}
-		before.gone, before.silent = step.what == "gone", step.what == "page"
+		before.gone, before.silent, before.bought = step.what == "gone", step.what == "page", step.what == "order"
 		before.purchases = buyer(uint32(step.x+1), 1000)
 		in := operators.Input{Kind: operators.DeadlineInput, At: step.at}
 		switch step.what {
 		case "page":
 			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: &operators.Event{Kind: operators.PageViewed, ID: "p"}}
-		case "order":
+		case "order", "same day":
 			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: order}
 		case "refund":
 			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: &operators.Event{Kind: operators.OrderRefunded, ID: "r"}}

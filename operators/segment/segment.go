@@ -59,7 +59,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		c.Segment.Next = operators.Never
 		op.quadrant(env, c, in, out)
 		op.rfm(env, c, in, out)
-		op.lifecycle(c, in, out)
+		op.lifecycle(c, out)
 		op.rising(env, c, in, out)
 	case c.Changed.Score:
 		op.withoutPurchase(c, out, "no purchase left: every order has been cancelled")

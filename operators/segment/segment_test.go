@@ -16,6 +16,7 @@ type scored struct {
 	facts     operators.Facts
 	gone      bool
 	silent    bool                 // they have not been scored
+	bought    bool                 // a purchase day has appeared
 	purchases *operators.Purchases // nil: four days
 }
 
@@ -24,7 +25,7 @@ func (s *scored) Step(_ *operators.Env, c *operators.Customer, in *operators.Inp
 	if s.silent {
 		return
 	}
-	c.Changed.Score, c.Score.Scored = true, !s.gone
+	c.Changed.Score, c.Score.Scored, c.Changed.Purchase = true, !s.gone, s.bought
 	c.Purchases = operators.Purchases{Count: 4, First: 100, Last: 157}
 	if s.purchases != nil {
 		c.Purchases = *s.purchases
