@@ -48,6 +48,10 @@ Stepwise ones change with the customer's segments.`,
 			if err != nil {
 				return err
 			}
+			if len(rules.Rules) == 0 {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), "no rules: there will be no triggers")
+				return err
+			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for i := range rules.Rules {
 				r := &rules.Rules[i]

@@ -89,7 +89,9 @@ func (c *compiler) check(source string) (*cel.Ast, []fault) {
 	if issues.Err() != nil {
 		var faults []fault
 		for _, e := range issues.Errors() {
-			faults = append(faults, fault{max(1, e.Location.Line()), max(0, e.Location.Column()) + 1, plainWords(e.Message)})
+			line, column := max(1, e.Location.Line()), max(0, e.Location.Column())
+			before := []rune(strings.Split(source, "\n")[line-1])
+			faults = append(faults, fault{line, column + 1, plainWords(e.Message, string(before[:min(column, len(before))]))})
 		}
 		return nil, faults[:1] // what follows the first is mostly of its making
 	}
@@ -116,65 +118,6 @@ func (c *compiler) compile(source string) (condition, []fault) {
 		return condition{}, []fault{c.at(e, "it speaks of no fact, so it holds for everybody or for nobody: `lull triggers facts` lists them")}
 	}
 	return result, nil
-}
-
-// plainWords turns a message of CEL into one that tells what to do.
-func plainWords(message string) string {
-	switch {
-	case strings.HasPrefix(message, "undeclared reference to '"):
-		name, more, _ := strings.Cut(strings.TrimPrefix(message, "undeclared reference to '"), "'")
-		if guess, ok := strings.CutPrefix(more, " (did you mean '"); ok {
-			guess, _, _ = strings.Cut(guess, "'")
-			return "there is no fact " + name + "; did you mean " + guess + "? `lull triggers facts` lists them"
-		}
-		return "there is no fact " + name + ": `lull triggers facts` lists them"
-	case strings.HasPrefix(message, "found no matching overload for '"):
-		name, operands, _ := strings.Cut(strings.TrimPrefix(message, "found no matching overload for '"), "' applied to ")
-		operands = strings.Trim(operands, "'")
-		sign := strings.Trim(name, "_@")
-		switch {
-		case strings.Contains(operands, "int") && strings.Contains(operands, "double") && (sign == "==" || sign == "!="):
-			return "a whole number (int) and one with decimals (double) are never equal: compare with a number of the same kind, or by >="
-		case strings.Contains(operands, "int") && strings.Contains(operands, "double"):
-			return sign + " takes numbers of one kind, not " + operands + ": write 2.0 for 2, or double(purchases) for purchases"
-		}
-		if strings.Contains(operands, "bool") {
-			return sign + " cannot be applied to " + operands + ": what is true or false stands alone, as in high_value && !rising; for 0.6 <= x <= 0.8 write 0.6 <= x && x <= 0.8"
-		}
-		return sign + " cannot be applied to " + operands + ": texts stand in quotes, numbers do not"
-	case strings.Contains(message, "token recognition error at: '=>'"), strings.Contains(message, "token recognition error at: '≥'"):
-		return "this is no comparison: write >="
-	case strings.Contains(message, "token recognition error at: '=<'"), strings.Contains(message, "token recognition error at: '≤'"):
-		return "this is no comparison: write <="
-	case strings.Contains(message, "token recognition error at: '≠'"):
-		return "this is no comparison: write !="
-	case strings.Contains(message, "token recognition error at: '$'"), strings.Contains(message, "token recognition error at: '€'"):
-		return "amounts are bare numbers, in major units of the base currency, as in clv >= 50.0"
-	case strings.Contains(message, "token recognition error at: '= '"), strings.Contains(message, "token recognition error at: '='"):
-		return "= is no comparison: write =="
-	case strings.Contains(message, "token recognition error at: '\"") || strings.Contains(message, "token recognition error at: ''"):
-		return "the text has no end: close the quotes"
-	case strings.Contains(message, "'<EOF>' expecting"):
-		return "the condition ends too early: something is missing behind this, or a bracket is not closed"
-	case strings.Contains(strings.ToLower(message), "'and'"):
-		return "and is not known: write &&"
-	case strings.Contains(strings.ToLower(message), "'or'"):
-		return "or is not known: write ||"
-	case strings.Contains(strings.ToLower(message), "'not'"):
-		return "not is not known: write !"
-	case strings.Contains(message, "mismatched input ','"):
-		return "numbers have a point and no commas, as in 0.7 and 1000.0"
-	case strings.Contains(message, "missing ')'"):
-		return "a bracket is not closed"
-	case strings.Contains(message, "extraneous input ')'"):
-		return "a bracket is closed that was not opened"
-	case strings.Contains(message, "extraneous input 'd'"), strings.Contains(message, "extraneous input 'days'"):
-		return "times are numbers of days, as in silent_days >= 30"
-	case strings.HasPrefix(message, "Syntax error: "):
-		text, _, _ := strings.Cut(strings.TrimPrefix(message, "Syntax error: "), " expecting")
-		return text + ": a condition is comparisons of facts, joined by && and ||"
-	}
-	return message
 }
 
 func (c *compiler) at(e ast.Expr, format string, args ...any) fault { //nolint:goprintffuncname // it says where
@@ -484,6 +427,10 @@ func (c *compiler) arithmetic(e ast.Expr) (numeric, *fault) {
 			fault := c.at(e, "whole numbers are not divided: write double(...) around them, or 2.0 for 2")
 			return numeric{}, &fault
 		}
+		if r.source == "0" {
+			fault := c.at(e, "this divides by 0")
+			return numeric{}, &fault
+		}
 		n.is = func(v view) float64 { return l.is(v) / r.is(v) }
 		n.size = func(v view) float64 { return l.size(v) / math.Abs(r.is(v)) }
 		n.over = func(of course) operators.Enclosure { return l.over(of).Over(r.over(of)) }
@@ -566,11 +513,11 @@ func (c *compiler) known(e ast.Expr, f *fact, literal string) *fault {
 	return &fault
 }
 
-// textValues returns all that a text can be.
+// textValues returns all that a text can be, of customers with a purchase and scores.
 func textValues(name string) (values []string) {
 	switch name {
 	case "quadrant":
-		for q := operators.NoQuadrant; q <= operators.Save; q++ {
+		for q := operators.Nurture; q <= operators.Save; q++ {
 			values = append(values, q.String())
 		}
 	case "lifecycle":
@@ -578,7 +525,8 @@ func textValues(name string) (values []string) {
 			values = append(values, l.String())
 		}
 	case "rfm_group":
-		for g := operators.NoRFMGroup; g <= operators.DormantCustomers; g++ {
+		values = append(values, operators.NoRFMGroup.String())
+		for g := operators.NewCustomers; g <= operators.DormantCustomers; g++ {
 			values = append(values, g.String())
 		}
 	}

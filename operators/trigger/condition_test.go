@@ -3,6 +3,7 @@ package trigger
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,11 +20,20 @@ func drawNumber(t *rapid.T) string {
 	case 0:
 		return rapid.SampledFrom([]string{"risk_high", "expected_spend", "net_value", "days_between_purchases", "high_value_cut"}).Draw(t, "constant")
 	case 1:
-		return "(" + n + rapid.SampledFrom([]string{" * ", " + ", " - ", " / "}).Draw(t, "sign") + drawNumber(t) + ")"
+		return "(" + n + rapid.SampledFrom([]string{" * ", " + ", " - ", " / "}).Draw(t, "sign") + drawOperand(t) + ")"
 	case 2:
 		return fmt.Sprintf("%.2f", rapid.Float64Range(0, 300).Draw(t, "days"))
 	}
 	return n
+}
+
+// drawOperand draws a number that is divided by, or the like: never a literal 0, which is refused there, but what comes to it.
+func drawOperand(t *rapid.T) string {
+	number := drawNumber(t)
+	if n, err := strconv.ParseFloat(number, 64); err == nil && n == 0 {
+		return "(1.0 - 1.0)"
+	}
+	return number
 }
 
 // drawCondition draws a condition that lull takes.
@@ -47,7 +57,7 @@ func drawCondition(t *rapid.T, depth int) string {
 		}
 		return fact + sign() + drawNumber(t)
 	case 3:
-		return rapid.SampledFrom([]string{"high_value", "born_high_risk", "purchases == 2", "orders > purchases", `quadrant in ["none", "save"]`, `lifecycle != "new"`}).Draw(t, "flag")
+		return rapid.SampledFrom([]string{"high_value", "born_high_risk", "purchases == 2", "orders > purchases", `quadrant in ["nurture", "save"]`, `lifecycle != "new"`}).Draw(t, "flag")
 	case 4:
 		return drawNumber(t) + sign() + drawNumber(t)
 	case 5:

@@ -165,7 +165,7 @@ var facts = []fact{
 		}},
 	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, setting: true, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
 	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.customer.Segment.Rising }, before: "rising", about: broughtAbout},
-	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "none, nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
+	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
 	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Lifecycle.String() }, before: "lifecycle ", about: stageAbout},
 	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.RFMGroup.String() }, before: "RFM group ", about: groupAbout},
 	{Fact: Fact{Name: "risk_high", Unit: "probability", Doc: "The setting risk.high."}, setting: true, number: func(v view) float64 { return v.terms.HighRisk }, before: "risk.high ", format: risk},

@@ -2,11 +2,13 @@ package trigger
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	celops "cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	celparser "cel.dev/cel-go/parser"
 )
 
 // truth is what is known of a condition, whoever has bought.
@@ -61,7 +63,7 @@ func (c *compiler) truthOf(e ast.Expr) (of truth, at ast.Expr, why string) {
 		of, at, why = c.truthOf(call.Args()[0])
 		return [...]truth{sometimes: sometimes, never: always, always: never}[of], at, why
 	}
-	f, asked, ok := asked(e)
+	f, asked, ok := asked(e, false)
 	if !ok {
 		return sometimes, e, ""
 	}
@@ -92,7 +94,7 @@ func (c *compiler) truthOfAll(e ast.Expr, name string) (of truth, at ast.Expr, w
 			of = sometimes
 		}
 		at, why = place, because
-		f, asked, ok := asked(part)
+		f, asked, ok := asked(part, false)
 		if !ok || name != celops.LogicalAnd {
 			continue
 		}
@@ -107,6 +109,67 @@ func (c *compiler) truthOfAll(e ast.Expr, name string) (of truth, at ast.Expr, w
 	return of, at, why
 }
 
+// clash says that the condition which was compiled last, a rule's hold or until, leaves the rule no instant at which to fire, or to be armed again, as far as single comparisons tell: the same
+// one stands in when, or one of the same fact beyond its line.
+func (c *compiler) clash(key string, when ast.Expr) []fault {
+	given, own := parts(when, false), parts(c.types.Expr(), true)
+	text := "the rule never fires: whoever fulfils when fulfils this too, and is held"
+	if key == "until" {
+		given, own = parts(when, true), parts(c.types.Expr(), false)
+		text = "the rule is never armed again: this does not hold while when is false"
+	}
+	left := make(map[string]interval)
+	for _, p := range slices.Concat(given, own) {
+		if f, asked, ok := p.asked(); ok {
+			before, known := left[f.Name]
+			if !known {
+				before = rangeOf(f)
+			}
+			left[f.Name] = before.and(asked)
+			if left[f.Name].empty() && slices.Contains(own, p) {
+				return []fault{c.at(p.e, "%s", text)}
+			}
+		}
+	}
+	for _, p := range own {
+		if slices.ContainsFunc(given, func(g part) bool { return g.not != p.not && c.source(g.e) == c.source(p.e) }) {
+			return []fault{c.at(p.e, "%s", text)}
+		}
+	}
+	return nil
+}
+
+// source writes an expression.
+func (c *compiler) source(e ast.Expr) string {
+	text, _ := celparser.Unparse(e, c.info)
+	return text
+}
+
+// part is one of several conditions that hold together, or its contrary.
+type part struct {
+	e   ast.Expr
+	not bool
+}
+
+// parts returns conditions that hold together if one does, or if it does not (not): all that there are, unless alternatives are among them.
+func parts(e ast.Expr, not bool) (all []part) {
+	join := celops.LogicalAnd
+	if not {
+		join = celops.LogicalOr
+	}
+	for _, e := range joined(e, join) {
+		if e.Kind() == ast.CallKind && e.AsCall().FunctionName() == celops.LogicalNot {
+			all = append(all, parts(e.AsCall().Args()[0], !not)...)
+		} else {
+			all = append(all, part{e, not})
+		}
+	}
+	return all
+}
+
+// asked is asked of a part.
+func (p part) asked() (f *fact, i interval, ok bool) { return asked(p.e, p.not) }
+
 // joined returns the parts of a condition that are joined by one connective.
 func joined(e ast.Expr, name string) (parts []ast.Expr) {
 	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != name {
@@ -118,8 +181,8 @@ func joined(e ast.Expr, name string) (parts []ast.Expr) {
 	return parts
 }
 
-// asked returns what a comparison of a number with a literal asks of it.
-func asked(e ast.Expr) (f *fact, i interval, ok bool) {
+// asked returns what a comparison of a number with a literal asks of it, or its contrary does (not).
+func asked(e ast.Expr, not bool) (f *fact, i interval, ok bool) {
 	if e.Kind() != ast.CallKind || len(e.AsCall().Args()) != 2 {
 		return nil, i, false
 	}
@@ -144,6 +207,9 @@ func asked(e ast.Expr) (f *fact, i interval, ok bool) {
 		return nil, i, false
 	}
 	i = interval{least: math.Inf(-1), most: math.Inf(1)}
+	if not {
+		name = contrary[name]
+	}
 	switch name {
 	case celops.Less:
 		i.most, i.below = bound, true
@@ -167,6 +233,11 @@ func asked(e ast.Expr) (f *fact, i interval, ok bool) {
 		}
 	}
 	return f, i, true
+}
+
+// contrary is the comparison that holds if another does not.
+var contrary = map[string]string{
+	celops.Less: celops.GreaterEquals, celops.LessEquals: celops.Greater, celops.Greater: celops.LessEquals, celops.GreaterEquals: celops.Less, celops.NotEquals: celops.Equals,
 }
 
 // flipped returns the comparison with its sides exchanged.

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	_ "embed" // the default rules
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cel.dev/cel-go/common/ast"
 	"go.yaml.in/yaml/v3"
 
 	"lull/operators"
@@ -114,11 +116,11 @@ func (r *Rules) Rule(name string) *Rule {
 func ParseRules(file string, source []byte) (*Rules, error) {
 	p := parser{file: file, lines: strings.Split(string(source), "\n"), compiler: compiler{language: newLanguage()}}
 	rules := &Rules{Text: string(source)}
-	var root yaml.Node
-	if err := yaml.Unmarshal(source, &root); err != nil {
-		return nil, fmt.Errorf("%s: %s: mend the YAML; a condition that begins with !, or has a colon or a # in it, stands in quotes, as in when: '!high_value'", file, strings.TrimPrefix(err.Error(), "yaml: "))
+	root, err := readYAML(file, source)
+	if err != nil {
+		return nil, err
 	}
-	p.file0(&root, rules)
+	p.file0(root, rules)
 	if err := errors.Join(p.errs...); err != nil {
 		return nil, err
 	}
@@ -210,6 +212,10 @@ var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown
 // parseRule reads one rule; ok is false if it is wrong.
 func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 	before := len(p.errs)
+	if n.Kind == yaml.AliasNode {
+		p.failAt(n, "*%s is not looked up: write out what it stands for", n.Value)
+		return r, false
+	}
 	if n.Kind != yaml.MappingNode {
 		p.failAt(n, "this is no rule: write - name: and below it when:")
 		return r, false
@@ -227,6 +233,9 @@ func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 			p.failAt(key, "there is no key %s in a rule: there can stand %s", key.Value, strings.Join(ruleKeys, ", "))
 		case values[key.Value] != nil:
 			p.failAt(key, "%s stands twice: take one away", key.Value)
+		case value.Kind == yaml.AliasNode:
+			p.failAt(value, "*%s is not looked up: write out what it stands for", value.Value)
+			values[key.Value] = value
 		case value.Kind == yaml.SequenceNode || value.Kind == yaml.MappingNode:
 			p.failAt(value, "%s is a list: it takes one value; write a rule for each", key.Value)
 			values[key.Value] = value
@@ -270,6 +279,9 @@ func (p *parser) words(n *yaml.Node, values map[string]*yaml.Node, r *Rule) {
 	}
 	r.Name, r.From, r.To, r.Action = text("name", ""), text("from", "no"), text("to", "yes"), text("action", "")
 	r.key = operators.RuleKey(r.Name)
+	if r.From == r.To {
+		p.failAt(cmp.Or(values["to"], values["from"]), "from and to are both %q: records could not tell one side of the line from the other", r.To)
+	}
 	if v := values["consent"]; v != nil {
 		if r.Consent = v.Value; r.Consent == "" || len(r.Consent) > 256 {
 			p.failAt(v, "consent is the purpose that a customer must have consented to, of 1 to 256 bytes")
@@ -355,6 +367,7 @@ func (p *parser) conditions(n *yaml.Node, values map[string]*yaml.Node, r *Rule)
 	if values["when"] == nil {
 		p.failAt(n, "when is missing: it is the condition, such as churn_risk >= risk_high")
 	}
+	var when ast.Expr
 	for _, of := range []struct {
 		key    string
 		source *string
@@ -368,6 +381,13 @@ func (p *parser) conditions(n *yaml.Node, values map[string]*yaml.Node, r *Rule)
 		compiled, faults := p.compiler.compile(v.Value)
 		if len(faults) == 0 {
 			faults = p.compiler.rangeFaults()
+		}
+		switch {
+		case len(faults) > 0:
+		case of.key == "when":
+			when = p.compiler.types.Expr()
+		case when != nil:
+			faults = p.compiler.clash(of.key, when)
 		}
 		for _, f := range faults {
 			line, column := p.place(v, f)

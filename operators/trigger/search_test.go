@@ -23,7 +23,7 @@ func drawMoving(t *rapid.T, depth int) string {
 	case 0, 1, 2:
 		return rapid.SampledFrom([]string{"silent_days", "age_days", "churn_risk", "p_alive", "clv", "buys_again", "expected_purchases", "value_at_risk", "value_about_to_be_lost"}).Draw(t, "fact")
 	case 3:
-		return "(" + drawMoving(t, depth-1) + rapid.SampledFrom([]string{" * ", " / "}).Draw(t, "scale") + drawNumber(t) + ")"
+		return "(" + drawMoving(t, depth-1) + rapid.SampledFrom([]string{" * ", " / "}).Draw(t, "scale") + drawOperand(t) + ")"
 	}
 	return "(" + drawMoving(t, depth-1) + rapid.SampledFrom([]string{" + ", " - ", " * ", " / "}).Draw(t, "sign") + drawMoving(t, depth-1) + ")"
 }
