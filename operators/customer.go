@@ -500,3 +500,76 @@ func (c *Customer) CopyFrom(from *Customer) {
 	c.Consents = append(consents, from.Consents...)
 	c.Rules = append(rules, from.Rules...)
 }
+
+// PurchasesBefore returns the purchases without the orders at or after an instant; known is false if what is kept at hand does not tell. Of a refund or cancellation the ledger does not say when it
+// was: it counts.
+func (c *Customer) PurchasesBefore(at EventTime) (p Purchases, known bool) {
+	p = c.Purchases
+	orders := c.Ledger.Orders
+	from := len(orders)
+	for from > 0 && orders[from-1].Time >= at {
+		from--
+	}
+	if from == len(orders) {
+		return p, true
+	}
+	if from == 0 && c.Ledger.Archived > 0 {
+		return p, false
+	}
+	days := slices.Clone(c.Days.Newest)
+	for i := len(orders) - 1; i >= from; i-- {
+		made := orders[i].Contribution()
+		if !made.Counts {
+			continue
+		}
+		n := slices.IndexFunc(days, func(d PurchaseDay) bool { return d.Day == made.Day })
+		if n < 0 {
+			return p, false
+		}
+		days[n].Orders--
+		p.Orders--
+		p.Net -= made.Net
+		if made.Day == p.First {
+			p.FirstNet -= made.Net
+		}
+		if days[n].Orders == 0 {
+			days = slices.Delete(days, n, n+1)
+			p.Count--
+		}
+	}
+	switch {
+	case p.Count == 0:
+		return Purchases{}, true
+	case len(days) == 0:
+		return p, false
+	}
+	p.Last = days[len(days)-1].Day
+	return p, true
+}
+
+// Past is what is known of a customer before an instant.
+type Past struct {
+	Purchases Purchases
+	LastOrder EventTime // no earlier than the last order's
+	Until     EventTime // the instant
+}
+
+// PastBefore returns what was before an instant, without the orders from it on, as PurchasesBefore does.
+func (c *Customer) PastBefore(at EventTime) (past Past, known bool) {
+	past = Past{LastOrder: c.LastOrderBefore(at), Until: at}
+	past.Purchases, known = c.PurchasesBefore(at)
+	return past, known
+}
+
+// LastOrderBefore returns the time of the last order before an instant that counts. Where it is not kept at hand, it is no later than what is returned.
+func (c *Customer) LastOrderBefore(at EventTime) EventTime {
+	last := at
+	for i := len(c.Ledger.Orders) - 1; i >= 0; i-- {
+		if o := &c.Ledger.Orders[i]; o.Time < at {
+			if last = o.Time; o.Counts() {
+				break
+			}
+		}
+	}
+	return last
+}

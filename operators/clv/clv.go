@@ -62,6 +62,7 @@ func (c *Config) Validate() error {
 // NewChain returns the chain: facts first, then what follows from them. The config is complete and valid.
 func NewChain(c Config) *operators.Chain {
 	terms, scores := c.Score.Terms(), score.New(c.Score)
+	segments := segment.New(c.Segment, terms, scores)
 	return operators.NewChain(
 		dedup.New(c.Dedup),
 		session.New(c.Session),
@@ -69,8 +70,8 @@ func NewChain(c Config) *operators.Chain {
 		consent.New(c.Consent),
 		rfm.New(c.RFM),
 		scores,
-		segment.New(c.Segment, terms),
-		trigger.New(c.Trigger, terms, scores),
+		segments,
+		trigger.New(c.Trigger, terms, scores, segments),
 		offer.New(terms, scores),
 	)
 }

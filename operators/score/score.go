@@ -94,6 +94,12 @@ func (op *Operator) Evaluate(p *operators.Purchases, m *operators.Model, at oper
 	return e.facts(at, e.valueFalls())
 }
 
+// RisingUntil returns the instant at which, in silence since the last purchase, the customer is not rising any more; Unset if they have not been since then. It takes what Evaluate takes.
+func (op *Operator) RisingUntil(p *operators.Purchases, m *operators.Model) operators.EventTime {
+	e := op.evaluation(p, m)
+	return e.risingUntil()
+}
+
 // Next returns the first instant after at at which silence changes the row, and what happens then in words; Never and "" if nothing does. It
 // takes what Evaluate takes.
 func (op *Operator) Next(p *operators.Purchases, m *operators.Model, at operators.EventTime) (operators.EventTime, string) {

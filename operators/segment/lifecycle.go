@@ -7,9 +7,15 @@ import (
 )
 
 // lifecycle moves the customer to the stage that their risk and their purchases make.
-func (op *Operator) lifecycle(c *operators.Customer, out *operators.Outbox) {
+func (op *Operator) lifecycle(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	from := c.Segment.Lifecycle
-	to := stage(from, &c.Facts, c.Segment.HighRisk, c.Changed.Purchase)
+	was, bought := from, c.Changed.Purchase
+	if from >= operators.AtRisk && in.Kind == operators.EventInput && in.Event.Kind == operators.OrderCompleted && in.Event.Time < in.At {
+		if was, bought = operators.Active, false; op.cameBack(c, env.Model, in) {
+			was, bought = operators.AtRisk, true
+		}
+	}
+	to := stage(was, &c.Facts, c.Segment.HighRisk, bought)
 	if to == from {
 		return
 	}

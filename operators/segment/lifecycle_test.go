@@ -14,9 +14,8 @@ import (
 // TestLifecycle moves a customer through their life. Risk is low before 100, high from 200 on, dormant from 300, lost from 400.
 func TestLifecycle(t *testing.T) {
 	before := &scored{}
-	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: 1}, terms))
+	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: 1}, terms, nil))
 	c := operators.NewCustomer("c")
-	order := &operators.Event{Kind: operators.OrderCompleted, ID: "o"}
 	for i, step := range []struct {
 		what string
 		at   operators.EventTime
@@ -56,7 +55,7 @@ func TestLifecycle(t *testing.T) {
 		case "page":
 			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: &operators.Event{Kind: operators.PageViewed, ID: "p"}}
 		case "order", "same day":
-			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: order}
+			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: &operators.Event{Kind: operators.OrderCompleted, ID: "o", Time: step.at}}
 		case "refund":
 			in = operators.Input{Kind: operators.EventInput, At: step.at, Event: &operators.Event{Kind: operators.OrderRefunded, ID: "r"}}
 		case "model":
@@ -82,7 +81,7 @@ func TestDwell(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const dwell = 1000
 		before := &scored{}
-		op := segment.New(segment.Config{DwellMs: dwell}, terms)
+		op := segment.New(segment.Config{DwellMs: dwell}, terms, nil)
 		chain := operators.NewChain(before, op)
 		c := operators.NewCustomer("c")
 		last := operators.Unset

@@ -91,7 +91,7 @@ func TestGroupsFallInSilence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := buyer(rapid.Uint32Range(1, 6).Draw(t, "days"), operators.Money(rapid.Int64Range(0, 40_000).Draw(t, "net")))
 		before := &scored{facts: operators.Facts{HighRiskAt: operators.Never, LowRiskUntil: operators.Never, DormantAt: operators.Never, LostAt: operators.Never}, purchases: p}
-		op := segment.New(segment.Config{DwellMs: 1}, terms)
+		op := segment.New(segment.Config{DwellMs: 1}, terms, nil)
 		chain := operators.NewChain(before, op)
 		env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 1, Cuts: &cuts}}
 		c := operators.NewCustomer("c")
@@ -127,7 +127,7 @@ func TestGroupsFallInSilence(t *testing.T) {
 // TestNoCuts: a model without cuts has no groups, and tells so.
 func TestNoCuts(t *testing.T) {
 	before := &scored{purchases: buyer(2, 3000)}
-	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: 1}, terms))
+	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: 1}, terms, nil))
 	c := operators.NewCustomer("c")
 	for i, step := range []struct {
 		cuts *operators.Cuts

@@ -38,10 +38,13 @@ func (c *Config) Validate() error {
 type Operator struct {
 	config Config
 	terms  operators.Terms
+	scores Evaluator
 }
 
-// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges.
-func New(config Config, terms operators.Terms) *Operator { return &Operator{config, terms} }
+// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges, and scores who makes them.
+func New(config Config, terms operators.Terms, scores Evaluator) *Operator {
+	return &Operator{config, terms, scores}
+}
 
 // Name returns "segment".
 func (*Operator) Name() string { return "segment" }
@@ -59,7 +62,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		c.Segment.Next = operators.Never
 		op.quadrant(env, c, in, out)
 		op.rfm(env, c, in, out)
-		op.lifecycle(c, out)
+		op.lifecycle(env, c, in, out)
 		op.rising(env, c, in, out)
 	case c.Changed.Score:
 		op.withoutPurchase(c, out, "no purchase left: every order has been cancelled")

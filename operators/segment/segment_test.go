@@ -51,7 +51,7 @@ func of(d operators.Dimension, out *operators.Outbox) (changes []operators.Segme
 // them what it was.
 func TestQuadrants(t *testing.T) {
 	before := &scored{}
-	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: -1000}, terms)) // instants go back here
+	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: -1000}, terms, nil)) // instants go back here
 	env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 34.88}}
 	c := operators.NewCustomer("c")
 	for i, step := range []struct {
@@ -102,7 +102,7 @@ func TestQuadrants(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	op := segment.New(segment.Config{DwellMs: 1}, terms)
+	op := segment.New(segment.Config{DwellMs: 1}, terms, nil)
 	p := operators.Purchases{Count: 4, First: 100, Last: 157}
 	m := &operators.Model{HighValue: 34.88}
 	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3}
@@ -125,7 +125,7 @@ func TestReasons(t *testing.T) {
 		terms operators.Terms
 		want  string
 	}{{terms, "churn risk 0.70: low until it reaches 0.70"}, {exact, "churn risk 0.698: low until it reaches 0.70"}} {
-		if got := segment.New(segment.Config{DwellMs: 1}, c.terms).Reasons(&p, m, &f, false)[2]; got != c.want {
+		if got := segment.New(segment.Config{DwellMs: 1}, c.terms, nil).Reasons(&p, m, &f, false)[2]; got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

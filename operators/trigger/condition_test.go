@@ -85,7 +85,7 @@ func drawView(t *rapid.T) (v view, at func(operators.EventTime) view) {
 	c := operators.NewCustomer("c")
 	c.Purchases = *p
 	c.Score.ValueFalls = scores.Reaches(p, m, operators.CLV, m.HighValue)
-	v = view{p: p, m: m, terms: &terms, scores: scores, customer: c}
+	v = view{p: p, m: m, terms: &terms, scores: scores, segment: &c.Segment, customer: c}
 	return v, func(t operators.EventTime) view {
 		f := scores.Evaluate(p, m, t)
 		v.f = &f

@@ -71,7 +71,8 @@ type view struct {
 	m        *operators.Model
 	terms    *operators.Terms
 	scores   Scores
-	customer *operators.Customer // nil if the view is not of today: then it has no segments
+	segment  *operators.Segment
+	customer *operators.Customer // nil if the view is not of today
 }
 
 // lastStart is 00:00 of the day of the last purchase.
@@ -164,10 +165,10 @@ var facts = []fact{
 			return v.scores.Reaches(v.p, v.m, operators.CLV, v.m.HighValue)
 		}},
 	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, setting: true, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
-	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.customer.Segment.Rising }, before: "rising", about: broughtAbout},
-	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
-	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.Lifecycle.String() }, before: "lifecycle ", about: stageAbout},
-	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.customer.Segment.RFMGroup.String() }, before: "RFM group ", about: groupAbout},
+	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.segment.Rising }, before: "rising", about: broughtAbout},
+	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
+	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.segment.Lifecycle.String() }, before: "lifecycle ", about: stageAbout},
+	{Fact: Fact{Name: "rfm_group", Silence: Stepwise, Doc: "The group of RFM scores, such as loyal or champions; none if the model has no cuts: docs/segments.md."}, kind: text, text: func(v view) string { return v.segment.RFMGroup.String() }, before: "RFM group ", about: groupAbout},
 	{Fact: Fact{Name: "risk_high", Unit: "probability", Doc: "The setting risk.high."}, setting: true, number: func(v view) float64 { return v.terms.HighRisk }, before: "risk.high ", format: risk},
 	{Fact: Fact{Name: "risk_back", Unit: "probability", Doc: "The setting risk.back."}, setting: true, number: func(v view) float64 { return v.terms.LowRisk }, before: "risk.back ", format: risk},
 	{Fact: Fact{Name: "risk_dormant", Unit: "probability", Doc: "The setting segments.dormant."}, setting: true, number: func(v view) float64 { return v.terms.DormantRisk }, before: "segments.dormant ", format: risk},
@@ -244,7 +245,7 @@ func quadrantAbout(v view) string {
 }
 
 func stageAbout(v view) string {
-	switch v.customer.Segment.Lifecycle {
+	switch v.segment.Lifecycle {
 	case operators.AtRisk, operators.Dormant, operators.Lost:
 		return "churn risk " + operators.FormatRisk(v.f.Risk())
 	case operators.WonBack:

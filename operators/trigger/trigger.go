@@ -75,16 +75,24 @@ type Scores interface {
 	Ceiling(p *operators.Purchases, m *operators.Model, f *operators.Facts) operators.OfferCeiling
 }
 
-// Operator keeps Customer.Rules and RulesNext.
-type Operator struct {
-	config Config
-	terms  operators.Terms
-	scores Scores
+// Segments are who places customers in segments.
+type Segments interface {
+	// Possible returns where customers can have stood at an instant who have these purchases, none of them after it. The past is that before what moved them: a purchase, if
+	// bought is set, else silence.
+	Possible(p *operators.Purchases, m *operators.Model, at operators.EventTime, past operators.Past, bought bool) []operators.Segment
 }
 
-// New returns the operator; the config is complete and valid. The terms are those of the scores that it judges, and scores who makes them.
-func New(config Config, terms operators.Terms, scores Scores) *Operator {
-	return &Operator{config, terms, scores}
+// Operator keeps Customer.Rules and RulesNext.
+type Operator struct {
+	config   Config
+	terms    operators.Terms
+	scores   Scores
+	segments Segments
+}
+
+// New returns the operator; the config is complete and valid. The terms are those of the scores and segments that it judges, which scores and segments make.
+func New(config Config, terms operators.Terms, scores Scores, segments Segments) *Operator {
+	return &Operator{config, terms, scores, segments}
 }
 
 // Name returns "trigger".
@@ -105,7 +113,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 	if !c.Changed.Score && !goesOn {
 		return
 	}
-	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, customer: c}}
+	s := sight{atoms: op.config.Rules.atoms, view: view{p: &c.Purchases, f: &c.Facts, m: env.Model, terms: &op.terms, scores: op.scores, segment: &c.Segment, customer: c}}
 	if goesOn {
 		op.lookOn(&s, c, in.At)
 		return
@@ -120,7 +128,7 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 		state := c.Rule(r.key)
 		was := state
 		if state.Sent && in.Kind == operators.EventInput {
-			op.withdraw(r, &state, env, c, in, out)
+			op.withdraw(r, &state, &s, env, c, in, out)
 		}
 		if c.Score.Scored {
 			op.judge(r, &state, &s, env, c, in, out)
@@ -237,8 +245,10 @@ func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline
 	if r.CooldownMs > 0 && !r.cooling(state, deadline) && !r.spared(c) {
 		state.Cooling, state.Cooled = true, deadline
 	}
-	if !r.steps {
-		state.Sent, state.Deadline, state.At, state.ByEvent, state.ID = true, deadline, in.At, in.Kind == operators.EventInput && deadline == in.At, id
+	byEvent := in.Kind == operators.EventInput && deadline == in.At
+	// Of an event that was late itself nobody knows afterwards what had changed by it.
+	if !r.steps || !byEvent || in.Event.Time == in.At {
+		state.Sent, state.Deadline, state.At, state.ByEvent, state.ID = true, deadline, in.At, byEvent, id
 	}
 }
 

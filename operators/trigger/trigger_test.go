@@ -73,7 +73,7 @@ func newChain(t *testing.T, before *scored, rules string) *operators.Chain {
 	}
 	config.EnsureDefaults()
 	terms := operators.Terms{HighRisk: 0.7, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, HorizonDays: 365.25, MarginShare: 1, Currency: "USD", MinorDigits: 2}
-	return operators.NewChain(before, trigger.New(config, terms, lines{}))
+	return operators.NewChain(before, trigger.New(config, terms, lines{}, nil))
 }
 
 // customer is one with a purchase, at 0.

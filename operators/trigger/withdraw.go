@@ -1,10 +1,6 @@
 package trigger
 
-import (
-	"slices"
-
-	"lull/operators"
-)
+import "lull/operators"
 
 // doubtMs is how long a trigger can be withdrawn: seven days. Facts come at any age; but who acts on a trigger has done so by then.
 const doubtMs = 7 * operators.DayMs
@@ -41,9 +37,10 @@ func (op *Operator) cooldown(key uint16) operators.EventTime {
 }
 
 // withdraw takes back what an event disproves that happened before a trigger's deadline and has come to be known only now. The rule is armed, as if it had never fired.
+// Of segments what they were is not kept: what is disproved is that they can have been as the condition says. While only a past that is disproved keeps it so, the rule stays held.
 //
 // An event at the deadline itself disproves nothing that silence made: it lasted until then.
-func (op *Operator) withdraw(r *Rule, state *operators.RuleState, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+func (op *Operator) withdraw(r *Rule, state *operators.RuleState, s *sight, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	deadline := state.Deadline
 	if in.Event.Time >= deadline {
 		return
@@ -59,7 +56,9 @@ func (op *Operator) withdraw(r *Rule, state *operators.RuleState, env *operators
 	reason := "with it, no purchase is left at " + deadline.String()
 	if then != nil {
 		reason = "with it, this did not become true at " + deadline.String() + ": " + r.When
-		if began, ok := then.began(r, deadline); ok {
+		if r.steps {
+			reason = "with it, this was not so at " + deadline.String() + ": " + r.When
+		} else if began, ok := then.began(r, deadline); ok {
 			reason += "; it became true at " + began.String()
 		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next.at != operators.Never && !next.open {
 			reason += "; in silence it does at " + next.at.String()
@@ -73,12 +72,30 @@ func (op *Operator) withdraw(r *Rule, state *operators.RuleState, env *operators
 	if state.Cooling && state.Cooled == deadline {
 		state.Cooling, state.Cooled = false, 0
 	}
-	state.Held, state.Sent, state.ByEvent, state.Deadline, state.At, state.ID = false, false, false, 0, 0, operators.ID{}
+	held := r.steps && c.Score.Scored && s.holds(r.when, in.At) && !op.mayBeSo(r, s, c, in.At, in.At, false)
+	state.Held, state.Sent, state.ByEvent, state.Deadline, state.At, state.ID = held, false, false, 0, 0, operators.ID{}
+}
+
+// mayBeSo reports whether the customer, as seen at an instant, can be in segments by which the rule's condition holds, to which
+// a purchase then, or silence until then, moved them.
+func (op *Operator) mayBeSo(r *Rule, s *sight, c *operators.Customer, at, by operators.EventTime, bought bool) bool {
+	past, known := c.PastBefore(by)
+	if !known {
+		return true
+	}
+	seen := *s
+	for _, segment := range op.segments.Possible(s.p, s.m, at, past, bought) {
+		seen.segment = &segment
+		if seen.holds(r.when, at) && (r.hold == nil || !seen.holds(r.hold, at)) {
+			return true
+		}
+	}
+	return false
 }
 
 // asOf returns what is seen at an instant of the customer without the orders from another on; nil if they have no purchase then. known is false if what is kept at hand does not tell.
 func (op *Operator) asOf(c *operators.Customer, m *operators.Model, without, at operators.EventTime) (s *sight, known bool) {
-	p, known := before(c, without)
+	p, known := c.PurchasesBefore(without)
 	if !known || p.Count == 0 {
 		return nil, known
 	}
@@ -86,8 +103,20 @@ func (op *Operator) asOf(c *operators.Customer, m *operators.Model, without, at 
 	return &sight{atoms: op.config.Rules.atoms, view: view{p: &p, f: &f, m: m, terms: &op.terms, scores: op.scores}}, true
 }
 
-// began reports whether a rule's condition became true at the deadline of what it has sent, as it is seen then.
+// began reports whether a rule's condition became true at the deadline of what it has sent, as it is seen then; of segments, whether it can have been true.
 func (op *Operator) began(r *Rule, then *sight, state *operators.RuleState, c *operators.Customer, m *operators.Model) bool {
+	if r.steps {
+		if !state.ByEvent {
+			return op.mayBeSo(r, then, c, state.Deadline, state.Deadline, false)
+		}
+		// Where it was an order shortly before that moved them, as who has come back by it, what was told of this one is as true.
+		for i := len(c.Ledger.Orders) - 1; i >= 0 && c.Ledger.Orders[i].Time > state.Deadline-operators.DayMs; i-- {
+			if by := c.Ledger.Orders[i].Time; by <= state.Deadline && op.mayBeSo(r, then, c, state.Deadline, by, true) {
+				return true
+			}
+		}
+		return false
+	}
 	if !then.holds(r.when, state.Deadline) || r.hold != nil && then.holds(r.hold, state.Deadline) {
 		return false
 	}
@@ -104,50 +133,4 @@ func (s *sight) began(r *Rule, at operators.EventTime) (operators.EventTime, boo
 		return at, false
 	}
 	return s.became(r.when, at)
-}
-
-// before returns the customer's purchases without the orders at or after an instant; known is false if what is kept at hand does not tell. Of a refund or cancellation
-// the ledger does not say when it was: it counts.
-func before(c *operators.Customer, at operators.EventTime) (p operators.Purchases, known bool) {
-	p = c.Purchases
-	orders := c.Ledger.Orders
-	from := len(orders)
-	for from > 0 && orders[from-1].Time >= at {
-		from--
-	}
-	if from == len(orders) {
-		return p, true
-	}
-	if from == 0 && c.Ledger.Archived > 0 {
-		return p, false
-	}
-	days := slices.Clone(c.Days.Newest)
-	for i := len(orders) - 1; i >= from; i-- {
-		made := orders[i].Contribution()
-		if !made.Counts {
-			continue
-		}
-		n := slices.IndexFunc(days, func(d operators.PurchaseDay) bool { return d.Day == made.Day })
-		if n < 0 {
-			return p, false
-		}
-		days[n].Orders--
-		p.Orders--
-		p.Net -= made.Net
-		if made.Day == p.First {
-			p.FirstNet -= made.Net
-		}
-		if days[n].Orders == 0 {
-			days = slices.Delete(days, n, n+1)
-			p.Count--
-		}
-	}
-	switch {
-	case p.Count == 0:
-		return operators.Purchases{}, true
-	case len(days) == 0:
-		return p, false
-	}
-	p.Last = days[len(days)-1].Day
-	return p, true
 }

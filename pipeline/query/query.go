@@ -125,7 +125,8 @@ type CardDeadline struct {
 func Handler(states States, config clv.Config) http.Handler {
 	terms := config.Score.Terms()
 	terms.ExactRisk = true
-	api := &api{states: states, chain: clv.NewChain(config), score: score.New(config.Score), segment: segment.New(config.Segment, terms), config: config}
+	scores := score.New(config.Score)
+	api := &api{states: states, chain: clv.NewChain(config), score: scores, segment: segment.New(config.Segment, terms, scores), config: config}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/customers/{id}", api.customer)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {

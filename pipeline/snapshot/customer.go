@@ -134,7 +134,7 @@ func newEvaluator(config clv.Config, models map[uint32]*operators.Model, model *
 	scores := score.New(config.Score)
 	return &evaluator{
 		asOf: asOf, model: model, models: models, config: config, score: scores,
-		segments: operators.NewChain(scores, segment.New(config.Segment, config.Score.Terms())),
+		segments: operators.NewChain(scores, segment.New(config.Segment, config.Score.Terms(), scores)),
 	}
 }
 

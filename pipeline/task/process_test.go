@@ -96,8 +96,9 @@ func chainUnder(rules *trigger.Rules, sc score.Config, more ...operators.Operato
 	tr.Rules = rules
 	tr.EnsureDefaults()
 	terms, scores := sc.Terms(), score.New(sc)
+	segments := segment.New(segment.Config{DwellMs: 1}, terms, scores)
 	return operators.NewChain(append([]operators.Operator{
-		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), scores, segment.New(segment.Config{DwellMs: 1}, terms), trigger.New(tr, terms, scores),
+		dedup.New(d), session.New(s), orders.New(o), rfm.New(r), scores, segments, trigger.New(tr, terms, scores, segments),
 	}, more...)...)
 }
 
