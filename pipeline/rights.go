@@ -56,6 +56,10 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		diff = append(diff, s.onTopic(s.Topic(name), opRead))
 	}
 	subscribe := Role{Name: "subscribe", Purpose: "whoever acts on the outputs", Subscriber: true}
+	var snapshot []Right
+	for _, name := range []string{ChangelogTopic, SessionsTopic, SegmentsTopic, TriggersTopic, ModelsTopic} {
+		snapshot = append(snapshot, s.onTopic(s.Topic(name), opRead))
+	}
 	fits := s.Fit.Mode != "off"
 	for _, t := range s.ownTopics() {
 		name, use := s.Topic(t.name), t.tasks
@@ -100,7 +104,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 			Right{Resource: groupResource, Name: s.Group, Operations: []string{opDelete}},
 			Right{Resource: groupResource, Name: s.FitterGroup(), Operations: []string{opDescribe}})},
 		{Name: "diff", Purpose: "lull diff, of both applications", Rights: append(diff, Right{Resource: groupResource, Name: s.Group, Operations: []string{opDescribe}})},
-		{Name: "snapshot", Purpose: "lull snapshot", Rights: []Right{s.onTopic(s.Topic(ChangelogTopic), opRead), s.onTopic(s.Topic(ModelsTopic), opRead)}},
+		{Name: "snapshot", Purpose: "lull snapshot", Rights: snapshot},
 		tail, subscribe,
 	}
 }

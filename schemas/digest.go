@@ -11,6 +11,8 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+
+	"github.com/twmb/avro"
 )
 
 // digestVersion begins what is hashed. docs/formats/digest.md describes it.
@@ -118,13 +120,13 @@ func (d *Digest) addDeadLetter(value []byte) error {
 }
 
 // decodeWhole decodes a value, of which nothing may be left. The texts in wire are parts of the value.
-func decodeWhole(t Topic, value []byte, wire any) error {
-	rest, err := compiled[t].Decode(value, wire, aliasInput)
+func decodeWhole(t Topic, value []byte, wire any, opts ...avro.Opt) error {
+	rest, err := compiled[t].Decode(value, wire, append(opts, aliasInput)...)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%d bytes follow it", len(rest))
 	}
 	if err != nil {
-		return fmt.Errorf("decoding a record of %s for the digest: %s", t, avroCause(err))
+		return fmt.Errorf("decoding a record of %s: %s", t, avroCause(err))
 	}
 	return nil
 }

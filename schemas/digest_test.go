@@ -210,7 +210,7 @@ func TestDigestRefusesWhatItCannotRead(t *testing.T) {
 	before := d.Sum()
 	for _, topic := range []Topic{Scores, DeadLetters} {
 		for _, value := range [][]byte{{}, {1, 2, 3}, append(append([]byte(nil), sampleValues(t)[topic]...), 0)} {
-			if err := d.Add(topic, []byte("k"), value, nil); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("decoding a record of %s for the digest: ", topic)) {
+			if err := d.Add(topic, []byte("k"), value, nil); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("decoding a record of %s: ", topic)) {
 				t.Errorf("a record of %s with the value %x: %v", topic, value, err)
 			}
 		}

@@ -66,6 +66,12 @@ func DecodeOutput(t Topic, value []byte) (Fields, error) {
 	return shown.(Fields), nil
 }
 
+// DecodeInto decodes the value of a topic's record, as PlainAvro returns it, into the struct that into points at: by their tags "avro" its fields name those of the schema that are wanted. The texts in the struct
+// are parts of the value.
+func DecodeInto(t Topic, value []byte, into any) error {
+	return decodeWhole(t, value, into, avro.SkipUnknown())
+}
+
 // shapes are the parsed schemas, for their order of fields and their logical types.
 var shapes = sync.OnceValue(func() (nodes [topicsEnd]*avro.SchemaNode) {
 	for t := Events; t < topicsEnd; t++ {

@@ -43,27 +43,27 @@ func stableSpans(ctx context.Context, adm *kadm.Client, topic string) (map[int32
 }
 
 // committedSpans is stableSpans with all that was committed before the call, whose ends of transactions may still be on their way: it waits for the last stable offset to pass the high watermark. A transaction that
-// stays open for longer than patience, as that of a process that is no more does, bounds the span: it and what came after its beginning are left out.
-func committedSpans(ctx context.Context, adm *kadm.Client, topic string, patience time.Duration) (map[int32]span, error) {
+// stays open for longer than patience, as that of a process that is no more does, bounds the span: it and what came after its beginning are left out, and whole is false.
+func committedSpans(ctx context.Context, adm *kadm.Client, topic string, patience time.Duration) (spans map[int32]span, whole bool, err error) {
 	all, err := topicSpans(ctx, adm, topic)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for asked := time.Now(); ; {
 		stable, err := stableSpans(ctx, adm, topic)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		passed := true
 		for p, s := range all {
 			passed = passed && stable[p].end >= s.end
 		}
 		if passed || time.Since(asked) >= patience {
-			return stable, nil
+			return stable, passed, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		case <-time.After(askAgain):
 		}
 	}

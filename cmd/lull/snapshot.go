@@ -14,8 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lull/operators"
 	"lull/pipeline"
 	"lull/pipeline/snapshot"
+	"lull/schemas"
 )
 
 // snapshotFlags are those of snapshot.
@@ -134,6 +136,15 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 	if err := restoreState(ctx, client, s.Topic(pipeline.ChangelogTopic), state); err != nil {
 		return nil, err
 	}
+	// After the state, so that no output is missing that it has counted.
+	for _, table := range config.Tables {
+		if topic, ok := snapshot.TopicOf(table); ok {
+			// By then the brokers have ended what a dead process has left.
+			if err := readOutputs(ctx, s, topic, table, state, s.Commit.Timeout+answerTimeout); err != nil {
+				return nil, err
+			}
+		}
+	}
 	// After the state, so that no model is missing that is in force in it.
 	models, err := publishedModels(ctx, s)
 	if err != nil {
@@ -146,7 +157,7 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 // restoreState reads a changelog to the end that it has now, a last stable offset: up to there the partition's owner has whole transactions.
 func restoreState(ctx context.Context, client *kgo.Client, topic string, state *snapshot.State) error {
 	adm := kadm.NewClient(client)
-	spans, err := committedSpans(ctx, adm, topic, answerTimeout)
+	spans, _, err := committedSpans(ctx, adm, topic, answerTimeout)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return fmt.Errorf("topic %q does not exist: start lull run, or mend --prefix", topic)
 	}
@@ -174,6 +185,58 @@ func restoreState(ctx context.Context, client *kgo.Client, topic string, state *
 	return nil
 }
 
+// readOutputs reads a topic of outputs to an end behind all that had been committed when the changelog's end was asked for. What came later is in no state, and the snapshot leaves it out.
+// It waits up to patience for transactions that are open.
+func readOutputs(ctx context.Context, s *pipeline.Settings, topic schemas.Topic, table string, state *snapshot.State, patience time.Duration) error {
+	client, err := newClient(ctx, s, readOptions()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	adm, name := kadm.NewClient(client), s.Topic(topic.String())
+	spans, whole, err := committedSpans(ctx, adm, name, patience)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return fmt.Errorf("topic %q does not exist: run `lull topics apply`, or leave %s out by --tables", name, table)
+	case err != nil:
+		return err
+	case !whole:
+		return fmt.Errorf("topic %q: a transaction stays open, behind which outputs of this state can lie: try again later, or leave %s out by --tables", name, table)
+	}
+	err = readSpans(ctx, client, name, spans, func(r *kgo.Record) error {
+		if err := tellOutput(topic, r, state); err != nil {
+			return fmt.Errorf("topic %q, partition %d, offset %d: %w", name, r.Partition, r.Offset, err)
+		}
+		return nil
+	})
+	// What was deleted meanwhile is left out, wherever it was read.
+	left, askErr := topicSpans(ctx, adm, name)
+	switch {
+	case err != nil && !errors.Is(err, errNothingMore): // nor is it if what stood at the end has been deleted
+		return err
+	case askErr != nil:
+		return askErr
+	}
+	from := make(map[int32]int64)
+	for partition, span := range left {
+		from[partition] = span.start
+	}
+	return state.EndTell(topic, from)
+}
+
+// tellOutput takes in one record of a topic of outputs.
+func tellOutput(topic schemas.Topic, r *kgo.Record, state *snapshot.State) error {
+	value, err := schemas.PlainAvro(topic, headerOf(r, schemas.ContentTypeHeader), r.Value)
+	if err != nil {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, headerOf(r, "ce_time"))
+	if err != nil {
+		return fmt.Errorf("the header ce_time: %w", err)
+	}
+	return state.Tell(topic, &snapshot.Output{Partition: r.Partition, Offset: r.Offset, ID: headerOf(r, "ce_id"), Time: operators.EventTime(at.UnixMilli()), Value: value})
+}
+
 // printTaken tells what has become of a snapshot.
 func printTaken(p *printer, taken *snapshot.Taken) error {
 	m := taken.Manifest
@@ -188,7 +251,11 @@ func printTaken(p *printer, taken *snapshot.Taken) error {
 	p.line("snapshot %s %s: as of %s, %s", m.Snapshot, what, m.AsOf, model)
 	for i := range m.Tables {
 		t := &m.Tables[i]
-		p.line("  %-12s %d rows, %d bytes", t.Name, t.Rows, t.Bytes)
+		since := ""
+		if t.Since != nil {
+			since = ", since about " + *t.Since
+		}
+		p.line("  %-15s %d rows, %d bytes%s", t.Name, t.Rows, t.Bytes, since)
 	}
 	for _, name := range taken.Removed {
 		p.line("removed %s", name)

@@ -29,6 +29,9 @@ def type_of(name):
     """Returns what pyarrow calls the type of a column that the manifest gives this name."""
     if name.startswith("list of "):
         return pa.list_(pa.field("element", type_of(name.removeprefix("list of ")), nullable=False))
+    if name.startswith("{"):
+        fields = (field.split(" ", 1) for field in name[1:-1].split(", "))
+        return pa.struct([pa.field(field, type_of(kind), nullable=False) for field, kind in fields])
     return types[name]
 
 

@@ -64,19 +64,25 @@ func takeOf(t *testing.T, config snapshot.Config, restore func(put func(key, val
 	return written{t, taken, filepath.Join(dir, taken.Manifest.Snapshot)}
 }
 
-// rows returns the rows of a table as JSON, one a line, without the columns that are left out.
-func (w *written) rows(table string, without ...string) string {
+// tableOf returns the rows of a table.
+func tableOf[R any](w *written, table string) []R {
 	w.t.Helper()
 	file, err := os.ReadFile(filepath.Join(w.dir, table+".parquet"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	rows, err := parquet.Read[any](bytes.NewReader(file), int64(len(file)))
+	rows, err := parquet.Read[R](bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return rows
+}
+
+// rows returns the rows of a table as JSON, one a line, without the columns that are left out.
+func (w *written) rows(table string, without ...string) string {
+	w.t.Helper()
 	var lines strings.Builder
-	for _, row := range rows {
+	for _, row := range tableOf[any](w, table) {
 		fields := row.(map[string]any)
 		for name := range fields {
 			if slices.Contains(without, name) {

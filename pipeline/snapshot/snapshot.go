@@ -71,6 +71,17 @@ type Table struct {
 	Bytes   int64    `json:"bytes"`
 	SHA256  string   `json:"sha256"`
 	Columns []Column `json:"columns"`
+
+	// Since is the instant from which on all rows are there, about, of a table whose topic has begun to forget outputs; null if all are there.
+	Since *string `json:"since"`
+	// Offsets are where the partitions of that topic began.
+	Offsets []FirstOffset `json:"first_offsets,omitempty"`
+}
+
+// FirstOffset is the first offset that a partition of a topic still had.
+type FirstOffset struct {
+	Partition int32 `json:"partition"`
+	Offset    int64 `json:"offset"`
 }
 
 // formatVersion is that of manifests and of the columns' meaning. A new column does not change it.
@@ -174,7 +185,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 	if model != nil {
 		m.Model = &model.Version
 	}
-	m.Snapshot = m.name(config)
+	m.Snapshot = m.name(s, config)
 	return m, &source{s, newEvaluator(config.Chain, models, model, asOf), published}, nil
 }
 
@@ -221,7 +232,7 @@ func remembered(all []*partition) (from operators.EventTime, most *partition) {
 }
 
 // name returns the snapshot's name: the same for the same content.
-func (m *Manifest) name(config *Config) string {
+func (m *Manifest) name(s *State, config *Config) string {
 	h := sha256.New()
 	fmt.Fprintln(h, m.Format, m.Application, m.AsOf, config.Terms, m.Terms, config.Tables, config.Version)
 	if m.Model != nil {
@@ -229,6 +240,11 @@ func (m *Manifest) name(config *Config) string {
 	}
 	for _, p := range m.Partitions {
 		fmt.Fprintln(h, p.Partition, p.ChangelogOffset)
+	}
+	for _, name := range config.Tables {
+		if outputs := s.outputs[kindNamed(name).topic]; outputs != nil {
+			fmt.Fprintln(h, name, outputs.from) // in the order of partitions
+		}
 	}
 	return strings.NewReplacer("-", "", ":", "").Replace(m.AsOf) + "-" + hex.EncodeToString(h.Sum(nil))[:12]
 }

@@ -10,13 +10,15 @@ import (
 
 	"lull/operators"
 	"lull/pipeline/task"
+	"lull/schemas"
 	"lull/state"
 )
 
-// State is an application's state, restored from its changelog into a store of the snapshot's own. It is not safe for concurrent use.
+// State is an application's state, restored from its changelog into a store of the snapshot's own, and what it has told. It is not safe for concurrent use.
 type State struct {
 	db         *state.DB
 	partitions map[int32]*partition
+	outputs    map[schemas.Topic]*outputs
 }
 
 // partition is the state of one partition of the input.
@@ -39,7 +41,7 @@ func OpenState(dir string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{db: db, partitions: make(map[int32]*partition)}, nil
+	return &State{db: db, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs)}, nil
 }
 
 // Close closes the store and leaves its files.

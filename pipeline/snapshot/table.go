@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"lull/operators"
+	"lull/schemas"
 )
 
 // Column is a column of a table.
@@ -24,26 +26,33 @@ type Column struct {
 	Doc      string `json:"doc"`
 }
 
-// rowGroupRows is how many rows a file's group has: what is held in memory before it is written, some 40 MB of customers.
-const rowGroupRows = 100_000
+// How many rows a file's group has: what is held in memory before it is written, some 40 MB of customers. Outputs have texts, and may take 2 KB each.
+const (
+	rowGroupRows    = 100_000
+	outputGroupRows = 20_000
+)
 
 // kind is one of the tables that there are.
 type kind struct {
 	name    string
+	topic   schemas.Topic // of outputs that its rows are; the zero topic of no outputs
 	columns []Column
 	write   func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error)
 }
 
 // kinds are the tables that a snapshot can have, in the order in which they are written.
 var kinds = []kind{
-	kindOf("customers", (*source).customers),
-	kindOf("orders", (*source).orders),
-	kindOf("models", (*source).models),
+	kindOf("customers", 0, (*source).customers),
+	kindOf("orders", 0, (*source).orders),
+	kindOf("sessions", schemas.Sessions, (*source).sessions),
+	kindOf("segment_changes", schemas.Segments, (*source).segmentChanges),
+	kindOf("triggers", schemas.Triggers, (*source).triggers),
+	kindOf("models", 0, (*source).models),
 }
 
 // kindOf returns the table of rows of type R, which each hands over in their order.
-func kindOf[R any](name string, each func(from *source, write func(*R) error) error) kind {
-	return kind{name, columnsOf(reflect.TypeFor[R]()), func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
+func kindOf[R any](name string, topic schemas.Topic, each func(from *source, write func(*R) error) error) kind {
+	return kind{name, topic, columnsOf(reflect.TypeFor[R]()), func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
 		file := parquet.NewGenericWriter[R](w, options...)
 		err = each(from, func(row *R) error {
 			rows++
@@ -68,6 +77,12 @@ func TableNames() (names []string) {
 		names = append(names, kinds[i].name)
 	}
 	return names
+}
+
+// TopicOf returns the topic of outputs that a table is read from; ok is false if it is made of the state or the models.
+func TopicOf(name string) (topic schemas.Topic, ok bool) {
+	topic = kindNamed(name).topic
+	return topic, topic != 0
 }
 
 // ColumnsOf returns the columns of a table.
@@ -127,10 +142,14 @@ func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from
 	if err != nil {
 		return nil, err
 	}
+	groupRows := int64(rowGroupRows)
+	if of.topic != 0 {
+		groupRows = outputGroupRows
+	}
 	sum := sha256.New()
 	size := &counter{}
 	table.Rows, err = of.write(io.MultiWriter(file, sum, size), from, []parquet.WriterOption{
-		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(rowGroupRows),
+		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(groupRows),
 		parquet.CreatedBy("lull", "1", ""), parquet.KeyValueMetadata("lull.as_of", m.AsOf), parquet.KeyValueMetadata("lull.snapshot", m.Snapshot),
 	})
 	if err != nil {
@@ -141,8 +160,23 @@ func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("writing %s in %q: %w", m.Snapshot+"/"+table.File, target.name, err)
 	}
+	if of.topic != 0 {
+		table.tellReach(of.topic, from)
+	}
 	table.Bytes, table.SHA256 = size.n, hex.EncodeToString(sum.Sum(nil))
 	return table, nil
+}
+
+// tellReach says in the manifest how far back a table of outputs reaches.
+func (t *Table) tellReach(topic schemas.Topic, from *source) {
+	outputs := from.state.outputs[topic]
+	for _, partition := range slices.Sorted(maps.Keys(outputs.from)) {
+		t.Offsets = append(t.Offsets, FirstOffset{partition, outputs.from[partition]})
+	}
+	if at, ok := outputs.since(from.asOf); ok {
+		since := at.String()
+		t.Since = &since
+	}
 }
 
 // counter counts what is written to it.
