@@ -3,6 +3,7 @@ package operators
 import (
 	"math"
 	"strconv"
+	"strings"
 )
 
 // Terms are what facts are judged by and put into words with: settings of the scores, which all who speak of scores share.
@@ -28,7 +29,10 @@ func (t *Terms) MinorPerMajor() float64 { return math.Pow10(t.MinorDigits) }
 func (p *Purchases) Habit(f *Facts) string {
 	habit := "one purchase on " + p.Last.String()
 	if f.X > 0 {
-		habit = "orders every " + FormatDays(math.Round(f.LastAge/float64(f.X)))
+		habit = "orders every day"
+		if between := math.Round(f.LastAge / float64(f.X)); between != 1 {
+			habit = "orders every " + FormatDays(between)
+		}
 	}
 	silence := math.Floor(f.Age - f.LastAge)
 	switch {
@@ -77,6 +81,15 @@ func FormatDays(days float64) string {
 		return "1 day"
 	}
 	return strconv.FormatFloat(days, 'f', -1, 64) + " days"
+}
+
+// FormatInstant returns an instant to the minute, the seconds cut off: "1998-07-14 08:00 UTC". Records have it to the millisecond.
+func FormatInstant(at EventTime) string {
+	day, clock, found := strings.Cut(at.String(), "T")
+	if !found {
+		return day // never
+	}
+	return day + " " + clock[:len("08:00")] + " UTC"
 }
 
 // FormatRisk returns a risk that was found to two decimals: "0.70".

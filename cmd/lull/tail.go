@@ -38,7 +38,7 @@ On a terminal each record is a few lines of text for a person. Into a pipe or a 
 --output says which of them wherever it goes, or asks for a table of what matters most, a line for each record.
 
 --customer, --type, --since and --until choose among the records, and --lines then counts those chosen. The type is an event's
-kind, a trigger's rule, the quadrant that a segment change leads to, a dead letter's reason. The time is that of what the record
+kind, a trigger's rule, the segment that a change leads to, a dead letter's reason. The time is that of what the record
 tells: ce_time, an event's own time, else its Kafka timestamp.
 
 TOPIC is one of lull's own, with or without the prefix:

@@ -52,7 +52,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 	calls := operators.Trigger{
 		Rule: "high_value_at_risk", From: "no", To: "yes", Deadline: at, Actionable: true, Facts: facts, Severity: "escalation", Action: "call", Priority: facts.AboutToBeLost,
 		Ceiling: operators.OfferCeiling{Ceiling: 390}, Reasons: []string{"orders every 19 days, silent for 104 days", "of high value: CLV 53.04 USD, at least the cut of 34.88 USD"},
-		Counterfactuals: []string{"an order now: churn risk 0.70 -> 0.14", "silent until 1997-08-12T20:48:56.499Z: churn risk 0.85"},
+		Counterfactuals: []string{"an order now: churn risk 0.70 -> 0.14", "silent until 1997-08-12 20:48 UTC: churn risk 0.85"},
 	}
 	withheld := calls
 	withheld.Actionable, withheld.Withheld, withheld.Control, withheld.Reasons, withheld.Counterfactuals = false, "control", true, nil, nil
@@ -83,7 +83,7 @@ func TestTailTextOfOutputs(t *testing.T) {
     orders every 19 days, silent for 104 days
     of high value: CLV 53.04 USD, at least the cut of 34.88 USD
     an order now: churn risk 0.70 -> 0.14
-    silent until 1997-08-12T20:48:56.499Z: churn risk 0.85
+    silent until 1997-08-12 20:48 UTC: churn risk 0.85
 `},
 		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: withheld}, `
 1997-06-15T02:02:20.349Z  customer 4711  high_value_at_risk: do not act: control (call, escalation)

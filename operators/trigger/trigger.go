@@ -345,7 +345,7 @@ func (op *Operator) counterfactuals(c *operators.Customer) []string {
 		risk float64
 	}{{f.HighRiskAt, op.terms.HighRisk}, {f.DormantAt, op.terms.DormantRisk}, {f.LostAt, op.terms.LostRisk}} {
 		if next.at > f.AsOf && next.at != operators.Never {
-			return append(would, "silent until "+next.at.String()+": churn risk "+operators.FormatThreshold(next.risk))
+			return append(would, "silent until "+operators.FormatInstant(next.at)+": churn risk "+operators.FormatThreshold(next.risk))
 		}
 	}
 	return would
@@ -355,7 +355,7 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 	reasons := append(make([]string, 0, 8), c.Purchases.Habit(&c.Facts))
 	reached := s.reached(r.when, deadline)
 	if reached != nil && reached.comparison != nil {
-		since := " since " + deadline.String()
+		since := " since " + operators.FormatInstant(deadline)
 		if !s.compares(slices.IndexFunc(s.atoms, func(a atom) bool { return a.comparison == reached.comparison }), deadline) {
 			since = " no longer" + since
 		}
@@ -367,13 +367,13 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 		case reached != nil && reached.comparison != nil:
 			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
-			said = "no longer " + f.before + " since " + deadline.String()
+			said = "no longer " + f.before + " since " + operators.FormatInstant(deadline)
 		case reached != nil && reached.fact == f:
 			verb := "reached "
 			if f.Silence == Falling {
 				verb = "fell to "
 			}
-			said = spelled(f.noun, &op.terms) + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + deadline.String()
+			said = spelled(f.noun, &op.terms) + " " + verb + f.threshold(&op.terms, reached.bound(s.view)) + " at " + operators.FormatInstant(deadline)
 		case !f.setting:
 			said = f.says(s.view)
 		}

@@ -164,9 +164,9 @@ func TestReasons(t *testing.T) {
 		want     []string
 		wantUsed []operators.FactUsed
 	}{
-		{"churn_risk >= 0.7", 200, []string{"churn risk reached 0.70 at 1970-01-01T00:00:00.200Z"}, []operators.FactUsed{{Name: "churn_risk", Value: "0.7"}}},
+		{"churn_risk >= 0.7", 200, []string{"churn risk reached 0.70 at 1970-01-01 00:00 UTC"}, []operators.FactUsed{{Name: "churn_risk", Value: "0.7"}}},
 		{
-			"purchases >= 1 && silent_days >= 2", 2 * day, []string{"one purchase", "silence reached 2 days at 1970-01-03T00:00:00.000Z"},
+			"purchases >= 1 && silent_days >= 2", 2 * day, []string{"one purchase", "silence reached 2 days at 1970-01-03 00:00 UTC"},
 			[]operators.FactUsed{{Name: "purchases", Value: "1"}, {Name: "silent_days", Value: "71.5"}},
 		},
 		{
@@ -178,7 +178,7 @@ func TestReasons(t *testing.T) {
 		{"rising", 150, []string{"rising: margin of 12.34 USD so far, in nine of ten futures more than the cut of 40.00 USD to come"}, []operators.FactUsed{{Name: "rising", Value: "true"}}},
 		{
 			"value_about_to_be_lost > 1.0 && buys_again < 0.5", 150,
-			[]string{"value_about_to_be_lost > 1.0 since 1970-01-01T00:00:00.150Z", "value about to be lost within 30 days: 4.12 USD", "buys again within 30 days with probability 0.25"},
+			[]string{"value_about_to_be_lost > 1.0 since 1970-01-01 00:00 UTC", "value about to be lost within 30 days: 4.12 USD", "buys again within 30 days with probability 0.25"},
 			[]operators.FactUsed{{Name: "value_about_to_be_lost", Value: "4.123"}, {Name: "buys_again", Value: "0.25"}},
 		},
 		{"expected_purchases < 3.0", 150, []string{"purchases expected within 365 days: 1.50"}, []operators.FactUsed{{Name: "expected_purchases", Value: "1.5"}}},
@@ -203,7 +203,7 @@ func TestReasons(t *testing.T) {
 		if !slices.Equal(got.Used, v.wantUsed) {
 			t.Errorf("%s: used %+v", v.rule, got.Used)
 		}
-		if would := []string{"an order now: churn risk 0.70 -> 0.06", "silent until 1998-07-14T08:00:00.000Z: churn risk 0.85"}; !slices.Equal(got.Counterfactuals, would) {
+		if would := []string{"an order now: churn risk 0.70 -> 0.06", "silent until 1998-07-14 08:00 UTC: churn risk 0.85"}; !slices.Equal(got.Counterfactuals, would) {
 			t.Errorf("%s: %q", v.rule, got.Counterfactuals)
 		}
 	}
