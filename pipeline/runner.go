@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
+	"lull/pipeline/query"
 	"lull/pipeline/registry"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
@@ -68,6 +70,7 @@ type Runner struct {
 	droppedAt      time.Time           // when released partitions were last looked for
 	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
+	summary        summary
 	turns          chan struct{} // restores of more than a tail that may run at once
 	uncommitted    int           // transactions, one after the other, that did not commit
 	complainedAt   time.Time     // when the client last said why it does not read
@@ -119,6 +122,13 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		return err
 	}
 	defer server.close()
+	if s.HTTP.Debug != "" {
+		debug, err := r.listen("http.debug", s.HTTP.Debug, &http.Server{Handler: r.debugHandler(), ReadTimeout: query.ReadTimeout, MaxHeaderBytes: 1 << 16})
+		if err != nil {
+			return err
+		}
+		defer debug.close()
+	}
 	err = r.run()
 	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = nil // told to stop before it had begun
@@ -440,6 +450,9 @@ func (r *Runner) cycle() error {
 		}
 	}
 	if err := r.sweep(); err != nil {
+		return err
+	}
+	if err := r.summarize(time.Now()); err != nil {
 		return err
 	}
 	r.missModels()

@@ -39,10 +39,6 @@ func Version() string {
 
 // serve begins to listen.
 func (r *Runner) serve() (*server, error) {
-	listener, err := r.machine.listen("tcp", r.s.HTTP.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("listening on http.listen %q: %w", r.s.HTTP.Listen, err)
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", r.ready)
@@ -55,17 +51,23 @@ func (r *Runner) serve() (*server, error) {
 		metrics.ServeHTTP(w, request)
 	})
 	mux.Handle("/v1/", query.Handler(r, r.s.Chain()))
-	s := &server{
-		http: &http.Server{Handler: mux, ReadTimeout: query.ReadTimeout, WriteTimeout: query.WriteTimeout, MaxHeaderBytes: 1 << 16},
-		done: make(chan struct{}),
+	return r.listen("http.listen", r.s.HTTP.Listen, &http.Server{Handler: mux, ReadTimeout: query.ReadTimeout, WriteTimeout: query.WriteTimeout, MaxHeaderBytes: 1 << 16})
+}
+
+// listen lets a server answer at the address of a setting.
+func (r *Runner) listen(setting, address string, on *http.Server) (*server, error) {
+	listener, err := r.machine.listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s %q: %w", setting, address, err)
 	}
+	s := &server{http: on, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			r.log.Error().Err(err).Msg("listening")
 		}
 	}()
-	r.log.Info().Str("address", listener.Addr().String()).Msg("listening")
+	r.log.Info().Str("setting", setting).Str("address", listener.Addr().String()).Msg("listening")
 	return s, nil
 }
 

@@ -115,6 +115,9 @@ type StateSettings struct {
 type HTTPSettings struct {
 	// Listen is the address. The default is 127.0.0.1:8280.
 	Listen string `koanf:"listen"`
+	// Debug is the address of profiles (/debug/pprof/) and of the log's level (/log-level), such as 127.0.0.1:6060. It must be of this machine alone: whoever reaches it can read memory. The
+	// default is "": neither is served.
+	Debug string `koanf:"debug"`
 }
 
 // CommitSettings configure transactions.

@@ -48,5 +48,6 @@ func newLogger(s pipeline.Settings) (zerolog.Logger, error) {
 		return zerolog.Logger{}, usageError{fmt.Errorf("log_level: %w", err)}
 	}
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
-	return zerolog.New(os.Stderr).Level(level).With().Timestamp().Logger(), nil
+	zerolog.SetGlobalLevel(level) // of the process: it can be changed at run time
+	return zerolog.New(os.Stderr).With().Timestamp().Logger(), nil
 }
