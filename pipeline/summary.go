@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	dto "github.com/prometheus/client_model/go"
 )
 
 // summaryEvery is how often the log says in one line what has been done.
@@ -31,14 +29,12 @@ func (r *Runner) summarize(now time.Time) error {
 	slowest := make(map[string]float64)
 	for _, f := range families {
 		for _, m := range f.Metric {
-			value := m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			if h := m.GetHistogram(); h != nil {
-				totals[f.GetName()+"_count"+labelOf(m)] += float64(h.GetSampleCount())
-				value = h.GetSampleSum()
-			}
+			value := m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
 			totals[f.GetName()] += value
 			if len(m.Label) > 0 {
-				totals[f.GetName()+labelOf(m)] += value
+				of := " " + m.Label[0].GetValue()
+				totals[f.GetName()+of] += value
+				totals[f.GetName()+"_count"+of] += float64(m.GetHistogram().GetSampleCount())
 			}
 			slowest[f.GetName()] = max(slowest[f.GetName()], value)
 		}
@@ -70,9 +66,4 @@ func (r *Runner) summarize(now time.Time) error {
 		Bool("ready", r.readiness(now).Ready).
 		Msg("summary")
 	return nil
-}
-
-// labelOf returns a blank and the value of the metric's first label.
-func labelOf(m *dto.Metric) string {
-	return " " + m.Label[0].GetValue()
 }
