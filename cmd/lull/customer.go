@@ -123,6 +123,9 @@ func printCard(w io.Writer, card *query.Card) error {
 	line("segment", "%s%s", card.Segment, since)
 	line("RFM group", "%s", card.RFMGroup)
 	line("lifecycle", "%s", card.Lifecycle)
+	if card.Rising {
+		line("rising", "of high potential at low spend so far")
+	}
 	for i, reason := range card.Reasons {
 		line([]string{"reasons", ""}[min(i, 1)], "%s", reason)
 	}

@@ -57,6 +57,7 @@ type Card struct {
 	Since     string        `json:"segment_since,omitempty"`
 	RFMGroup  string        `json:"rfm_group"`
 	Lifecycle string        `json:"lifecycle"`
+	Rising    bool          `json:"rising"`
 	Reasons   []string      `json:"reasons"`
 	Consents  []CardConsent `json:"consents"`      // by purpose; what is not among them was neither given nor withdrawn
 	Deadline  *CardDeadline `json:"next_deadline"` // null if silence changes nothing any more
@@ -181,7 +182,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	card := &Card{
 		CustomerID: id, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,
 		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(),
-		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Reasons: []string{}, Consents: []CardConsent{},
+		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Rising: c.Segment.Rising, Reasons: []string{}, Consents: []CardConsent{},
 		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)},
 	}
 	if c.Segment.Quadrant != operators.NoQuadrant {

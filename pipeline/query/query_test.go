@@ -338,7 +338,7 @@ watermark 1998-01-19`), Watermark: instant(t, "1998-01-19")}
 		t.Fatalf("%+v, %v", armed.Segment, err)
 	}
 	card, body := getCard(t, view)
-	if card.Change == nil || card.Change.What != "time passes: rising none (was rising)" || instant(t, card.Change.At) < armed.RisingDeadline() {
+	if !card.Rising || card.Change == nil || card.Change.What != "time passes: rising none (was rising)" || instant(t, card.Change.At) < armed.RisingDeadline() {
 		t.Fatalf("armed at %s: %s", armed.RisingDeadline(), body)
 	}
 	op, at := score.New(config().Score), instant(t, card.Change.At)
