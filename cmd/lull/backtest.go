@@ -40,7 +40,7 @@ func newBacktestCommand() *cobra.Command {
 is known then, predicts the days up to another, and compares. Both days are inclusive. Nothing of the days after calibration
 reaches a fit, a prediction or a threshold. It needs no Kafka; the events are held in memory, some 200 bytes for each.
 
-Without --map each field is read from the column of its name, and time from "date" if there is no column "time". FIELD is one of
+Each field is read from the column of its name, and time from "date" if there is no column "time", unless --map says otherwise. FIELD is one of
 ` + strings.Join(rowFields, ", ") + `.
 A row that is no event ends the backtest with an error that names it: figures of half a file would mean nothing.
 

@@ -263,7 +263,7 @@ func TestBacktestRefuses(t *testing.T) {
 		{"", "--calibrate-until 15.2.2024 --holdout-until 2024-02-15", exitUsage, []string{`--calibrate-until "15.2.2024"`, "1997-09-30"}},
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --model pareto", exitUsage, []string{`--model "pareto"`, "mbgnbd, bgnbd or auto"}},
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --time-unit year", exitUsage, []string{`--time-unit "year"`, "day or week"}},
-		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --map customer_id=who", exitUsage, []string{"--map lacks time"}},
+		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --map customer_id=", exitUsage, []string{`--map "customer_id="`, "FIELD=COLUMN"}},
 		{"", "--calibrate-until 2024-02-15 --holdout-until 2024-03-01 --money-margin 2", exitUsage, []string{"money.margin is 2: it must be above 0 and at most 1"}},
 		{"", "--calibrate-until 2023-12-31 --holdout-until 2024-03-01", exitError, []string{"good.csv", "after --calibrate-until 2023-12-31", "2024-01-01 to 2024-03-01"}},
 		{"", "--calibrate-until 2024-03-01 --holdout-until 2024-04-01", exitError, []string{"good.csv", "no event is after --calibrate-until 2024-03-01", "2024-01-01 to 2024-03-01"}},

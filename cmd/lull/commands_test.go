@@ -252,6 +252,10 @@ func TestProduceIDs(t *testing.T) {
 	if !strings.Contains(own, "mend them where they stand and send the file again") {
 		t.Errorf("no remedy:\n%s", own)
 	}
+	lines := writeFile(t, "orders.jsonl", `{"client":"ann","date":"1998-01-04","amount":1,"message_id":"m1"}`+"\n")
+	if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--jsonl", lines, "--map", "customer_id=client"); code != 0 || !strings.Contains(errs, "some rows have no message_id, or no order_id: ") {
+		t.Errorf("exit code %d, and it is not told that only some ids are there:\n%s", code, errs)
+	}
 }
 
 // What was sent is counted also when the rest cannot be: the file ends in the middle, or there is no such topic.
@@ -577,19 +581,19 @@ func TestCustomer(t *testing.T) {
 // A command line that is wrong is told from one that failed.
 func TestExitCodes(t *testing.T) {
 	for line, want := range map[string]int{
-		"version":                                0,
-		"demo --kill -1":                         exitUsage,
-		"demo --kill":                            exitUsage,
-		"nonsense":                               exitUsage,
-		"topics nonsense":                        exitUsage,
-		"customer":                               exitUsage,
-		"run":                                    exitUsage,
-		"run --input-topic shop":                 exitUsage, // no instance
-		"run --clock-mode sundial":               exitUsage,
-		"produce":                                exitUsage,
-		"produce --topic shop":                   exitUsage,
-		"produce --topic t --csv f --map time=t": exitUsage, // --map lacks customer_id
-		"models put no-such-file.yaml":           exitError,
+		"version":                               0,
+		"demo --kill -1":                        exitUsage,
+		"demo --kill":                           exitUsage,
+		"nonsense":                              exitUsage,
+		"topics nonsense":                       exitUsage,
+		"customer":                              exitUsage,
+		"run":                                   exitUsage,
+		"run --input-topic shop":                exitUsage, // no instance
+		"run --clock-mode sundial":              exitUsage,
+		"produce":                               exitUsage,
+		"produce --topic shop":                  exitUsage,
+		"produce --topic t --csv f --map time=": exitUsage, // every event has one
+		"models put no-such-file.yaml":          exitError,
 	} {
 		if _, errs, code := lull(t, strings.Fields(line)...); code != want || code != 0 && errs == "" {
 			t.Errorf("lull %s: exit code %d, want %d: %s", line, code, want, errs)

@@ -55,9 +55,9 @@ func newProduceCommand() *cobra.Command {
 		Short: "Write the rows of a file, or a time mark, into the input topic",
 		Long: `Produce makes an event of every row, and writes it to the input topic in the order of the file, keyed by customer. A row is
 that of a CSV file, a line of JSON lines, or a record of an Avro object container file; the file may be compressed by gzip or
-zstd. Event time should not go back in the file by more than the pipeline's lateness. Without --map each field is read from the
-column of its name, and time from "date" if there is no column "time". In JSON and Avro a COLUMN is the path of a field:
-customer.id. customer_id and time are required; all FIELDs are
+zstd. Event time should not go back in the file by more than the pipeline's lateness. Each field is read from the column of its
+name, and time from "date" if there is no column "time", unless --map says otherwise. In JSON and Avro a COLUMN is the path of a
+field: customer.id. customer_id and time are required; all FIELDs are
 ` + strings.Join(rowFields, ", ") + `.
 
 A file that was sent in part, because produce was killed or the brokers went away, is gone on with where that stopped: run the
@@ -196,15 +196,21 @@ func produceFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone
 		return nil, err
 	}
 	byNumber, source := rows.config.numbered(), rows.config.Source
+	tellNumbered := func(why string) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s: the ids are %q and the row's number. Another file that is sent as %q would be taken for the same rows: give each file a --source of its own\n",
+			f.file.path, why, source+":", source)
+	}
 	if len(byNumber) > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: no column is mapped to %s: the ids are %q and the row's number. Another file that is sent as %q would be taken for the same rows: "+
-			"give each file a --source of its own\n", f.file.path, strings.Join(byNumber, " and "), source+":", source)
+		tellNumbered("no column is mapped to " + strings.Join(byNumber, " and "))
 	}
 	result := &sendResult{Numbered: len(byNumber) > 0, Refused: refused}
 	if f.file.canResume() {
 		err = loadFile(cmd, s, f, zone, rows, result)
 	} else {
 		err = sendStream(cmd.Context(), s, f.topic, rows, result)
+	}
+	if result.Numbered && len(byNumber) == 0 { // which only the rows could tell
+		tellNumbered("some rows have no message_id, or no order_id")
 	}
 	if err = cmp.Or(err, result.Refused.close()); err != nil {
 		err = fmt.Errorf("%s: %w", f.file.path, err)

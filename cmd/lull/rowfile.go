@@ -29,7 +29,7 @@ type fileFlags struct {
 
 // add gives the command the flags, but for those of the file and of its name in ids, which are the command's own.
 func (f *fileFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.columns, "map", nil, "which column holds which field: `FIELD=COLUMN,...` (default the columns of the fields' names)")
+	cmd.Flags().StringSliceVar(&f.columns, "map", nil, "which column holds which field, where it is not the one of the field's name: `FIELD=COLUMN,...`; FIELD= for one that no column holds")
 	cmd.Flags().StringVar(&f.kind, "kind", operators.OrderCompleted.String(), "kind of events in rows without one")
 	cmd.Flags().StringVar(&f.currency, "currency", "", "currency of amounts in rows without one (default money.currency)")
 	cmd.Flags().StringVar(&f.timezone, "timezone", "", "IANA time `zone` of dates and times without an offset (default calendar.timezone)")
@@ -53,12 +53,9 @@ func (f *fileFlags) zone() (*time.Location, error) {
 }
 
 func (f *fileFlags) rowConfig(zone *time.Location, limits schemas.Limits) (rowConfig, error) {
-	var columns map[string]string
-	if len(f.columns) > 0 {
-		var err error
-		if columns, err = parseColumns(f.columns); err != nil {
-			return rowConfig{}, err
-		}
+	columns, err := parseColumns(f.columns)
+	if err != nil {
+		return rowConfig{}, err
 	}
 	kind, ok := operators.KindNamed(f.kind)
 	if !ok {

@@ -22,8 +22,8 @@ var rowFields = []string{
 type rowConfig struct {
 	// Format is what the rows are. The zero value is CSV.
 	Format fileFormat
-	// Columns has for each field that the file holds the column's name in the header, or the path of the field in the record. customer_id and time are
-	// required. If it is nil, the fields' names are the columns', or "date" is that of time.
+	// Columns has, of the fields that are not in the column of their name, the column's name in the header, or the path of the field in the record; "" for one that the file does
+	// not hold. A reader has those of all fields in it: customer_id and time, which every file holds, and the others that this one does.
 	Columns map[string]string
 	// Source names the file in the ids of rows that have none of their own: "source:row". The same name gives the same ids.
 	Source string
@@ -48,41 +48,45 @@ func (c *rowConfig) numbered() (fields []string) {
 	return fields
 }
 
+// fieldsNeeded are the fields that no file is without.
+var fieldsNeeded = []string{"customer_id", "time"}
+
 // parseColumns reads FIELD=COLUMN pairs. The error names what is wrong with them.
 func parseColumns(pairs []string) (map[string]string, error) {
 	columns := make(map[string]string)
 	for _, pair := range pairs {
 		field, column, ok := strings.Cut(pair, "=")
+		_, twice := columns[field]
 		switch {
-		case !ok || column == "":
+		case !ok || column == "" && slices.Contains(fieldsNeeded, field):
 			return nil, fmt.Errorf("--map %q: it must be FIELD=COLUMN, such as customer_id=client", pair)
 		case !slices.Contains(rowFields, field):
 			return nil, fmt.Errorf("--map %q: there is no field %q; fields are %s", pair, field, strings.Join(rowFields, ", "))
-		case columns[field] != "":
+		case twice:
 			return nil, fmt.Errorf("--map %q: the field %q stands there twice", pair, field)
 		}
 		columns[field] = column
 	}
-	for _, field := range []string{"customer_id", "time"} {
-		if columns[field] == "" {
-			return nil, fmt.Errorf("--map lacks %s: it must say which column holds it, such as %s=COLUMN", field, field)
-		}
-	}
 	return columns, nil
 }
 
-// columnsNamed returns the columns that have the names of fields.
-func columnsNamed(header []string) (map[string]string, error) {
+// allColumns returns the columns of all fields that a file holds, of which some are mapped: a field that is not is in the column of its name, and time in "date" if there is none of
+// its name. The header is nil in files without one, which may hold every field.
+func allColumns(mapped map[string]string, header []string) (map[string]string, error) {
 	columns := make(map[string]string)
 	for _, field := range rowFields {
-		if slices.Contains(header, field) {
+		column, is := mapped[field]
+		switch {
+		case is && column != "":
+			columns[field] = column
+		case is: // the file does not hold it
+		case header == nil || slices.Contains(header, field):
 			columns[field] = field
+		case field == "time" && slices.Contains(header, "date"):
+			columns[field] = "date"
 		}
 	}
-	if columns["time"] == "" && slices.Contains(header, "date") {
-		columns["time"] = "date"
-	}
-	for _, field := range []string{"customer_id", "time"} {
+	for _, field := range fieldsNeeded {
 		if columns[field] == "" {
 			return nil, fmt.Errorf("no column is named %s: say by --map %s=COLUMN which one holds it; columns are %s", field, field, strings.Join(header, ", "))
 		}
@@ -138,17 +142,8 @@ func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
 		rows.minor = avro.records.MinorUnits()
 	}
 	columns := source.columns()
-	switch {
-	case config.Columns != nil:
-	case columns == nil:
-		rows.config.Columns = make(map[string]string)
-		for _, field := range rowFields {
-			rows.config.Columns[field] = field
-		}
-	default:
-		if rows.config.Columns, err = columnsNamed(columns); err != nil {
-			return nil, err
-		}
+	if rows.config.Columns, err = allColumns(config.Columns, columns); err != nil {
+		return nil, err
 	}
 	if columns == nil {
 		return rows, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"os"
@@ -231,10 +232,42 @@ func TestRowsCompressed(t *testing.T) {
 	}
 }
 
+// TestColumns: a field is read from the column that it is mapped to, else from that of its name if there is one, whatever others are mapped to.
+func TestColumns(t *testing.T) {
+	for _, c := range []struct {
+		header, mapped string
+		want           string // of the event's customer, day, amount and order, or of the error
+	}{
+		{"customer_id,date,amount,order_id", "", "ann 1998-01-04 200 o1"},
+		{"customer_id,date,amount,order_id", "amount=amount", "ann 1998-01-04 200 o1"},
+		{"client,time,amount,order_id", "customer_id=client", "ann 1998-01-04 200 o1"},
+		{"customer_id,when,amount,order_id", "time=when", "ann 1998-01-04 200 o1"},
+		{"customer_id,date,total,order_id", "amount=total", "ann 1998-01-04 200 o1"},
+		{"customer_id,date,amount,order_id", "order_id=,message_id=order_id", "ann 1998-01-04 200 shop.csv:1"},
+		{"customer_id,date,total,id", "amount=total", "ann 1998-01-04 200 shop.csv:1"},
+		{"client,date,amount,order_id", "amount=amount", "no column is named customer_id: say by --map customer_id=COLUMN"},
+		{"customer_id,date,total,order_id", "amount=sum", `there is no column "sum" for amount`},
+	} {
+		columns := strings.FieldsFunc(c.mapped, func(r rune) bool { return r == ',' })
+		reader, err := newRowReader(strings.NewReader(c.header+"\nann,1998-01-04,2,o1\n"), testRowConfig(columns...))
+		var r row
+		if err == nil {
+			err = reader.next(&r)
+		}
+		got := fmt.Sprintf("%s %s %d %s", r.Event.Customer, r.Event.Day, r.Event.Amount, r.Event.OrderID)
+		if err != nil {
+			got = err.Error()
+		}
+		if r.Refused != nil || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s with %q: %s, refused %v; want %s", c.header, c.mapped, got, r.Refused, c.want)
+		}
+	}
+}
+
 func TestParseColumns(t *testing.T) {
 	for pairs, want := range map[string]string{
-		"customer_id=a":                      "lacks time",
-		"time=a":                             "lacks customer_id",
+		"customer_id=":                       "FIELD=COLUMN",
+		"customer_id=a,amount=,amount=b":     "twice",
 		"customer_id=a,time=b,price=c":       `no field "price"`,
 		"customer_id=a,time=b,time=c":        "twice",
 		"customer_id=a,time":                 "FIELD=COLUMN",

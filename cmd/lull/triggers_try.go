@@ -57,7 +57,7 @@ by both, by customer, rule and instant.
 Came back: who bought again within scores.contact_days after a trigger, in orders that were not cancelled. Triggers from which the file does
 not go on for so long are not counted there.
 
-Without --map each field is read from the column of its name, and time from "date" if there is no column "time". FIELD is one of
+Each field is read from the column of its name, and time from "date" if there is no column "time", unless --map says otherwise. FIELD is one of
 ` + strings.Join(rowFields, ", ") + `.
 A row that is no event ends the command with an error that names it.`,
 		Example: `  lull triggers try --rules rules.yaml --events orders.csv.gz --from 2025-01-01
