@@ -36,11 +36,13 @@ SHFMT_STYLE := --indent 2 --case-indent
 # The parser of AsyncAPI documents and what it needs, in the versions of .ci/asyncapi/package-lock.json.
 ASYNCAPI := bin/tools/asyncapi
 
-# What deploy/ is held against: the packages of .ci/deploy/requirements.txt, the loader of the Compose Specification, Helm.
+# What deploy/ is held against: the packages of .ci/deploy/requirements.txt, the loader of the Compose Specification, Helm, promtool (Prometheus 3.16).
 COMPOSE_VERSION := v2.16.2
 HELM_VERSION := v3.22.0
 COMPOSE := bin/tools/compose-$(COMPOSE_VERSION)
 HELM := bin/tools/helm-$(HELM_VERSION)
+PROMTOOL_VERSION := v0.316.0
+PROMTOOL := bin/tools/promtool-$(PROMTOOL_VERSION)
 GORELEASER_VERSION := v2.15.1
 GORELEASER := bin/tools/goreleaser-$(GORELEASER_VERSION)
 CYCLONEDX_VERSION := v1.10.0
@@ -206,8 +208,9 @@ bin/release/THIRD_PARTY_LICENSES:
 	go run ./internal/licenses texts $@
 
 .PHONY: check-deploy
-check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) ## image, compose, systemd unit and Helm chart, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl)
-	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM)
+check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart and alerts, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl)
+	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL)
+	LULL_TEST_PROMTOOL="$$PWD/$(PROMTOOL)" go test -tags invariants -count=1 -run 'TestAlerts$$' ./pipeline
 
 .PHONY: check-reproducible
 check-reproducible: ## build the shipped binary again, elsewhere and with nothing cached, and compare; some minutes
@@ -247,6 +250,10 @@ $(COMPOSE):
 
 $(HELM):
 	$(call install,helm.sh/helm/v3/cmd/helm,$(HELM_VERSION))
+
+# Without what it could discover targets by, which is most of it.
+$(PROMTOOL):
+	GOBIN="$$PWD/bin/tools" go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(PROMTOOL_VERSION) && mv bin/tools/promtool $@
 
 $(GORELEASER):
 	GOBIN="$$PWD/bin/tools" go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) && mv bin/tools/goreleaser $@

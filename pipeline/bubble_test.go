@@ -231,6 +231,14 @@ func (h *host) end() {
 	h.checkEnd(<-h.p.done)
 }
 
+// again starts a process after end.
+func (h *host) again() {
+	h.mu.Lock()
+	h.ended = false
+	h.mu.Unlock()
+	h.start()
+}
+
 func (h *host) checkEnd(err error) {
 	h.b.t.Helper()
 	fenced := (*FencedError)(nil)

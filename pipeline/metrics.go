@@ -96,7 +96,7 @@ func newMetrics(rules *trigger.Rules) *metrics {
 		Name: "triggers_total", Labels: []string{"rule", "withheld"}, Unit: "triggers",
 		Meaning: "Triggers, by rule, and by why nobody is called to act: none (somebody is), stale (older than triggers.max_age when noticed), returned (the customer has come back), shadow, control, " +
 			"consent, cooldown, cap, withdrawal (it takes back an earlier trigger, which a late fact has disproved)",
-		Moves: "`stale` grows: history is being read, or the clock was held for long.",
+		Moves: "`stale` grows: history is being read, or the clock was held for long. A rule tells of nobody, or of many more than before: see [alerts](alerts.md#lullrulesilent)",
 	})
 	m.deadLetters = counter(Metric{
 		Name: "dead_letters_total", Labels: []string{"reason"}, Unit: "records", Meaning: "Records refused, by reason",

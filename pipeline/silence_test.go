@@ -1,9 +1,9 @@
 package pipeline
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -34,14 +34,21 @@ const (
 // customers are those of a street. Both partitions have some.
 var customers = []string{"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", "c10", "c11"}
 
+// brisk is the model of a street: 14.6 times alpha after the midnight before their only order, customers are about to be lost.
+var brisk = operators.Model{Version: "brisk", Family: "mbgnbd", R: 0.525, Alpha: 2.5 / 24, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 40}
+
 // onStreet runs a test on a street, with that many processes, which have watched the source for half an hour when it begins.
 func onStreet(t *testing.T, processes int, test func(t *testing.T, st *street)) {
+	onStreetOf(t, processes, func(st *street) { st.publishModel(&st.s, brisk) }, test)
+}
+
+// onStreetOf is onStreet with what publish publishes for a model.
+func onStreetOf(t *testing.T, processes int, publish func(st *street), test func(t *testing.T, st *street)) {
 	inBubble(t, 1, func(t *testing.T, b *bubble) {
 		st := &street{bubble: b, s: b.application(2)}
 		st.s.Clock.Mode, st.s.Clock.Interval, st.s.Clock.SourceMaxSilence = "wall", 20*time.Second, 30*time.Minute
 		st.s.Commit.Interval = 5 * time.Second
-		// 14.6 times alpha after the midnight before their only order, they are about to be lost.
-		b.publishModel(&st.s, operators.Model{Version: "brisk", Family: "mbgnbd", R: 0.525, Alpha: 2.5 / 24, A: 0.891, B: 1.614, P: 6.25, Q: 3.74, V: 15.44, HighValue: 40})
+		publish(st)
 		st.sleepUntil("2026-01-01T20:00:00Z")
 		for _, c := range customers {
 			st.happens(st.order(c))
@@ -149,17 +156,23 @@ func (st *street) expect(when string, act, returned []string) {
 // get returns what a process's listener answers.
 func (h *host) get(path string) string {
 	h.b.t.Helper()
-	client := http.Client{Transport: &http.Transport{DialContext: h.web.DialContext, DisableKeepAlives: true}}
-	response, err := client.Get("http://" + h.s.HTTP.Listen + path)
+	body, err := h.ask(path)
 	if err != nil {
 		h.b.t.Fatal(err)
 	}
-	defer response.Body.Close()
-	var body bytes.Buffer
-	if _, err := body.ReadFrom(response.Body); err != nil {
-		h.b.t.Fatal(err)
+	return body
+}
+
+// ask is get of a process that may not listen.
+func (h *host) ask(path string) (string, error) {
+	client := http.Client{Transport: &http.Transport{DialContext: h.web.DialContext, DisableKeepAlives: true}}
+	response, err := client.Get("http://" + h.s.HTTP.Listen + path)
+	if err != nil {
+		return "", err
 	}
-	return body.String()
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
 }
 
 // says reports whether every process says of its source that it is stalled ("1") or not ("0"), and whether every process is ready and warns with a text, or with none if that is "".

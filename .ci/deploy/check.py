@@ -266,6 +266,25 @@ def check_objects(lull, objects, file):
             validate_settings(lull, env, folder)
 
 
+# --- alerts -----------------------------------------------------------------------------------
+
+
+def check_alerts(helm, promtool):
+    """promtool takes the alerts, as they are and as the chart renders them: the same, for its own job and namespace, with the lag and the page of its values."""
+    file = CHART / "monitoring" / "alerts.yaml"
+    run(promtool, "check", "rules", file)
+    refuses("a rule that is none", promtool, "check", "rules", "--lint=none", "/dev/stdin", says="unclosed", input=file.read_text().replace("== 0", "== (0", 1))
+    text = run(helm, "template", "shop", CHART, "--namespace", "data", "--kube-version", KUBERNETES["newest"], "--values", CHART / "ci" / "everything.yaml", "--show-only", "templates/prometheusrule.yaml")
+    rendered = yaml.safe_load(text)["spec"]
+    wanted = file.read_text().replace('lull_input_lag_seconds{job="lull"} > 300', 'lull_input_lag_seconds{job="lull"} > 60')
+    wanted = wanted.replace('job="lull"', 'job="shop-lull", namespace="data"').replace("docs/operating/alerts.md", "https://runbooks.example/lull")
+    expect(rendered == yaml.safe_load(wanted), f"the chart renders other alerts than {file}:\n{text}")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as rules:
+        yaml.safe_dump(rendered, rules)
+        rules.flush()
+        run(promtool, "check", "rules", rules.name)
+
+
 # --- the page ---------------------------------------------------------------------------------
 
 
@@ -295,6 +314,7 @@ def main():
     parser.add_argument("--tools", type=pathlib.Path, required=True, help="the environment of requirements.txt")
     parser.add_argument("--compose", type=pathlib.Path, required=True, help="the loader of the Compose Specification")
     parser.add_argument("--helm", type=pathlib.Path, required=True)
+    parser.add_argument("--promtool", type=pathlib.Path, required=True)
     args = parser.parse_args()
     lull = args.lull.resolve()
     check_image(lull, args.tools)
@@ -302,8 +322,9 @@ def main():
     check_compose(lull, args.compose.resolve())
     check_systemd(lull)
     check_helm(lull, args.helm)
+    check_alerts(args.helm, args.promtool)
     check_page(lull, args.helm)
-    print("image, compose, systemd, Helm and the page: as they must be")
+    print("image, compose, systemd, Helm, the alerts and the page: as they must be")
 
 
 main()
