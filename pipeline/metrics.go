@@ -9,6 +9,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/trigger"
+	"lull/schemas"
 )
 
 // metrics are the process's. docs/operating/metrics.md says what each means and what to do when it moves.
@@ -182,6 +183,11 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	}
 	for _, outcome := range []string{"committed", "uncommitted"} {
 		m.transactions.WithLabelValues(outcome)
+	}
+	for cause := schemas.FitOnDemand; cause <= schemas.FitOnDrift; cause++ {
+		for _, verdict := range []string{"adopted", "refused"} {
+			m.fits.WithLabelValues(cause.String(), verdict)
+		}
 	}
 	for i := range rules.Rules {
 		m.triggers.WithLabelValues(rules.Rules[i].Name, notWithheld)

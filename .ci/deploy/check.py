@@ -20,6 +20,9 @@ import urllib.request
 
 import kubernetes_validate
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 DEPLOY = pathlib.Path("deploy")
 CHART = DEPLOY / "helm" / "lull"
@@ -246,7 +249,7 @@ def check_objects(lull, objects, file):
 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        for key, text in one("ConfigMap")["data"].items():
+        for key, text in next(o["data"] for o in objects if o["kind"] == "ConfigMap" and not o["metadata"]["name"].endswith("-dashboard")).items():
             (folder / key).write_text(text)
         for o in objects:
             pod = pod_of(o)
@@ -283,6 +286,30 @@ def check_alerts(helm, promtool):
         yaml.safe_dump(rendered, rules)
         rules.flush()
         run(promtool, "check", "rules", rules.name)
+
+
+def foreign_fields(known, given, path="dashboard"):
+    """The fields of what is given that Grafana's types do not know."""
+    pairs = []
+    if isinstance(given, dict):
+        pairs = [(key, known.get(key) if isinstance(known, dict) else None, value) for key, value in given.items()]
+    elif isinstance(given, list) and isinstance(known, list) and len(known) == len(given):
+        pairs = list(zip(range(len(given)), known, given))
+    elif known != given:
+        return [path]
+    return [field for key, of_known, value in pairs for field in foreign_fields(of_known, value, f"{path}.{key}")]
+
+
+def check_dashboard(helm):
+    """Grafana's types have every field of the dashboard, and the chart renders it as it is."""
+    register_default_plugins()
+    given = json.loads((CHART / "monitoring" / "dashboard.json").read_text())
+    foreign = lambda of: foreign_fields(json.loads(JSONEncoder().encode(Dashboard.from_json(of))), of)
+    expect(not foreign(given), f"Grafana does not know {foreign(given)}")
+    expect(foreign({**given, "titel": "x"}) == ["dashboard.titel"], "a field that Grafana does not know passes")
+    text = run(helm, "template", "shop", CHART, "--kube-version", KUBERNETES["newest"], "--values", CHART / "ci" / "everything.yaml", "--show-only", "templates/dashboard.yaml")
+    rendered = json.loads(yaml.safe_load(text)["data"]["lull.json"])
+    expect(rendered == given, f"the chart renders another dashboard:\n{text}")
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -323,8 +350,9 @@ def main():
     check_systemd(lull)
     check_helm(lull, args.helm)
     check_alerts(args.helm, args.promtool)
+    check_dashboard(args.helm)
     check_page(lull, args.helm)
-    print("image, compose, systemd, Helm, the alerts and the page: as they must be")
+    print("image, compose, systemd, Helm, alerts, dashboard and the page: as they must be")
 
 
 main()
