@@ -42,7 +42,7 @@ Each snapshot lies in a folder of its own below --out, named for its instant. It
 whole. The file "latest" beside the folders names the newest whole snapshot. The same instant of the same state is the same
 snapshot: it is written once.
 
---out is a folder, or the URL of a bucket. While it works, the state lies in a folder below TMPDIR.`,
+--out is a folder, or the URL of a bucket: s3://BUCKET?region=REGION. While it works, the state lies in a folder below TMPDIR.`,
 		Example: `  lull snapshot --from-changelog --out snapshots --config lull.yaml
   lull snapshot --from-changelog --out snapshots --as-of 1998-01-01 --keep 30 --config lull.yaml`,
 		Args: cobra.NoArgs,
