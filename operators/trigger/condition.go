@@ -23,6 +23,7 @@ type condition struct {
 	fixed  func(view) bool // is
 	atom   int             // passed
 	inside []condition     // not, and, or; what is cheap comes first
+	facts  []*fact         // that it speaks of; nil of what is joined of several conditions that have their own
 }
 
 // turns reports whether a comparison is in it that may turn more than once.
@@ -127,6 +128,19 @@ func (c *compiler) at(e ast.Expr, format string, args ...any) fault { //nolint:g
 
 // condition compiles what is true or false.
 func (c *compiler) condition(e ast.Expr) (condition, *fault) {
+	result, err := c.conditionOf(e)
+	joins := []string{celops.LogicalAnd, celops.LogicalOr, celops.LogicalNot, celops.Conditional}
+	if e.Kind() != ast.CallKind || !slices.Contains(joins, e.AsCall().FunctionName()) {
+		ast.PostOrderVisit(e, ast.NewExprVisitor(func(part ast.Expr) {
+			if part.Kind() == ast.IdentKind {
+				result.facts = append(result.facts, factOf(part.AsIdent()))
+			}
+		}))
+	}
+	return result, err
+}
+
+func (c *compiler) conditionOf(e ast.Expr) (condition, *fault) {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		b := e.AsLiteral() == types.True

@@ -361,9 +361,11 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 		}
 		reasons = append(reasons, reached.comparison.source+since)
 	}
+	decisive := s.decisive(r.when, true, deadline, nil)
 	for _, f := range r.used {
 		said := ""
 		switch {
+		case !slices.Contains(decisive, f):
 		case reached != nil && reached.comparison != nil:
 			said = f.says(s.view)
 		case reached != nil && reached.fact == f && f.kind == flag:
@@ -382,6 +384,22 @@ func (op *Operator) reasons(r *Rule, s *sight, deadline operators.EventTime, c *
 		}
 	}
 	return reasons
+}
+
+// decisive adds the facts that make a condition hold at an instant, or not hold: of alternatives those of what is so.
+func (s *sight) decisive(c *condition, holds bool, at operators.EventTime, found []*fact) []*fact {
+	if len(c.facts) > 0 {
+		return append(found, c.facts...)
+	}
+	for i := range c.inside {
+		switch inside := &c.inside[i]; {
+		case c.op == not:
+			found = s.decisive(inside, !holds, at, found)
+		case (c.op == and) == holds || s.holds(inside, at) == holds:
+			found = s.decisive(inside, holds, at, found)
+		}
+	}
+	return found
 }
 
 // reached returns the atom whose instant this is, nil if there is none.

@@ -181,6 +181,10 @@ func TestReasons(t *testing.T) {
 			[]string{"value_about_to_be_lost > 1.0 since 1970-01-01 00:00 UTC", "value about to be lost within 30 days: 4.12 USD", "buys again within 30 days with probability 0.25"},
 			[]operators.FactUsed{{Name: "value_about_to_be_lost", Value: "4.123"}, {Name: "buys_again", Value: "0.25"}},
 		},
+		{ // of alternatives only what holds is a reason, and of what must not be both, what is not
+			"silent_days > 100.0 || purchases >= 1 && !(rising && orders > 5)", 150, []string{"one purchase", "0 orders"},
+			[]operators.FactUsed{{Name: "silent_days", Value: "71.5"}, {Name: "purchases", Value: "1"}, {Name: "rising", Value: "true"}, {Name: "orders", Value: "0"}},
+		},
 		{"expected_purchases < 3.0", 150, []string{"purchases expected within 365 days: 1.50"}, []operators.FactUsed{{Name: "expected_purchases", Value: "1.5"}}},
 	} {
 		var out operators.Outbox
