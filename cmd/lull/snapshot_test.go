@@ -19,6 +19,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -287,6 +288,66 @@ func TestSnapshotOutputs(t *testing.T) {
 	record("bob", "soon", session)
 	commit()
 	read("topic \"lull.sessions\", partition 0, offset 2: the header ce_time")
+}
+
+// TestSnapshotOneCut: transactions that are committed while a snapshot is taken are in all of its tables or in none. One is committed when the end of the changelog is asked for, the next when that of the sessions is:
+// the first is in the state and in the sessions, the second is in neither, though it is read.
+func TestSnapshotOneCut(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "lull.changelog", "lull.sessions", "lull.models"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	s := reaching(cluster.ListenAddrs()...)
+	writer := producer(t, s.Brokers[0], kgo.TransactionalID("t"))
+	revision := 0
+	commit := func() {
+		revision++
+		at := operators.EventTime(revision * operators.DayMs)
+		m := task.NewMeta()
+		m.Watermark = at + 10*operators.DayMs
+		c := operators.NewCustomer("ann")
+		c.Revision = uint64(revision)
+		c.Messages = []operators.Message{{Hash: 1}}
+		session := fmt.Sprintf(`{"customer_id": "ann", "start": %[1]q, "end": %[1]q, "dwell_ms": 0, "events": 1, "counts": [], "cart": 0, "orders": 0, "cart_left": false, "revision": %[2]d}`, at, revision)
+		headers := []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/json")}, {Key: "ce_id", Value: []byte(strconv.Itoa(revision))}, {Key: "ce_time", Value: []byte(at.String())}}
+		if err := writer.BeginTransaction(); err != nil {
+			t.Error(err)
+		}
+		if err := writer.ProduceSync(
+			t.Context(),
+			&kgo.Record{Topic: "lull.changelog", Key: task.CustomerKey(nil, "ann"), Value: c.AppendState(nil)}, &kgo.Record{Topic: "lull.changelog", Key: task.MetaKey, Value: m.Append(nil)},
+			&kgo.Record{Topic: "lull.sessions", Key: []byte("ann"), Value: []byte(session), Headers: headers},
+		).FirstErr(); err != nil {
+			t.Error(err)
+		}
+		if err := writer.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Error(err)
+		}
+	}
+	commit()
+	asked := map[string]bool{"lull.models": true}
+	cluster.ControlKey(kmsg.ListOffsets.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if topic := request.(*kmsg.ListOffsetsRequest).Topics[0].Topic; !asked[topic] {
+			asked[topic] = true
+			cluster.SleepControl(commit)
+		}
+		return nil, nil, false
+	})
+	f := snapshotFlags{fromChangelog: true, out: t.TempDir(), tables: []string{"customers", "sessions"}}
+	config, err := f.config(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := f.take(t.Context(), s, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := taken.Manifest
+	if want := operators.EventTime(12 * operators.DayMs).String(); revision != 3 || m.Partitions[0].Watermark != want || m.Tables[1].Rows != 2 {
+		t.Errorf("after %d transactions the watermark is %s, and there are %d sessions; the second was at %s", revision, m.Partitions[0].Watermark, m.Tables[1].Rows, want)
+	}
 }
 
 // checkOneCut holds the tables of a snapshot against each other, which was taken while the process worked: the last changes of segments are where the customers stand, so that neither has a transaction that the other
