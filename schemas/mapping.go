@@ -116,6 +116,7 @@ type skewRule struct{ original, sent, received int }
 type amountRule struct {
 	minor    bool // they are minor units: else major ones
 	rounding bool // what is smaller than a minor unit is rounded: else refused
+	comma    bool // texts have a decimal comma: else a point
 }
 
 // mappedReader reads events from documents by a mapping.
@@ -370,11 +371,16 @@ func (m *mappedReader) setAmount(r *fieldRule, into *eventSlots) *operators.Reje
 		return nil // it is refused for its currency
 	}
 	d, ok := decimal{}, false
-	if s.kind == textual || s.kind == numeric {
+	switch {
+	case s.kind == textual && r.amount.comma:
+		if !strings.Contains(s.text, ".") {
+			d, ok = parseDecimal(strings.Replace(s.text, ",", ".", 1))
+		}
+	case s.kind == textual || s.kind == numeric:
 		d, ok = parseDecimal(s.text)
 	}
 	if !ok {
-		return m.bad(amountField, at, "it is "+s.shown()+", and must be a decimal number such as 1234.50, without thousands separators and currency")
+		return m.bad(amountField, at, "it is "+s.shown()+", and must be a decimal number such as "+r.amount.example()+", without thousands separators and currency")
 	}
 	if r.amount.minor {
 		digits = 0
@@ -388,6 +394,14 @@ func (m *mappedReader) setAmount(r *fieldRule, into *eventSlots) *operators.Reje
 	}
 	into.amount = n
 	return nil
+}
+
+// example returns an amount as the rule wants it, and what the rule would have to say for the other.
+func (a *amountRule) example() string {
+	if a.comma {
+		return "1234,50"
+	}
+	return "1234.50 (1234,50 with decimal: comma in the mapping)"
 }
 
 func (m *mappedReader) unitName(r *fieldRule) string {

@@ -263,7 +263,7 @@ func (f *mappingFile) place(node *yaml.Node, text string, summing bool) int {
 }
 
 // fieldKeys are those that a field can have beside from, const, default and values.
-var fieldKeys = map[field][]string{timeField: {"format", "layout", "zone", "skew"}, amountField: {"unit", "inexact"}}
+var fieldKeys = map[field][]string{timeField: {"format", "layout", "zone", "skew"}, amountField: {"unit", "inexact", "decimal"}}
 
 func (f *mappingFile) readFields(node *yaml.Node, into *[fieldsEnd]fieldRule) (read []field) {
 	fields, order := f.entries(node, "fields", fieldNames[:]...)
@@ -404,6 +404,11 @@ func (f *mappingFile) readAmount(node *yaml.Node, section map[string]entry, r *f
 	if e, has := section["inexact"]; has {
 		if text, ok := f.oneOf(e.value, "inexact", "refuse", "round"); ok {
 			r.amount.rounding = text == "round"
+		}
+	}
+	if e, has := section["decimal"]; has {
+		if text, ok := f.oneOf(e.value, "decimal", "point", "comma"); ok {
+			r.amount.comma = text == "comma"
 		}
 	}
 }
