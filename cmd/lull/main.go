@@ -12,6 +12,7 @@ import (
 	_ "time/tzdata" // calendar.timezone on machines and in images that have no time zones
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lull/pipeline"
 	"lull/pipeline/security"
@@ -35,6 +36,7 @@ func main() {
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
+	root.SetFlagErrorFunc(explainFlag)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -45,6 +47,26 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		fmt.Fprintf(root.ErrOrStderr(), "Run `%s --help`.\n", cmd.CommandPath())
 	}
 	return code
+}
+
+// explainFlag says how a setting is set that the command has no flag for.
+func explainFlag(_ *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		for _, s := range settingsList {
+			if s.flag() == unknown.GetSpecifiedName() {
+				how := fmt.Sprintf("in the file of --config, or by the environment variable %s", s.env())
+				switch {
+				case s.isSections():
+					how = "in the file of --config"
+				case s.isSecret():
+					how = fmt.Sprintf("by the environment variable %s, or name a file with it under %s_file", s.env(), s.key)
+				}
+				return fmt.Errorf("%w: there is no flag here for the setting %s: set it %s", err, s.key, how)
+			}
+		}
+	}
+	return err
 }
 
 // exitCode returns the code that tells the error. An error that is no runError was found before the command began: it is one of usage.

@@ -159,6 +159,9 @@ func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
 		}
 		switch {
 		case i < 0:
+			if len(columns) == 1 && config.Format == csvFormat && strings.ContainsAny(columns[0], ";\t|") {
+				return nil, fmt.Errorf("there is no column %q for %s; the header is one column, %q: name the character between columns by --delimiter", column, field, columns[0])
+			}
 			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(columns, ", "))
 		case slices.Contains(columns[i+1:], column):
 			return nil, fmt.Errorf("there are two columns %q: give them names of their own", column)

@@ -285,7 +285,7 @@ func checkKeys(section reflect.Type, path string, values map[string]any) (errs [
 	for i := range section.NumField() {
 		name := section.Field(i).Tag.Get("koanf")
 		fields[name] = section.Field(i).Type
-		if fields[name] != reflect.TypeFor[security.Secret]() {
+		if name != "" && fields[name] != reflect.TypeFor[security.Secret]() {
 			known = append(known, name)
 		}
 	}
