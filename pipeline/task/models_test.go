@@ -341,7 +341,7 @@ func TestSettingsOfScores(t *testing.T) {
 	p.mark("31T00:00")
 	p.settle()
 	for _, o := range p.outputs {
-		if o.Kind == operators.TriggerOutput && !strings.Contains(o.Trigger.Reasons[1], "reached 0.65 at "+o.Trigger.Deadline.String()) {
+		if o.Kind == operators.TriggerOutput && !strings.Contains(o.Trigger.Reasons[1], "reached 0.65 at "+operators.FormatInstant(o.Trigger.Deadline)) {
 			t.Errorf("%+v", o.Trigger)
 		}
 	}
