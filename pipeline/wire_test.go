@@ -58,6 +58,10 @@ const (
 	standing = 15 * time.Second
 )
 
+// latency is how long every answer takes. Without any, a client that asks again at once, as it does after a leader has moved, would do so for ever: in a bubble time goes on only while nobody has
+// anything to do.
+const latency = 100 * time.Microsecond
+
 // broken is the error of a connection as the network of a machine has it: by its kind the client decides what it does.
 func broken(op string, why syscall.Errno) error {
 	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(op, why)}
@@ -274,6 +278,7 @@ func (l *line) answers() {
 			return
 		}
 		f := l.answered(int32(binary.BigEndian.Uint32(frame[4:])))
+		<-time.After(latency)
 		if l.wire.pass(context.Background()) != nil {
 			return
 		}
