@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,15 +141,35 @@ type process struct {
 	t    *testing.T
 	stop context.CancelFunc
 	done chan error // closed after the error
-	log  *strings.Builder
+	log  *logText
+}
+
+// logText is the log of a process that may be read while the process writes it.
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write appends to the log.
+func (l *logText) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+// String returns what has been written so far.
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func (c *cluster) run(s Settings) *process { return c.runOn(thisMachine(), s) }
 
 func (c *cluster) runOn(m machine, s Settings) *process {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &process{t: c.t, stop: cancel, done: make(chan error, 1), log: &strings.Builder{}}
-	log := zerolog.New(zerolog.SyncWriter(p.log)).With().Timestamp().Logger()
+	p := &process{t: c.t, stop: cancel, done: make(chan error, 1), log: new(logText)}
+	log := zerolog.New(p.log).With().Timestamp().Logger()
 	go func() {
 		defer close(p.done)
 		p.done <- runOn(ctx, m, s, log)
