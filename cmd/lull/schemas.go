@@ -179,9 +179,13 @@ A subject that has the schema stays as it is. The registry refuses what is not c
 			var errs []error
 			for _, subject := range subjects {
 				id, err := registry.Register(cmd.Context(), client, subject)
-				if err != nil {
+				if refused := (*registry.RefusedError)(nil); errors.As(err, &refused) {
 					errs = append(errs, err)
 					continue
+				}
+				if err != nil { // of the registry or the login, not of the schema: the other subjects would have the same answer
+					errs = append(errs, err)
+					break
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: id %d\n", subject.Name, id)
 			}
