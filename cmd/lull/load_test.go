@@ -381,6 +381,36 @@ func TestRowsOfEvents(t *testing.T) {
 	}
 }
 
+// A file of another format is known by its first bytes, whatever it was taken for.
+func TestOtherFiles(t *testing.T) {
+	const csvText = "customer_id,date\nann,1998-01-04\n"
+	toGzip := func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) }
+	container := sampleContainer(t, "orders")
+	once := compressed(t, []byte(csvText), toGzip)
+	file := writeFile(t, "container", compressed(t, []byte(container), toGzip))
+	mapping := writeFile(t, "mapping.yaml", "version: 1\nfields: {customer_id: c, time: at, name: n}\nrules: [{kind: page}]\n")
+	for _, args := range [][]string{
+		{"produce", "--topic", "shop", "--csv", file}, {"produce", "--topic", "shop", "--jsonl", file}, {"produce", "--topic", "shop", "--lines", file, "--key", "id"},
+		{"mapping", "try", mapping, "--sample", file}, {"backtest", "--events", file, "--calibrate-until", "1998-01-04", "--holdout-until", "1998-01-05"},
+	} {
+		_, errs, code := lull(t, args...)
+		const want = ", but an Avro object container file: name it by --avro of `lull produce`, or convert it"
+		if code != exitError || !strings.Contains(errs, file+": it is not ") || !strings.Contains(errs, want) {
+			t.Errorf("%v: exit code %d, %s", args, code, errs)
+		}
+	}
+	for _, c := range []struct{ text, want string }{
+		{compressed(t, []byte(once), toGzip), "it is not CSV, but a file that is compressed twice: decompress it once"},
+		{"PK\x03\x04\x14\x00", "it is not CSV, but a ZIP archive, as spreadsheets are: save the table as CSV, or take the file out of the archive"},
+		{"PAR1\x15\x04", "it is not CSV, but a Parquet file: write its rows as CSV, JSON lines or an Avro object container file"},
+		{"\xff\xfec\x00u\x00", "it is not CSV, but a text in UTF-16: convert it to UTF-8"},
+	} {
+		if _, err := newRowReader(strings.NewReader(c.text), testRowConfig()); err == nil || err.Error() != c.want {
+			t.Errorf("%v; want %q", err, c.want)
+		}
+	}
+}
+
 func TestAvroFileErrors(t *testing.T) {
 	config := testRowConfig("customer_id=user.id", "time=at")
 	config.Format = avroFormat

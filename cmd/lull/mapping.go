@@ -163,7 +163,11 @@ func (t *trial) split(file io.Reader) ([][]byte, error) {
 		value, err := io.ReadAll(file)
 		return [][]byte{value}, err
 	}
-	reader, err := uncompressed(file)
+	format := jsonFormat
+	if t.input.Format == schemas.CSV {
+		format = csvFormat
+	}
+	reader, err := uncompressed(file, format)
 	if err != nil {
 		return nil, err
 	}

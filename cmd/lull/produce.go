@@ -327,7 +327,7 @@ func produceLines(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags) (*s
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it has only been read
-	text, err := uncompressed(file)
+	text, err := uncompressed(file, jsonFormat)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.lines, err)
 	}

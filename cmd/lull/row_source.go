@@ -28,7 +28,10 @@ const (
 	formatCount                   // how many there are
 )
 
-var formatNames = [formatCount]string{csvFormat: "csv", jsonFormat: "jsonl", avroFormat: "avro"}
+var (
+	formatNames  = [formatCount]string{csvFormat: "csv", jsonFormat: "jsonl", avroFormat: "avro"}
+	formatTitles = [formatCount]string{csvFormat: "CSV", jsonFormat: "JSON lines", avroFormat: "an Avro object container file"} // for people
+)
 
 // rowSource reads the rows of one format, taken apart but not understood. A column is named by its header, or by the path of a field within the record.
 type rowSource interface {
@@ -47,7 +50,7 @@ type rowSource interface {
 
 // openSource returns the rows of a file, which may be compressed by gzip or zstd. The error says that the file is not of the format.
 func openSource(r io.Reader, format fileFormat, delimiter rune) (rowSource, error) {
-	text, err := uncompressed(r)
+	text, err := uncompressed(r, format)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +68,21 @@ func openSource(r io.Reader, format fileFormat, delimiter rune) (rowSource, erro
 	return openCSV(text, delimiter)
 }
 
-// uncompressed returns the text of r: decompressed, without a byte order mark.
-func uncompressed(r io.Reader) (*bufio.Reader, error) {
+// otherFiles are the files that are taken for one of the formats and are not of it, by how they begin.
+var otherFiles = []struct{ begins, is string }{
+	{"\x1f\x8b", "a file that is compressed twice: decompress it once"},
+	{"\x28\xb5\x2f\xfd", "a file that is compressed twice: decompress it once"},
+	{"PK\x03\x04", "a ZIP archive, as spreadsheets are: save the table as CSV, or take the file out of the archive"},
+	{"PAR1", "a Parquet file: write its rows as CSV, JSON lines or an Avro object container file"},
+	{"\xff\xfe", "a text in UTF-16: convert it to UTF-8"},
+	{"\xfe\xff", "a text in UTF-16: convert it to UTF-8"},
+}
+
+// containerMagic is how an Avro object container file begins.
+const containerMagic = "Obj\x01"
+
+// uncompressed returns the text of r: decompressed, without a byte order mark. The error also says that its first bytes are those of another format.
+func uncompressed(r io.Reader, format fileFormat) (*bufio.Reader, error) {
 	const bufferBytes = 1 << 16
 	text := bufio.NewReaderSize(r, bufferBytes)
 	magic, _ := text.Peek(4)
@@ -84,11 +100,19 @@ func uncompressed(r io.Reader) (*bufio.Reader, error) {
 		}
 		text = bufio.NewReaderSize(decompressed{unzip}, bufferBytes)
 	}
-	mark, err := text.Peek(3)
+	begins, err := text.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if bytes.Equal(mark, []byte("\ufeff")) {
+	if format != avroFormat && string(begins) == containerMagic {
+		return nil, fmt.Errorf("it is not %s, but an Avro object container file: name it by --avro of `lull produce`, or convert it", formatTitles[format])
+	}
+	for _, other := range otherFiles {
+		if bytes.HasPrefix(begins, []byte(other.begins)) {
+			return nil, fmt.Errorf("it is not %s, but %s", formatTitles[format], other.is)
+		}
+	}
+	if bytes.HasPrefix(begins, []byte("\ufeff")) {
 		_, _ = text.Discard(3) // it has been peeked: it is there
 	}
 	return text, nil
