@@ -389,14 +389,17 @@ func TestOtherFiles(t *testing.T) {
 	once := compressed(t, []byte(csvText), toGzip)
 	file := writeFile(t, "container", compressed(t, []byte(container), toGzip))
 	mapping := writeFile(t, "mapping.yaml", "version: 1\nfields: {customer_id: c, time: at, name: n}\nrules: [{kind: page}]\n")
-	for _, args := range [][]string{
-		{"produce", "--topic", "shop", "--csv", file}, {"produce", "--topic", "shop", "--jsonl", file}, {"produce", "--topic", "shop", "--lines", file, "--key", "id"},
-		{"mapping", "try", mapping, "--sample", file}, {"backtest", "--events", file, "--calibrate-until", "1998-01-04", "--holdout-until", "1998-01-05"},
+	const told = "lull: %s: it is not %s, but an Avro object container file: name it by --avro of `lull produce`, or convert it\n"
+	for _, c := range []struct {
+		format string
+		args   []string
+	}{
+		{"CSV", []string{"produce", "--topic", "shop", "--csv", file}}, {"JSON lines", []string{"produce", "--topic", "shop", "--jsonl", file}},
+		{"JSON lines", []string{"produce", "--topic", "shop", "--lines", file, "--key", "id"}}, {"JSON lines", []string{"mapping", "try", mapping, "--sample", file}},
+		{"CSV", []string{"backtest", "--events", file, "--calibrate-until", "1998-01-04", "--holdout-until", "1998-01-05"}},
 	} {
-		_, errs, code := lull(t, args...)
-		const want = ", but an Avro object container file: name it by --avro of `lull produce`, or convert it"
-		if code != exitError || !strings.Contains(errs, file+": it is not ") || !strings.Contains(errs, want) {
-			t.Errorf("%v: exit code %d, %s", args, code, errs)
+		if _, errs, code := lull(t, c.args...); code != exitError || errs != fmt.Sprintf(told, file, c.format) {
+			t.Errorf("%v: exit code %d, %s", c.args, code, errs)
 		}
 	}
 	for _, c := range []struct{ text, want string }{
