@@ -40,7 +40,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, strings.Split(*brokers, ","), *topic, *path, &decoder{schemaFile: *schema, registry: *registry}, *seen); err != nil && !errors.Is(err, context.Canceled) {
+	decode, err := newDecoder(*schema, *registry)
+	if err == nil {
+		err = run(ctx, strings.Split(*brokers, ","), *topic, *path, decode, *seen)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "subscriber:", err)
 		os.Exit(1)
 	}
@@ -171,9 +175,25 @@ func handle(ctx context.Context, r *kgo.Record, decode *decoder) (line, error) {
 
 // decoder reads values.
 type decoder struct {
-	schemaFile, registry string
-	plain                *avro.Schema            // of values without framing
-	framed               map[uint32]*avro.Schema // of values with an id, by it
+	registry string
+	plain    *avro.Schema            // of values without framing; nil if it is not known
+	framed   map[uint32]*avro.Schema // of values with an id, by it
+}
+
+// newDecoder reads the schema's file, if one is named, at once: the first value that needs it may be hours away.
+func newDecoder(schemaFile, registry string) (*decoder, error) {
+	d := &decoder{registry: registry, framed: make(map[uint32]*avro.Schema)}
+	if schemaFile == "" {
+		return d, nil
+	}
+	text, err := os.ReadFile(schemaFile)
+	if err == nil {
+		d.plain, err = reading(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("-schema %s: it must be a file with what `lull schemas show triggers` prints: %w", schemaFile, err)
+	}
+	return d, nil
 }
 
 // trigger reads a value of the format that its content type names.
@@ -183,13 +203,7 @@ func (d *decoder) trigger(ctx context.Context, contentType string, value []byte)
 		return t, json.Unmarshal(value, &t)
 	case "application/avro":
 		if d.plain == nil {
-			var text []byte
-			if text, err = os.ReadFile(d.schemaFile); err != nil {
-				return t, fmt.Errorf("-schema must be the file with the topic's schema: %w", err)
-			}
-			if d.plain, err = reading(text); err != nil {
-				return t, err
-			}
+			return t, errors.New("a value is plain Avro, without its schema: give -schema the file with what `lull schemas show triggers` prints")
 		}
 		_, err = d.plain.Decode(value, &t)
 		return t, err
@@ -221,6 +235,9 @@ func (d *decoder) byID(ctx context.Context, id uint32) (*avro.Schema, error) {
 	if schema := d.framed[id]; schema != nil {
 		return schema, nil
 	}
+	if d.registry == "" {
+		return nil, fmt.Errorf("a value has the schema %d of a registry: give -registry the registry's URL", id)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/schemas/ids/%d", d.registry, id), nil)
 	if err != nil {
 		return nil, err
@@ -241,9 +258,6 @@ func (d *decoder) byID(ctx context.Context, id uint32) (*avro.Schema, error) {
 	schema, err := reading([]byte(answer.Schema))
 	if err != nil {
 		return nil, err
-	}
-	if d.framed == nil {
-		d.framed = make(map[uint32]*avro.Schema)
 	}
 	d.framed[id] = schema
 	return schema, nil

@@ -33,8 +33,15 @@ class Decoder:
     """Reads values of the format that their content type names."""
 
     def __init__(self, schema_file, registry):
-        self.schema_file, self.registry = schema_file, registry
+        self.registry = registry
         self.schemas = {}  # by id; None: of values without framing
+        if not schema_file:
+            return
+        try:  # at once: the first value that needs it may be hours away
+            with open(schema_file, encoding="utf-8") as file:
+                self.schemas[None] = fastavro.parse_schema(json.load(file))
+        except (OSError, ValueError, fastavro.schema.SchemaParseException) as error:
+            sys.exit(f"subscriber: --schema {schema_file}: it must be a file with what `lull schemas show triggers` prints: {error}")
 
     def trigger(self, content_type, value):
         if content_type == "application/json":
@@ -52,10 +59,7 @@ class Decoder:
 
     def written(self, schema_id):
         if schema_id is None:
-            if not self.schema_file:
-                sys.exit("subscriber: a value is plain Avro, without its schema: give --schema the file with what `lull schemas show triggers` prints")
-            with open(self.schema_file, encoding="utf-8") as file:
-                return file.read()
+            sys.exit("subscriber: a value is plain Avro, without its schema: give --schema the file with what `lull schemas show triggers` prints")
         if not self.registry:
             sys.exit(f"subscriber: a value has the schema {schema_id} of a registry: give --registry the registry's URL")
         with urllib.request.urlopen(f"{self.registry}/schemas/ids/{schema_id}", timeout=10) as answer:

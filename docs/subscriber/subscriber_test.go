@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -281,15 +282,80 @@ func readLines(t *testing.T, text []byte) (lines []line) {
 	return lines
 }
 
+// inGo returns the program in Go.
+func inGo(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "subscriber")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+// inPython returns a Python with what the program needs, which it installs.
+func inPython(t *testing.T) string {
+	t.Helper()
+	environment := filepath.Join(t.TempDir(), "venv")
+	python := filepath.Join(environment, "bin", "python")
+	for _, command := range [][]string{{"python3", "-m", "venv", environment}, {python, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", command, err, out)
+		}
+	}
+	return python
+}
+
+// TestMistakes proves that both end, and say what to do, if they lack what reads a value: a file without a schema at once, before any value comes; a flag that is not given when a value needs it.
+func TestMistakes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs processes")
+	}
+	dir := t.TempDir()
+	programs := map[string][]string{"-": {inGo(t), "-journal", filepath.Join(dir, "triggers.jsonl")}}
+	if testBrokers != "" {
+		programs["--"] = []string{inPython(t), "subscriber.py", "--database", filepath.Join(dir, "triggers.db")}
+	}
+	none, broken := filepath.Join(dir, "none.avsc"), filepath.Join(dir, "broken.avsc")
+	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		schema string
+		format schemas.Format // of the one value in the topic
+		want   string
+	}{
+		{none, schemas.JSON, "schema " + none + ": it must be a file with what `lull schemas show triggers` prints: "},
+		{broken, schemas.JSON, "schema " + broken + ": it must be a file with what `lull schemas show triggers` prints: "},
+		{"", schemas.OwnAvro, "give FLAGschema the file with what `lull schemas show triggers` prints"},
+		{"", schemas.RegistryAvro, "give FLAGregistry the registry's URL"},
+	} {
+		f := newFeed(t)
+		r, _ := f.trigger(slices.Index(schemas.OutputFormats[:], c.format))
+		if err := f.client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		for flags, program := range programs {
+			args := append(program[1:len(program):len(program)], flags+"brokers", f.brokers, flags+"topic", f.topic)
+			if c.schema != "" {
+				args = append(args, flags+"schema", c.schema)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			out, err := exec.CommandContext(ctx, program[0], args...).CombinedOutput()
+			late := ctx.Err() != nil
+			cancel()
+			if err == nil || late || !strings.HasPrefix(string(out), "subscriber: ") || !strings.Contains(string(out), strings.ReplaceAll(c.want, "FLAG", flags)) || strings.Contains(string(out), "Traceback") {
+				t.Errorf("%v %s: %v: %s", program, c.format, err, out)
+			}
+		}
+	}
+}
+
 // TestGo proves that the program in Go handles every trigger once, in three formats, while it is killed, and triggers are doubled, aborted, not actionable and taken back.
 func TestGo(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs processes")
 	}
-	program, journal := filepath.Join(t.TempDir(), "subscriber"), filepath.Join(t.TempDir(), "triggers.jsonl")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	program, journal := inGo(t), filepath.Join(t.TempDir(), "triggers.jsonl")
 	s := subscriber{command: []string{program, "-journal", journal}, flags: "-", written: journal, done: func(t *testing.T) []line {
 		text, err := os.ReadFile(journal)
 		if err != nil && !os.IsNotExist(err) {
@@ -305,13 +371,7 @@ func TestPython(t *testing.T) {
 	if testBrokers == "" {
 		t.Skip("LULL_TEST_BROKERS names no Kafka")
 	}
-	environment, database := filepath.Join(t.TempDir(), "venv"), filepath.Join(t.TempDir(), "triggers.db")
-	python := filepath.Join(environment, "bin", "python")
-	for _, command := range [][]string{{"python3", "-m", "venv", environment}, {python, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"}} {
-		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v: %s", command, err, out)
-		}
-	}
+	python, database := inPython(t), filepath.Join(t.TempDir(), "triggers.db")
 	program := []string{python, "subscriber.py", "--database", database}
 	s := subscriber{command: program, flags: "--", written: database + "-wal", done: func(t *testing.T) []line {
 		out, err := exec.Command(program[0], append(program[1:len(program):len(program)], "--list")...).Output()
