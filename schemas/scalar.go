@@ -203,6 +203,13 @@ var timeUnits = map[string]int{"seconds": 0, "milliseconds": 3, "microseconds": 
 // isoLayouts are those that are tried in this order. Fractions of seconds are read by all that have seconds.
 var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", time.DateTime, time.DateOnly, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04Z07:00"}
 
+// LayoutTellsDay reports whether times of this layout, written as package time has them, tell their day: without it they are no instants.
+func LayoutTellsDay(layout string) bool {
+	sample := time.Date(2031, 11, 28, 23, 59, 58, 0, time.UTC)
+	back, err := time.Parse(layout, sample.Format(layout))
+	return err == nil && back.Format(time.DateOnly) == sample.Format(time.DateOnly)
+}
+
 // read returns the instant that a value stands for, without what is smaller than a millisecond, or what is wrong with it.
 func (f *timeFormat) read(s *scalar) (t operators.EventTime, wrong string) {
 	switch {

@@ -225,7 +225,7 @@ func freeAddress() (string, error) {
 // rows returns a reader of the log.
 func (d *demo) rows() (*rowReader, error) {
 	return newRowReader(bytes.NewReader(d.log), rowConfig{
-		Source: "cdnow", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ',',
+		Source: "cdnow", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ',', Decimal: '.',
 	})
 }
 

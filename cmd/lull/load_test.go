@@ -319,7 +319,7 @@ func TestRowFormats(t *testing.T) {
 		{"jsonl", jsonFormat, jsonText}, {"jsonl.zst", jsonFormat, compressed(t, []byte(jsonText), toZstd)},
 		{"avro", avroFormat, container}, {"avro.gz", avroFormat, compressed(t, []byte(container), toGzip)},
 	} {
-		rows := readRows(t, c.text, rowConfig{Format: c.format, Source: "orders", Kind: operators.OrderCompleted, Currency: "USD", Zone: berlin, Delimiter: ','})
+		rows := readRows(t, c.text, rowConfig{Format: c.format, Source: "orders", Kind: operators.OrderCompleted, Currency: "USD", Zone: berlin, Delimiter: ',', Decimal: '.'})
 		if len(rows) != 2 {
 			t.Fatalf("%s: %d rows", c.name, len(rows))
 		}
@@ -370,7 +370,7 @@ func TestRowPaths(t *testing.T) {
 
 // A file of lull's own events is taken as it is, amounts in minor units and all.
 func TestRowsOfEvents(t *testing.T) {
-	rows := readRows(t, sampleContainer(t, "event"), rowConfig{Format: avroFormat, Source: "s", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ','})
+	rows := readRows(t, sampleContainer(t, "event"), rowConfig{Format: avroFormat, Source: "s", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ',', Decimal: '.'})
 	if len(rows) != 1 || rows[0].Refused != nil {
 		t.Fatalf("rows %+v", rows)
 	}

@@ -70,10 +70,10 @@ Events are known by their message_id, orders by their order_id. Where the file h
 and the row's number, "orders.csv:17": a file that is sent again changes nothing, and another file of the same name is taken
 for the same rows. Give each file a --source of its own, or map order_id and message_id.
 
-Times are ISO dates, RFC 3339, or Unix seconds or milliseconds. Amounts are decimal numbers of 0 or more; they become minor
-units exactly. Money paid back is an event of kind order_refunded. A row that is no event is counted and told, and the rest
-is sent; the exit code is then 1. Mend such rows where they stand, and run the same command again: if rows move, so do the ids
-that are made of their numbers.
+Times are ISO dates, RFC 3339, or Unix seconds or milliseconds; --layout says otherwise. Amounts are decimal numbers of 0 or
+more, with a point unless --decimal is comma; they become minor units exactly. Money paid back is an event of kind
+order_refunded. A row that is no event is counted and told, and the rest is sent; the exit code is then 1. Mend such rows where
+they stand, and run the same command again: if rows move, so do the ids that are made of their numbers.
 
 --lines sends the lines of a file as they are, each a JSON object, for an input with a mapping: keyed by what --key names, all of
 them, each time.
@@ -82,6 +82,8 @@ A time mark says that no event up to its time will follow; it goes to every part
 clock.mode event it is what lets the silence after the last event end.`,
 		Example: `  lull produce --csv orders.csv.gz --map customer_id=client,time=ordered_at,order_id=id,amount=total --topic orders
   lull produce --jsonl events.jsonl.zst --map customer_id=user.id,time=at,kind=type,order_id=order.id,amount=order.total --topic orders
+  lull produce --csv bestellungen.csv --delimiter ';' --decimal comma --layout 02.01.2006 --currency EUR --topic orders \
+      --map customer_id=Kunde,time=Datum,order_id=Nummer,amount=Betrag
   lull produce --csv jan/orders.csv --source orders-1998-01 --map customer_id=client,time=day,amount=total --topic orders
   lull produce --lines sample.jsonl --key customer.id --topic shop-orders
   lull produce --time-mark 1998-07-01T00:00:00Z --topic orders`,

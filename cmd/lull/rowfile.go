@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,8 +24,8 @@ type fileFlags struct {
 	path   string
 	format fileFormat
 
-	source, kind, currency, timezone, delimiter, refused string
-	columns                                              []string
+	source, kind, currency, timezone, delimiter, decimal, layout, refused string
+	columns                                                               []string
 }
 
 // add gives the command the flags, but for those of the file and of its name in ids, which are the command's own.
@@ -34,6 +35,8 @@ func (f *fileFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.currency, "currency", "", "currency of amounts in rows without one (default money.currency)")
 	cmd.Flags().StringVar(&f.timezone, "timezone", "", "IANA time `zone` of dates and times without an offset (default calendar.timezone)")
 	cmd.Flags().StringVar(&f.delimiter, "delimiter", ",", "`character` between columns")
+	cmd.Flags().StringVar(&f.decimal, "decimal", "point", "what stands before the decimals of numbers in CSV: point or comma")
+	cmd.Flags().StringVar(&f.layout, "layout", "", "`layout` of all times: how the file writes 2 January 2006, 15:04:05, such as 02.01.2006 15:04 (default ISO 8601 and Unix times)")
 	cmd.Flags().StringVar(&f.refused, "refused", "", "`file` to write all refused rows to, as CSV with their numbers and reasons")
 }
 
@@ -68,9 +71,18 @@ func (f *fileFlags) rowConfig(zone *time.Location, limits schemas.Limits) (rowCo
 	if size == 0 || size != len(f.delimiter) || strings.ContainsRune("\"\r\n\ufffd", delimiter) {
 		return rowConfig{}, fmt.Errorf("--delimiter %q: it must be one character, and no quote or line end", f.delimiter)
 	}
+	decimal, ok := map[string]byte{"point": '.', "comma": ','}[f.decimal]
+	switch {
+	case !ok:
+		return rowConfig{}, fmt.Errorf("--decimal is %q: it must be point or comma", f.decimal)
+	case decimal == ',' && f.format != csvFormat:
+		return rowConfig{}, errors.New(`--decimal comma is for CSV: in JSON and Avro numbers have a point; an input with a mapping reads texts such as "12,50", by its decimal: comma, of what --lines sends`)
+	case f.layout != "" && !schemas.LayoutTellsDay(f.layout):
+		return rowConfig{}, fmt.Errorf("--layout is %q: it must write 2 January 2006, 15:04:05, as the times are written, such as 02.01.2006 15:04:05", f.layout)
+	}
 	return rowConfig{
 		Format: f.format, Columns: columns, Source: cmp.Or(f.source, sourceOf(f.path)), Kind: kind, Currency: f.currency, Zone: zone,
-		Delimiter: delimiter, Limits: limits,
+		Delimiter: delimiter, Decimal: decimal, Layout: f.layout, Limits: limits,
 	}, nil
 }
 

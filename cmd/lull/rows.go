@@ -34,6 +34,10 @@ type rowConfig struct {
 	Zone *time.Location
 	// Delimiter stands between columns.
 	Delimiter rune
+	// Decimal stands before the decimals of a number: '.' or ','.
+	Decimal byte
+	// Layout is how times are written, as package time has it; "" for what parseTime reads.
+	Layout string
 	// Limits are those of the pipeline.
 	Limits schemas.Limits
 }
@@ -262,7 +266,7 @@ func (rows *rowReader) parseCells(r *row, cell func(field string) string) {
 		e.OrderID, r.Numbered = rowID, true
 	}
 	var err error
-	if e.Time, err = parseTime(cell("time"), rows.config.Zone); err != nil {
+	if e.Time, err = rows.parseTime(cell("time")); err != nil {
 		r.refuse(rows.config.Columns["time"], "time", "%v", err)
 		return
 	}
@@ -282,29 +286,45 @@ func (rows *rowReader) parseCells(r *row, cell func(field string) string) {
 	if rows.minor {
 		digits = 0
 	}
-	if field, err := parseNumbers(cell, digits, e); err != nil {
+	if field, err := rows.parseNumbers(cell, digits, e); err != nil {
 		r.refuse(rows.config.Columns[field], "number", "%v", err)
 		return
 	}
 	rows.encode(r, currency)
 }
 
+// parseTime reads the instant in a cell.
+func (rows *rowReader) parseTime(text string) (operators.EventTime, error) {
+	if layout := rows.config.Layout; layout != "" && text != "" {
+		t, err := time.ParseInLocation(layout, text, rows.config.Zone)
+		if err != nil {
+			return 0, fmt.Errorf("time is %s: it is not written as --layout %q says", shortened(text), layout)
+		}
+		return operators.EventTime(t.UnixMilli()), nil
+	}
+	t, err := parseTime(text, rows.config.Zone)
+	if err != nil && text != "" && !isDigits(text) {
+		err = fmt.Errorf("%w; if the file writes times otherwise, say how by --layout, such as 02.01.2006", err)
+	}
+	return t, err
+}
+
 // parseNumbers reads the cells that hold numbers. An error comes with the field that it is about.
-func parseNumbers(cell func(field string) string, digits int, e *operators.Event) (field string, err error) {
+func (rows *rowReader) parseNumbers(cell func(field string) string, digits int, e *operators.Event) (field string, err error) {
 	if text := cell("whole"); text != "" {
 		if e.Whole, err = strconv.ParseBool(text); err != nil {
 			return "whole", fmt.Errorf("whole is %s: it must be true or false", shortened(text))
 		}
 	}
 	if text := cell("quantity"); text != "" {
-		if e.Quantity, err = strconv.ParseFloat(text, 64); err != nil {
-			return "quantity", fmt.Errorf("quantity is %s: it must be a number", shortened(text))
+		if e.Quantity, err = parseQuantity(text, rows.config.Decimal); err != nil {
+			return "quantity", err
 		}
 	}
 	text := cell("amount")
 	switch {
 	case text != "":
-		if e.Amount, err = parseAmount(text, digits); err != nil {
+		if e.Amount, err = parseAmount(text, digits, rows.config.Decimal); err != nil {
 			return "amount", err
 		}
 	case e.Kind == operators.OfferProposed:
@@ -378,14 +398,30 @@ const timeRange = "from 1970 up to, not including, 2200"
 
 func inTime(t operators.EventTime) bool { return t >= schemas.TimeMin && t < schemas.TimeEnd }
 
-// parseAmount returns a decimal number as minor units of a currency with so many minor digits, exactly: what would have to be rounded is an error.
-func parseAmount(text string, digits int) (operators.Money, error) {
+// numberExamples are numbers as they are written with a mark before the decimals, and the way to the other.
+var numberExamples = map[byte]string{'.': "1234.50 (1234,50 with --decimal comma)", ',': "1234,50 (1234.50 with --decimal point)"}
+
+// parseQuantity returns a number with this mark before its decimals.
+func parseQuantity(text string, decimal byte) (float64, error) {
+	number := text
+	if decimal == ',' {
+		number = strings.NewReplacer(",", ".", ".", "none").Replace(text) // a point would be one of thousands
+	}
+	n, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, fmt.Errorf("quantity is %s: it must be a number such as %s", shortened(text), numberExamples[decimal])
+	}
+	return n, nil
+}
+
+// parseAmount returns a decimal number, with this mark before its decimals, as minor units of a currency with so many minor digits, exactly: what would have to be rounded is an error.
+func parseAmount(text string, digits int, decimal byte) (operators.Money, error) {
 	if strings.HasPrefix(text, "-") {
 		return 0, fmt.Errorf("amount is %s: it must be 0 or more; money paid back is an event of kind order_refunded, with the order's order_id", shortened(text))
 	}
-	whole, fraction, hasPoint := strings.Cut(text, ".")
-	if whole == "" || hasPoint && fraction == "" || !isDigits(whole) || !isDigits(fraction) {
-		return 0, fmt.Errorf("amount is %s: it must be a decimal number such as 1234.50, without signs, thousands separators and currency", shortened(text))
+	whole, fraction, hasMark := strings.Cut(text, string(decimal))
+	if whole == "" || hasMark && fraction == "" || !isDigits(whole) || !isDigits(fraction) {
+		return 0, fmt.Errorf("amount is %s: it must be a decimal number such as %s, without signs, thousands separators and currency", shortened(text), numberExamples[decimal])
 	}
 	if kept := strings.TrimRight(fraction, "0"); len(kept) > digits {
 		return 0, fmt.Errorf("amount is %s: its currency has %d decimals", shortened(text), digits)

@@ -44,7 +44,7 @@ func testRowConfig(columns ...string) rowConfig {
 	if err != nil {
 		panic(err)
 	}
-	return rowConfig{Columns: c, Source: "shop.csv", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ','}
+	return rowConfig{Columns: c, Source: "shop.csv", Kind: operators.OrderCompleted, Currency: "USD", Zone: time.UTC, Delimiter: ',', Decimal: '.'}
 }
 
 // An amount is read exactly if and only if it is a plain decimal number of at most the currency's digits, trailing zeros aside: compared with
@@ -55,7 +55,7 @@ func TestParseAmountIsExact(t *testing.T) {
 		digits := rapid.IntRange(0, 4).Draw(t, "digits")
 		exact, _ := new(big.Rat).SetString(text)
 		minor := exact.Mul(exact, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil)))
-		got, err := parseAmount(text, digits)
+		got, err := parseAmount(text, digits, '.')
 		if want := minor.IsInt() && minor.Num().IsInt64(); (err == nil) != want {
 			t.Fatalf("%s with %d digits: error %v, readable %t", text, digits, err, want)
 		}
@@ -67,7 +67,7 @@ func TestParseAmountIsExact(t *testing.T) {
 
 func TestParseAmountRefuses(t *testing.T) {
 	for _, text := range []string{"", "-5", "+5", "1,5", "1,234.50", "1e3", "$5", "5 ", ".5", "5.", "NaN", "0x10", "1.2.3", "٣", "1_000"} {
-		if got, err := parseAmount(text, 2); err == nil {
+		if got, err := parseAmount(text, 2, '.'); err == nil {
 			t.Errorf("%q: %d, want an error", text, got)
 		}
 	}
@@ -135,6 +135,28 @@ func TestRows(t *testing.T) {
 	} {
 		if got := fields.Get(name); got != want {
 			t.Errorf("row 3 as sent: %s is %v, want %v", name, got, want)
+		}
+	}
+}
+
+// A file with decimal commas and times of another layout holds the events of one that is written as produce takes them by itself.
+func TestRowsOfAnotherCountry(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := testRowConfig("customer_id=c", "time=at", "amount=sum", "quantity=n")
+	ours.Zone = berlin
+	theirs := ours
+	theirs.Delimiter, theirs.Decimal, theirs.Layout = ';', ',', "2.1.2006 15:04"
+	want := readRows(t, "c,at,sum,n\nann,1998-07-04 13:07:00,1234.50,1.5\nbob,1998-12-31T09:00:00+01:00,12,2\n", ours)
+	got := readRows(t, "c;at;sum;n\nann;4.7.1998 13:07;1234,5;1,5\nbob;31.12.1998 09:00;12,00;2\n", theirs)
+	if len(got) != 2 || len(want) != 2 {
+		t.Fatalf("%d and %d rows, want 2", len(got), len(want))
+	}
+	for i := range want {
+		if got[i].Refused != nil || got[i].Event != want[i].Event || !bytes.Equal(got[i].Value, want[i].Value) {
+			t.Errorf("row %d: %+v (%+v), want %+v", i+1, got[i].Event, got[i].Refused, want[i].Event)
 		}
 	}
 }
