@@ -118,6 +118,8 @@ func (d *diff) run(ctx context.Context) error {
 // compareSettings says which settings the two states were made with that differ, and how far each is behind its input: the first things to know of what differs.
 func (d *diff) compareSettings(ctx context.Context) error {
 	var shapes [2]task.Shape
+	var inputs [2]string
+	staged := false // of one of them
 	for i, app := range d.apps {
 		var err error
 		if shapes[i], err = readShape(ctx, d.s, app.prefix); err != nil {
@@ -127,27 +129,43 @@ func (d *diff) compareSettings(ctx context.Context) error {
 			d.out.line("%s has no state that says what it was made with", app.prefix)
 			return d.out.err
 		}
-		if err := d.tellLag(ctx, app.prefix, shapes[i]); err != nil {
+		topics, err := d.tellLag(ctx, app.prefix, shapes[i])
+		if err != nil {
 			return err
 		}
+		// The topic of its own that events pass through is as the prefix has it, and says nothing.
+		if events := app.prefix + pipeline.EventsTopic; shapes[i].Get("input.topic") == events {
+			staged = true
+			topics = slices.DeleteFunc(topics, func(topic string) bool { return topic == events })
+		} else {
+			topics = []string{shapes[i].Get("input.topic")}
+		}
+		inputs[i] = strings.Join(topics, ",")
+	}
+	if inputs[0] != inputs[1] && inputs[0] != "" && inputs[1] != "" { // "" if the brokers have forgotten what was read
+		name := "input.topic"
+		if staged {
+			name = "inputs"
+		}
+		d.out.line("%s is %q in %s and %q in %s", name, inputs[0], d.apps[0].prefix, inputs[1], d.apps[1].prefix)
 	}
 	for _, c := range shapes[0].Changes(shapes[1]) {
-		if c.Name != "prefix" && c.Name != "group" {
+		if c.Name != "prefix" && c.Name != "group" && c.Name != "input.topic" {
 			d.out.line("%s is %q in %s and %q in %s", c.Name, c.Was, d.apps[0].prefix, c.Is, d.apps[1].prefix)
 		}
 	}
 	return nil
 }
 
-// tellLag says so if an application has not read its input to the end.
-func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) error {
+// tellLag says so if an application has not read its input to the end, and returns the topics that it reads.
+func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) ([]string, error) {
 	group, input := shape.Get("group"), shape.Get("input.topic")
 	if group == "" || input == "" {
-		return nil
+		return nil, nil
 	}
 	client, err := newClient(ctx, d.s)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
@@ -155,17 +173,18 @@ func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) err
 	if err == nil {
 		err = committed.Error()
 	}
-	if err != nil {
-		return fmt.Errorf("asking for the offsets of group %q: %w", group, err)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // forgotten, as its offsets
+		return nil, fmt.Errorf("asking for the offsets of group %q: %w", group, err)
 	}
-	topics := map[string]bool{input: true} // and those whose events a first stage passes on
+	reads := map[string]bool{input: true} // and those whose events a first stage passes on
 	for topic := range committed {
-		topics[topic] = true
+		reads[topic] = true
 	}
-	for _, topic := range slices.Sorted(maps.Keys(topics)) {
+	topics := slices.Sorted(maps.Keys(reads))
+	for _, topic := range topics {
 		spans, err := topicSpans(ctx, adm, topic)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		behind := int64(0)
 		for n, of := range spans {
@@ -179,7 +198,7 @@ func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) err
 			d.out.line("%s has not read %d offsets of %s yet", prefix, behind, topic)
 		}
 	}
-	return nil
+	return topics, nil
 }
 
 // read calls yield for all records of an application's topic, in the order of each partition.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline/task"
@@ -49,4 +51,56 @@ func TestReadShape(t *testing.T) {
 	want("30m0s")
 	write(1, gap("1h0m0s"), 3000)
 	want("1h0m0s")
+}
+
+// The events of several inputs go through a topic of the application's own, which says nothing of what it has read: what is compared are the inputs.
+func TestDiffOfInputs(t *testing.T) {
+	broker := newBroker(t)
+	client := producer(t, broker)
+	adm := kadm.NewClient(client)
+	if _, err := adm.CreateTopic(t.Context(), 8, 1, nil, "web"); err != nil {
+		t.Fatal(err)
+	}
+	app := func(prefix, inputTopic string, read ...string) {
+		t.Helper()
+		config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninput: {topic: shop}\n", broker, prefix))
+		if inputTopic == prefix+"events" {
+			config = writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninputs: {shop: {format: avro}, web: {format: avro}}\n", broker, prefix))
+		}
+		(&shopOnKafka{t: t}).lull("topics", "apply", "--config", config)
+		group := strings.TrimSuffix(prefix, ".")
+		shape := task.Shape{{Name: "prefix", Value: prefix}, {Name: "group", Value: group}, {Name: "input.topic", Value: inputTopic}}
+		meta := task.NewMeta()
+		meta.Settings = shape.Fingerprint()
+		for _, r := range []*kgo.Record{{Key: task.ShapeKey, Value: shape.Append(nil)}, {Key: task.MetaKey, Value: meta.Append(nil)}} {
+			r.Topic = prefix + "changelog"
+			if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var offsets kadm.Offsets
+		for _, topic := range read {
+			offsets.Add(kadm.Offset{Topic: topic, LeaderEpoch: -1})
+		}
+		if err := adm.CommitAllOffsets(t.Context(), group, offsets); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app("a.", "a.events", "shop", "web", "a.events")
+	app("b.", "b.events", "web", "shop", "b.events")
+	app("c.", "c.events", "shop", "c.events")
+	app("d.", "d.events") // whose offsets the brokers have forgotten
+	app("e.", "shop", "shop")
+	app("f.", "web", "web")
+	for _, c := range []struct{ a, b, want string }{
+		{"a.", "b.", ""}, {"a.", "d.", ""}, {"e.", "d.", ""}, {"c.", "e.", ""},
+		{"a.", "c.", `inputs is "shop,web" in a. and "shop" in c.` + "\n"},
+		{"e.", "b.", `inputs is "shop" in e. and "shop,web" in b.` + "\n"},
+		{"e.", "f.", `input.topic is "shop" in e. and "web" in f.` + "\n"},
+	} {
+		out := (&shopOnKafka{t: t}).lull("diff", c.a, c.b, "--brokers", broker)
+		if told, _, _ := strings.Cut(out, "sessions: "); told != c.want {
+			t.Errorf("%s and %s: %q, want %q", c.a, c.b, told, c.want)
+		}
+	}
 }
