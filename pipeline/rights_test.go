@@ -199,6 +199,25 @@ func TestLeastRights(t *testing.T) {
 	p.end()
 }
 
+// What brokers make of a certificate by rules of their own is not known here: who is to be allowed is told with that.
+func TestMissingRightsOfCertificate(t *testing.T) {
+	missing := missingRights{"Describe": {"shop"}}
+	for _, c := range []struct {
+		principal string
+		subject   bool
+		want      string
+	}{
+		{"User:me", false, "the brokers do not let User:me do what it must, which is Describe on shop: grant what `lull acl print --principal 'User:me'` prints"},
+		{"User:CN=me", true, "the brokers do not let User:CN=me do what it must, which is Describe on shop: grant what `lull acl print --principal 'User:CN=me'` prints; if they have ssl.principal.mapping.rules, " +
+			"--principal must be the name that those make of the certificate"},
+		{"", false, "the brokers do not let this process do what it must, which is Describe on shop: grant what `lull acl print` prints, to the user that the brokers know this process by"},
+	} {
+		if got := missing.explain(c.principal, c.subject); got != c.want {
+			t.Errorf("%s\nwant %s", got, c.want)
+		}
+	}
+}
+
 // Who may see nothing is told so once, with all topics, what must be allowed, and to whom; who may see some of it, what is missing.
 func TestMissingRightsAreToldOnce(t *testing.T) {
 	g := guard(t)

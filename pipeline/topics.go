@@ -230,8 +230,8 @@ func listTopics(ctx context.Context, adm *kadm.Client, names ...string) (kadm.To
 // missingRights are operations with the topics on which this process may not do them.
 type missingRights map[string][]string
 
-// explain says which rights the principal lacks, and what grants them; "" is one that is not known.
-func (m missingRights) explain(principal string) string {
+// explain says which rights the principal lacks, and what grants them; "" is one that is not known, and subject says that it is that of a certificate.
+func (m missingRights) explain(principal string, subject bool) string {
 	who, flag := "this process", ""
 	if principal != "" {
 		who, flag = principal, " --principal '"+principal+"'"
@@ -241,8 +241,11 @@ func (m missingRights) explain(principal string) string {
 		parts = append(parts, operation+" on "+strings.Join(m[operation], ", "))
 	}
 	text := fmt.Sprintf("the brokers do not let %s do what it must, which is %s: grant what `lull acl print%s` prints", who, strings.Join(parts, "; and "), flag)
-	if principal == "" {
+	switch {
+	case principal == "":
 		text += ", to the user that the brokers know this process by"
+	case subject:
+		text += "; if they have ssl.principal.mapping.rules, --principal must be the name that those make of the certificate"
 	}
 	return text
 }

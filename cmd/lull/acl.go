@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lull/pipeline"
+	"lull/pipeline/security"
 )
 
 // aclFlags are the flags of acl print.
@@ -27,7 +28,8 @@ func newACLCommand() *cobra.Command {
 		Short: "Print the least rights that this application needs on the brokers",
 		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics apply, for the
 other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids, which begin
-with the group's name and end with that of a process. It asks no broker.
+with the group's name and end with that of a process. It asks no broker: under whose name lull comes is what the settings log in
+as, or --principal. Of a certificate that is the subject, but for brokers with ssl.principal.mapping.rules, which make another.
 
 The roles are ` + strings.Join(roleNames(), ", ") + `. A deployment needs the first for as
 long as it runs, apply once and after an upgrade that brings new topics, the others where somebody does what they are for. reset,
@@ -40,6 +42,7 @@ which deletes, is printed only if --for names it.`,
 			if err != nil {
 				return err
 			}
+			f.setPrincipal(cmd, &s)
 			roles, err := f.check(&s)
 			if err != nil {
 				return usageError{err}
@@ -50,7 +53,7 @@ which deletes, is printed only if --for names it.`,
 			return f.printCommands(cmd.OutOrStdout(), &s, roles)
 		}),
 	}
-	cmd.Flags().StringVar(&f.principal, "principal", "User:lull", "whom the brokers know lull as: `TYPE:NAME`")
+	cmd.Flags().StringVar(&f.principal, "principal", "", "whom the brokers know lull as: `TYPE:NAME` (default whom the settings log in as, User:lull if they do not say)")
 	cmd.Flags().StringVar(&f.subscriber, "subscriber", "User:subscriber", "whom the brokers know a reader of the outputs as: `TYPE:NAME`")
 	cmd.Flags().StringVar(&f.subscriberGroup, "subscriber-group", "", "consumer `group` of that reader (default its NAME)")
 	cmd.Flags().StringVar(&f.format, "format", "kafka-acls", "kafka-acls: commands for a shell; or json")
@@ -65,6 +68,23 @@ func roleNames() (names []string) {
 		names = append(names, role.Name)
 	}
 	return names
+}
+
+// setPrincipal takes whom the settings log in as, if the flag names nobody, and says where the brokers may know another.
+func (f *aclFlags) setPrincipal(cmd *cobra.Command, s *pipeline.Settings) {
+	if f.principal != "" {
+		return
+	}
+	name, subject := s.Security.Principal()
+	switch {
+	case name == "":
+		fmt.Fprintln(cmd.ErrOrStderr(), "lull: brokers take the name from the token, or from a certificate that cannot be read here: give it by --principal")
+	case subject:
+		fmt.Fprintf(cmd.ErrOrStderr(), "lull: brokers with ssl.principal.mapping.rules make another name of a certificate than its subject, %s: give that by --principal\n", quote(name))
+	}
+	if f.principal = name; name == "" || name == security.Anonymous {
+		f.principal = "User:lull"
+	}
 }
 
 // check returns the roles that are asked for.

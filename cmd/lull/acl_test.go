@@ -125,6 +125,31 @@ func TestSecretSettings(t *testing.T) {
 	}
 }
 
+// Without --principal the rights are for whom the settings log in as; that brokers make names of certificates by rules of their own is said.
+func TestACLPrincipal(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	securitytest.NewAuthority(t).Issue(t, "shop,lull", time.Now().Add(time.Hour), cert, key)
+	const byRules = "lull: brokers with ssl.principal.mapping.rules make another name of a certificate than its subject, 'User:CN=shop\\,lull': give that by --principal\n"
+	const byToken = "lull: brokers take the name from the token, or from a certificate that cannot be read here: give it by --principal\n"
+	mutual := fmt.Sprintf("{tls: {enabled: true, cert_file: %s, key_file: %s}}", cert, key)
+	token := "{sasl: {mechanism: OAUTHBEARER, token_url: \"https://login.example.com/token\", client_id: me, client_secret_file: " + cert + "}}"
+	for _, c := range []struct{ secured, flag, want, told string }{
+		{"{}", "", "User:lull", ""},
+		{"{sasl: {mechanism: PLAIN, username: me, password_file: " + cert + "}}", "", "User:me", ""},
+		{mutual, "", `User:CN=shop\,lull`, byRules},
+		{mutual, "--principal=User:shop", "User:shop", ""},
+		{token, "", "User:lull", byToken},
+		{token, "--principal=User:me", "User:me", ""},
+	} {
+		config := writeFile(t, "lull.yaml", "input: {topic: shop}\nsecurity: "+c.secured+"\n")
+		out, errs, code := lull(t, append([]string{"acl", "print", "--config", config, "--for", "run"}, strings.Fields(c.flag)...)...)
+		if code != 0 || errs != c.told || !strings.Contains(out, " --allow-principal '"+c.want+"' ") {
+			t.Errorf("%s %s: exit code %d, %q, %s", c.secured, c.flag, code, errs, out)
+		}
+	}
+}
+
 // tenant is an application on a cluster with secured ports. Each role is another user, with the rights that acl print prints for it and no others.
 type tenant struct {
 	t       *testing.T

@@ -89,22 +89,26 @@ func (s *Settings) ReadableOnTheWay() string {
 		s.SASL.Mechanism)
 }
 
-// Principal returns whom brokers know this process as by their defaults, such as User:lull; "" if that is not known here, as of a token.
-func (s *Settings) Principal() string {
+// Principal returns whom brokers know this process as, such as User:lull; "" if that is not known here, as of a token. With subject it is the subject of a certificate, and so the name only on
+// brokers without ssl.principal.mapping.rules, which make others of it.
+func (s *Settings) Principal() (name string, subject bool) {
 	switch {
 	case s.SASL.Mechanism == oauthBearer:
-		return ""
+		return "", false
 	case s.SASL.Username != "":
-		return "User:" + s.SASL.Username
+		return "User:" + s.SASL.Username, false
 	case s.TLS.CertFile == "":
-		return "User:ANONYMOUS"
+		return Anonymous, false
 	}
 	cert, err := s.TLS.readCertificate()
 	if err != nil {
-		return ""
+		return "", false
 	}
-	return "User:" + cert.Leaf.Subject.String()
+	return "User:" + cert.Leaf.Subject.String(), true
 }
+
+// Anonymous is the principal of everybody who does not log in.
+const Anonymous = "User:ANONYMOUS"
 
 // field is a setting whose being set means something.
 type field struct {

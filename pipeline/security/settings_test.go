@@ -57,17 +57,19 @@ func TestPrincipal(t *testing.T) {
 	securitytest.NewAuthority(t).Issue(t, "lull-0", time.Now().Add(time.Hour), cert, key)
 	mutual := security.TLSSettings{Enabled: true, CertFile: cert, KeyFile: key}
 	for _, c := range []struct {
-		of   security.Settings
-		want string
+		of      security.Settings
+		want    string
+		subject bool
 	}{
-		{security.Settings{}, "User:ANONYMOUS"},
-		{security.Settings{TLS: mutual}, "User:CN=lull-0"},
-		{security.Settings{TLS: mutual, SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: "ann"}}, "User:ann"},
-		{security.Settings{SASL: security.SASLSettings{Mechanism: "OAUTHBEARER", ClientID: "ann"}}, ""},
-		{security.Settings{TLS: security.TLSSettings{Enabled: true, CertFile: "none.pem", KeyFile: "none.key"}}, ""},
+		{security.Settings{}, "User:ANONYMOUS", false},
+		{security.Settings{TLS: mutual}, "User:CN=lull-0", true},
+		{security.Settings{TLS: mutual, SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: "ann"}}, "User:ann", false},
+		{security.Settings{SASL: security.SASLSettings{Mechanism: "OAUTHBEARER", ClientID: "ann"}}, "", false},
+		{security.Settings{TLS: security.TLSSettings{Enabled: true, CertFile: "none.pem", KeyFile: "none.key"}}, "", false},
 	} {
-		if c.of.EnsureDefaults(); c.of.Principal() != c.want {
-			t.Errorf("%q, want %q", c.of.Principal(), c.want)
+		c.of.EnsureDefaults()
+		if name, subject := c.of.Principal(); name != c.want || subject != c.subject {
+			t.Errorf("%q, %v; want %q, %v", name, subject, c.want, c.subject)
 		}
 	}
 }
