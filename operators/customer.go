@@ -247,6 +247,9 @@ const (
 
 var quadrantNames = [...]string{"none", "nurture", "efficiency", "advocate", "save"}
 
+// HighValue reports whether it is one of high value.
+func (q Quadrant) HighValue() bool { return q == Advocate || q == Save }
+
 // String returns the quadrant's name on the wire.
 func (q Quadrant) String() string { return quadrantNames[q] }
 

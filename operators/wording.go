@@ -10,6 +10,7 @@ import (
 type Terms struct {
 	HighRisk, LowRisk     float64 // the thresholds of churn risk
 	DormantRisk, LostRisk float64 // the churn risks from which a customer is dormant, and lost
+	ValueBack             float64 // the share of the model's cut under which high value ends
 	ContactDays           float64 // the contact horizon
 	HorizonDays           float64 // how far CLV and the expected purchases look ahead
 	MarginShare           float64 // of an order's value
@@ -22,6 +23,9 @@ type Terms struct {
 
 // MinorPerMajor returns the number of minor units of the base currency in a major one.
 func (t *Terms) MinorPerMajor() float64 { return math.Pow10(t.MinorDigits) }
+
+// HighValueEnds returns the CLV under which the value of who is of high value is low again, in major units.
+func (t *Terms) HighValueEnds(m *Model) float64 { return t.ValueBack * m.HighValue }
 
 // The words of the reasons that people read. Numbers have a fixed precision, so that the same facts give the same words everywhere.
 
@@ -53,14 +57,18 @@ func (d *PurchaseDays) Return() string {
 	return "bought again after " + FormatDays(float64(d.Newest[n-1].Day-d.Newest[n-2].Day)) + " of silence"
 }
 
-// FormatValue tells where a customer's value stands: "CLV 53.04 USD, at least the cut of 34.88 USD".
-func (t *Terms) FormatValue(f *Facts, m *Model) string {
-	clv, cut := t.FormatAmount(f.CLV), t.FormatAmount(m.HighValue)
+// FormatValue tells where a customer's value stands, who is on a side of the line of value: "CLV 53.04 USD, at least the cut of 34.88 USD".
+func (t *Terms) FormatValue(f *Facts, m *Model, high bool) string {
+	clv, cut, ends := t.FormatAmount(f.CLV), t.FormatAmount(m.HighValue), t.FormatAmount(t.HighValueEnds(m))
 	switch {
 	case f.HighValue:
 		return "CLV " + clv + ", at least the cut of " + cut
+	case high:
+		return "CLV " + clv + " under the cut of " + cut + ": high until under " + ends
 	case clv == cut: // at the instant of the fall the two are the same number
 		return "CLV has fallen under the cut of " + cut
+	case clv == ends:
+		return "CLV has fallen under " + ends + ", where high value ends"
 	}
 	return "CLV " + clv + " under the cut of " + cut
 }

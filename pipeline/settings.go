@@ -202,6 +202,8 @@ type RiskSettings struct {
 type SegmentSettings struct {
 	// Dwell is how long a customer stays in a quadrant at least, so that nobody goes back and forth. The default is 24h.
 	Dwell time.Duration `koanf:"dwell"`
+	// ValueBack is the share of the model's cut under which the CLV of who is in a quadrant of high value is low again; 1 is at the cut. The default is 0.8.
+	ValueBack float64 `koanf:"value_back"`
 	// Dormant is the churn risk from which a customer counts as dormant, above risk.high. The default is 0.85.
 	Dormant float64 `koanf:"dormant"`
 	// Lost is the churn risk from which a customer counts as lost, above segments.dormant. The default is 0.95.
@@ -369,6 +371,7 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.Risk.High, 0.7)
 	defaultTo(&s.Risk.Back, 0.6)
 	defaultTo(&s.Segments.Dwell, 24*time.Hour)
+	defaultTo(&s.Segments.ValueBack, 0.8)
 	defaultTo(&s.Segments.Dormant, 0.85)
 	defaultTo(&s.Segments.Lost, 0.95)
 	defaultTo(&s.Triggers.MaxAge, 24*time.Hour)

@@ -57,6 +57,7 @@ func (s *Settings) Chain() clv.Config {
 	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
 	c.Score.OfferShare = s.Offers.Share
 	c.Score.OfferCap = operators.Money(math.Round(s.Offers.Cap * float64(c.Score.MinorPerMajor)))
+	c.Score.ValueBack = s.Segments.ValueBack
 	c.Score.DormantRisk, c.Score.LostRisk = s.Segments.Dormant, s.Segments.Lost
 	c.Segment.DwellMs = s.Segments.Dwell.Milliseconds()
 	c.Trigger.MaxAgeMs = s.Triggers.MaxAge.Milliseconds()
@@ -162,7 +163,7 @@ func (s *Settings) shape(partitions int32) task.Shape {
 // Terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
 func (s *Settings) Terms() uint32 {
 	rules := s.Chain().Trigger.Rules.Fingerprint()
-	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, dormant %v, lost %v, rules %s",
+	return uint32(operators.Hash64(fmt.Sprintf("margin %v, levels %v, horizon %d, discount %v, contact %d, risk %v back %v, dwell %s, value back %v, dormant %v, lost %v, rules %s",
 		s.Money.Margin, s.Scores.Levels, s.Scores.HorizonMonths, s.Scores.Discount, s.Scores.ContactDays, s.Risk.High, s.Risk.Back,
-		s.Segments.Dwell, s.Segments.Dormant, s.Segments.Lost, rules)))
+		s.Segments.Dwell, s.Segments.ValueBack, s.Segments.Dormant, s.Segments.Lost, rules)))
 }

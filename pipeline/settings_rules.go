@@ -233,6 +233,7 @@ func (s *Settings) checkScores(p *problems) {
 	p.check(falling, "scores.levels", s.Scores.Levels, "a list of numbers above 0 and below 1, each below the one before it")
 	p.check(s.Scores.Discount >= 0 && s.Scores.Discount <= 1, "scores.discount", s.Scores.Discount, "from 0 to 1, such as 0.01 for 1 % a month")
 	p.check(s.Risk.High > 0 && s.Risk.High < 1, "risk.high", s.Risk.High, "above 0 and below 1")
+	p.check(s.Segments.ValueBack > 0 && s.Segments.ValueBack <= 1, "segments.value_back", s.Segments.ValueBack, "above 0 and at most 1, such as 0.8 for four fifths of the model's cut")
 	p.check(s.Segments.Dormant > s.Risk.High && s.Segments.Dormant < 1, "segments.dormant", s.Segments.Dormant, fmt.Sprintf("above risk.high (%v) and below 1", s.Risk.High))
 	p.check(s.Segments.Lost > s.Segments.Dormant && s.Segments.Lost < 1, "segments.lost", s.Segments.Lost, fmt.Sprintf("above segments.dormant (%v) and below 1", s.Segments.Dormant))
 	p.check(s.Risk.Back > 0 && s.Risk.Back <= s.Risk.High, "risk.back", s.Risk.Back, fmt.Sprintf("above 0 and at most risk.high (%v)", s.Risk.High))

@@ -31,7 +31,8 @@ type foretold struct {
 // course is what silence will do to a customer if it lasts, in milliseconds.
 type course struct {
 	alive   map[float64]int64 // when P(alive) falls to a level
-	cheap   int64             // value is not high any more
+	cheap   int64             // CLV is under the cut
+	ends    int64             // CLV is under four fifths of it
 	silence [4]int64          // the RFM score of silence falls
 	overdue int64             // no second purchase in time, or none when it was expected
 }
@@ -63,6 +64,7 @@ func (c *shopper) course() *course {
 		k.alive[level] = c.fallsTo(c.alive, level)
 	}
 	k.cheap = c.fallsTo(c.clv, math.Nextafter(oracleCut, 0))
+	k.ends = c.fallsTo(c.clv, math.Nextafter(0.8*oracleCut, 0))
 	for i, days := range oracleCuts[0] {
 		k.silence[i] = int64((c.last+days)*msPerDay) + 1
 	}
@@ -127,6 +129,7 @@ type stand struct {
 	quadrant, group, lifecycle string
 	since                      int64 // that they are in their quadrant
 	moves                      int64 // when they leave it, because they have been there long enough; never if nothing takes them out
+	ends                       int64 // when they are not of high value any more; never if they are not, or the cut comes first
 	risky                      bool
 	held                       map[string]bool // the rules that do not fire again until they are armed
 	revision                   int
@@ -153,11 +156,16 @@ func (s *stand) judge(c *shopper, k *course, at int64, event string, purchase bo
 	case at < k.alive[0.4]:
 		s.risky = false
 	}
+	dear := highValue // and who has been stays so below the cut
+	s.ends = never
+	if !highValue && (s.quadrant == "advocate" || s.quadrant == "save") && at < k.ends {
+		dear, s.ends = true, k.ends
+	}
 	quadrant := "nurture"
 	switch {
-	case highValue && s.risky:
+	case dear && s.risky:
 		quadrant = "save"
-	case highValue:
+	case dear:
 		quadrant = "advocate"
 	case s.risky:
 		quadrant = "efficiency"
@@ -229,7 +237,7 @@ func foretell(t *testing.T, id string, orders []purchase, end int64) []foretold 
 			until = min(until, int64(orders[i+1].day)*msPerDay) // who is silent up to the very instant was silent
 		}
 		for {
-			next := k.next(at, s.moves, closes)
+			next := k.next(at, s.moves, s.ends, closes)
 			if next > until {
 				break
 			}

@@ -147,6 +147,8 @@ var mutants = []mutant{
 	{"reject an offer of just the ceiling", "operators/offer/offer.go", "a.Amount > a.Ceiling.Ceiling:", "a.Amount >= a.Ceiling.Ceiling:", check{"operators/offer", "TestAnswers"}},
 	{"offer what half of the customers bring, not what nine of ten do", "operators/score/ceiling.go", ".point(0.1)", ".point(0.5)", check{"operators/score", "TestCeilingBySimulation"}},
 	{"round a ceiling up", "operators/score/ceiling.go", "math.Floor(float64(amount*float64(c.MinorPerMajor)) + 1e-6)", "math.Ceil(float64(amount*float64(c.MinorPerMajor)) - 1e-6)", check{"operators/score", "TestCeilingBounds"}},
+	{"take who is between the lines of value for one of low value", "operators/segment/quadrant.go", "f.AsOf < until {", "f.AsOf < until && !was {", check{"operators/clv", "TestScenarios"}},
+	{"look for the fall of value when something else comes", "operators/segment/quadrant.go", "\twake(c, until)\n", "\t_ = until\n", check{"operators/clv", "TestScenarios"}},
 	{"move who has yet to dwell", "operators/segment/quadrant.go", "from != operators.NoQuadrant && in.At < dwelt {", "from != operators.NoQuadrant && in.At < dwelt && in.Kind != operators.EventInput {", check{"operators/clv", "TestScenarios"}},
 	{"call in the cool-down's last millisecond", "operators/trigger/trigger.go", "deadline < state.Cooled+operators.EventTime(r.CooldownMs)", "deadline+1 < state.Cooled+operators.EventTime(r.CooldownMs)", check{"operators/trigger", "TestCooldown"}},
 	{"believe that what silence moves turns once", "operators/trigger/search.go", "\treturn e.Monotone() || w.settled(e, a, b)\n", "\treturn e.Monotone() || true\n", check{"operators/trigger", "TestPeak"}},

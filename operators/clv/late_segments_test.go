@@ -42,7 +42,7 @@ func placesOf(outputs []operators.Output) (places []placed) {
 	return places
 }
 
-// TestSegmentsInAnyOrder lets the orders of lives at random come in any order within the lateness, under rules about segments, without dwells and with one line of risk, so that what is seen in order is the whole truth. A trigger that
+// TestSegmentsInAnyOrder lets the orders of lives at random come in any order within the lateness, under rules about segments, without dwells and with one line of risk and one of value, so that what is seen in order is the whole truth. A trigger that
 // stands and that no late event made is true at its instant; one that is withdrawn is not; and in the end the customer is where they are for who has seen everything in order.
 func TestSegmentsInAnyOrder(t *testing.T) {
 	stood, taken := 0, 0
@@ -56,7 +56,7 @@ rules:
   - {name: lifecycle_dormant, when: lifecycle == "dormant"}
   - {name: lifecycle_won_back, when: lifecycle == "won_back"}
 `)
-		config.Segment.DwellMs, config.Score.LowRisk = 1, config.Score.HighRisk
+		config.Segment.DwellMs, config.Score.LowRisk, config.Score.ValueBack = 1, config.Score.HighRisk, 1
 		model := cdnow("mbgnbd")
 		if rapid.Bool().Draw(t, "any model") {
 			model = drawModel(t)

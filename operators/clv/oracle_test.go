@@ -74,7 +74,9 @@ func (o *oracle) silence(until operators.EventTime) {
 	}
 	for {
 		next := operators.Never
-		for _, turn := range []operators.EventTime{c.falls(c.alive, 0.3), c.falls(c.value, o.model.HighValue), o.since + operators.DayMs} {
+		for _, turn := range []operators.EventTime{
+			c.falls(c.alive, 0.3), c.falls(c.value, o.model.HighValue), c.falls(c.value, 0.8*o.model.HighValue), o.since + operators.DayMs,
+		} {
 			if turn > from && turn <= until {
 				next = min(next, turn)
 			}
@@ -111,9 +113,13 @@ func (o *oracle) judge(at operators.EventTime) {
 		if atPurchase {
 			o.armed = false
 		}
+		line := o.model.HighValue
+		if o.quadrant == operators.Advocate || o.quadrant == operators.Save {
+			line *= 0.8
+		}
 		to = [2][2]operators.Quadrant{
 			{operators.Nurture, operators.Efficiency}, {operators.Advocate, operators.Save},
-		}[index(at < c.falls(c.value, o.model.HighValue))][index(o.highRisk)]
+		}[index(at < c.falls(c.value, line))][index(o.highRisk)]
 	} else {
 		o.highRisk, o.armed = false, true
 	}

@@ -21,6 +21,9 @@ type Config struct {
 	// DormantRisk and LostRisk are the churn risks from which a customer is dormant, and lost: above HighRisk, and each below the next. The defaults
 	// are 0.85 and 0.95.
 	DormantRisk, LostRisk float64
+	// ValueBack is the share of the model's cut under which the CLV of who is in a quadrant of high value is low again, above 0 and at most 1; the distance keeps customers from
+	// going back and forth, and 1 is none. The default is 0.8.
+	ValueBack float64
 	// HorizonMonths is how far CLV and the expected purchases look ahead, in months. The default is 12.
 	HorizonMonths int
 	// MonthDays is the length of such a month, in days. The default is 30.4375, a twelfth of a mean Julian year.
@@ -59,6 +62,9 @@ func (c *Config) EnsureDefaults() {
 	}
 	if c.LostRisk == 0 {
 		c.LostRisk = 0.95
+	}
+	if c.ValueBack == 0 {
+		c.ValueBack = 0.8
 	}
 	if c.HorizonMonths == 0 {
 		c.HorizonMonths = 12
@@ -110,6 +116,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("score: DormantRisk is %v; it must be above HighRisk (%v) and below LostRisk (%v)", c.DormantRisk, c.HighRisk, c.LostRisk)
 	case !(c.LostRisk < 1):
 		return fmt.Errorf("score: LostRisk is %v; it must be below 1", c.LostRisk)
+	case !(c.ValueBack > 0 && c.ValueBack <= 1):
+		return fmt.Errorf("score: ValueBack is %v; it must be above 0 and at most 1", c.ValueBack)
 	case !(c.HorizonMonths >= 1 && c.HorizonMonths <= 120):
 		return fmt.Errorf("score: HorizonMonths is %d; it must be 1 to 120", c.HorizonMonths)
 	case !(c.MonthDays >= 1 && c.MonthDays <= 366):
@@ -157,7 +165,8 @@ func minorDigits(minorPerMajor int64) int {
 // Terms returns what others judge scores by and speak of them with. The config is complete and valid.
 func (c *Config) Terms() operators.Terms {
 	return operators.Terms{
-		HighRisk: c.HighRisk, LowRisk: c.LowRisk, DormantRisk: c.DormantRisk, LostRisk: c.LostRisk, ContactDays: c.ContactDays, HorizonDays: float64(c.HorizonMonths) * c.MonthDays, MarginShare: c.MarginShare, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
+		HighRisk: c.HighRisk, LowRisk: c.LowRisk, DormantRisk: c.DormantRisk, LostRisk: c.LostRisk, ValueBack: c.ValueBack, ContactDays: c.ContactDays, HorizonDays: float64(c.HorizonMonths) * c.MonthDays,
+		MarginShare: c.MarginShare, Currency: c.Currency, MinorDigits: minorDigits(c.MinorPerMajor),
 	}
 }
 

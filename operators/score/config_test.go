@@ -46,6 +46,8 @@ func TestValidate(t *testing.T) {
 		"DormantRisk is 0.95":      func(c *score.Config) { c.DormantRisk = 0.95 },
 		"DormantRisk is NaN":       func(c *score.Config) { c.DormantRisk = math.NaN() },
 		"LostRisk is 1":            func(c *score.Config) { c.LostRisk = 1 },
+		"ValueBack is 1.1":         func(c *score.Config) { c.ValueBack = 1.1 },
+		"ValueBack is NaN":         func(c *score.Config) { c.ValueBack = math.NaN() },
 		"HorizonMonths is -1":      func(c *score.Config) { c.HorizonMonths = -1 },
 		"MonthDays is +Inf":        func(c *score.Config) { c.MonthDays = math.Inf(1) },
 		"DiscountMonthly is -0.01": func(c *score.Config) { c.DiscountMonthly = -0.01 },
@@ -98,8 +100,8 @@ func TestValidateModel(t *testing.T) {
 
 // TestTerms: what others get is what is set.
 func TestTerms(t *testing.T) {
-	c := defaults(func(c *score.Config) { c.HighRisk, c.Currency, c.MinorPerMajor = 0.75, "KWD", 1000 })
-	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ContactDays: 30, HorizonDays: 365.25, MarginShare: 1, Currency: "KWD", MinorDigits: 3}
+	c := defaults(func(c *score.Config) { c.HighRisk, c.ValueBack, c.Currency, c.MinorPerMajor = 0.75, 0.75, "KWD", 1000 })
+	want := operators.Terms{HighRisk: 0.75, LowRisk: 0.6, DormantRisk: 0.85, LostRisk: 0.95, ValueBack: 0.75, ContactDays: 30, HorizonDays: 365.25, MarginShare: 1, Currency: "KWD", MinorDigits: 3}
 	if got := c.Terms(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -76,12 +76,14 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// TestDwell: whatever happens, a customer with purchases stays in a quadrant for the dwell at least, and at its end is where value and risk put them.
+// TestDwell: whatever happens, a customer with purchases stays in a quadrant for the dwell at least, is of high value from the upper line on and until under the lower one, and at the end of the dwell is where value
+// and risk put them.
 func TestDwell(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const dwell = 1000
 		before := &scored{}
-		op := segment.New(segment.Config{DwellMs: dwell}, terms, nil)
+		line := &ends{}
+		op := segment.New(segment.Config{DwellMs: dwell}, terms, line)
 		chain := operators.NewChain(before, op)
 		c := operators.NewCustomer("c")
 		last := operators.Unset
@@ -96,10 +98,13 @@ func TestDwell(t *testing.T) {
 			if last != operators.Unset && at < last+dwell {
 				t.Fatalf("from %s to %s at %d, having been there since %d", was, c.Segment.Quadrant, at, last)
 			}
+			if is, under := c.Segment.Quadrant.HighValue(), at >= line.at; is != was.HighValue() && (is && !before.facts.HighValue || !is && !under) {
+				t.Fatalf("from %s to %s at %d, where value is high: %v, and under the lower line: %v", was, c.Segment.Quadrant, at, before.facts.HighValue, under)
+			}
 			last = at
 			is[c.Segment.Quadrant] = true
 		}
-		at := operators.EventTime(0)
+		at, high := operators.EventTime(0), false
 		for i := range rapid.IntRange(1, 30).Draw(t, "steps") {
 			at += operators.EventTime(rapid.Int64Range(1, 1500).Draw(t, fmt.Sprint("on ", i)))
 			for next, _ := op.Deadline(c); next <= at; next, _ = op.Deadline(c) {
@@ -109,6 +114,8 @@ func TestDwell(t *testing.T) {
 			if rapid.Bool().Draw(t, "low risk") {
 				before.facts.LowRiskUntil, before.facts.HighRiskAt = operators.Never, operators.Never
 			}
+			line.at = rapid.SampledFrom([]operators.EventTime{operators.Unset, at + 1, at + dwell, operators.Never}).Draw(t, "under the lower line")
+			high = before.facts.HighValue || c.Segment.Quadrant.HighValue() && line.at == operators.Never
 			step(at, operators.ModelInput)
 		}
 		for next, _ := op.Deadline(c); next < operators.Never; next, _ = op.Deadline(c) {
@@ -116,9 +123,9 @@ func TestDwell(t *testing.T) {
 		}
 		want := operators.Nurture
 		switch risky := before.facts.HighRiskAt == 0; {
-		case before.facts.HighValue && risky:
+		case high && risky:
 			want = operators.Save
-		case before.facts.HighValue:
+		case high:
 			want = operators.Advocate
 		case risky:
 			want = operators.Efficiency

@@ -1,9 +1,9 @@
 // Package segment places customers in segments of four dimensions, and tells when they move: the quadrants of value and risk, the groups of RFM scores, the stages of
 // the lifecycle, and who is rising.
 //
-// All of it is decided at instants. Value is high while CLV is at least the model's cut, risk high from Terms.HighRisk on, and low again only under LowRisk; those
-// lines, and those of the lifecycle, are crossed at instants that score has found and wakes the customer at. The score of recency falls at instants of its own, as does
-// the dwell end that keeps a customer in a quadrant for a while.
+// All of it is decided at instants. Value is high from the model's cut of CLV on, and low again only under Terms.HighValueEnds; risk is high from HighRisk on, and low again only
+// under LowRisk. Those lines, and those of the lifecycle, are crossed at instants that score has found and wakes the customer at; but for the lower line of value, at which they are woken here. The side of the
+// line of value that a customer is on is that of their quadrant. The score of recency falls at instants of its own, as does the dwell end that keeps a customer in a quadrant for a while.
 package segment
 
 import (
@@ -49,7 +49,7 @@ func New(config Config, terms operators.Terms, scores Evaluator) *Operator {
 // Name returns "segment".
 func (*Operator) Name() string { return "segment" }
 
-// Deadline returns the next instant at which time alone changes a segment. The lines of value and risk are score's, which wakes the customer at them.
+// Deadline returns the next instant at which time alone changes a segment. The upper line of value and those of risk are score's, which wakes the customer at them.
 func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators.Release) {
 	return c.Segment.Next, operators.BySilence
 }

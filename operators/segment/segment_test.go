@@ -9,7 +9,7 @@ import (
 	"lull/operators/segment"
 )
 
-var terms = operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ContactDays: 30, Currency: "USD", MinorDigits: 2}
+var terms = operators.Terms{HighRisk: 0.7, LowRisk: 0.6, ValueBack: 0.8, ContactDays: 30, Currency: "USD", MinorDigits: 2}
 
 // scored stands before the operator under test and says that the customer has just been scored.
 type scored struct {
@@ -37,6 +37,19 @@ func (s *scored) Deadline(*operators.Customer) (operators.EventTime, operators.R
 	return operators.Never, operators.BySilence
 }
 
+// ends is an evaluator of customers whom silence takes under the lower line of value at an instant.
+type ends struct {
+	segment.Evaluator
+	at operators.EventTime
+}
+
+func (e *ends) Reaches(_ *operators.Purchases, m *operators.Model, what operators.Measure, bound float64) operators.EventTime {
+	if what != operators.CLV || bound != 0.8*m.HighValue {
+		panic("it is asked for another line")
+	}
+	return e.at
+}
+
 // of returns the changes of a dimension.
 func of(d operators.Dimension, out *operators.Outbox) (changes []operators.SegmentChange) {
 	for i := range out.Outputs {
@@ -48,10 +61,10 @@ func of(d operators.Dimension, out *operators.Outbox) (changes []operators.Segme
 }
 
 // TestQuadrants moves a customer about. Instants 100 and 200 are the lines of risk: before 100 it is low, from 200 on high, and between
-// them what it was.
+// them what it was. Value is low from 300 on; before that, unless it is at the upper line, it is what it was.
 func TestQuadrants(t *testing.T) {
 	before := &scored{}
-	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: -1000}, terms, nil)) // instants go back here
+	chain := operators.NewChain(before, segment.New(segment.Config{DwellMs: -1000}, terms, &ends{at: 300})) // instants go back here
 	env := operators.Env{Model: &operators.Model{Version: "m", HighValue: 34.88}}
 	c := operators.NewCustomer("c")
 	for i, step := range []struct {
@@ -63,10 +76,15 @@ func TestQuadrants(t *testing.T) {
 		{150, true, operators.Advocate},
 		{199, true, operators.Advocate},
 		{200, true, operators.Save},
-		{150, true, operators.Save}, // under the upper line, not under the lower
-		{100, false, operators.Efficiency},
+		{150, true, operators.Save},  // under the upper line, not under the lower
+		{299, false, operators.Save}, // under the upper line of value, not under the lower
+		{99, false, operators.Advocate},
+		{300, false, operators.Efficiency},
+		{299, false, operators.Efficiency}, // not at the upper line again
 		{99, false, operators.Nurture},
 		{100, false, operators.Nurture},
+		{operators.Never, false, operators.NoQuadrant},
+		{150, false, operators.Nurture},
 		{operators.Never, false, operators.NoQuadrant},
 		{150, true, operators.Advocate}, // what was before they had no purchase is forgotten
 	} {
@@ -102,19 +120,19 @@ func TestQuadrants(t *testing.T) {
 
 // TestReasons shows the words.
 func TestReasons(t *testing.T) {
-	op := segment.New(segment.Config{DwellMs: 1}, terms, nil)
+	op := segment.New(segment.Config{DwellMs: 1}, terms, &ends{at: 100})
 	p := operators.Purchases{Count: 4, First: 100, Last: 157}
 	m := &operators.Model{HighValue: 34.88}
-	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3}
+	f := operators.Facts{X: 3, LastAge: 57, Age: 128.5, CLV: 12.3, PAlive: 0.3, HighRiskAt: operators.Never}
 	want := []string{
 		"orders every 19 days, silent for 71 days", "CLV 12.30 USD under the cut of 34.88 USD",
 		"churn risk 0.70: high from 0.70 on, until back under 0.60",
 	}
-	if got := op.Reasons(&p, m, &f, true); !slices.Equal(got, want) {
+	if got := op.Reasons(&p, m, &f, &operators.Segment{HighRisk: true}); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	f.HighValue, f.CLV, f.PAlive = true, 34.9, 0.75
-	got := strings.Join(op.Reasons(&p, m, &f, false)[1:], "; ")
+	f.HighValue, f.CLV, f.PAlive, f.LowRiskUntil = true, 34.9, 0.75, operators.Never
+	got := strings.Join(op.Reasons(&p, m, &f, &operators.Segment{})[1:], "; ")
 	if want := "CLV 34.90 USD, at least the cut of 34.88 USD; churn risk 0.25: low until it reaches 0.70"; got != want {
 		t.Errorf("%q", got)
 	}
@@ -125,12 +143,25 @@ func TestReasons(t *testing.T) {
 		terms operators.Terms
 		want  string
 	}{{terms, "churn risk 0.70: low until it reaches 0.70"}, {exact, "churn risk 0.698: low until it reaches 0.70"}} {
-		if got := segment.New(segment.Config{DwellMs: 1}, c.terms, nil).Reasons(&p, m, &f, false)[2]; got != c.want {
+		if got := segment.New(segment.Config{DwellMs: 1}, c.terms, nil).Reasons(&p, m, &f, &operators.Segment{})[2]; got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
-	f.HighValue, f.CLV = false, 34.88
-	if got, want := op.Reasons(&p, m, &f, false)[1], "CLV has fallen under the cut of 34.88 USD"; got != want {
-		t.Errorf("%q", got)
+	for _, c := range []struct {
+		clv  float64
+		was  operators.Quadrant
+		asOf operators.EventTime
+		want string
+	}{
+		{34.88, operators.Nurture, 100, "CLV has fallen under the cut of 34.88 USD"},
+		{30, operators.Nurture, 99, "CLV 30.00 USD under the cut of 34.88 USD"},
+		{30, operators.Advocate, 99, "CLV 30.00 USD under the cut of 34.88 USD: high until under 27.90 USD"},
+		{27.904, operators.Save, 100, "CLV has fallen under 27.90 USD, where high value ends"},
+		{12, operators.Save, 101, "CLV 12.00 USD under the cut of 34.88 USD"},
+	} {
+		f.HighValue, f.CLV, f.AsOf = false, c.clv, c.asOf
+		if got := op.Reasons(&p, m, &f, &operators.Segment{Quadrant: c.was})[1]; got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

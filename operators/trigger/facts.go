@@ -165,6 +165,7 @@ var facts = []fact{
 			return v.scores.Reaches(v.p, v.m, operators.CLV, v.m.HighValue)
 		}},
 	{Fact: Fact{Name: "high_value_cut", Unit: "major units of the base currency", Doc: "The model's cut: the clv of the population's top fifth."}, setting: true, number: func(v view) float64 { return v.m.HighValue }, before: "high value from ", format: amount},
+	{Fact: Fact{Name: "high_value_back", Unit: "major units of the base currency", Doc: "The cut times the setting segments.value_back: the clv under which who is in a quadrant of high value leaves it."}, setting: true, number: func(v view) float64 { return v.terms.HighValueEnds(v.m) }, before: "high value until under ", format: amount},
 	{Fact: Fact{Name: "rising", Silence: Stepwise, Doc: "High potential at low spend so far: docs/segments.md."}, kind: flag, flag: func(v view) bool { return v.segment.Rising }, before: "rising", about: broughtAbout},
 	{Fact: Fact{Name: "quadrant", Silence: Stepwise, Doc: "nurture, efficiency, advocate or save: docs/segments.md."}, kind: text, text: func(v view) string { return v.segment.Quadrant.String() }, before: "quadrant ", about: quadrantAbout},
 	{Fact: Fact{Name: "lifecycle", Silence: Stepwise, Doc: "new, active, at_risk, dormant, lost or won_back: docs/segments.md."}, kind: text, text: func(v view) string { return v.segment.Lifecycle.String() }, before: "lifecycle ", about: stageAbout},
@@ -233,7 +234,7 @@ func spelled(text string, t *operators.Terms) string {
 	return strings.Replace(text, "{horizon}", operators.FormatDays(math.Round(t.HorizonDays)), 1)
 }
 
-func valueAbout(v view) string { return v.terms.FormatValue(v.f, v.m) }
+func valueAbout(v view) string { return v.terms.FormatValue(v.f, v.m, v.f.HighValue) }
 
 func broughtAbout(v view) string {
 	brought := float64(v.p.Net) / v.terms.MinorPerMajor() * v.terms.MarginShare
@@ -241,7 +242,7 @@ func broughtAbout(v view) string {
 }
 
 func quadrantAbout(v view) string {
-	return valueAbout(v) + ", churn risk " + operators.FormatRisk(v.f.Risk())
+	return v.terms.FormatValue(v.f, v.m, v.segment.Quadrant.HighValue()) + ", churn risk " + operators.FormatRisk(v.f.Risk())
 }
 
 func stageAbout(v view) string {

@@ -219,7 +219,7 @@ func (a *api) card(id string, view *View) (*Card, error) {
 	card.Score.CLVPoints = CardPoints{value.Low, value.Median, value.High}
 	next := func(q float64) float64 { return min(a.score.NextPurchase(p, view.Model, at, q), daysMax) }
 	card.Score.NextPurchaseDays = CardPoints{next(0.1), next(0.5), next(0.9)}
-	card.Reasons = a.segment.Reasons(p, view.Model, &f, segment.HighRisk(&f, c.Segment.HighRisk))
+	card.Reasons = a.segment.Reasons(p, view.Model, &f, &c.Segment)
 	if next, what := a.score.Next(p, view.Model, at); next != operators.Never {
 		card.Deadline = &CardDeadline{At: next.String(), What: what}
 	}
@@ -237,12 +237,18 @@ const daysMax = 3_652_500
 func (a *api) change(c *operators.Customer, model *operators.Model, at operators.EventTime) *CardDeadline {
 	ahead := operators.NewCustomer(c.ID)
 	ahead.CopyFrom(c)
+	terms := a.config.Score.Terms()
+	valueEnds := terms.HighValueEnds(model)
+	endsAt := a.score.Reaches(&c.Purchases, model, operators.CLV, valueEnds)
 	for {
 		next, what := a.score.Next(&ahead.Purchases, model, at)
 		for _, own := range [...]operators.EventTime{ahead.Segment.Next, ahead.RisingDeadline(), ahead.RulesNext} {
 			if own > at && own < next {
 				next, what = own, "time passes"
 			}
+		}
+		if next == endsAt && what == "time passes" {
+			what = "CLV falls under " + terms.FormatAmount(valueEnds) + ", where high value ends"
 		}
 		if next == operators.Never {
 			return nil

@@ -188,7 +188,7 @@ func TestNextChange(t *testing.T) {
 		segment    string // then
 	}{
 		{"risk", "churn risk reaches 0.70: segment save (was advocate), lifecycle at_risk (was active), trigger churn_risk, trigger high_value_at_risk", &model, "save"},
-		{"value", "CLV falls under the cut of 40.00 USD: segment nurture (was advocate)", &falls, "nurture"},
+		{"value", "CLV falls under 32.00 USD, where high value ends: segment nurture (was advocate)", &falls, "nurture"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// The date of the expected purchase has passed, of which a rule has told.

@@ -186,11 +186,12 @@ func oracle(t *testing.T, m oracleModel, orders []order, end operators.EventTime
 		if i+1 < len(orders) {
 			until = orders[i+1].at
 		}
-		highValue := h.clv(o.at) >= m.cut
+		low := 0.8 * m.cut // who is of high value is so until then
+		highValue := h.clv(o.at) >= m.cut || (quadrant == operators.Advocate || quadrant == operators.Save) && h.clv(o.at) >= low
 		turn(o.at, highValue, false)
 		falls := operators.Never
-		if highValue && h.clv(until) < m.cut {
-			falls = firstWhen(o.at, until, func(at operators.EventTime) bool { return h.clv(at) < m.cut })
+		if highValue && h.clv(until) < low {
+			falls = firstWhen(o.at, until, func(at operators.EventTime) bool { return h.clv(at) < low })
 		}
 		risk := h.dies(0.3, o.at, until)
 		if risk != operators.Never {
