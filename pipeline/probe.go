@@ -57,7 +57,7 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 		if failed++; failed < probesMax {
 			return failed
 		}
-		problem := fmt.Sprintf("the brokers of %s do not answer: %s", strings.Join(r.s.Brokers, ", "), err)
+		problem := fmt.Sprintf("the brokers of %s do not answer: %s", strings.Join(r.s.Brokers, ", "), r.s.Security.Unanswered(err))
 		if err = security.Explain(err); security.Explained(err) {
 			problem = fmt.Sprintf("the brokers of %s refuse this process: asking for the ends of topics %s: %s", strings.Join(r.s.Brokers, ", "), strings.Join(r.consumed(), ", "), err)
 		}

@@ -240,7 +240,7 @@ func (r *Runner) connect() error {
 			if err = security.Explain(err); security.Explained(err) {
 				err = fmt.Errorf("the brokers of %s refuse this process: %w", strings.Join(r.s.Brokers, ", "), err)
 			} else {
-				err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), err)
+				err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), r.s.Security.Unanswered(err))
 			}
 			r.health.set("brokers", err.Error())
 		}

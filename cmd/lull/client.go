@@ -39,7 +39,7 @@ func newClient(ctx context.Context, s *pipeline.Settings, opts ...kgo.Opt) (*kgo
 		if ctx.Err() != nil {
 			within = " within " + answerTimeout.String()
 		}
-		return nil, fmt.Errorf("no broker of %s answers%s (%w): start it, or mend --brokers", strings.Join(s.Brokers, ", "), within, err)
+		return nil, fmt.Errorf("no broker of %s answers%s (%w): start it, or mend --brokers", strings.Join(s.Brokers, ", "), within, s.Security.Unanswered(err))
 	}
 	return client, nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 	"lull/pipeline"
@@ -48,6 +49,29 @@ func newBroker(t *testing.T) string {
 	}
 	t.Cleanup(cluster.Close)
 	return cluster.ListenAddrs()[0]
+}
+
+// A broker that ends the connection in the login is not taken for one that is gone.
+func TestLoginIsEnded(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	cluster.ControlKey(int16(kmsg.SASLHandshake), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return nil, errors.New("the end"), true
+	})
+	t.Setenv("LULL_SECURITY_SASL_PASSWORD", "secret-of-this-login")
+	t.Setenv("LULL_SECURITY_SASL_USERNAME", "ann")
+	t.Setenv("LULL_SECURITY_SASL_MECHANISM", "PLAIN")
+	broker := cluster.ListenAddrs()[0]
+	_, errs, code := lull(t, "tail", "shop", "--brokers", broker)
+	want := "lull: no broker of " + broker + " answers (EOF: if it is up, it ended the connection in the login, and its log says why: check security.sasl.username and its password " +
+		"(security.sasl.password_file or LULL_SECURITY_SASL_PASSWORD)): start it, or mend --brokers\n"
+	if code != exitError || errs != want {
+		t.Errorf("exit code %d, %s; want %s", code, errs, want)
+	}
 }
 
 // reaching returns the settings by which brokers are reached that let everybody do everything.

@@ -54,11 +54,12 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return "the brokers do not take this login: check security.sasl.username, its password (security.sasl.password_file or LULL_SECURITY_SASL_PASSWORD), " +
-			"and that the user exists for the mechanism in security.sasl.mechanism"
+			"and that the user exists for the mechanism in security.sasl.mechanism; of OAUTHBEARER the token, which may have expired, or be of an issuer, audience or scope that they do not take: " +
+			"see their log, and security.sasl.scope"
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		return "the brokers' port does not know security.sasl.mechanism: set one that it knows, or name another port in brokers"
 	case errors.Is(err, kerr.IllegalSaslState):
-		return "the brokers' port may be one without a login: set security.sasl.mechanism to none, or name another port in brokers"
+		return "the brokers' port may be one without a login: set security.sasl.mechanism to none, or name another port in brokers; a token of OAUTHBEARER that lives for a few seconds only is answered so too"
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return "the right to this topic is missing: " + grant
 	case errors.Is(err, kerr.GroupAuthorizationFailed):

@@ -3,7 +3,9 @@ package security_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,12 +13,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/pipeline/security"
@@ -65,26 +69,15 @@ func TestRefusals(t *testing.T) {
 	}
 	login := broker("LOGIN", kfake.EnableSASL(), kfake.User("SCRAM-SHA-256", "ann", password))
 	valid, expired, mutual := broker("TLS", byTLS("localhost", tls.NoClientCert)), broker("EXPIRED", byTLS("old", tls.NoClientCert)), broker("MUTUAL", byTLS("localhost", tls.RequireAndVerifyClientCert))
-	// answering returns the address of a broker that takes any mechanism, and answers so to what is shown by it.
-	answering := func(name string, answer func(response *kmsg.SASLAuthenticateResponse)) string {
-		t.Helper()
-		c := start(name)
-		c.ControlKey(int16(kmsg.SASLHandshake), func(request kmsg.Request) (kmsg.Response, error, bool) {
-			c.KeepControl()
-			return request.ResponseKind(), nil, true
-		})
-		c.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
-			c.KeepControl()
-			response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
-			answer(response)
-			return response, nil, true
-		})
-		return c.ListenAddrs()[0]
-	}
-	refusing := answering("REFUSING", func(response *kmsg.SASLAuthenticateResponse) { response.ErrorCode = kerr.SaslAuthenticationFailed.Code })
-	token := answering("TOKEN", func(response *kmsg.SASLAuthenticateResponse) {
-		response.SASLAuthBytes = []byte(`{"status":"invalid_token"}`)
+	refusing := loginsAt(t, func(_ string, response *kmsg.SASLAuthenticateResponse) error {
+		response.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		return nil
 	})
+	token := loginsAt(t, func(_ string, response *kmsg.SASLAuthenticateResponse) error {
+		response.SASLAuthBytes = []byte(`{"status":"invalid_token"}`)
+		return nil
+	})
+	replaced = append(replaced, refusing, "REFUSING", token, "TOKEN")
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	replaced = append(replaced, strings.TrimPrefix(plain.URL, "http://"), "PLAIN")
@@ -138,6 +131,7 @@ func TestRefusals(t *testing.T) {
 		{"a certificate of another authority", mutual, showing("other"), security.SASLSettings{}},
 		{"a certificate that has expired", mutual, showing("old"), security.SASLSettings{}},
 		{"a token that is refused", token, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
+		{"a token that is refused by an error", refusing, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
 		{"a client that gets no token", token, security.TLSSettings{}, bearer(tokens("TOKENS", 401, `{"error": "invalid_client"}`))},
 		{"a server of tokens that fails", token, security.TLSSettings{}, bearer(tokens("TOKENS", 503, ``))},
 		{"a server of something else", token, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `hello`))},
@@ -154,4 +148,116 @@ func TestRefusals(t *testing.T) {
 	}
 	slices.Sort(told)
 	datadriven.RunTest(t, "testdata/brokers", func(*testing.T, *datadriven.TestData) string { return strings.Join(told, "") })
+}
+
+// tokensOf returns the settings of a login by the tokens that a server gives out, and how many it has.
+func tokensOf(t *testing.T) (s security.Settings, given func() int) {
+	t.Helper()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "Bearer", "expires_in": 3600}`, asked.Add(1))
+	}))
+	t.Cleanup(server.Close)
+	s.SASL = security.SASLSettings{Mechanism: "OAUTHBEARER", TokenURL: server.URL, ClientID: "c", ClientSecret: security.NewSecret(password)}
+	return s, func() int { return int(asked.Load()) }
+}
+
+// loginsAt returns the address of a broker that takes any mechanism, and answers a login as the function says; its error ends the connection.
+func loginsAt(t *testing.T, answer func(shown string, response *kmsg.SASLAuthenticateResponse) error) string {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	c.ControlKey(int16(kmsg.SASLHandshake), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		return request.ResponseKind(), nil, true
+	})
+	c.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		response := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+		err := answer(string(request.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes), response)
+		return response, err, true
+	})
+	return c.ListenAddrs()[0]
+}
+
+// A broker that ends the connection in the midst of a login looks like one that is gone: what the login lacks is told too.
+func TestLoginIsEnded(t *testing.T) {
+	t.Parallel()
+	broker := loginsAt(t, func(string, *kmsg.SASLAuthenticateResponse) error { return errors.New("the end") })
+	byToken, _ := tokensOf(t)
+	byPassword := security.Settings{SASL: security.SASLSettings{Mechanism: "PLAIN", Username: "ann", Password: security.NewSecret(password)}}
+	for _, c := range []struct {
+		settings security.Settings
+		want     string
+	}{
+		{byPassword, "EOF: if it is up, it ended the connection in the login, and its log says why: check security.sasl.username and its password (security.sasl.password_file or LULL_SECURITY_SASL_PASSWORD)"},
+		{byToken, "EOF: if it is up, it ended the connection in the login, and its log says why: check the token, which security.sasl.token_url gives to security.sasl.client_id for security.sasl.scope: " +
+			"it may have expired, be of an issuer or audience that brokers do not take, or be longer than their sasl.server.max.receive.size"},
+	} {
+		if err := c.settings.Unanswered(ping(t, []string{broker}, c.settings)); err == nil || err.Error() != c.want {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+	if err := (&security.Settings{}).Unanswered(io.EOF); err != io.EOF {
+		t.Errorf("without a login: %v", err)
+	}
+}
+
+// A token that is refused when a connection logs in again, as one whose key the brokers have forgotten, costs no request: the client tries a new connection with another.
+func TestTokenIsRefusedLater(t *testing.T) {
+	t.Parallel()
+	var refused atomic.Int64
+	broker := loginsAt(t, func(shown string, response *kmsg.SASLAuthenticateResponse) error {
+		response.SessionLifetimeMillis = 1 // the next request is to be after another login
+		if strings.Contains(shown, "Bearer t1\x01") && refused.Add(1) > 1 {
+			response.SASLAuthBytes = []byte(`{"status":"invalid_token"}`)
+		}
+		return nil
+	})
+	settings, given := tokensOf(t)
+	client, err := kgo.NewClient(security.New([]string{broker}, settings, dial).Options("test")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for range 3 {
+		if err := client.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refused.Load() < 2 || given() != 2 {
+		t.Errorf("t1 was shown %d times, %d tokens were given", refused.Load(), given())
+	}
+}
+
+// A token that is refused by an error, of which the client tells its mechanism nothing, is given up after some logins, and not used to the end of its life.
+func TestTokenIsRefusedByError(t *testing.T) {
+	t.Parallel()
+	var shown atomic.Int64
+	broker := loginsAt(t, func(token string, response *kmsg.SASLAuthenticateResponse) error {
+		if strings.Contains(token, "Bearer t1\x01") {
+			shown.Add(1)
+			response.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		}
+		return nil
+	})
+	settings, given := tokensOf(t)
+	access := security.New([]string{broker}, settings, dial)
+	for given() < 2 && shown.Load() < 100 {
+		if err := pingAs(t, access); err != nil && !errors.Is(err, kerr.SaslAuthenticationFailed) {
+			t.Fatal(err)
+		}
+	}
+	for range 30 {
+		if err := pingAs(t, access); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if given() != 2 {
+		t.Errorf("%d tokens were given, t1 was shown %d times", given(), shown.Load())
+	}
 }

@@ -2,8 +2,8 @@ package security
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -61,8 +61,16 @@ type bearerSession struct {
 func (s bearerSession) Challenge(answer []byte) (done bool, next []byte, err error) {
 	if len(answer) > 0 {
 		s.tokens.forget() // the next login asks for another
-		return false, nil, &explained{fmt.Errorf("the broker refuses the token: %s", answer),
-			"the token may have expired, or be of an issuer, audience or scope that the brokers do not take: see their log, and security.sasl.scope"}
+		return false, nil, &explained{refusedToken(answer), "the token may have expired, or be of an issuer, audience or scope that the brokers do not take: see their log, and security.sasl.scope"}
 	}
+	s.tokens.taken()
 	return s.Session.Challenge(answer)
 }
+
+// refusedToken is a broker's reason to refuse a token.
+type refusedToken string
+
+func (e refusedToken) Error() string { return "the broker refuses the token: " + string(e) }
+
+// Is makes it what a login is that is refused by an error: a connection that has logged in before is then given up for a new one, which shows another token.
+func (refusedToken) Is(target error) bool { return target == error(kerr.SaslAuthenticationFailed) }

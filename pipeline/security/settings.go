@@ -5,6 +5,7 @@ package security
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/url"
@@ -87,6 +88,19 @@ func (s *Settings) ReadableOnTheWay() string {
 	}
 	return fmt.Sprintf("security.sasl.mechanism %s sends the login readable by whoever sees the traffic, because security.tls.enabled is false: use a port with TLS, and set it to true",
 		s.SASL.Mechanism)
+}
+
+// Unanswered returns the error of brokers that do not answer, with what else it may mean: a broker that ends the connection in a login, and so says nothing, looks like one that is gone.
+func (s *Settings) Unanswered(err error) error {
+	check := "security.sasl.username and its password (security.sasl.password_file or LULL_SECURITY_SASL_PASSWORD)"
+	switch {
+	case s.SASL.Mechanism == "" || s.SASL.Mechanism == noSASL || !errors.Is(err, io.EOF):
+		return err
+	case s.SASL.Mechanism == oauthBearer:
+		check = "the token, which security.sasl.token_url gives to security.sasl.client_id for security.sasl.scope: it may have expired, be of an issuer or audience that brokers do not take, " +
+			"or be longer than their sasl.server.max.receive.size"
+	}
+	return fmt.Errorf("%w: if it is up, it ended the connection in the login, and its log says why: check %s", err, check)
 }
 
 // Principal returns whom brokers know this process as, such as User:lull; "" if that is not known here, as of a token. With subject it is the subject of a certificate, and so the name only on

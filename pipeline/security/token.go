@@ -18,11 +18,15 @@ import (
 type tokens struct {
 	settings *SASLSettings
 
-	mu    sync.Mutex
-	token Secret
-	until time.Time // when another is asked for
-	end   time.Time // of its life
+	mu     sync.Mutex
+	token  Secret
+	until  time.Time // when another is asked for
+	end    time.Time // of its life
+	logins int       // with it since one was known to be taken
 }
+
+// loginsMax is with how many logins in a row, of which none is known to be taken, a token is used: brokers may refuse it by an error, which the client does not tell.
+const loginsMax = 10
 
 func newTokens(s *SASLSettings) *tokens { return &tokens{settings: s} }
 
@@ -44,6 +48,9 @@ const tokenTimeout = 10 * time.Second
 func (t *tokens) get(ctx context.Context) (Secret, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.logins++; t.logins > loginsMax {
+		t.token = Secret{}
+	}
 	if !t.token.IsZero() && time.Now().Before(t.until) {
 		return t.token, nil
 	}
@@ -57,12 +64,19 @@ func (t *tokens) get(ctx context.Context) (Secret, error) {
 		}
 		return Secret{}, err
 	}
-	t.token, t.end = NewSecret(token.AccessToken), token.Expiry
+	t.token, t.end, t.logins = NewSecret(token.AccessToken), token.Expiry, 1
 	if t.end.IsZero() {
 		t.end = asked.Add(time.Minute) // a server that does not say how long is not believed for long
 	}
 	t.until = earlier(asked.Add(t.end.Sub(asked)*4/5), t.end.Add(-tokenRest))
 	return t.token, nil
+}
+
+// taken says that a broker has taken the token.
+func (t *tokens) taken() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.logins = 0
 }
 
 // forget makes the next login ask for another token.
