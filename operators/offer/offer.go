@@ -89,9 +89,9 @@ func consentReason(a *operators.OfferAnswer) string {
 	case !a.ConsentKnown:
 		return "of consent to " + a.Purpose + " nothing is known, which counts as not given"
 	case !a.Consent.Given:
-		return "consent to " + a.Purpose + " withdrawn at " + a.Consent.Time.String() + proof(a)
+		return "consent to " + a.Purpose + " withdrawn at " + operators.FormatInstant(a.Consent.Time) + proof(a)
 	}
-	return "consent to " + a.Purpose + " given at " + a.Consent.Time.String() + proof(a)
+	return "consent to " + a.Purpose + " given at " + operators.FormatInstant(a.Consent.Time) + proof(a)
 }
 
 func proof(a *operators.OfferAnswer) string {

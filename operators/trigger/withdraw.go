@@ -53,20 +53,20 @@ func (op *Operator) withdraw(r *Rule, state *operators.RuleState, s *sight, env 
 	if !known || then != nil && op.began(r, then, state, c, env.Model) {
 		return
 	}
-	reason := "with it, no purchase is left at " + deadline.String()
+	reason := "with it, no purchase is left at " + operators.FormatInstant(deadline)
 	if then != nil {
-		reason = "with it, this did not become true at " + deadline.String() + ": " + r.When
+		reason = "with it, this did not become true at " + operators.FormatInstant(deadline) + ": " + r.When
 		if r.steps {
-			reason = "with it, this was not so at " + deadline.String() + ": " + r.When
+			reason = "with it, this was not so at " + operators.FormatInstant(deadline) + ": " + r.When
 		} else if began, ok := then.began(r, deadline); ok {
-			reason += "; it became true at " + began.String()
+			reason += "; it became true at " + operators.FormatInstant(began)
 		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next.at != operators.Never && !next.open {
-			reason += "; in silence it does at " + next.at.String()
+			reason += "; in silence it does at " + operators.FormatInstant(next.at)
 		}
 	}
 	out.Trigger(operators.Trigger{
 		Rule: r.Name, Version: r.Version, From: r.To, To: r.From, Deadline: deadline, Withheld: Withdrawal, Withdraws: state.ID, Facts: c.Facts,
-		Reasons:  []string{"an event of " + in.Event.Time.String() + " has come to be known only now: " + in.Event.Kind.String(), reason},
+		Reasons:  []string{"an event of " + operators.FormatInstant(in.Event.Time) + " has come to be known only now: " + in.Event.Kind.String(), reason},
 		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent,
 	})
 	if state.Cooling && state.Cooled == deadline {
