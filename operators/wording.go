@@ -64,7 +64,7 @@ func (t *Terms) FormatValue(f *Facts, m *Model, high bool) string {
 	case f.HighValue:
 		return "CLV " + clv + ", at least the cut of " + cut
 	case high:
-		return "CLV " + clv + " under the cut of " + cut + ": high until under " + ends
+		return "CLV " + clv + " under the cut of " + cut + ", high until under " + ends
 	case clv == cut: // at the instant of the fall the two are the same number
 		return "CLV has fallen under the cut of " + cut
 	case clv == ends:

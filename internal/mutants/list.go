@@ -148,6 +148,7 @@ var mutants = []mutant{
 	{"offer what half of the customers bring, not what nine of ten do", "operators/score/ceiling.go", ".point(0.1)", ".point(0.5)", check{"operators/score", "TestCeilingBySimulation"}},
 	{"round a ceiling up", "operators/score/ceiling.go", "math.Floor(float64(amount*float64(c.MinorPerMajor)) + 1e-6)", "math.Ceil(float64(amount*float64(c.MinorPerMajor)) - 1e-6)", check{"operators/score", "TestCeilingBounds"}},
 	{"take who is between the lines of value for one of low value", "operators/segment/quadrant.go", "f.AsOf < until {", "f.AsOf < until && !was {", check{"operators/clv", "TestScenarios"}},
+	{"take back what was true of who was between the lines of value", "operators/segment/past.go", "	s.staysHigh, _ = op.highValue(p, m, &s.facts, true)\n", "", check{"operators/clv", "TestScenarios"}},
 	{"look for the fall of value when something else comes", "operators/segment/quadrant.go", "\twake(c, until)\n", "\t_ = until\n", check{"operators/clv", "TestScenarios"}},
 	{"move who has yet to dwell", "operators/segment/quadrant.go", "from != operators.NoQuadrant && in.At < dwelt {", "from != operators.NoQuadrant && in.At < dwelt && in.Kind != operators.EventInput {", check{"operators/clv", "TestScenarios"}},
 	{"call in the cool-down's last millisecond", "operators/trigger/trigger.go", "deadline < state.Cooled+operators.EventTime(r.CooldownMs)", "deadline+1 < state.Cooled+operators.EventTime(r.CooldownMs)", check{"operators/trigger", "TestCooldown"}},

@@ -155,7 +155,7 @@ func TestReasons(t *testing.T) {
 	}{
 		{34.88, operators.Nurture, 100, "CLV has fallen under the cut of 34.88 USD"},
 		{30, operators.Nurture, 99, "CLV 30.00 USD under the cut of 34.88 USD"},
-		{30, operators.Advocate, 99, "CLV 30.00 USD under the cut of 34.88 USD: high until under 27.90 USD"},
+		{30, operators.Advocate, 99, "CLV 30.00 USD under the cut of 34.88 USD, high until under 27.90 USD"},
 		{27.904, operators.Save, 100, "CLV has fallen under 27.90 USD, where high value ends"},
 		{12, operators.Save, 101, "CLV 12.00 USD under the cut of 34.88 USD"},
 	} {
