@@ -286,6 +286,9 @@ func (p *parser) words(n *yaml.Node, values map[string]*yaml.Node, r *Rule) {
 		if r.Consent = v.Value; r.Consent == "" || len(r.Consent) > 256 {
 			p.failAt(v, "consent is the purpose that a customer must have consented to, of 1 to 256 bytes")
 		}
+		if strings.Contains(r.Consent, ",") {
+			p.failAt(v, "consent is %q: a rule has one purpose, without a comma in it; write a rule for each", r.Consent)
+		}
 	}
 	if v := values["severity"]; v != nil {
 		i := slices.Index(severities[:], v.Value)

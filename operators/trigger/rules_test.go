@@ -78,6 +78,7 @@ func TestMistakes(t *testing.T) {
 		{"a bracket that is open", when("(clv > 5.0"), "rules.yaml:3:21: rule a: when: a bracket is not closed"},
 		{"a bracket too many", when("clv > 5.0)"), "rules.yaml:3:20: rule a: when: a bracket is closed that was not opened"},
 		{"between two", when("0.6 <= p_alive <= 0.8"), "rules.yaml:3:26: rule a: when: <= cannot be applied to (bool, double): what is true or false stands alone, as in high_value && !rising; for 0.6 <= x <= 0.8 write 0.6 <= x && x <= 0.8"},
+		{"purposes in one line", with("consent: email, phone"), `rules.yaml:4:14: rule a: consent is "email, phone": a rule has one purpose, without a comma in it; write a rule for each`},
 		{"a list of purposes", with("consent: [email, phone]"), "rules.yaml:4:14: rule a: consent is a list: it takes one value; write a rule for each"},
 		{"not the end", when("purchases > 1 &&"), "rules.yaml:3:27: rule a: when: the condition ends too early: something is missing behind this, or a bracket is not closed"},
 		{"quotes", when(`quadrant == save && purchases > 1`), `rules.yaml:3:23: rule a: when: there is no fact save: a text stands in quotes, "save"`},
