@@ -102,8 +102,8 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Events:      {{"order_id", 16}, {"amount", 10}, {"currency", 8}, {"name", 20}, {"subject", 0}},
 	schemas.Sessions:    {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
 	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
-	schemas.Segments:    {{"from", 10}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
-	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 9}, {"priority", 10}, {"withdraws", 32}, {"reasons", 0}},
+	schemas.Segments:    {{"from", 16}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
+	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 10}, {"priority", 10}, {"withdraws", 32}, {"reasons", 0}},
 	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
 	schemas.DeadLetters: {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
 	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
@@ -112,13 +112,17 @@ var tableColumns = map[schemas.Topic][]tableColumn{
 	schemas.Redrives:    {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"sent_to", 7}, {"origin", 0}},
 }
 
+// columnsOf returns the columns of a topic's table.
+func columnsOf(topic schemas.Topic) []tableColumn {
+	return append([]tableColumn{{"time", 20}, {"place", 10}, {"customer", 20}, {"type", 24}}, tableColumns[topic]...)
+}
+
 // printRow prints a record as a row of the table, below the header if it is the first. Columns have fixed widths, so that rows can come one by one; what is longer is cut
 // on a terminal, and elsewhere stands whole.
 func (t *tail) printRow(out io.Writer, r *kgo.Record) error {
 	key, value, err := t.decode(r)
 	fields, _ := value.(schemas.Fields)
-	columns := []tableColumn{{"time", 20}, {"place", 10}, {"customer", 20}, {"type", 16}}
-	columns = append(columns, tableColumns[t.of]...)
+	columns := columnsOf(t.of)
 	if t.changelog {
 		columns = append(columns[:4:4], tableColumn{"value", 0})
 	}

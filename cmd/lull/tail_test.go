@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/operators/trigger"
 	"lull/schemas"
 )
 
@@ -94,6 +95,43 @@ func TestTailTable(t *testing.T) {
 	}
 	if strings.Index(lines[0], "TYPE") != strings.Index(lines[3], "deletion") {
 		t.Errorf("columns are not below their names:\n%s", out)
+	}
+}
+
+// What lull itself names stands whole in its column of a table.
+func TestTailWidths(t *testing.T) {
+	fits := func(topic schemas.Topic, column, text string) {
+		columns := columnsOf(topic)
+		if i := slices.IndexFunc(columns, func(c tableColumn) bool { return c.path == column }); len(text) > columns[i].width {
+			t.Errorf("%s: %q is longer than the %d characters of its column %s", topic, text, columns[i].width, column)
+		}
+	}
+	for k := 1; k <= operators.EventKinds; k++ {
+		fits(schemas.Events, "type", operators.EventKind(k).String())
+	}
+	for _, column := range []string{"type", "from"} {
+		for q := operators.NoQuadrant; q <= operators.Save; q++ {
+			fits(schemas.Segments, column, q.String())
+		}
+		for l := operators.NoLifecycle; l <= operators.WonBack; l++ {
+			fits(schemas.Segments, column, l.String())
+		}
+		for g := operators.NoRFMGroup; g <= operators.DormantCustomers; g++ {
+			fits(schemas.Segments, column, g.String())
+		}
+	}
+	for _, r := range trigger.DefaultRules().Rules {
+		fits(schemas.Triggers, "type", r.Name)
+		fits(schemas.Triggers, "to", r.To)
+	}
+	for _, withheld := range []string{
+		trigger.Withdrawal, trigger.Returned, trigger.Stale, trigger.Shadow, trigger.Control, trigger.NoConsent, trigger.Cooldown, trigger.Cap,
+	} {
+		fits(schemas.Triggers, "withheld", withheld)
+	}
+	for _, r := range schemas.Reasons {
+		fits(schemas.DeadLetters, "type", r.Code)
+		fits(schemas.Redrives, "type", r.Code)
 	}
 }
 
@@ -213,7 +251,7 @@ func TestTailInput(t *testing.T) {
 		{"", []string{event, `"ignored":true,"value":"{\"type\":\"ping\"}"}`, refused, `"lull-time-mark":"2025-07-02T00:00:00Z","value":null}`}},
 		{"--type order_completed", []string{event}},
 		{"--since 2025-07-01T12:00:00Z --until 2025-07-01T12:00:01Z", []string{event}},
-		{"--output table", []string{"TIME", "42                    order_completed   A-1", "ignored by the mapping", "no event: unmatched: no rule", "time mark"}},
+		{"--output table", []string{"TIME", "42                    order_completed           A-1", "ignored by the mapping", "no event: unmatched: no rule", "time mark"}},
 	} {
 		out, errs, code := lull(t, append([]string{"tail", "shop", "--from-start", "--config", config}, strings.Fields(c.args)...)...)
 		if code != 0 || strings.Count(out, "\n") != len(c.want) {
