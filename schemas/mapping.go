@@ -103,6 +103,7 @@ type fieldRule struct {
 	slots    []int
 	constant string            // if no place has a value
 	values   map[string]string // what texts stand for; nil: for themselves
+	comma    bool              // of amount and quantity: texts have a decimal comma, else a point
 
 	time   timeFormat // of time
 	skew   *skewRule  // of time; nil: none
@@ -116,7 +117,6 @@ type skewRule struct{ original, sent, received int }
 type amountRule struct {
 	minor    bool // they are minor units: else major ones
 	rounding bool // what is smaller than a minor unit is rounded: else refused
-	comma    bool // texts have a decimal comma: else a point
 }
 
 // mappedReader reads events from documents by a mapping.
@@ -331,9 +331,13 @@ func (m *mappedReader) setQuantity(r *fieldRule, into *eventSlots) *operators.Re
 	case summed:
 		into.quantity = s.sum
 	default:
-		n, ok := quantityOf(&s)
+		number := s
+		if r.comma {
+			number.text = pointed(&s)
+		}
+		n, ok := quantityOf(&number)
 		if !ok {
-			return m.bad(quantityField, at, "it is "+s.shown()+", and must be a number")
+			return m.bad(quantityField, at, "it is "+s.shown()+", and must be a number such as "+r.numberExample())
 		}
 		into.quantity = n
 	}
@@ -372,15 +376,14 @@ func (m *mappedReader) setAmount(r *fieldRule, into *eventSlots) *operators.Reje
 	}
 	d, ok := decimal{}, false
 	switch {
-	case s.kind == textual && r.amount.comma:
-		if !strings.Contains(s.text, ".") {
-			d, ok = parseDecimal(strings.Replace(s.text, ",", ".", 1))
-		}
-	case s.kind == textual || s.kind == numeric:
+	case s.kind != textual && s.kind != numeric:
+	case r.comma:
+		d, ok = parseDecimal(pointed(&s))
+	default:
 		d, ok = parseDecimal(s.text)
 	}
 	if !ok {
-		return m.bad(amountField, at, "it is "+s.shown()+", and must be a decimal number such as "+r.amount.example()+", without thousands separators and currency")
+		return m.bad(amountField, at, "it is "+s.shown()+", and must be a decimal number such as "+r.numberExample()+", without thousands separators and currency")
 	}
 	if r.amount.minor {
 		digits = 0
@@ -396,9 +399,20 @@ func (m *mappedReader) setAmount(r *fieldRule, into *eventSlots) *operators.Reje
 	return nil
 }
 
-// example returns an amount as the rule wants it, and what the rule would have to say for the other.
-func (a *amountRule) example() string {
-	if a.comma {
+// withPoint makes a number with a decimal comma one with a point. What has a point, which is one of thousands, is no number then.
+var withPoint = strings.NewReplacer(",", ".", ".", "none")
+
+// pointed returns the text of a number, if texts have a decimal comma; numbers of JSON and Avro never have one.
+func pointed(s *scalar) string {
+	if s.kind != textual {
+		return s.text
+	}
+	return withPoint.Replace(s.text)
+}
+
+// numberExample returns a number as the rule wants it, and what the rule would have to say for the other.
+func (r *fieldRule) numberExample() string {
+	if r.comma {
 		return "1234,50"
 	}
 	return "1234.50 (1234,50 with decimal: comma in the mapping)"

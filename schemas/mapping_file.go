@@ -263,7 +263,7 @@ func (f *mappingFile) place(node *yaml.Node, text string, summing bool) int {
 }
 
 // fieldKeys are those that a field can have beside from, const, default and values.
-var fieldKeys = map[field][]string{timeField: {"format", "layout", "zone", "skew"}, amountField: {"unit", "inexact", "decimal"}}
+var fieldKeys = map[field][]string{timeField: {"format", "layout", "zone", "skew"}, amountField: {"unit", "inexact", "decimal"}, quantityField: {"decimal"}}
 
 func (f *mappingFile) readFields(node *yaml.Node, into *[fieldsEnd]fieldRule) (read []field) {
 	fields, order := f.entries(node, "fields", fieldNames[:]...)
@@ -316,6 +316,14 @@ func (f *mappingFile) readField(of field, node *yaml.Node) fieldRule {
 	}
 	if e, has := section["values"]; has {
 		r.values = f.readValues(of, e.value)
+	}
+	if e, has := section["decimal"]; has {
+		if text, ok := f.oneOf(e.value, "decimal", "point", "comma"); ok {
+			r.comma = text == "comma"
+		}
+		if r.comma && slices.ContainsFunc(r.slots, func(slot int) bool { return strings.Contains(f.mapping.places.names[slot], "[]") }) {
+			f.problem(e.key, "decimal: comma is for a single value: what is summed by [] has a point")
+		}
 	}
 	switch of {
 	case timeField:
@@ -402,11 +410,6 @@ func (f *mappingFile) readAmount(node *yaml.Node, section map[string]entry, r *f
 	if e, has := section["inexact"]; has {
 		if text, ok := f.oneOf(e.value, "inexact", "refuse", "round"); ok {
 			r.amount.rounding = text == "round"
-		}
-	}
-	if e, has := section["decimal"]; has {
-		if text, ok := f.oneOf(e.value, "decimal", "point", "comma"); ok {
-			r.amount.comma = text == "comma"
 		}
 	}
 }
