@@ -471,7 +471,7 @@ func TestLettersByKey(t *testing.T) {
 	for args, want := range map[string]string{
 		"dead-letters list":                                            "shop/3/1  malformed  -         A-17",
 		"dead-letters show 1/0":                                        "key         \"A-17\"",
-		"tail dead-letters -o table":                                   "1/0         -                     malformed         A-17",
+		"tail dead-letters -o table":                                   "1/0         -                     malformed                 A-17",
 		"tail dead-letters --customer ann":                             `"customer_id":"ann"`,
 		"dead-letters redrive --key A-17 --dry-run --reason malformed": "1 would be sent again",
 	} {
