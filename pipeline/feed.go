@@ -134,6 +134,9 @@ func (r *Runner) resume(f *feed) {
 			if a.at, a.metadata, a.err = CommittedOffset(ctx, r.client, r.s.Group, tp.topic, tp.n); a.err == nil {
 				a.start, a.end, a.err = r.askSpan(ctx, tp)
 			}
+			if ctx.Err() != nil {
+				a.err = ctx.Err() // whatever else was in the way, it is not wanted any more
+			}
 			if a.err == nil || ctx.Err() != nil {
 				return
 			}

@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestCommitAfterPartitions proves that a transaction is ended no earlier than the client has noted which partitions it wrote to: the first of a topic of a client,
@@ -125,5 +128,38 @@ func TestEndOfNothing(t *testing.T) {
 	}
 	if committed := fetch(); committed.Offset != 7 {
 		t.Errorf("committed offset: %v", committed)
+	}
+}
+
+// TestCommittedOffsetOfNoTopic proves that a committed offset is not taken for none if the client could not learn the topic's id, by which brokers are asked: it then asks for no topic at all.
+func TestCommittedOffsetOfNoTopic(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	ask := func(asked func(client *kgo.Client)) (kgo.EpochOffset, error) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.RequestRetries(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		asked(client)
+		at, _, err := CommittedOffset(t.Context(), client, "lull", "events", 0)
+		return at, err
+	}
+	known := func(client *kgo.Client) {
+		if err := kadm.NewClient(client).CommitAllOffsets(t.Context(), "lull", kadm.OffsetsFromRecords(kgo.Record{Topic: "events", Offset: 6})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at, err := ask(known); err != nil || at.Offset != 7 {
+		t.Errorf("offset %v, %v", at, err)
+	}
+	unknown := func(*kgo.Client) {
+		fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "events", Err: kerr.LeaderNotAvailable, Count: -1})
+	}
+	if at, err := ask(unknown); !errors.Is(err, kerr.UnknownTopicID) {
+		t.Errorf("offset %v, %v", at, err)
 	}
 }

@@ -36,17 +36,18 @@ func CommittedOffset(ctx context.Context, client *kgo.Client, group, topic strin
 	ofGroup.Group, ofGroup.Topics = group, append(ofGroup.Topics, ofTopic)
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.RequireStable, req.Groups = true, append(req.Groups, ofGroup)
-	if at, metadata, err = committedOffset(req.RequestWith(ctx, client)); err != nil {
+	resp, err := req.RequestWith(ctx, client)
+	if err == nil {
+		at, metadata, err = committedOffset(resp, topic)
+	}
+	if err != nil {
 		return noOffset, "", fmt.Errorf("asking for the offset of group %q: %w", group, err)
 	}
 	return at, metadata, nil
 }
 
-// committedOffset reads the answer to a request for the committed offset of one partition.
-func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (at kgo.EpochOffset, metadata string, _ error) {
-	if err != nil {
-		return noOffset, "", err
-	}
+// committedOffset reads the answer to a request for the committed offset of one partition of a topic.
+func committedOffset(resp *kmsg.OffsetFetchResponse, topic string) (at kgo.EpochOffset, metadata string, err error) {
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return noOffset, "", err
 	}
@@ -58,6 +59,10 @@ func committedOffset(resp *kmsg.OffsetFetchResponse, err error) (at kgo.EpochOff
 	if len(resp.Groups) != 1 || len(resp.Groups[0].Topics) != 1 || len(resp.Groups[0].Topics[0].Partitions) != 1 {
 		//lull:unread no broker does
 		return noOffset, "", errors.New("the answer does not name the one partition that was asked for")
+	}
+	if resp.Groups[0].Topics[0].Topic != topic {
+		// Since version 10 a topic is asked for by its id. If the client cannot learn it just then it asks for none, and what is answered, "no offset" of some brokers, is about no topic.
+		return noOffset, "", kerr.UnknownTopicID
 	}
 	partition := resp.Groups[0].Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(partition.ErrorCode); err != nil || partition.Offset < 0 {

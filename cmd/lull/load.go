@@ -344,14 +344,15 @@ func (l *loader) addOffset(ctx context.Context) error {
 // coordinatorMax is how long a coordinator may take to be there: the first group and the first transaction of a cluster have the topics made that these are kept in.
 const coordinatorMax = 30 * time.Second
 
-// retryCoordinator repeats a request that the coordinator cannot take just now, or whose answer hangs on a transaction that is about to end.
+// retryCoordinator repeats a request that the coordinator cannot take just now, whose answer hangs on a transaction that is about to end, or whose topic the client could not learn the id of.
 func retryCoordinator(ctx context.Context, request func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, coordinatorMax)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := request()
 		if !errors.Is(err, kerr.ConcurrentTransactions) && !errors.Is(err, kerr.CoordinatorLoadInProgress) &&
-			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.UnstableOffsetCommit) {
+			!errors.Is(err, kerr.NotCoordinator) && !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.UnstableOffsetCommit) &&
+			!errors.Is(err, kerr.UnknownTopicID) {
 			return err
 		}
 		select {
