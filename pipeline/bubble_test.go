@@ -308,16 +308,25 @@ func (b *bubble) await(s *Settings, hosts ...*host) {
 	}
 }
 
-// reached reports whether the group has committed the end of every partition that it reads.
+// reached reports whether the group has committed the end of every partition that it reads, and the feeds have told the time that they know.
 func (b *bubble) reached(s *Settings, g *kfake.GroupInfo) bool {
-	for _, topic := range consumed(s) {
+	metadata := make(map[topicPartition]string)
+	topics := []string{s.taskTopic()}
+	if s.Staged() {
+		topics = append(topics, inputs(s)...)
+	}
+	for _, topic := range topics {
 		for _, p := range b.fake.PartitionInfos(topic) {
-			if p.HighWatermark > 0 && g.Commits[topic][p.Partition].Offset < p.HighWatermark {
+			at := g.Commits[topic][p.Partition]
+			if p.HighWatermark > 0 && at.Offset < p.HighWatermark {
 				return false
+			}
+			if topic != s.taskTopic() {
+				metadata[topicPartition{topic, p.Partition}] = at.Metadata
 			}
 		}
 	}
-	return true
+	return b.timeTold(s, metadata)
 }
 
 // logs returns what the last processes of hosts have logged.

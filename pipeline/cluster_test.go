@@ -224,18 +224,7 @@ func (c *cluster) mark(s *Settings, at string) {
 	}
 }
 
-// consumed returns the topics that an application's group reads.
-func consumed(s *Settings) []string {
-	topics := []string{s.taskTopic()}
-	for _, in := range s.InputTopics() {
-		if in.Topic != topics[0] {
-			topics = append(topics, in.Topic)
-		}
-	}
-	return topics
-}
-
-// await waits until the group has committed the end of every partition that it reads.
+// await waits until the group has committed the end of every partition that it reads, and the feeds have told the time that they know.
 func (c *cluster) await(s *Settings, p *process) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
@@ -251,19 +240,40 @@ func (c *cluster) await(s *Settings, p *process) {
 	}
 }
 
-// behind reports whether the group has not committed the end of every partition that it reads, or that is not known.
+// behind reports whether the group has not committed the end of every partition that it reads, or that is not known. What the feeds read comes first: while they do, the tasks' ends move on.
 func (c *cluster) behind(ctx context.Context, s *Settings) bool {
-	ends, err := c.adm.ListEndOffsets(ctx, consumed(s)...)
+	if s.Staged() {
+		committed, ok := c.committedEnds(ctx, s, inputs(s)...)
+		if !ok || !c.timeTold(s, committed) {
+			return true
+		}
+	}
+	_, ok := c.committedEnds(ctx, s, s.taskTopic())
+	return !ok
+}
+
+// committedEnds reports whether the group has committed the end of every partition of these topics, with the metadata of what it has.
+func (c *cluster) committedEnds(ctx context.Context, s *Settings, topics ...string) (metadata map[topicPartition]string, ok bool) {
+	ends, err := c.adm.ListEndOffsets(ctx, topics...)
 	if err != nil || ends.Error() != nil {
-		return true
+		return nil, false
 	}
 	committed, err := c.adm.FetchOffsets(ctx, s.Group)
-	behind := err != nil
+	metadata, ok = make(map[topicPartition]string), err == nil
 	ends.Each(func(end kadm.ListedOffset) {
-		at, ok := committed.Lookup(end.Topic, end.Partition)
-		behind = behind || (end.Offset > 0 && (!ok || at.At < end.Offset))
+		at, known := committed.Lookup(end.Topic, end.Partition)
+		ok = ok && (end.Offset == 0 || known && at.At >= end.Offset)
+		metadata[topicPartition{end.Topic, end.Partition}] = at.Metadata
 	})
-	return behind
+	return metadata, ok
+}
+
+// inputs returns the names of the input topics.
+func inputs(s *Settings) (names []string) {
+	for _, in := range s.InputTopics() {
+		names = append(names, in.Topic)
+	}
+	return names
 }
 
 // read returns all committed records of a topic. It reads to the high watermark: right after a commit the markers may still be on their way, and the

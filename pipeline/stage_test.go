@@ -61,6 +61,45 @@ func (c *cluster) scatter(s *Settings, records []*kgo.Record) []*kgo.Record {
 	return records
 }
 
+// timeTold reports whether every partition of the topic events has been told the watermarks that the feeds have committed, by the metadata of their offsets. Under the wall clock, where watermarks rise as
+// long as the process runs, that is not asked for.
+func (c *cluster) timeTold(s *Settings, committed map[topicPartition]string) bool {
+	c.t.Helper()
+	type path struct {
+		feed uint64
+		to   int32
+	}
+	untold := make(map[path]operators.EventTime)
+	for at, metadata := range committed {
+		meta, err := task.DecodeFeedMeta(metadata)
+		if err != nil || meta.Watermark == operators.Unset || s.Clock.Mode == "wall" {
+			continue
+		}
+		for n := range int32(s.Topics.Partitions) {
+			untold[path{task.FeedID(meta.InputID, at.n), n}] = meta.Watermark
+		}
+	}
+	if len(untold) == 0 {
+		return true
+	}
+	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range c.read(s.Topic(EventsTopic)) {
+		var source schemas.Source
+		setSource(&source, r)
+		relay, refusal := decoder.DecodeRelay(&source, new(operators.Event))
+		if refusal != nil {
+			c.t.Fatal(refusal.Detail)
+		}
+		if at := (path{relay.Feed, r.Partition}); relay.Watermark >= untold[at] {
+			delete(untold, at)
+		}
+	}
+	return len(untold) == 0
+}
+
 // checkPassed checks that every event of the inputs has been passed on exactly once, to the partition of its customer, those of a partition in their order; and that the watermarks told
 // of a feed do not go back. It returns how many there are.
 func (c *cluster) checkPassed(s *Settings) (n int) {

@@ -58,8 +58,8 @@ const (
 	standing = 15 * time.Second
 )
 
-// latency is how long every answer takes. Without any, a client that asks again at once, as it does after a leader has moved, would do so for ever: in a bubble time goes on only while nobody has
-// anything to do.
+// latency is how long every fetch takes on its way. Without any, a client that fetches again at once, as it does after a leader has moved, would do so for ever: in a bubble time goes on only while nobody
+// has anything to do. Other requests take none: the client awaits the answers of some while it has a mutex, and while another of its goroutines waits for that, time does not go on either.
 const latency = 100 * time.Microsecond
 
 // broken is the error of a connection as the network of a machine has it: by its kind the client decides what it does.
@@ -227,7 +227,11 @@ func (l *line) requests() {
 		if l.wire.pass(context.Background()) != nil {
 			return
 		}
-		f := l.wire.choose(kmsg.Key(binary.BigEndian.Uint16(frame[4:])))
+		key := kmsg.Key(binary.BigEndian.Uint16(frame[4:]))
+		if key == kmsg.Fetch {
+			<-time.After(latency)
+		}
+		f := l.wire.choose(key)
 		if !l.befall(f) {
 			return
 		}
@@ -278,7 +282,6 @@ func (l *line) answers() {
 			return
 		}
 		f := l.answered(int32(binary.BigEndian.Uint32(frame[4:])))
-		<-time.After(latency)
 		if l.wire.pass(context.Background()) != nil {
 			return
 		}
