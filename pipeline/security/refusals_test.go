@@ -202,7 +202,7 @@ func TestLoginIsEnded(t *testing.T) {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}
-	if err := (&security.Settings{}).Unanswered(io.EOF); err != io.EOF {
+	if err := (&security.Settings{}).Unanswered(io.EOF); err.Error() != io.EOF.Error() {
 		t.Errorf("without a login: %v", err)
 	}
 }
