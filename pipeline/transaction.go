@@ -61,7 +61,7 @@ func committedOffset(resp *kmsg.OffsetFetchResponse, topic string) (at kgo.Epoch
 		return noOffset, "", errors.New("the answer does not name the one partition that was asked for")
 	}
 	if resp.Groups[0].Topics[0].Topic != topic {
-		// Since version 10 a topic is asked for by its id. If the client cannot learn it just then it asks for none, and what is answered, "no offset" of some brokers, is about no topic.
+		// Since version 10 a topic is asked for by its id. If the client cannot learn it just then it asks for none, and what is answered, "no offset" of some brokers, is about no topic (ADR 25).
 		return noOffset, "", kerr.UnknownTopicID
 	}
 	partition := resp.Groups[0].Topics[0].Partitions[0]
