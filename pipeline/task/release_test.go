@@ -32,7 +32,8 @@ type durable struct {
 	transactions, kills int
 	outputsMax, loaded  int
 	dirtyMax            int64
-	heapMax             uint64
+	heapMax             int64 // beyond heapBefore, which other tests have left
+	heapBefore          int64
 	last                firing
 	sum                 uint64 // of all that was told, in order, but for scores
 	triggers, sessions  []bool // by customer
@@ -153,12 +154,12 @@ func (d *durable) hear() {
 	}
 }
 
-// heap notes how much memory is in use.
-func (d *durable) heap() {
+// heap returns how much memory is in use.
+func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	d.heapMax = max(d.heapMax, m.HeapAlloc)
+	return int64(m.HeapAlloc)
 }
 
 // release lets n customers come within an hour, who are to be silent some hours later each, and then one mark say that a year has passed. The process is killed after the transactions of the
@@ -166,7 +167,8 @@ func (d *durable) heap() {
 func release(t *testing.T, n int, kills ...int) *durable {
 	t.Helper()
 	d := &durable{
-		T: t, dir: t.TempDir(), outputs: max(releaseBatch, min(10_000, n/releaseShare)), chain: operators.NewChain(bell{}, sessionOperator()), sessions: make([]bool, n), triggers: make([]bool, n),
+		heapBefore: heap(),
+		T:          t, dir: t.TempDir(), outputs: max(releaseBatch, min(10_000, n/releaseShare)), chain: operators.NewChain(bell{}, sessionOperator()), sessions: make([]bool, n), triggers: make([]bool, n),
 		cfg: task.Config{LatenessMs: int64(2 * hour), JumpMaxMs: int64(7 * day), EventClock: true, CachedCustomers: 1000, TimersLoaded: 5000, Looks: 1000},
 	}
 	d.open()
@@ -202,7 +204,7 @@ func release(t *testing.T, n int, kills ...int) *durable {
 			return d
 		}
 		if d.transactions%4 == 0 {
-			d.heap()
+			d.heapMax = max(d.heapMax, heap()-d.heapBefore)
 		}
 	}
 }
