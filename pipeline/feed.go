@@ -33,7 +33,6 @@ type feed struct {
 
 	latest   operators.EventTime   // the latest event that it has passed; Unset: none
 	limit    operators.EventTime   // events after this instant have to wait for other feeds
-	pace     operators.EventTime   // events of the past after this instant have to wait for feeds that follow
 	head     operators.EventTime   // of the event that it is held at
 	took     bool                  // the last round got further
 	movedAt  time.Time             // when one last did, or the feed began
@@ -123,7 +122,7 @@ func (r *Runner) resume(f *feed) {
 	f.forget()
 	f.phase, f.feed, f.stage, f.marking, f.passed, f.wrote = restoring, nil, nil, false, 0, false
 	f.told = slices.Repeat([]operators.EventTime{operators.Unset}, int(r.ids.partitions))
-	f.held, f.limit, f.pace, f.latest, f.movedAt = false, operators.Never, operators.Never, operators.Unset, time.Now()
+	f.held, f.limit, f.latest, f.movedAt = false, operators.Never, operators.Unset, time.Now()
 	ctx, cancel := context.WithCancel(r.ctx)
 	a := &asking{cancel: cancel, done: make(chan struct{})}
 	f.asking = a
@@ -261,7 +260,6 @@ func (r *Runner) takeFeeds() error {
 			f.epoch = f.group.Epoch
 		}
 		f.from.clock.Learn(&meta.Time)
-		f.reach.Ask(operators.EventTime(r.began.UnixMilli()), a.end)
 		r.begin(&f.reader)
 	}
 	return nil
@@ -383,11 +381,7 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		f.feed.Mark(record.Offset, mark)
 		return true, nil
 	}
-	limit, isPast := f.limit, r.isPast(f.source.AppendTime)
-	if isPast {
-		limit = min(limit, f.pace)
-	}
-	if f.event.Time > limit && f.tellsTime(r) {
+	if f.event.Time > f.limit && f.tellsTime(r) {
 		f.held, f.head = true, f.event.Time
 		return false, nil
 	}
@@ -396,9 +390,6 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		f.latest = max(f.latest, f.event.Time)
 	}
 	f.feed.Take(record.Offset, &f.event)
-	if isPast {
-		f.past = max(f.past, f.feed.Meta().Watermark)
-	}
 	if err := f.pass(r, record); err != nil {
 		return false, err
 	}

@@ -197,8 +197,6 @@ func (p *partition) applyRelay(r *Runner, offset int64, b *task.Budget) (task.Ou
 		return markOutcome(outcome), err
 	case relay.Redriven:
 		from.Offset = -1
-	case r.isPast(relay.AppendTime):
-		p.past = max(p.past, relay.Watermark)
 	}
 	return p.task.ApplyFrom(offset, &p.event, &from, b)
 }

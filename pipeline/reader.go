@@ -55,7 +55,6 @@ type reader struct {
 	records   []*kgo.Record   // to be produced
 	reach     task.Reach
 	clock     operators.EventTime // how far the wall clock proves the watermark; Unset: no further
-	past      operators.EventTime // the time that events have told here which were appended before the process began; Unset: none
 	done      bool                // all that is queued and due has been done
 	busyFor   int                 // transactions in a row that were not
 	parked    bool                // it is not read until it is done
@@ -67,7 +66,7 @@ type reader struct {
 
 // newReader returns the reader of a partition that has been assigned.
 func (r *Runner) newReader(tp topicPartition, committed kgo.EpochOffset) (p reader, err error) {
-	p = reader{topicPartition: tp, group: committed, from: r.inputOf(tp.topic), clock: operators.Unset, past: operators.Unset}
+	p = reader{topicPartition: tp, group: committed, from: r.inputOf(tp.topic), clock: operators.Unset}
 	if p.decoder, err = r.newDecoder(p.from); err != nil {
 		return p, err
 	}
@@ -139,11 +138,6 @@ func (p *reader) setSource(r *Runner, record *kgo.Record, now operators.EventTim
 // holdsTime reports whether the record at hand, p.source, moves no time. Under clock: event there is no wall clock to be behind: every event moves it.
 func (p *reader) holdsTime(r *Runner, now operators.EventTime) bool {
 	return r.s.Clock.Mode == "wall" && p.source.AppendTime > p.from.clock.HeldFrom(now)
-}
-
-// isPast reports whether a record was in its input before this process began.
-func (r *Runner) isPast(appended operators.EventTime) bool {
-	return appended <= operators.EventTime(r.began.UnixMilli())
 }
 
 // refused takes in why the record at hand, p.source, is no event. It returns why it becomes a dead letter, nil if it does not; awaited is set if its turn is yet to come.

@@ -495,10 +495,9 @@ func (r *Runner) apply(until time.Time) error {
 	now := operators.EventTime(began.UnixMilli())
 	expired := func() bool { return !time.Now().Before(until) }
 	var feeding sync.WaitGroup
-	var fed error
 	if feeds := r.activeFeeds(); len(feeds) > 0 {
 		others := r.hearOthers(began)
-		feeding.Go(func() { fed = r.feed(feeds, others, now, expired) })
+		feeding.Go(func() { r.feed(feeds, others, now, expired) })
 	}
 	err := r.inParallel(func(p *partition) (err error) {
 		p.task.Begin(now)
@@ -506,7 +505,6 @@ func (r *Runner) apply(until time.Time) error {
 		return err
 	})
 	feeding.Wait()
-	err = errors.Join(err, fed)
 	for _, f := range r.activeFeeds() {
 		if f.err != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", r.named(&f.reader), f.err))

@@ -138,9 +138,6 @@ func (c *Clock) WatchFrom() operators.EventTime {
 	return max(c.alive, c.looked-operators.EventTime(c.SilenceMaxMs()))
 }
 
-// Watched reports whether an input has ever been found alive, by this process or one before it.
-func (c *Clock) Watched() bool { return c.alive != operators.Unset }
-
 // HeldFrom returns since when events move no time: those that were appended after this instant say that time has come so far, while others of
 // that time are still to come, from where an outage has held them back or in a backlog. Never if all do.
 //
@@ -298,9 +295,6 @@ func (r *Reach) Pass(position int64) (read operators.EventTime, ok bool) {
 	r.read, r.asked = r.asked, 0
 	return r.read, true
 }
-
-// Done reports whether a position is at an end that was asked for, or has been at one.
-func (r *Reach) Done(position int64) bool { return r.read != 0 || r.asked != 0 && position >= r.end }
 
 // Read returns the instant of the last Pass, Unset if there was none.
 func (r *Reach) Read() operators.EventTime {
