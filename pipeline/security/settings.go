@@ -3,6 +3,8 @@
 package security
 
 import (
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
@@ -118,7 +120,13 @@ func (s *Settings) Principal() (name string, subject bool) {
 	if err != nil {
 		return "", false
 	}
-	return "User:" + cert.Leaf.Subject.String(), true
+	// Brokers write the parts in the order of the certificate, the last first (RFC 2253); pkix.Name would put them in one of its own.
+	var parts pkix.RDNSequence
+	if _, err := asn1.Unmarshal(cert.Leaf.RawSubject, &parts); err != nil {
+		//lull:unread a certificate that has been read has a subject
+		return "", false
+	}
+	return "User:" + parts.String(), true
 }
 
 // Anonymous is the principal of everybody who does not log in.

@@ -1,6 +1,7 @@
 package security_test
 
 import (
+	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -56,6 +57,10 @@ func TestPrincipal(t *testing.T) {
 	cert, key := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.key")
 	securitytest.NewAuthority(t).Issue(t, "lull-0", time.Now().Add(time.Hour), cert, key)
 	mutual := security.TLSSettings{Enabled: true, CertFile: cert, KeyFile: key}
+	longCert, longKey := filepath.Join(dir, "b.pem"), filepath.Join(dir, "b.key")
+	securitytest.NewAuthority(t).IssueTo(t, "lull-0", slices.Concat(
+		pkix.Name{CommonName: "lull-0"}.ToRDNSequence(), pkix.Name{OrganizationalUnit: []string{"Data"}}.ToRDNSequence(), pkix.Name{Organization: []string{"Shop"}}.ToRDNSequence(),
+	), time.Now().Add(time.Hour), longCert, longKey)
 	for _, c := range []struct {
 		of      security.Settings
 		want    string
@@ -63,6 +68,7 @@ func TestPrincipal(t *testing.T) {
 	}{
 		{security.Settings{}, "User:ANONYMOUS", false},
 		{security.Settings{TLS: mutual}, "User:CN=lull-0", true},
+		{security.Settings{TLS: security.TLSSettings{Enabled: true, CertFile: longCert, KeyFile: longKey}}, "User:O=Shop,OU=Data,CN=lull-0", true},
 		{security.Settings{TLS: mutual, SASL: security.SASLSettings{Mechanism: "SCRAM-SHA-256", Username: "ann"}}, "User:ann", false},
 		{security.Settings{SASL: security.SASLSettings{Mechanism: "OAUTHBEARER", ClientID: "ann"}}, "", false},
 		{security.Settings{TLS: security.TLSSettings{Enabled: true, CertFile: "none.pem", KeyFile: "none.key"}}, "", false},

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -158,12 +159,22 @@ func NewAuthority(t *testing.T) *Authority {
 // Issue writes a certificate for a name, valid until an instant, and its key to two files, in place of what is there. It is one of servers on this machine too.
 func (a *Authority) Issue(t *testing.T, name string, until time.Time, certFile, keyFile string) {
 	t.Helper()
+	a.IssueTo(t, name, pkix.Name{CommonName: name}.ToRDNSequence(), until, certFile, keyFile)
+}
+
+// IssueTo does the same for a subject that has more parts.
+func (a *Authority) IssueTo(t *testing.T, name string, subject pkix.RDNSequence, until time.Time, certFile, keyFile string) {
+	t.Helper()
+	raw, err := asn1.Marshal(subject)
+	if err != nil {
+		t.Fatal(err)
+	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name}, NotBefore: until.Add(-24 * time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: serial(t), RawSubject: raw, NotBefore: until.Add(-24 * time.Hour), NotAfter: until, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}, DNSNames: []string{name},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
