@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -152,15 +153,25 @@ func TestRefusals(t *testing.T) {
 
 // tokensOf returns the settings of a login by the tokens that a server gives out, and how many it has.
 func tokensOf(t *testing.T) (s security.Settings, given func() int) {
+	return tokensUntil(t, math.MaxInt64)
+}
+
+// tokensUntil does the same of a server that is away after so many tokens.
+func tokensUntil(t *testing.T, last int64) (s security.Settings, asked func() int) {
 	t.Helper()
-	var asked atomic.Int64
+	var count atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := count.Add(1)
+		if n > last {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "Bearer", "expires_in": 3600}`, asked.Add(1))
+		fmt.Fprintf(w, `{"access_token": "t%d", "token_type": "Bearer", "expires_in": 3600}`, n)
 	}))
 	t.Cleanup(server.Close)
 	s.SASL = security.SASLSettings{Mechanism: "OAUTHBEARER", TokenURL: server.URL, ClientID: "c", ClientSecret: security.NewSecret(password)}
-	return s, func() int { return int(asked.Load()) }
+	return s, func() int { return int(count.Load()) }
 }
 
 // loginsAt returns the address of a broker that takes any mechanism, and answers a login as the function says; its error ends the connection.
@@ -231,6 +242,33 @@ func TestTokenIsRefusedLater(t *testing.T) {
 	}
 	if refused.Load() < 2 || given() != 2 {
 		t.Errorf("t1 was shown %d times, %d tokens were given", refused.Load(), given())
+	}
+}
+
+// A token of which no login is known to be taken is used on while it lives, if the server gives no other.
+func TestTokenIsKeptWithoutAnother(t *testing.T) {
+	t.Parallel()
+	var shown, taken atomic.Int64
+	broker := loginsAt(t, func(token string, response *kmsg.SASLAuthenticateResponse) error {
+		switch {
+		case !strings.Contains(token, "Bearer t1\x01"):
+			return errors.New("another token")
+		case shown.Add(1) <= 20:
+			response.ErrorCode = kerr.SaslAuthenticationFailed.Code
+		default:
+			taken.Add(1)
+		}
+		return nil
+	})
+	settings, asked := tokensUntil(t, 1)
+	access := security.New([]string{broker}, settings, dial)
+	for taken.Load() == 0 {
+		if err := pingAs(t, access); err != nil && !errors.Is(err, kerr.SaslAuthenticationFailed) {
+			t.Fatal(err)
+		}
+	}
+	if asked() < 2 {
+		t.Error("no other token was asked for")
 	}
 }
 

@@ -48,10 +48,8 @@ const tokenTimeout = 10 * time.Second
 func (t *tokens) get(ctx context.Context) (Secret, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.logins++; t.logins > loginsMax {
-		t.token = Secret{}
-	}
-	if !t.token.IsZero() && time.Now().Before(t.until) {
+	t.logins++
+	if !t.token.IsZero() && t.logins <= loginsMax && time.Now().Before(t.until) {
 		return t.token, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
@@ -60,7 +58,7 @@ func (t *tokens) get(ctx context.Context) (Secret, error) {
 	token, err := t.ask(ctx)
 	if err != nil {
 		if !t.token.IsZero() && time.Now().Before(t.end) {
-			return t.token, nil // the server has the last fifth to come back
+			return t.token, nil // the server has the rest of its life to come back
 		}
 		return Secret{}, err
 	}
