@@ -399,15 +399,17 @@ func (m *mappedReader) setAmount(r *fieldRule, into *eventSlots) *operators.Reje
 	return nil
 }
 
-// withPoint makes a number with a decimal comma one with a point. What has a point, which is one of thousands, is no number then.
-var withPoint = strings.NewReplacer(",", ".", ".", "none")
+var commaToPoint = strings.NewReplacer(",", ".", ".", "none")
+
+// WithPoint returns the text of a number with a decimal comma as one with a point. What has a point, which is one of thousands, is no number then.
+func WithPoint(text string) string { return commaToPoint.Replace(text) }
 
 // pointed returns the text of a number, if texts have a decimal comma; numbers of JSON and Avro never have one.
 func pointed(s *scalar) string {
 	if s.kind != textual {
 		return s.text
 	}
-	return withPoint.Replace(s.text)
+	return WithPoint(s.text)
 }
 
 // numberExample returns a number as the rule wants it, and what the rule would have to say for the other.

@@ -405,7 +405,7 @@ var numberExamples = map[byte]string{'.': "1234.50 (1234,50 with --decimal comma
 func parseQuantity(text string, decimal byte) (float64, error) {
 	number := text
 	if decimal == ',' {
-		number = strings.NewReplacer(",", ".", ".", "none").Replace(text) // a point would be one of thousands
+		number = schemas.WithPoint(text)
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil {

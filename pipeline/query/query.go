@@ -245,10 +245,10 @@ func (a *api) change(c *operators.Customer, model *operators.Model, at operators
 		for _, own := range [...]operators.EventTime{ahead.Segment.Next, ahead.RisingDeadline(), ahead.RulesNext} {
 			if own > at && own < next {
 				next, what = own, "time passes"
+				if own == endsAt {
+					what = "CLV falls under " + terms.FormatAmount(valueEnds) + ", where high value ends"
+				}
 			}
-		}
-		if next == endsAt && what == "time passes" {
-			what = "CLV falls under " + terms.FormatAmount(valueEnds) + ", where high value ends"
 		}
 		if next == operators.Never {
 			return nil
