@@ -25,18 +25,31 @@ type eventReader struct {
 
 // newEventReader reads the files that say how. It asks the registry, if there is one, only for the schemas that records name, until ctx ends.
 func newEventReader(ctx context.Context, s *pipeline.Settings, of pipeline.InputTopic) (*eventReader, error) {
-	var writers schemas.Writers
-	if of.Format == schemas.RegistryAvro.String() {
-		known, err := registry.New(&s.Registry, "", zerolog.Nop())
-		if err != nil {
-			return nil, usageError{err}
-		}
-		writers = known.Asking(ctx)
+	writers, err := newWriters(ctx, s, of.Format)
+	if err != nil {
+		return nil, err
 	}
 	input, err := of.Load(writers)
 	if err != nil {
 		return nil, usageError{err}
 	}
+	return eventReaderOf(s, input)
+}
+
+// newWriters returns the schemas of the registry for a format that has one, else nil.
+func newWriters(ctx context.Context, s *pipeline.Settings, format string) (schemas.Writers, error) {
+	if format != schemas.RegistryAvro.String() {
+		return nil, nil
+	}
+	known, err := registry.New(&s.Registry, "", zerolog.Nop())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return known.Asking(ctx), nil
+}
+
+// eventReaderOf returns the reader of an input's records.
+func eventReaderOf(s *pipeline.Settings, input schemas.Input) (*eventReader, error) {
 	zone, err := time.LoadLocation(s.Calendar.Timezone)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("calendar.timezone is %q: it must be an IANA time zone such as Europe/Berlin", s.Calendar.Timezone)}

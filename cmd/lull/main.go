@@ -142,7 +142,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		newDemoCommand(), newRunCommand(), newConfigCommand(), newTopicsCommand(), newACLCommand(), newMappingCommand(), newSchemasCommand(), newAsyncAPICommand(), newTriggersCommand(), newModelsCommand(), newFitCommand(),
+		newDemoCommand(), newRunCommand(), newConfigCommand(), newTopicsCommand(), newACLCommand(), newMappingCommand(), newDoctorCommand(), newSchemasCommand(), newAsyncAPICommand(), newTriggersCommand(), newModelsCommand(), newFitCommand(),
 		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newResetCommand(), newDiffCommand(), newBacktestCommand(), newSnapshotCommand(), newVersionCommand(),
 	)
 	return root

@@ -176,7 +176,8 @@ func (t *trial) split(file io.Reader) ([][]byte, error) {
 		return nil, err
 	}
 	if t.input.Format == schemas.CSV {
-		return t.splitRows(text), nil
+		mapping := t.input.Mapping()
+		return splitRows(text, mapping.Columns(), mapping.Delimiter()), nil
 	}
 	return splitJSON(text), nil
 }
@@ -205,8 +206,7 @@ func splitJSON(text []byte) (values [][]byte) {
 }
 
 // splitRows returns the rows of a CSV text, without one of the columns' names at its beginning.
-func (t *trial) splitRows(text []byte) (values [][]byte) {
-	columns, delimiter := t.input.Mapping().Columns(), t.input.Mapping().Delimiter()
+func splitRows(text []byte, columns []string, delimiter rune) (values [][]byte) {
 	rows := csv.NewReader(bytes.NewReader(text))
 	rows.Comma, rows.FieldsPerRecord, rows.LazyQuotes = delimiter, -1, true
 	for from := int64(0); ; {
@@ -214,7 +214,7 @@ func (t *trial) splitRows(text []byte) (values [][]byte) {
 		if err != nil { // with lazy quotes only the end
 			return values
 		}
-		value := bytes.TrimSpace(text[from:rows.InputOffset()])
+		value := bytes.Trim(text[from:rows.InputOffset()], "\r\n") // the last column may be empty behind a tab
 		from = rows.InputOffset()
 		if len(values) == 0 && sameTexts(cells, columns) {
 			continue

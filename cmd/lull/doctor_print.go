@@ -1,0 +1,239 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"lull/operators"
+	"lull/pipeline/survey"
+	"lull/schemas"
+)
+
+// fieldsShown is how many fields are printed for a person; as JSON all are.
+const fieldsShown = 60
+
+// printText prints the report for a person.
+func (d *doctor) printText(out io.Writer) {
+	r := &d.report
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	say("%s", r.Source)
+	if t := r.Topic; t != nil {
+		say("  topic    %d partitions, %d of them empty; at most %d records; clean-up %s, kept for %s", t.Partitions, t.Empty, t.Records, orUnknown(t.Cleanup), msText(t.RetentionMs))
+	}
+	d.printSample(say)
+	if r.Topic != nil {
+		say("  key      %s", d.keyText())
+	}
+	for _, w := range r.Warnings {
+		say("  !        %s", w)
+	}
+	d.printFields(out, say)
+	switch {
+	case r.Mapping != "":
+		say("\nMAPPING %s\n", d.mappingPlace())
+		say("%s", strings.TrimSuffix(r.Mapping, "\n"))
+	case d.trial == nil:
+		say("\nMAPPING none can be proposed")
+		for _, missing := range r.Missing {
+			say("  !  %s", missing)
+		}
+		return
+	default:
+		say("\nMAPPING %s", d.noMapping())
+	}
+	d.printTrial(say)
+	d.printAbilities(say)
+	d.printQuality(say)
+	d.printSize(say)
+	d.printNext(say)
+}
+
+func (d *doctor) printSample(say func(string, ...any)) {
+	r := &d.report
+	which := "first"
+	if r.Topic != nil {
+		which = "newest"
+	}
+	times := ""
+	if t := d.trial; t != nil && t.Events > 0 {
+		times = fmt.Sprintf(", of %s to %s", t.Quality.Oldest, t.Quality.Newest)
+	}
+	say("  sample   the %s %d records%s", which, r.Sampled, times)
+	ids := ""
+	if len(r.SchemaIDs) > 0 {
+		ids = fmt.Sprintf(", schemas %s", strings.Trim(fmt.Sprint(r.SchemaIDs), "[]"))
+	}
+	say("  format   %s: %d of %d values%s", r.Format, r.Fitting, r.WithValue, ids)
+	for _, u := range r.Unread {
+		say("  !        %d values cannot be read, %s: %s", u.Records, u.Reason, u.Example)
+	}
+	if none := r.Sampled - r.WithValue; none > 0 {
+		say("  !        %d records have no value: they are refused (no_value), input topics hold events", none)
+	}
+}
+
+// keyText says what the topic is keyed by.
+func (d *doctor) keyText() string {
+	r := &d.report
+	by := "none of the fields"
+	switch {
+	case r.WithoutKey == r.Sampled:
+		return "there is none: name the topic under inputs, and lull brings each event to its customer's partition"
+	case len(r.KeyedBy) > 0:
+		by = strings.Join(r.KeyedBy, ", ")
+	}
+	text := fmt.Sprintf("%s; %d different keys", by, r.Keys)
+	if r.WithoutKey > 0 {
+		text += fmt.Sprintf(", %d records without", r.WithoutKey)
+	}
+	switch t := d.trial; {
+	case t == nil || t.Events == 0:
+	case d.keyedByCustomer():
+		text += ": the customer's id, so the topic can be input.topic"
+	default:
+		text += fmt.Sprintf(": the customer's id of %d of %d events, so name the topic under inputs, and lull brings each to its customer's partition", t.Quality.ByCustomer, t.Events)
+	}
+	return text
+}
+
+func (d *doctor) printFields(out io.Writer, say func(string, ...any)) {
+	say("\nFIELDS %d", len(d.report.Fields))
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  PATH\tRECORDS\tDISTINCT\tEXAMPLE")
+	for i, f := range d.report.Fields {
+		if i == fieldsShown {
+			fmt.Fprintf(w, "  ... %d more, which --json prints\n", len(d.report.Fields)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s\t%d\t%d\t%s\n", f.Path, f.Records, f.Distinct, shortened(f.Example))
+	}
+	_ = w.Flush() // into a buffer, whose error is told in the end
+	say("\nWHAT IS WHAT")
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, f := range d.report.Findings {
+		if f.Path == "" {
+			fmt.Fprintf(w, "  %s\t-\tnot found\n", f.Role)
+			continue
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%d of %d records, %d different, such as %q: %s\n", f.Role, f.Path, f.Records, d.report.Sampled, f.Distinct, f.Example, f.Why)
+	}
+	_ = w.Flush() // as above
+	for _, f := range d.report.Findings {
+		if f.Doubt != "" {
+			say("  !  %s: %s", f.Role, f.Doubt)
+		}
+	}
+}
+
+func (d *doctor) mappingPlace() string {
+	if d.flags.out != "" {
+		return "written to " + d.flags.out
+	}
+	return "save it, or let --out FILE do it"
+}
+
+// noMapping says why none is proposed.
+func (d *doctor) noMapping() string {
+	switch d.report.Format {
+	case schemas.SegmentJSON.String():
+		return "none is needed: input.format segment-json stands for one, which `lull mapping show` prints"
+	case schemas.OwnAvro.String(), schemas.RegistryAvro.String():
+		if d.settings.InputTopic(d.flags.topic).Mapping == "" {
+			return "none is needed: the records are events by event.avsc"
+		}
+	}
+	return "the one that is set, " + d.settings.InputTopic(d.flags.topic).Mapping
+}
+
+func (d *doctor) printTrial(say func(string, ...any)) {
+	t := d.trial
+	say("\nBY IT, of %d records %d become events, %d are ignored, %d refused (money.currency %s)", t.Records, t.Events, t.Ignored, t.Refused, d.report.Currency)
+	for _, k := range t.Kinds {
+		say("  %6d  %s", k.Records, k.Name)
+	}
+	for _, f := range t.Refusals {
+		say("  %6d  refused, %s: %s", f.Records, f.Reason, f.Example)
+	}
+}
+
+func (d *doctor) printAbilities(say func(string, ...any)) {
+	say("\nWHAT LULL CAN DO")
+	for _, a := range d.report.Abilities {
+		mark := "-"
+		if a.Can {
+			mark = "+"
+		}
+		say("  %s  %s: %s", mark, a.Name, a.Says)
+	}
+}
+
+func (d *doctor) printQuality(say func(string, ...any)) {
+	q := &d.trial.Quality
+	say("\nQUALITY, of %d events", d.trial.Events)
+	say("  %6d  repeat a message id of the sample", q.Repeated)
+	say("  %6d  have no message id", q.WithoutID)
+	say("  %6d  are orders told as completed again", q.Retold)
+	say("  %6d  are of orders without an order id", q.WithoutOrder)
+	say("  %6d  are dated ahead of their record's timestamp by more than clock.max_skew (%s)", q.Ahead, d.settings.Clock.MaxSkew)
+	say("  %6d  are older than the newest before them in their partition by more than clock.lateness (%s); %d of them would be late, the others are orders and consents, which count all the same",
+		q.Behind, d.settings.Clock.Lateness, q.Late)
+	if q.BehindMs != nil {
+		say("  Kafka's timestamps (%s) are behind the events' times by %s in the median, %s in 99 of 100", d.report.Topic.Timestamps, lasting(q.BehindMs[0]), lasting(q.BehindMs[1]))
+	}
+}
+
+// lasting shows a time in milliseconds for a person.
+func lasting(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%d days", ms/operators.DayMs)
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+func (d *doctor) printSize(say func(string, ...any)) {
+	s := d.report.Size
+	say("\nSIZE")
+	switch {
+	case s.Events == 0:
+		say("  nothing to go by: no record becomes an event")
+		return
+	case s.Records <= int64(d.report.Sampled):
+		say("  %d customers: the sample is all that there is", s.Sampled)
+	default:
+		say("  %d customers in %d events of the sample; in all %d records at least about %d, by how many came once and twice (Chao 1984), and at most %d, as many new ones in each record as in the sample",
+			s.Sampled, s.Events, s.Records, s.Least, s.Most)
+		say("  the newest records show who is active now, so that those who left long ago may be more; the count of records is that of offsets, which compaction and transactions leave gaps in")
+	}
+	size := bytesText(strconv.FormatInt(s.BytesLeast, 10))
+	if s.BytesMost > s.BytesLeast {
+		size += " to " + bytesText(strconv.FormatInt(s.BytesMost, 10))
+	}
+	say("  state: %s, at %d bytes a customer, the mean that was measured; orders that are kept and open sessions make it more, 99 of 100 had at most %d", size, survey.CustomerBytes, survey.CustomerBytesMost)
+	if d.report.Topic != nil && d.keyedByCustomer() {
+		say("  partitions: %d, those of the topic, whose number the state follows", d.report.Topic.Partitions)
+	} else {
+		say("  partitions of lull.events: topics.partitions, %d are enough; one process runs many, and at most one process runs each", s.Partitions)
+	}
+}
+
+// printNext says what to do with it.
+func (d *doctor) printNext(say func(string, ...any)) {
+	say("\nNEXT")
+	if d.report.Mapping != "" {
+		mapping := d.flags.out
+		if mapping == "" {
+			mapping = "mapping.yaml"
+		}
+		where := "--topic " + d.flags.topic
+		if d.report.Topic == nil {
+			where = "--sample " + d.flags.file
+		}
+		say("  lull mapping try %s %s --input-format %s --money-currency %s   # record by record", mapping, where, d.report.Format, d.report.Currency)
+	}
+	say("  docs/operating/connect-your-data.md, from its second step")
+}

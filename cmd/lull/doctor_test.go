@@ -1,0 +1,173 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/avro"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+)
+
+// examine runs doctor with --json and returns what it found.
+func examine(t *testing.T, code int, args ...string) *doctorReport {
+	t.Helper()
+	out, errs, got := lull(t, append([]string{"doctor", "--json"}, args...)...)
+	var report doctorReport
+	if err := json.Unmarshal([]byte(out), &report); err != nil || got != code {
+		t.Fatalf("exit code %d, %s: %v\n%s", got, errs, err, out)
+	}
+	return &report
+}
+
+// german is the export of a German shop, with an amount that no mapping reads.
+const german = `Bestellnummer;Kundennummer;Bestelldatum;Gesamtbetrag;Währung;Status
+B-1;K1;03.06.2026 08:00;182,19;EUR;bezahlt
+B-2;K2;14.06.2026 09:03;201,83;EUR;bezahlt
+B-3;K1;15.06.2026 10:06;112,09;EUR;storniert
+B-4;K3;16.06.2026 11:09;1.237,12;EUR;bezahlt
+B-5;K3;17.06.2026 11:09;37,12;EUR;offen
+B-6;K2;18.06.2026 11:09;7,12;EUR;bezahlt
+`
+
+// TestDoctorFile proves that the mapping which is proposed for a file, written by --out, does with the same file under mapping try what doctor said that it would, record by record.
+func TestDoctorFile(t *testing.T) {
+	sample, mapping := fileOf(t, "orders.csv", german), filepath.Join(t.TempDir(), "orders.yaml")
+	report := examine(t, 0, "--file", sample, "--out", mapping, "--calendar-timezone", "Europe/Berlin")
+	if text := readFile(t, mapping); text != report.Mapping {
+		t.Errorf("--out has\n%s\nand --json\n%s", text, report.Mapping)
+	}
+	if report.Currency != "EUR" || report.Topic != nil || report.Trial.Records != 6 || report.Trial.Events != 4 || report.Trial.Ignored != 1 || report.Trial.Refused != 1 {
+		t.Errorf("%+v", report.Trial)
+	}
+	out, errs, code := lull(t, "mapping", "try", mapping, "--sample", sample, "--money-currency", report.Currency, "--calendar-timezone", "Europe/Berlin")
+	want := fmt.Sprintf("%d records: %d events, %d ignored, %d refused\n", report.Trial.Records, report.Trial.Events, report.Trial.Ignored, report.Trial.Refused)
+	if code != exitError || !strings.HasPrefix(errs, want) || !strings.Contains(out, `"time":"2026-06-03T06:00:00.000Z"`) || !strings.Contains(out, `"amount":18219,`) {
+		t.Errorf("exit code %d, %s, want %s\n%s", code, errs, want, out)
+	}
+	text, _, code := lull(t, "doctor", "--file", sample)
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	for _, want := range []string{"csv: 6 of 6 values", "columns: [Bestellnummer, Kundennummer, Bestelldatum, Gesamtbetrag, \"Währung\", Status]", "BY IT, of 6 records 4 become events, 1 are ignored, 1 refused (money.currency EUR)", "refused, bad_field: amount (Gesamtbetrag): it is \"1.237,12\"", "2 customers: the sample is all that there is"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+// TestDoctorTopic proves what is found out about a topic: that the newest records of all partitions are read alike, that no group is joined and no offset committed, that what has not been
+// committed is not read, and that the mapping does with the topic under mapping try what was said.
+func TestDoctorTopic(t *testing.T) {
+	broker := newBroker(t)
+	client := producer(t, broker)
+	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for i := range 400 {
+		partition := int32(i % 3) // five of the eight are empty
+		if i > 300 {
+			partition = 2
+		}
+		customer := fmt.Sprintf("c-%d", i%40)
+		value := fmt.Sprintf(`{"event_id":"e%d","type":"order.placed","occurred_at":%q,"customer":{"id":%q},"order":{"number":"A-%d","total":%d.50,"currency":"EUR"}}`,
+			i, at.Add(time.Duration(i)*time.Minute).Format(time.RFC3339), customer, i, 10+i)
+		r := &kgo.Record{Topic: "shop", Partition: partition, Key: []byte(customer), Value: []byte(value), Timestamp: at.Add(time.Duration(i+1) * time.Minute)}
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := producer(t, broker, kgo.TransactionalID("open"))
+	if err := open.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := open.ProduceSync(t.Context(), &kgo.Record{Topic: "shop", Partition: 2, Value: []byte("not committed")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	mapping := filepath.Join(t.TempDir(), "orders.yaml")
+	report := examine(t, 0, "--topic", "shop", "--brokers", broker, "--sample", "90", "--out", mapping)
+	if s := report.Topic; report.Sampled != 90 || s.Partitions != 8 || s.Empty != 5 || s.Records != 400 || s.Timestamps != "CreateTime" || s.Cleanup != "delete" {
+		t.Errorf("%d sampled of %+v", report.Sampled, s)
+	}
+	if trial := report.Trial; trial.Events != 90 || trial.Quality.ByCustomer != 90 || trial.Quality.BehindMs[0] != 60_000 || trial.Quality.WithoutID != 0 {
+		t.Errorf("%+v", trial)
+	}
+	if strings.Join(report.KeyedBy, " ") != "customer.id" || report.Size.Partitions != 8 || report.Size.Sampled != 40 || report.Size.Records != 400 || report.Size.Least > 40 || report.Size.Most < 40 {
+		t.Errorf("%v, %+v", report.KeyedBy, report.Size)
+	}
+	if err := open.EndTransaction(t.Context(), kgo.TryAbort); err != nil { // mapping try would wait for it
+		t.Fatal(err)
+	}
+	want := "90 records: 90 events, 0 ignored, 0 refused\n"
+	if _, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--brokers", broker, "-n", "90", "--money-currency", "EUR"); code != 0 || errs != want {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	text, _, code := lull(t, "doctor", "--topic", "shop", "--brokers", broker)
+	if code != 0 || !strings.Contains(text, "customer.id; 40 different keys: the customer's id, so the topic can be input.topic") || !strings.Contains(text, "the newest 400 records, of 2026-07-01T12:00:00.000Z") {
+		t.Errorf("exit code %d\n%s", code, text)
+	}
+	groups, err := kadm.NewClient(client).ListGroups(t.Context())
+	if err != nil || len(groups) > 0 {
+		t.Errorf("%v, %v", groups, err)
+	}
+}
+
+// TestDoctorRegistry proves that records of a registry are read by their writers' schemas, and that those by event.avsc are said to need no mapping.
+func TestDoctorRegistry(t *testing.T) {
+	broker, fake := newBroker(t), srfake.New()
+	defer fake.Close()
+	registry, err := sr.NewClient(sr.URLs(fake.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const schema = `{"type": "record", "name": "Order", "fields": [
+		{"name": "orderId", "type": "string"}, {"name": "userId", "type": "long"}, {"name": "orderedAt", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+		{"name": "total", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}]}`
+	written, err := avro.Parse(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered, err := registry.CreateSchema(t.Context(), "shop-value", sr.Schema{Schema: schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := producer(t, broker)
+	for i := range 30 {
+		value, err := written.AppendEncode([]byte{0, 0, 0, 0, byte(registered.ID)}, map[string]any{
+			"orderId": fmt.Sprintf("A-%d", i), "userId": int64(i % 7), "orderedAt": time.Date(2026, 7, 1, 12, i, 0, 0, time.UTC), "total": json.Number(fmt.Sprintf("%d.25", 10+i)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "shop", Key: fmt.Appendf(nil, "A-%d", i), Value: value}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report := examine(t, 0, "--topic", "shop", "--brokers", broker, "--registry-url", fake.URL())
+	if report.Format != "registry-avro" || len(report.SchemaIDs) != 1 || report.Trial.Events != 30 || report.Trial.Quality.ByCustomer != 0 || !strings.Contains(report.Mapping, "customer_id: userId\n  time: orderedAt\n  order_id: orderId\n  amount: {from: total, unit: major}\n") {
+		t.Errorf("%+v\n%s", report, report.Mapping)
+	}
+}
+
+// TestDoctorSegment proves that calls of the Segment specification are said to need no mapping, and that the report for a person has no part of a Go value in it.
+func TestDoctorSegment(t *testing.T) {
+	sample := fileOf(t, "calls.jsonl", `{"type":"page","name":"Home","userId":"u-1","messageId":"m1","timestamp":"2025-03-01T08:59:00Z"}
+{"type":"track","event":"Completed Order","userId":"u-1","messageId":"m2","timestamp":"2025-03-01T08:59:00Z","properties":{"orderId":7,"revenue":"25.00"}}
+{"type":"page","name":"Home","anonymousId":"x","messageId":"m3","timestamp":"2025-03-01T08:59:00Z"}`)
+	out, errs, code := lull(t, "doctor", "--file", sample)
+	if code != 0 || !strings.Contains(out, "none is needed: input.format segment-json stands for one") || !strings.Contains(out, "of 3 records 2 become events, 1 are ignored, 0 refused") {
+		t.Errorf("exit code %d, %s\n%s", code, errs, out)
+	}
+	if odd := regexp.MustCompile(`%!|<nil>|\{\w*:`).FindString(out); odd != "" {
+		t.Errorf("%q in\n%s", odd, out)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(sample), "orders.yaml")); err == nil {
+		t.Error("a file was written")
+	}
+}

@@ -1,0 +1,533 @@
+package survey
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// Proposal is the mapping that a profile speaks for.
+type Proposal struct {
+	// Findings are the fields of the event, found or not.
+	Findings []Finding
+	// Mapping is the mapping file; "" if customer or time, or what happened, is not told.
+	Mapping string
+	// Missing says why there is none.
+	Missing []string
+
+	roles *roles
+	kinds map[operators.EventKind]bool // that the mapping can give
+}
+
+// Propose returns the mapping that fits the records.
+func (p *Profile) Propose() *Proposal {
+	a := p.assign()
+	m := &mapper{p: p, a: a, proposal: &Proposal{roles: a, kinds: make(map[operators.EventKind]bool)}}
+	m.findings()
+	if a.fields[customerRole] == nil && !a.byKey {
+		m.missing("no field tells the customer: none is named as one, and the records are not keyed by something that comes again")
+	}
+	if a.fields[timeRole] == nil && p.stampless() {
+		m.missing("no field tells the time")
+	}
+	rules := m.rules()
+	if rules == "" {
+		m.missing("nothing tells what happened: there is no amount, no page, and no field with a kind such as order.placed")
+	}
+	if len(m.proposal.Missing) == 0 {
+		m.proposal.Mapping = m.text(rules)
+	}
+	return m.proposal
+}
+
+// stampless reports whether the records have no Kafka timestamp, as those of a file.
+func (p *Profile) stampless() bool {
+	return !slices.ContainsFunc(p.sample.Records, func(r schemas.Source) bool { return r.AppendTime >= schemas.TimeMin })
+}
+
+// mapper writes a mapping.
+type mapper struct {
+	p        *Profile
+	a        *roles
+	proposal *Proposal
+}
+
+func (m *mapper) missing(text string) { m.proposal.Missing = append(m.proposal.Missing, text) }
+
+// findings tells of each role which field has it, and why.
+func (m *mapper) findings() {
+	for r := customerRole; r <= pageRole; r++ {
+		f := m.a.fields[r]
+		finding := Finding{Role: roleNames[r], field: f}
+		switch {
+		case f != nil:
+			finding.Path, finding.Records, finding.Distinct, finding.Example = f.Path, f.Records, f.Distinct, shortened(f.Example)
+			finding.Why, finding.Doubt = m.why(r, f), m.doubt(r, f)
+		case r == customerRole && m.a.byKey:
+			finding.Path, finding.Records, finding.Distinct, finding.Example = "$key", m.p.Keyed, m.p.Keys, shortened(string(m.p.firstKey()))
+			finding.Why, finding.Doubt = "no field is named as a customer, and the keys are texts that come again", "is the key the customer's id?"
+		case r == timeRole && !m.p.stampless():
+			finding.Path, finding.Records = "$timestamp", m.p.Records
+			finding.Why, finding.Doubt = "no field tells a time: Kafka's timestamp stands for it", "does Kafka's timestamp tell when it happened, or when it was written?"
+		case r > currencyRole: // it is not missed
+			continue
+		}
+		m.proposal.Findings = append(m.proposal.Findings, finding)
+	}
+}
+
+func (p *Profile) firstKey() []byte {
+	for i := range p.sample.Records {
+		if key := p.sample.Records[i].Key; len(key) > 0 {
+			return key
+		}
+	}
+	return nil
+}
+
+func (m *mapper) why(r role, f *Field) string {
+	var why []string
+	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
+	if f.named(r) > 0 {
+		say("its name")
+	}
+	switch r {
+	case customerRole:
+		if m.p.keyedBy(f) {
+			say("the records are keyed by it")
+		}
+	case timeRole:
+		say("%s", m.howTimed(f))
+	case kindRole:
+		say("%d values, such as %s", f.Distinct, strings.Join(firstOf(f.values, 4), ", "))
+	case amountRole:
+		switch {
+		case f.comma():
+			say("numbers with a decimal comma")
+		case f.broken > 0:
+			say("numbers with %d decimals", f.digits)
+		default:
+			say("whole numbers")
+		}
+	case currencyRole:
+		say("codes of ISO 4217: %s", strings.Join(firstOf(f.values, 5), ", "))
+	case orderRole, messageRole:
+		if f.Distinct == f.Records {
+			say("all values differ")
+		}
+	}
+	return strings.Join(why, "; ")
+}
+
+func (m *mapper) howTimed(f *Field) string {
+	r := readings[m.a.reading]
+	switch {
+	case f.dated > 0:
+		return "its logical type is a time"
+	case r.format != "":
+		return "numbers of " + r.format + " since 1970, by their size"
+	case r.layout != "":
+		return "texts of the layout " + r.layout
+	}
+	return "texts of ISO 8601"
+}
+
+func (m *mapper) doubt(r role, f *Field) string {
+	switch {
+	case r == timeRole && f.ambiguous(m.a.reading):
+		return "day and month cannot be told apart in the sample: look at one"
+	case r == timeRole && f.naked[m.a.reading] > 0:
+		return fmt.Sprintf("%d tell no offset: taken to be in %s (calendar.timezone)", f.naked[m.a.reading], m.p.sample.Zone)
+	case r == customerRole && f.Distinct == f.Records && f.Records > 20:
+		return "no value comes twice: is it the customer, or the event?"
+	case r == customerRole && slices.ContainsFunc(f.words, func(w string) bool { return w == "email" || w == "mail" }):
+		return "it is an address: an id that never changes is better, and no personal data"
+	case r == amountRole && m.unit() == "minor" && f.broken == 0 && !f.namedMinor():
+		return "whole numbers that look like cents: look at one order by hand"
+	case r == amountRole && m.unit() == "major" && f.broken == 0:
+		return "whole numbers only: taken for whole " + m.p.sample.Currency + ", not cents: look at one order by hand"
+	case r == amountRole && f.grouped > 0:
+		return fmt.Sprintf("values with separators of thousands or a currency's sign, which no mapping reads: %d", f.grouped)
+	case r == currencyRole && m.priceless() > 0:
+		return fmt.Sprintf("amounts without one: %d, taken to be in %s", m.priceless(), m.p.sample.Currency)
+	case r == kindRole && m.consents(f) != "":
+		return "consents are told by words alone: is " + m.consents(f) + " one?"
+	}
+	return ""
+}
+
+// priceless returns how many records have an amount and no currency.
+func (m *mapper) priceless() (n int) {
+	amount, currency := m.a.fields[amountRole], m.a.fields[currencyRole]
+	for i := range m.p.rows {
+		values := m.p.rows[i].values
+		if amount == nil {
+			break
+		}
+		_, hasAmount := values[amount.Path]
+		if _, hasCurrency := values[currency.Path]; hasAmount && !hasCurrency {
+			n++
+		}
+	}
+	return n
+}
+
+// consents returns the first value that is taken for a consent, "" if none is.
+func (m *mapper) consents(f *Field) string {
+	kinds, values := f.kinds()
+	for _, v := range values {
+		if kinds[v].OfConsent() {
+			return v
+		}
+	}
+	return ""
+}
+
+// unit returns the unit that amounts have.
+func (m *mapper) unit() string {
+	f := m.a.fields[amountRole]
+	switch {
+	case f.namedMinor():
+		return "minor"
+	case f.broken > 0 || f.grouped > 0:
+		return "major"
+	case f.hundreds() > f.Records/2 || 4*f.small > f.Records:
+		return "major"
+	}
+	return "minor"
+}
+
+func (f *Field) namedMinor() bool {
+	return anyOf(f.words, "cents cent minor pence pfennig rappen oere")
+}
+
+// hundreds returns how many of the values end in two zeros.
+func (f *Field) hundreds() (n int) {
+	for text, records := range f.values {
+		if strings.HasSuffix(text, "00") {
+			n += records
+		}
+	}
+	return n
+}
+
+// firstOf returns some of the values, the most frequent first.
+func firstOf(values map[string]int, most int) []string {
+	var list []string
+	for v := range values {
+		list = append(list, v)
+	}
+	slices.SortFunc(list, func(a, b string) int { return cmp.Or(values[b]-values[a], cmp.Compare(a, b)) })
+	if len(list) > most {
+		list = append(list[:most], "...")
+	}
+	for i := range list {
+		list[i] = shortened(list[i])
+	}
+	return list
+}
+
+// rules returns the section rules; "" if nothing tells what happened.
+func (m *mapper) rules() string {
+	kind := m.a.fields[kindRole]
+	switch {
+	case kind != nil:
+		return m.rulesOf(kind)
+	case m.a.fields[amountRole] != nil:
+		return m.always(operators.OrderCompleted)
+	case m.a.fields[pageRole] != nil:
+		return m.always(operators.PageViewed)
+	}
+	return ""
+}
+
+func (m *mapper) always(kind operators.EventKind) string {
+	m.proposal.kinds[kind] = true
+	if kind == operators.PageViewed {
+		return fmt.Sprintf("  - kind: page\n    fields: {name: %s}\n", text(m.a.fields[pageRole].Path))
+	}
+	return fmt.Sprintf("  - kind: %s\n", kind)
+}
+
+// rulesOf returns those that go by the field which says what happened.
+func (m *mapper) rulesOf(by *Field) string {
+	kinds, values := by.kinds()
+	tells := make(map[operators.EventKind][]string)
+	var plain, tracked []string // plain need no fields of their own
+	for _, v := range values {
+		kind, note := m.possible(kinds[v])
+		switch {
+		case kind == unknown && by.isStatus():
+			continue // what it is worth is not known: it is told as unmatched
+		case kind == unknown:
+			tracked = append(tracked, v)
+			continue
+		case kind == ignored || kind == operators.OrderCompleted || kind == operators.OrderUpdated || kind == operators.OrderCancelled || kind == operators.Identified:
+			line := fmt.Sprintf("        %s: %s", text(v), nameOf(kind))
+			if note != "" {
+				line += "   # " + note
+			}
+			plain = append(plain, line)
+		default:
+			tells[kind] = append(tells[kind], v)
+		}
+		m.proposal.kinds[kind] = true
+	}
+	var b strings.Builder
+	if len(plain) > 0 {
+		fmt.Fprintf(&b, "  - kind:\n      from: %s\n      values:\n%s\n", text(by.Path), strings.Join(plain, "\n"))
+	}
+	for kind := operators.EventKind(1); int(kind) <= operators.EventKinds; kind++ {
+		if len(tells[kind]) > 0 {
+			fmt.Fprintf(&b, "  - when: {%s: [%s]}\n    kind: %s\n", text(by.Path), texts(tells[kind]), kind)
+			if fields := m.fieldsOf(kind, by, tells[kind]); fields != "" {
+				fmt.Fprintf(&b, "    fields: {%s}", fields)
+				if kind.OfConsent() && m.a.fields[purposeRole] == nil {
+					b.WriteString("   # no field tells the purpose: marketing is a guess")
+				}
+				b.WriteByte('\n')
+			}
+		}
+	}
+	if len(tracked) > 0 {
+		m.proposal.kinds[operators.Tracked] = true
+		fmt.Fprintf(&b, "  - when: {%s: [%s]}\n    kind: track\n    fields: {name: %s}\n", text(by.Path), texts(tracked), text(by.Path))
+	}
+	return b.String()
+}
+
+// possible returns the kind, or ignored and why, if the records lack what it needs.
+func (m *mapper) possible(kind operators.EventKind) (operators.EventKind, string) {
+	lacks := func(r role) bool { return m.a.fields[r] == nil }
+	switch kind {
+	case operators.OrderCompleted:
+		if lacks(amountRole) {
+			return ignored, "order_completed, but no field tells its amount"
+		}
+	case operators.OrderUpdated:
+		if lacks(amountRole) || lacks(orderRole) {
+			return ignored, "order_updated, but no field tells its order or amount"
+		}
+	case operators.OrderCancelled, operators.OrderRefunded:
+		if lacks(orderRole) {
+			return ignored, kind.String() + ", but no field tells its order"
+		}
+	case operators.CampaignSent, operators.CampaignDelivered, operators.CampaignOpened, operators.CampaignClicked:
+		if lacks(campaignRole) {
+			return ignored, kind.String() + ", but no field tells the campaign"
+		}
+	case operators.TicketOpened, operators.TicketReplied, operators.TicketClosed:
+		if lacks(ticketRole) {
+			return ignored, kind.String() + ", but no field tells the ticket"
+		}
+	}
+	return kind, ""
+}
+
+func nameOf(kind operators.EventKind) string {
+	if kind == ignored {
+		return "ignore"
+	}
+	return kind.String()
+}
+
+// fieldsOf returns the fields that events of a kind have beside those of all.
+func (m *mapper) fieldsOf(kind operators.EventKind, by *Field, values []string) string {
+	path := func(name string, r role, otherwise string) string {
+		if f := m.a.fields[r]; f != nil {
+			return fmt.Sprintf("%s: {from: %s, default: %s}", name, text(f.Path), otherwise)
+		}
+		return fmt.Sprintf("%s: {const: %s}", name, otherwise)
+	}
+	subject := func(r role) string { return "subject: " + text(m.a.fields[r].Path) }
+	switch kind {
+	case operators.PageViewed, operators.ScreenViewed:
+		return path("name", pageRole, kind.String())
+	case operators.OrderRefunded:
+		fields := "whole: {const: true}"
+		if amount := m.a.fields[amountRole]; amount != nil && !by.isStatus() && m.has(amount, by, values) {
+			fields = "" // that of all is what is paid back
+		}
+		if f := m.a.fields[refundRole]; f != nil {
+			fields = strings.TrimPrefix(fields+", refund_id: "+text(f.Path), ", ")
+		}
+		return fields
+	case operators.CampaignSent, operators.CampaignDelivered, operators.CampaignOpened, operators.CampaignClicked:
+		return subject(campaignRole)
+	case operators.TicketOpened, operators.TicketReplied, operators.TicketClosed:
+		return subject(ticketRole)
+	case operators.ConsentGiven, operators.ConsentWithdrawn:
+		fields := path("subject", purposeRole, "marketing")
+		if f := m.a.fields[proofRole]; f != nil {
+			fields += ", proof: " + text(f.Path)
+		}
+		return fields
+	}
+	return "name: " + text(by.Path) // of tracked
+}
+
+// has reports whether nearly all records have the field of which another has one of these values.
+func (m *mapper) has(f, by *Field, values []string) bool {
+	with, all := 0, 0
+	for i := range m.p.rows {
+		r := &m.p.rows[i]
+		leaf, is := r.values[by.Path]
+		if !is || !slices.Contains(values, leaf.Text()) {
+			continue
+		}
+		all++
+		if _, has := r.values[f.Path]; has {
+			with++
+		}
+	}
+	return nearly(with, all)
+}
+
+// text writes a text as YAML has it: plain where it can be nothing else.
+func text(s string) string {
+	if strings.Contains(" true false null yes no on off y n ", " "+strings.ToLower(s)+" ") {
+		return strconv.Quote(s)
+	}
+	for i, c := range s {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '$'
+		if !letter && (i == 0 || !(c >= '0' && c <= '9' || c == '.' || c == '-')) {
+			return strconv.Quote(s)
+		}
+	}
+	if s == "" {
+		return `""`
+	}
+	return s
+}
+
+func texts(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = text(s)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// text returns the mapping file.
+func (m *mapper) text(rules string) string {
+	var b strings.Builder
+	write := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
+	write("version: %d\n", schemas.MappingVersion)
+	if m.naked() {
+		write("zone: %s   # of times that tell no offset\n", m.p.sample.Zone)
+	}
+	if s := m.p.sample; s.Format == schemas.CSV {
+		write("csv:\n  delimiter: %s\n  columns: [%s]\n", strconv.Quote(string(s.Delimiter)), texts(s.Columns))
+	}
+	write("fields:\n")
+	field := func(name, value string) { write("  %s: %s%s\n", name, value, m.remark(name)) }
+	if f := m.a.fields[customerRole]; f != nil {
+		field("customer_id", text(f.Path))
+	} else {
+		field("customer_id", "$key")
+	}
+	field("time", m.timeField())
+	for _, r := range []role{messageRole, orderRole} {
+		if f := m.a.fields[r]; f != nil {
+			field(roleNames[r], text(f.Path))
+		}
+	}
+	if m.a.fields[amountRole] != nil {
+		field("amount", m.amountField())
+		field("currency", m.currencyField())
+	}
+	if f := m.a.fields[quantityRole]; f != nil {
+		value := text(f.Path)
+		if f.comma() && !strings.Contains(f.Path, "[]") {
+			value = fmt.Sprintf("{from: %s, decimal: comma}", value)
+		}
+		field("quantity", value)
+	}
+	write("rules:\n%s", rules)
+	return b.String()
+}
+
+// remark returns the doubt about a field as a comment.
+func (m *mapper) remark(name string) string {
+	for _, f := range m.proposal.Findings {
+		if f.Role == name && f.Doubt != "" {
+			return "   # " + f.Doubt
+		}
+	}
+	return ""
+}
+
+// naked reports whether times tell no zone.
+func (m *mapper) naked() bool {
+	f := m.a.fields[timeRole]
+	return f != nil && f.naked[m.a.reading] > 0
+}
+
+func (m *mapper) timeField() string {
+	f := m.a.fields[timeRole]
+	if f == nil {
+		return "$timestamp"
+	}
+	switch r := readings[m.a.reading]; {
+	case r.format != "":
+		return fmt.Sprintf("{from: %s, format: %s}", text(f.Path), r.format)
+	case r.layout != "":
+		return fmt.Sprintf("{from: %s, layout: %q}", text(f.Path), r.layout)
+	}
+	return text(f.Path)
+}
+
+func (m *mapper) amountField() string {
+	f := m.a.fields[amountRole]
+	value := fmt.Sprintf("{from: %s, unit: %s", text(f.Path), m.unit())
+	if f.comma() {
+		value += ", decimal: comma"
+	}
+	if m.unit() == "major" && f.digits > m.fewestDigits() {
+		value += ", inexact: round"
+	}
+	return value + "}"
+}
+
+// fewestDigits returns the digits of the currency in the records that has the fewest.
+func (m *mapper) fewestDigits() int {
+	fewest, _ := schemas.CurrencyDigits(m.p.sample.Currency)
+	if f := m.a.fields[currencyRole]; f != nil {
+		for text := range f.values {
+			if code, ok := currencyOf(text); ok {
+				digits, _ := schemas.CurrencyDigits(code)
+				fewest = min(fewest, digits)
+			}
+		}
+	}
+	return fewest
+}
+
+func (m *mapper) currencyField() string {
+	f := m.a.fields[currencyRole]
+	if f == nil {
+		return fmt.Sprintf("{const: %s}   # no field tells it: taken to be money.currency", m.p.sample.Currency)
+	}
+	if m.priceless() == 0 && m.a.symbols == nil {
+		return text(f.Path)
+	}
+	value := "{from: " + text(f.Path)
+	if m.priceless() > 0 {
+		value += ", default: " + m.p.sample.Currency
+	}
+	if m.a.symbols != nil {
+		var table []string
+		for _, sign := range firstOf(f.values, len(f.values)) {
+			if code, ok := m.a.symbols[sign]; ok {
+				table = append(table, text(sign)+": "+code)
+			}
+		}
+		value += ", values: {" + strings.Join(table, ", ") + "}"
+	}
+	return value + "}"
+}

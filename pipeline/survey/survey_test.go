@@ -1,0 +1,284 @@
+package survey
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// decoderOf returns a decoder by a mapping, as lull run makes it.
+func decoderOf(t rapid.TB, s *Sample, mapping string) *schemas.Decoder {
+	t.Helper()
+	parsed, err := schemas.ParseMapping([]byte(mapping))
+	if err != nil {
+		t.Fatalf("%v in the mapping\n%s", err, mapping)
+	}
+	input, err := schemas.NewInput("input", s.Format, s.Schema, parsed, s.Writers)
+	if err != nil {
+		t.Fatalf("%v in the mapping\n%s", err, mapping)
+	}
+	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Zone: s.Zone, Currency: s.Currency, Input: input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return decoder
+}
+
+// TestShops proves what is proposed for the records of shops as they are, and what becomes of them by it. The commands of testdata/shops:
+//
+//	topic       records, one a line: the key, a tab, the value. Kafka's timestamps are 2026-07-02
+//	file        the lines of a file: JSON, or CSV with a header
+//
+// zone=Z and currency=C say what the settings do.
+func TestShops(t *testing.T) {
+	datadriven.Walk(t, "testdata/shops", func(t *testing.T, path string) {
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			zone, currency := "UTC", "USD"
+			d.MaybeScanArgs(t, "zone", &zone)
+			d.MaybeScanArgs(t, "currency", &currency)
+			s := Sample{Currency: currency}
+			var err error
+			if s.Zone, err = time.LoadLocation(zone); err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.Split(d.Input, "\n")
+			if columns, delimiter, ok := Header([]byte(lines[0])); d.Cmd == "file" && !strings.HasPrefix(d.Input, "{") && ok {
+				s.Columns, s.Delimiter, lines = columns, delimiter, lines[1:]
+			}
+			var values [][]byte
+			for i, line := range lines {
+				r := schemas.Source{Topic: "shop", Offset: int64(i), Value: []byte(line), AppendTime: operators.Unset}
+				if d.Cmd == "topic" {
+					key, value, _ := strings.Cut(line, "\t")
+					r.Key, r.Value = []byte(key), []byte(value)
+					r.AppendTime = operators.EventTime(time.Date(2026, 7, 2, 0, 0, 0, 0, time.UTC).UnixMilli())
+				}
+				values = append(values, r.Value)
+				s.Records = append(s.Records, r)
+			}
+			found := Recognize(values, func([]byte) bool { return false })
+			if !found.Known {
+				return "unknown: " + found.Instead
+			}
+			s.Format = found.Format
+			if s.Format == schemas.CSV && s.Columns == nil {
+				s.Delimiter = found.Delimiter
+				for i := range found.Columns {
+					s.Columns = append(s.Columns, Column(i))
+				}
+			}
+			return told(t, &s)
+		})
+	})
+}
+
+// told returns what is found out about a sample, as text.
+func told(t *testing.T, s *Sample) string {
+	t.Helper()
+	p, err := Look(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, keyed by %q\n", s.Format, p.KeyedBy())
+	proposal := p.Propose()
+	mapping := proposal.Mapping
+	for _, f := range proposal.Findings {
+		fmt.Fprintf(&b, "%s: %s", f.Role, f.Path)
+		for _, says := range []string{f.Why, f.Doubt} {
+			if says != "" {
+				fmt.Fprintf(&b, " | %s", says)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	for _, missing := range proposal.Missing {
+		fmt.Fprintf(&b, "missing: %s\n", missing)
+	}
+	if s.Format == schemas.SegmentJSON {
+		mapping, s.Format = string(schemas.SegmentMapping()), schemas.JSON
+	} else {
+		fmt.Fprintf(&b, "\n%s\n", mapping)
+	}
+	if mapping != "" {
+		trial := Try(s.Records, decoderOf(t, s, mapping), 600_000)
+		fmt.Fprintf(&b, "%d records: %d events of %d customers, %d ignored, %d refused\n", trial.Records, trial.Events, trial.Customers(), trial.Ignored, trial.Refused)
+		for _, k := range trial.Kinds {
+			fmt.Fprintf(&b, "  %s: %d\n", k.Name, k.Records)
+		}
+		for _, r := range trial.Refusals {
+			fmt.Fprintf(&b, "  refused %s: %d\n", r.Reason, r.Records)
+		}
+		quality, err := json.Marshal(trial.Quality)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s\n", quality)
+		for _, a := range trial.Abilities() {
+			if a.Can {
+				fmt.Fprintf(&b, "+ %s: %s\n", a.Name, a.Says)
+			}
+		}
+	}
+	return strings.ReplaceAll(b.String(), "\n\n", "\n.\n")
+}
+
+// TestAnyShop proves that whatever a shop calls its fields, and however it writes times and amounts, of those that have been thought of, the mapping that is proposed gives each order with
+// its customer, id, instant and amount.
+func TestAnyShop(t *testing.T) {
+	layouts := []string{"unix", "milliseconds", time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "02.01.2006 15:04", "2006-01-02T15:04:05.000Z"}
+	amounts := []string{"point", "comma", "number", "cents"}
+	rapid.Check(t, func(t *rapid.T) {
+		name := func(label string, names ...string) string { return rapid.SampledFrom(names).Draw(t, label) }
+		customer := name("customer", "customer_id", "customerId", "customer.id", "userId", "user.id", "kundennummer", "Kunden-Nr", "client_id", "payload.customer.id", "member")
+		when := name("when", "occurred_at", "created_at", "orderDate", "order.placed_at", "timestamp", "Bestelldatum", "ts", "event_time")
+		order := name("order", "order_id", "order.number", "orderId", "Bestellnummer", "bestell_nr", "transaction_id", "order.id")
+		amount := name("amount", "total", "amount", "order.total_price", "Gesamtbetrag", "Summe", "revenue", "order_value")
+		layout, written := name("layout", layouts...), name("written", amounts...)
+		if written == "cents" {
+			amount = name("in cents", "total_cents", "order.amount_cents", "amount_minor")
+		}
+		currency := name("currency", "currency", "Währung", "order.currency_code", "")
+		noise := rapid.Bool().Draw(t, "noise")
+		n := rapid.IntRange(3, 40).Draw(t, "records")
+		s := Sample{Format: schemas.JSON, Zone: time.UTC, Currency: "EUR"}
+		type sold struct {
+			customer, order string
+			at              time.Time
+			cents           int64
+		}
+		var want []sold
+		for i := range n {
+			o := sold{
+				customer: fmt.Sprintf("c-%d", i%7), order: fmt.Sprintf("A-%d", 1000+i),
+				at: time.Date(2026, 5, 1+i%28, 13, i, 0, 0, time.UTC), cents: rapid.Int64Range(1, 99_999).Draw(t, "cents")*100 + 1 + int64(i)%99,
+			}
+			want = append(want, o)
+			record := make(map[string]any)
+			set(record, customer, o.customer)
+			set(record, order, o.order)
+			switch layout {
+			case "unix":
+				set(record, when, o.at.Unix())
+			case "milliseconds":
+				set(record, when, strconv.FormatInt(o.at.UnixMilli(), 10))
+			default:
+				set(record, when, o.at.Format(layout))
+			}
+			text := fmt.Sprintf("%d.%02d", o.cents/100, o.cents%100)
+			switch written {
+			case "point":
+				set(record, amount, text)
+			case "comma":
+				set(record, amount, strings.Replace(text, ".", ",", 1))
+			case "number":
+				set(record, amount, json.Number(text))
+			case "cents":
+				set(record, amount, o.cents)
+			}
+			if currency != "" {
+				set(record, currency, "EUR")
+			}
+			if noise {
+				set(record, "customer_since", "2019-01-01")
+				set(record, "order_tax", "1.90")
+				set(record, "shipping.amount", "4.90")
+				set(record, "user_agent", "curl")
+				set(record, "country", "DE")
+				set(record, "delivery_date", "2026-06-01")
+				set(record, "birth_date", "1980-01-01")
+				set(record, "previous_order_id", "A-1")
+			}
+			value, err := json.Marshal(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Records = append(s.Records, schemas.Source{Topic: "shop", Offset: int64(i), Value: value, AppendTime: operators.Unset})
+		}
+		p, err := Look(&s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proposal := p.Propose()
+		if proposal.Mapping == "" {
+			t.Fatalf("%v for %s", proposal.Missing, s.Records[0].Value)
+		}
+		decoder := decoderOf(t, &s, proposal.Mapping)
+		for i := range s.Records {
+			s.Records[i].AppendTime = schemas.TimeEnd - 1
+			var e operators.Event
+			refusal := decoder.DecodeKeyless(&s.Records[i], &e)
+			o := want[i]
+			if refusal != nil {
+				t.Fatalf("%s: %s for %s by\n%s", refusal.Reason, refusal.Detail, s.Records[i].Value, proposal.Mapping)
+			}
+			if e.Kind != operators.OrderCompleted || e.Customer != o.customer || e.OrderID != o.order || int64(e.Time) != o.at.UnixMilli() || int64(e.Amount) != o.cents {
+				t.Fatalf("%v %s %s %s %d for %s by\n%s", e.Kind, e.Customer, e.OrderID, e.Time, e.Amount, s.Records[i].Value, proposal.Mapping)
+			}
+		}
+	})
+}
+
+// set sets a field of a record at a path.
+func set(record map[string]any, path string, value any) {
+	for {
+		name, rest, nested := strings.Cut(path, ".")
+		if !nested {
+			record[name] = value
+			return
+		}
+		inner, _ := record[name].(map[string]any)
+		if inner == nil {
+			inner = make(map[string]any)
+			record[name] = inner
+		}
+		record, path = inner, rest
+	}
+}
+
+// TestMeasured proves that what a customer is said to take is what was measured.
+func TestMeasured(t *testing.T) {
+	results, err := os.ReadFile("../../benchmarks/results/2026-11-24-first.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{
+		fmt.Sprintf("| state bytes per customer, mean of all records | %d |", CustomerBytes),
+		fmt.Sprintf("| state bytes per customer, 99th percentile | %d |", CustomerBytesMost),
+	} {
+		if !bytes.Contains(results, []byte(row)) {
+			t.Errorf("the results lack %q", row)
+		}
+	}
+}
+
+// TestEstimate proves that a sample that is all has no more customers than it has, and that of a part of a topic the estimate is between what was seen and what the records could hold, on both sides of the truth
+// if customers come at random.
+func TestEstimate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		customers := rapid.IntRange(1, 400).Draw(t, "customers")
+		n := rapid.IntRange(1, 2000).Draw(t, "events")
+		trial := &Trial{Records: n, Events: n, seen: make(map[string]int)}
+		for range n {
+			trial.seen[strconv.Itoa(rapid.IntRange(1, customers).Draw(t, "who"))]++
+		}
+		if all := trial.Estimate(int64(n), 8); all.Least != int64(len(trial.seen)) || all.Most != all.Least || all.BytesMost != all.Most*CustomerBytes {
+			t.Fatalf("%+v of %d customers", all, len(trial.seen))
+		}
+		part := trial.Estimate(int64(10*n), 8)
+		if part.Least < int64(len(trial.seen)) || part.Most < part.Least || part.Most > int64(10*n) || part.Partitions < 8 {
+			t.Fatalf("%+v of %d customers", part, len(trial.seen))
+		}
+	})
+}

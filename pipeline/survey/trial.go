@@ -1,0 +1,206 @@
+package survey
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// Trial is what becomes of the records of a sample, by the code that lull run reads them with.
+type Trial struct {
+	Records int `json:"records"`
+	Events  int `json:"events"`
+	Ignored int `json:"ignored"`
+	Refused int `json:"refused"`
+	// Kinds counts the events by kind, and Refusals the records by the reason for which they are refused, the most frequent first.
+	Kinds    []Count   `json:"kinds"`
+	Refusals []Refusal `json:"refusals"`
+	Quality  Quality   `json:"quality"`
+
+	seen map[string]int // events by customer
+}
+
+// Count is how many records have something.
+type Count struct {
+	Name    string `json:"name"`
+	Records int    `json:"records"`
+}
+
+// Quality is what of the events is not as it should be, in counts.
+type Quality struct {
+	// Keyed is how many events have a key, and ByCustomer of how many it is the customer's id.
+	Keyed      int `json:"keyed"`
+	ByCustomer int `json:"keyed_by_customer"`
+	// Repeated are events with the message id of one before them, and WithoutID those without one. Retold are orders told as completed once more, under another message id or none.
+	Repeated  int `json:"repeated_ids"`
+	WithoutID int `json:"without_message_id"`
+	Retold    int `json:"orders_told_again"`
+	// WithoutOrder are events of orders without an order id.
+	WithoutOrder int `json:"without_order_id"`
+	// Ahead are events whose time is later than the record's Kafka timestamp and clock.max_skew: they are taken for it.
+	Ahead int `json:"ahead"`
+	// Behind are events older than the newest of their partition before them by more than clock.lateness. Late are those of them that are refused for it: orders and consents count however late they come.
+	Behind int `json:"out_of_order"`
+	Late   int `json:"late"`
+	// BehindMs is how far the Kafka timestamps are behind the events' times, as the median and that of 99 of 100; nil without timestamps.
+	BehindMs *[2]int64 `json:"behind_ms"`
+	// Oldest and Newest are the events' times; operators.Unset without events.
+	Oldest operators.EventTime `json:"-"`
+	Newest operators.EventTime `json:"-"`
+}
+
+// Try decodes the records. lateMs is clock.lateness.
+func Try(records []schemas.Source, decoder *schemas.Decoder, lateMs int64) *Trial {
+	t := &Trial{Records: len(records), seen: make(map[string]int), Quality: Quality{Oldest: operators.Unset, Newest: operators.Unset}}
+	kinds := make(map[string]int)
+	var refused refusals
+	var behind []int64
+	ids, orders, newest := make(map[string]bool), make(map[string]bool), make(map[int32]operators.EventTime)
+	q := &t.Quality
+	for i := range records {
+		r := &records[i]
+		var e operators.Event
+		read := *r
+		if r.AppendTime < schemas.TimeMin { // of a file: nothing is dated ahead then
+			read.AppendTime = schemas.TimeEnd - 1
+		}
+		refusal := decoder.DecodeKeyless(&read, &e)
+		switch {
+		case refusal == nil:
+		case refusal.Reason == schemas.ReasonIgnored:
+			t.Ignored++
+			continue
+		default:
+			refused.add(refusal)
+			t.Refused++
+			continue
+		}
+		t.Events++
+		kinds[e.Kind.String()]++
+		t.seen[e.Customer]++
+		if len(r.Key) > 0 {
+			q.Keyed++
+			if string(r.Key) == e.Customer {
+				q.ByCustomer++
+			}
+		}
+		id, order := e.Customer+"\x00"+e.ID, e.Customer+"\x00"+e.OrderID
+		switch {
+		case e.ID == fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset):
+			q.WithoutID++
+		case ids[id]:
+			q.Repeated++
+		}
+		switch {
+		case ids[id] || !e.Kind.OfOrder():
+		case e.OrderID == "":
+			q.WithoutOrder++
+		case e.Kind == operators.OrderCompleted && orders[order]:
+			q.Retold++
+		}
+		ids[id] = true
+		orders[order] = orders[order] || e.Kind == operators.OrderCompleted
+		if e.Clamped {
+			q.Ahead++
+		}
+		if before, has := newest[r.Partition]; has && int64(before-e.Time) > lateMs {
+			q.Behind++
+			if !e.Kind.Fact() {
+				q.Late++
+			}
+		} else if !has || e.Time > before {
+			newest[r.Partition] = e.Time
+		}
+		if r.AppendTime >= schemas.TimeMin {
+			behind = append(behind, int64(r.AppendTime-e.Time))
+		}
+		if q.Oldest == operators.Unset || e.Time < q.Oldest {
+			q.Oldest = e.Time
+		}
+		q.Newest = max(q.Newest, e.Time)
+	}
+	if len(behind) > 0 {
+		slices.Sort(behind)
+		q.BehindMs = &[2]int64{behind[len(behind)/2], behind[(len(behind)*99)/100]}
+	}
+	t.Refusals = refused.list()
+	for name, n := range kinds {
+		t.Kinds = append(t.Kinds, Count{name, n})
+	}
+	slices.SortFunc(t.Kinds, func(a, b Count) int { return cmp.Or(b.Records-a.Records, cmp.Compare(a.Name, b.Name)) })
+	return t
+}
+
+// Of returns how many events of a kind there are.
+func (t *Trial) Of(kinds ...operators.EventKind) (n int) {
+	for _, c := range t.Kinds {
+		if kind, ok := operators.KindNamed(c.Name); ok && slices.Contains(kinds, kind) {
+			n += c.Records
+		}
+	}
+	return n
+}
+
+// Customers returns how many different customers the events are of.
+func (t *Trial) Customers() int { return len(t.seen) }
+
+// Ability is something that lull does with events, and whether these let it.
+type Ability struct {
+	Name string `json:"name"`
+	Can  bool   `json:"can"`
+	Says string `json:"says"` // by how many events, or what is missing
+}
+
+// Abilities returns what lull can do with the events of a trial, and what is missing for the rest.
+func (t *Trial) Abilities() (list []Ability) {
+	say := func(name string, can bool, yes, no string) {
+		a := Ability{name, can, no}
+		if can {
+			a.Says = yes
+		}
+		list = append(list, a)
+	}
+	completed := t.Of(operators.OrderCompleted)
+	say("value and risk", completed > 0, fmt.Sprintf("%d orders with an amount", completed), "there is no order with an amount: scores, segments and churn triggers need them, from this topic or another")
+	taken := t.Of(operators.OrderRefunded, operators.OrderCancelled)
+	say("refunds and cancellations", taken > 0, fmt.Sprintf("%d of them, matched by order_id", taken), t.withoutRefunds(completed))
+	active := t.Of(operators.PageViewed, operators.ScreenViewed, operators.Tracked)
+	say("sessions", active > 0, fmt.Sprintf("%d views and actions", active), "there are no views or actions: sessions consist of orders alone")
+	consents := t.Of(operators.ConsentGiven, operators.ConsentWithdrawn)
+	say("consent", consents > 0, fmt.Sprintf("%d statements", consents), "there are none: rules that need a consent withhold their triggers")
+	campaigns := t.Of(operators.CampaignSent, operators.CampaignDelivered, operators.CampaignOpened, operators.CampaignClicked)
+	say("campaigns", campaigns > 0, fmt.Sprintf("%d contacts", campaigns), "there are none: who was written to is not known")
+	tickets := t.Of(operators.TicketOpened, operators.TicketReplied, operators.TicketClosed)
+	say("tickets", tickets > 0, fmt.Sprintf("%d of them", tickets), "there are none: an open complaint keeps no trigger back")
+	unnamed := t.Events > 0 && t.Quality.WithoutID == t.Events
+	say("repeats", t.Events > 0 && !unnamed, "what is sent twice counts once, by message_id", "there is no message id: what the producer sends twice counts twice, but for orders, by order_id")
+	return list
+}
+
+func (t *Trial) withoutRefunds(completed int) string {
+	if completed > 0 && t.Quality.WithoutOrder == completed {
+		return "orders have no order_id: refunds and cancellations cannot be matched to them, and an order told twice counts twice"
+	}
+	return "there are none in the sample: value stays that of the orders"
+}
+
+// isText reports whether bytes are a text that people read.
+func isText(b []byte) bool {
+	return utf8.Valid(b) && !slices.ContainsFunc([]rune(string(b)), func(c rune) bool { return c < ' ' && c != '\t' && c != '\n' && c != '\r' })
+}
+
+// shortened returns a text cut to a readable length.
+func shortened(s string) string {
+	const most = 40
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most]) + "..."
+}
+
+func compareTexts(a, b string) int { return strings.Compare(a, b) }
