@@ -158,7 +158,7 @@ func within(path, name string) (_ string, ok bool) {
 		b.WriteString(path + ".")
 	}
 	for i := range len(name) {
-		if c := name[i]; c == '.' || c == '[' || c == '\\' || c == '$' && i == 0 && path == "" {
+		if c := name[i]; c == '.' || c == '[' || c == ']' || c == '\\' || c == '$' && i == 0 && path == "" {
 			b.WriteByte('\\')
 		}
 		b.WriteByte(name[i])

@@ -27,7 +27,7 @@ import (
 
 // The bounds of a sample.
 const (
-	sampleMost     = 100_000
+	sampleMost     = 20_000
 	sampleBytesMax = 256 << 20
 )
 
@@ -116,9 +116,11 @@ type doctorReport struct {
 	Fields   []doctorField    `json:"fields"`
 	Findings []survey.Finding `json:"findings"`
 	// Mapping is the text of the one that is proposed, "" if the records need none, one is set, or Missing says why there is none.
-	Mapping   string           `json:"mapping"`
-	Missing   []string         `json:"missing"`
-	Currency  string           `json:"money_currency"`
+	Mapping  string   `json:"mapping"`
+	Missing  []string `json:"missing"`
+	Currency string   `json:"money_currency"`
+	// Settings is what of lull.yaml follows for the topic; "" of a file.
+	Settings  string           `json:"settings"`
 	Trial     *survey.Trial    `json:"trial"` // nil if there is nothing to try
 	Abilities []survey.Ability `json:"abilities"`
 	Size      *survey.Size     `json:"size"`
@@ -500,11 +502,21 @@ func (d *doctor) propose(ctx context.Context, of pipeline.InputTopic) (*schemas.
 		return nil, usageError{err}
 	}
 	if d.flags.out != "" {
-		if err := os.WriteFile(d.flags.out, []byte(proposal.Mapping), 0o600); err != nil {
+		if err := writeNew(d.flags.out, proposal.Mapping); err != nil {
 			return nil, err
 		}
 	}
 	return &input, nil
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) // whoever runs lull is to read it
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
 }
 
 // try finds out what becomes of the records.
@@ -521,7 +533,7 @@ func (d *doctor) try(input schemas.Input, records int64) error {
 		partitions = int64(r.Topic.Partitions)
 	}
 	size := d.trial.Estimate(records, partitions)
-	r.Size = &size
+	r.Size, r.Settings = &size, d.settingsText()
 	d.warn()
 	return nil
 }
@@ -531,6 +543,36 @@ func (d *doctor) keyedByCustomer() bool {
 	q := &d.trial.Quality
 	return q.ByCustomer > 0 && 100*q.ByCustomer >= 99*d.trial.Events
 }
+
+// settingsText returns what of lull.yaml follows.
+func (d *doctor) settingsText() string {
+	r := &d.report
+	if r.Topic == nil {
+		return ""
+	}
+	how := "format: " + r.Format
+	mapping := d.settings.InputTopic(r.Source).Mapping
+	if r.Mapping != "" {
+		mapping = d.mappingFile()
+	}
+	for _, file := range []struct{ key, path string }{{"mapping", mapping}, {"schema", d.settings.InputTopic(r.Source).Schema}} {
+		if file.path != "" {
+			how += fmt.Sprintf(", %s: %q", file.key, file.path)
+		}
+	}
+	text := fmt.Sprintf("inputs:\n  %s: {%s}\n", r.Source, how)
+	if d.keyedByCustomer() {
+		text = fmt.Sprintf("input: {topic: %s, %s}\n", r.Source, how)
+	}
+	text += fmt.Sprintf("money: {currency: %s}\ncalendar: {timezone: %s}\n", r.Currency, d.settings.Calendar.Timezone)
+	if r.Format == schemas.RegistryAvro.String() {
+		text += fmt.Sprintf("registry: {url: [%q]}\n", d.settings.Registry.URL[0])
+	}
+	return text
+}
+
+// mappingFile returns the path that the mapping has or is to have.
+func (d *doctor) mappingFile() string { return cmp.Or(d.flags.out, "mapping.yaml") }
 
 // warn tells what of the topic is not as it should be.
 func (d *doctor) warn() {

@@ -44,6 +44,9 @@ func (d *doctor) printText(out io.Writer) {
 		return
 	default:
 		say("\nMAPPING %s", d.noMapping())
+		if d.flags.out != "" {
+			say("  nothing was written to %s", d.flags.out)
+		}
 	}
 	d.printTrial(say)
 	d.printAbilities(say)
@@ -223,17 +226,16 @@ func (d *doctor) printSize(say func(string, ...any)) {
 
 // printNext says what to do with it.
 func (d *doctor) printNext(say func(string, ...any)) {
-	say("\nNEXT")
-	if d.report.Mapping != "" {
-		mapping := d.flags.out
-		if mapping == "" {
-			mapping = "mapping.yaml"
+	if r := &d.report; r.Settings != "" {
+		say("\nSETTINGS, in lull.yaml beside brokers and the others\n")
+		say("%s", r.Settings)
+		say("NEXT\n  lull mapping try --config lull.yaml --topic %s   # record by record", r.Source)
+	} else {
+		try := "--input-format " + r.Format
+		if r.Mapping != "" {
+			try += " " + d.mappingFile()
 		}
-		where := "--topic " + d.flags.topic
-		if d.report.Topic == nil {
-			where = "--sample " + d.flags.file
-		}
-		say("  lull mapping try %s %s --input-format %s --money-currency %s   # record by record", mapping, where, d.report.Format, d.report.Currency)
+		say("\nNEXT\n  lull mapping try %s --sample %s --money-currency %s   # record by record", try, d.flags.file, r.Currency)
 	}
 	say("  docs/operating/connect-your-data.md, from its second step")
 }

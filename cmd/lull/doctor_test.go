@@ -118,7 +118,7 @@ func TestDoctorTopic(t *testing.T) {
 	}
 }
 
-// TestDoctorRegistry proves that records of a registry are read by their writers' schemas, and that those by event.avsc are said to need no mapping.
+// TestDoctorRegistry proves that records of a registry are read by their writers' schemas, and that the settings which follow read a topic keyed by something else than the customer.
 func TestDoctorRegistry(t *testing.T) {
 	broker, fake := newBroker(t), srfake.New()
 	defer fake.Close()
@@ -150,8 +150,29 @@ func TestDoctorRegistry(t *testing.T) {
 		}
 	}
 	report := examine(t, 0, "--topic", "shop", "--brokers", broker, "--registry-url", fake.URL())
+	settings := fmt.Sprintf("brokers: [%q]\n%s", broker, strings.Replace(report.Settings, "mapping.yaml", fileOf(t, "orders.yaml", report.Mapping), 1))
+	if _, errs, code := lull(t, "mapping", "try", "--topic", "shop", "--config", fileOf(t, "lull.yaml", settings), "-n", "30"); code != 0 || errs != "30 records: 30 events, 0 ignored, 0 refused\n" {
+		t.Errorf("exit code %d, %s by\n%s", code, errs, settings)
+	}
 	if report.Format != "registry-avro" || len(report.SchemaIDs) != 1 || report.Trial.Events != 30 || report.Trial.Quality.ByCustomer != 0 || !strings.Contains(report.Mapping, "customer_id: userId\n  time: orderedAt\n  order_id: orderId\n  amount: {from: total, unit: major}\n") {
 		t.Errorf("%+v\n%s", report, report.Mapping)
+	}
+}
+
+// TestDoctorOwn proves that events by event.avsc are known as such, with their fields, and need no mapping.
+func TestDoctorOwn(t *testing.T) {
+	broker := newBroker(t)
+	rows := "customer_id,time,amount,message_id,order_id\nann,1998-01-04,1.25,m1,o1\nbob,1998-01-05,2.50,m2,o2\nann,1998-01-06,1,m1,o3\n"
+	if _, errs, code := lull(t, "produce", "--topic", "shop", "--csv", fileOf(t, "orders.csv", rows), "--time-mark", "1998-02-01", "--brokers", broker); code != 0 {
+		t.Fatalf("exit code %d, %s", code, errs)
+	}
+	report := examine(t, 0, "--topic", "shop", "--brokers", broker)
+	if report.Format != "avro" || report.Mapping != "" || report.Sampled != 3 || report.Trial.Events != 3 || report.Trial.Quality.Repeated != 1 || len(report.Fields) == 0 ||
+		!strings.HasPrefix(report.Settings, "input: {topic: shop, format: avro}\n") {
+		t.Errorf("%+v", report)
+	}
+	if out, _, _ := lull(t, "doctor", "--topic", "shop", "--brokers", broker); !strings.Contains(out, "MAPPING none is needed: the records are events by event.avsc") {
+		t.Error(out)
 	}
 }
 

@@ -53,6 +53,11 @@ version: 1
 csv: {columns: [type, id, customer, at, total, note], delimiter: ;}
 fields: {customer_id: customer, message_id: id, order_id: id, time: at, amount: {from: total, unit: major}, currency: {const: USD}}
 rules: [{kind: order_completed}]`)
+	tabMapping := fileOf(t, "tabs.yaml", `
+version: 1
+csv: {columns: [id, customer, at, total, note], delimiter: "\t"}
+fields: {customer_id: customer, message_id: id, order_id: id, time: at, amount: {from: total, unit: major}, currency: {const: USD}}
+rules: [{kind: order_completed}]`)
 	inputs := fileOf(t, "lull.yaml", fmt.Sprintf("inputs:\n  shop-orders: {format: json, mapping: %q}\n  web: {format: segment-json}\n", mapping))
 	for _, c := range []struct {
 		name string
@@ -72,6 +77,10 @@ rules: [{kind: order_completed}]`)
 		{name: "laid out", args: []string{mapping, "--sample", fileOf(t, "a.json", pretty)}, out: []string{`{"record":1,` + event + `}`, `{"record":2,"ignored":true}`}, errs: "2 records: 1 events, 1 ignored, 0 refused\n"},
 		{
 			name: "rows", args: []string{csvMapping, "--sample", fileOf(t, "a.csv", "type;id;customer;at;total;note\nx;e1;42;2025-07-01 12:00:00;12.50;\"one\nnote\"\n")},
+			out: []string{`{"record":1,` + strings.Replace(event, `"A-1"`, `"e1"`, 1) + `}`},
+		},
+		{
+			name: "rows with tabs, of which the last column is empty", args: []string{tabMapping, "--sample", fileOf(t, "t.csv", "e1\t42\t2025-07-01 12:00:00\t12.50\t\r\n")},
 			out: []string{`{"record":1,` + strings.Replace(event, `"A-1"`, `"e1"`, 1) + `}`},
 		},
 		{

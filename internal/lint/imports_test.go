@@ -94,6 +94,11 @@ var doors = []door{
 	// What is done with a run over a file.
 	{room: []string{"pipeline/backtest"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "operators/..."}},
 	{room: []string{"pipeline/replay"}, standard: all, closed: []string{"context", "sync/...", "time"}, ours: []string{"pipeline/backfill", "pipeline/fit", "operators/..."}},
+	// What is judged is a sample that somebody else has read.
+	{
+		room:     []string{"pipeline/survey"},
+		standard: all, closed: []string{"context", "os", "net/...", "sync/..."}, others: []string{"github.com/tidwall/gjson"}, ours: []string{"schemas", "operators"},
+	},
 	{room: []string{subscriberExample}, standard: all, others: all},
 	{room: []string{"internal/..."}, standard: all, others: all, ours: []string{"internal/..."}},
 }

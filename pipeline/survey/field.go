@@ -61,8 +61,15 @@ const (
 var anotherZone = time.FixedZone("another", 3600)
 
 func newField(path string) *Field {
-	return &Field{Path: path, words: wordsOf(path), values: make(map[string]int)}
+	words := wordsOf(path)
+	for len(words) > 1 && anyOf(words[:1], envelopes) {
+		words = words[1:]
+	}
+	return &Field{Path: path, words: words, values: make(map[string]int)}
 }
+
+// envelopes are words of what a record is wrapped in, such as that of a change in a database: they tell nothing of its fields.
+const envelopes = "after payload data body detail"
 
 func (f *Field) add(leaf *schemas.Leaf, of *schemas.Source) {
 	f.Records++
@@ -94,6 +101,9 @@ func (f *Field) addTime(leaf *schemas.Leaf) {
 		f.dated++
 	}
 	for i, r := range readings {
+		if f.Records > 20 && 2*f.times[i] < f.Records { // it has been seen not to be one
+			continue
+		}
 		t, ok := leaf.Time(r.format, r.layout, time.UTC)
 		if ok && r.format != "" && (t < numberedFrom || t >= numberedTo) {
 			ok = false

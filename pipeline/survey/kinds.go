@@ -91,7 +91,7 @@ func kindOf(value string) operators.EventKind {
 	has := func(list string) bool { return anyOf(words, list) }
 	order := has("order orders purchase purchased checkout bestellung bestellt auftrag sale kauf gekauft transaction ordered")
 	switch {
-	case has("heartbeat ping healthcheck test keepalive"):
+	case has("heartbeat ping healthcheck keepalive"):
 		return ignored
 	case has("consent optin optout subscribed unsubscribed unsubscribe subscribe einwilligung widerruf newsletter") && has("given granted accepted optin subscribed subscribe in erteilt"):
 		return operators.ConsentGiven

@@ -36,13 +36,26 @@ func (p *Profile) Propose() *Proposal {
 		m.missing("no field tells the time")
 	}
 	rules := m.rules()
-	if rules == "" {
+	switch line := m.p.priceOfLine(); {
+	case rules == "" && line != "":
+		m.missing("no field tells an order's amount: " + line + " is the price of a line; let the producer sum the lines of an order")
+	case rules == "":
 		m.missing("nothing tells what happened: there is no amount, no page, and no field with a kind such as order.placed")
 	}
 	if len(m.proposal.Missing) == 0 {
 		m.proposal.Mapping = m.text(rules)
 	}
 	return m.proposal
+}
+
+// priceOfLine returns the path of a price of one of an order's lines, "" if there is none.
+func (p *Profile) priceOfLine() string {
+	for _, f := range p.Fields {
+		if anyOf(f.words, "unit einzelpreis stueckpreis") && f.isAmount() {
+			return f.Path
+		}
+	}
+	return ""
 }
 
 // stampless reports whether the records have no Kafka timestamp, as those of a file.

@@ -37,7 +37,7 @@ var roleNames = [rolesEnd]string{
 // names are what fields of a role are called: the words that a path ends in, the most telling first. A path with words before them is less so.
 var names = [rolesEnd]string{
 	customerRole: "customer id, customerid, kundennummer, kunden nummer, kundennr, kunden nr, kunden id, kundenid, customer number, customer no, customer nr, customer key, customer uuid, customer ref, user id, userid, client id, " +
-		"shopper id, buyer id, member id, subscriber id, account id, profile id, contact id, person id, kunde, customer, user, client, member, buyer, shopper, customer email, user email, kunden email, email, e mail",
+		"shopper id, buyer id, member id, subscriber id, account id, profile id, contact id, person id, kunde, customer, user, client, member, buyer, shopper, customer email, user email, kunden email, email address, emailaddress, email, e mail",
 	timeRole: "occurred at, event time, event timestamp, event ts, happened at, ordered at, order date, order time, orderdate, placed at, purchased at, purchase date, bestelldatum, bestellt am, bestellzeit, zeitpunkt, zeitstempel, " +
 		"created at, createdat, created, create time, creation date, erstellt am, processed at, original timestamp, timestamp, datetime, date time, time, date, ts, ts ms, datum, zeit, when, at, invoice date, rechnungsdatum, sent at, received at, updated at, modified at",
 	kindRole:     "event type, eventtype, event name, event kind, event, type, kind, typ, ereignis, vorgang, vorgangsart, action, activity, order status, orderstatus, bestellstatus, financial status, status, state",
@@ -224,7 +224,7 @@ func (p *Profile) assignID(a *roles, taken []*Field) {
 	})
 	switch {
 	case i < 0:
-	case a.fields[orderRole] == nil && a.fields[amountRole] != nil && a.fields[kindRole] == nil:
+	case a.fields[orderRole] == nil && a.fields[amountRole] != nil && (a.fields[kindRole] == nil || a.fields[kindRole].isStatus()):
 		a.fields[orderRole] = p.Fields[i]
 	case a.fields[messageRole] == nil && 10*p.Fields[i].Distinct >= 9*p.Fields[i].Records && !p.isOrder(a, p.Fields[i]):
 		a.fields[messageRole] = p.Fields[i]

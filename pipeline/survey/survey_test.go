@@ -37,7 +37,7 @@ func decoderOf(t rapid.TB, s *Sample, mapping string) *schemas.Decoder {
 
 // TestShops proves what is proposed for the records of shops as they are, and what becomes of them by it. The commands of testdata/shops:
 //
-//	topic       records, one a line: the key, a tab, the value. Kafka's timestamps are 2026-07-02
+//	topic       records, one a line: the key, - for none, a tab, the value. Kafka's timestamps are 2026-07-02
 //	file        the lines of a file: JSON, or CSV with a header
 //
 // zone=Z and currency=C say what the settings do.
@@ -61,7 +61,9 @@ func TestShops(t *testing.T) {
 				r := schemas.Source{Topic: "shop", Offset: int64(i), Value: []byte(line), AppendTime: operators.Unset}
 				if d.Cmd == "topic" {
 					key, value, _ := strings.Cut(line, "\t")
-					r.Key, r.Value = []byte(key), []byte(value)
+					if r.Value = []byte(value); key != "-" {
+						r.Key = []byte(key)
+					}
 					r.AppendTime = operators.EventTime(time.Date(2026, 7, 2, 0, 0, 0, 0, time.UTC).UnixMilli())
 				}
 				values = append(values, r.Value)
