@@ -19,15 +19,12 @@ type Proposal struct {
 	Mapping string
 	// Missing says why there is none.
 	Missing []string
-
-	roles *roles
-	kinds map[operators.EventKind]bool // that the mapping can give
 }
 
 // Propose returns the mapping that fits the records.
 func (p *Profile) Propose() *Proposal {
 	a := p.assign()
-	m := &mapper{p: p, a: a, proposal: &Proposal{roles: a, kinds: make(map[operators.EventKind]bool)}}
+	m := &mapper{p: p, a: a, proposal: &Proposal{}}
 	m.findings()
 	if a.fields[customerRole] == nil && !a.byKey {
 		m.missing("no field tells the customer: none is named as one, and the records are not keyed by something that comes again")
@@ -76,7 +73,7 @@ func (m *mapper) missing(text string) { m.proposal.Missing = append(m.proposal.M
 func (m *mapper) findings() {
 	for r := customerRole; r <= pageRole; r++ {
 		f := m.a.fields[r]
-		finding := Finding{Role: roleNames[r], field: f}
+		finding := Finding{Role: roleNames[r]}
 		switch {
 		case f != nil:
 			finding.Path, finding.Records, finding.Distinct, finding.Example = f.Path, f.Records, f.Distinct, shortened(f.Example)
@@ -260,7 +257,6 @@ func (m *mapper) rules() string {
 }
 
 func (m *mapper) always(kind operators.EventKind) string {
-	m.proposal.kinds[kind] = true
 	if kind == operators.PageViewed {
 		return fmt.Sprintf("  - kind: page\n    fields: {name: %s}\n", text(m.a.fields[pageRole].Path))
 	}
@@ -289,7 +285,6 @@ func (m *mapper) rulesOf(by *Field) string {
 		default:
 			tells[kind] = append(tells[kind], v)
 		}
-		m.proposal.kinds[kind] = true
 	}
 	var b strings.Builder
 	if len(plain) > 0 {
@@ -308,7 +303,6 @@ func (m *mapper) rulesOf(by *Field) string {
 		}
 	}
 	if len(tracked) > 0 {
-		m.proposal.kinds[operators.Tracked] = true
 		fmt.Fprintf(&b, "  - when: {%s: [%s]}\n    kind: track\n    fields: {name: %s}\n", text(by.Path), texts(tracked), text(by.Path))
 	}
 	return b.String()

@@ -117,9 +117,6 @@ type Finding struct {
 	// Why says what speaks for it, Doubt what somebody must look at.
 	Why   string `json:"why,omitempty"`
 	Doubt string `json:"doubt,omitempty"`
-
-	field   *Field
-	reading int // of time
 }
 
 // find returns the field that most speaks for in a role, nil if nothing does. may says which fields can have it, and weight what speaks for one beside its name: it is 0 for one that only its name can speak for.

@@ -30,8 +30,8 @@ type Sample struct {
 
 // Profile is what the records of a sample have in common.
 type Profile struct {
-	// Records is how many there are, Read how many of them could be taken apart, Empty how many have no value, and Keyed how many have a key.
-	Records, Read, Empty, Keyed int
+	// Records is how many there are, Read how many of them could be taken apart, and Keyed how many have a key.
+	Records, Read, Keyed int
 	// Keys is how many different keys there are.
 	Keys int
 	// Unread counts the others by the reason for which they could not be.
@@ -93,7 +93,6 @@ func Look(s *Sample) (*Profile, error) {
 			keys[string(source.Key)] = true
 		}
 		if source.Value == nil {
-			p.Empty++
 			continue
 		}
 		leaves, refusal := reader.Leaves(source.Value)
