@@ -71,10 +71,12 @@ type Runner struct {
 	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
 	summary        summary
-	turns          chan struct{} // restores of more than a tail that may run at once
-	uncommitted    int           // transactions, one after the other, that did not commit
-	complainedAt   time.Time     // when the client last said why it does not read
-	complaint      string        // what it said, for as long as complaintsLast
+	turns          chan struct{}           // restores of more than a tail that may run at once
+	uncommitted    int                     // transactions that did not commit, since nothing was owed
+	failedAt       time.Time               // when the last of them did not
+	owed           map[topicPartition]bool // what had work in one that did not commit, and has not had any in one that did
+	complainedAt   time.Time               // when the client last said why it does not read
+	complaint      string                  // what it said, for as long as complaintsLast
 
 	mu          lock
 	unfinished  bool // the last budget ended before all that was queued or due, in partitions that are not parked
@@ -110,7 +112,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
 		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
-		cuts: make(map[topicPartition]kgo.EpochOffset), metrics: newMetrics(s.Chain().Trigger.Rules), began: began,
+		cuts: make(map[topicPartition]kgo.EpochOffset), owed: make(map[topicPartition]bool), metrics: newMetrics(s.Chain().Trigger.Rules), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
@@ -380,13 +382,14 @@ func (r *Runner) loop() error {
 
 // backOff says so if transactions fail one after the other, and waits longer and longer: each leaves aborted records behind.
 func (r *Runner) backOff(lost *uncommittedError) {
+	r.failedAt = time.Now()
 	if r.uncommitted++; r.uncommitted >= uncommittedMax {
 		r.health.set("transactions", fmt.Sprintf("the last %d transactions did not commit, the last because of: %s", r.uncommitted, security.Explain(lost)))
 		r.pause(min(time.Duration(r.uncommitted)*r.s.Commit.Interval, 5*time.Second))
 	}
 }
 
-// uncommittedMax is how many transactions may fail one after the other before /readyz says so: kills and rebalances cost one, rarely two.
+// uncommittedMax is how many transactions may fail before /readyz says so, as long as what was to be done in one is still owed: kills and rebalances cost one, rarely two.
 const uncommittedMax = 3
 
 // uncommittedError is a transaction whose outcome is not a clear commit.
@@ -456,13 +459,22 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.missModels()
+	work := r.atWork()
 	r.announceStatistics()
 	r.judgeRefusals(time.Now())
 	r.sweepOn = r.sweeping()
 	if r.changed() {
 		if err := r.commit(); err != nil {
+			for _, tp := range work {
+				r.owed[tp] = true
+			}
 			return err
 		}
+		r.settle(work)
+	}
+	if time.Since(r.failedAt) > complaintsLast {
+		clear(r.owed) // it has gone to another process, or there is nothing to be done in it any more
+		r.settle(nil)
 	}
 	return r.flushDue()
 }
@@ -483,6 +495,32 @@ func (r *Runner) active() []*partition {
 		}
 	}
 	return list
+}
+
+// atWork returns where the transaction has something to write, apart from statistics, which are told after every recovery: their commit says nothing of what did not commit.
+func (r *Runner) atWork() (work []topicPartition) {
+	for _, p := range r.active() {
+		if p.task.Changed() {
+			work = append(work, p.topicPartition)
+		}
+	}
+	for _, f := range r.activeFeeds() {
+		if f.Changed() {
+			work = append(work, f.topicPartition)
+		}
+	}
+	return work
+}
+
+// settle takes it in that work has been committed. When none is owed any more, transactions commit again.
+func (r *Runner) settle(work []topicPartition) {
+	for _, tp := range work {
+		delete(r.owed, tp)
+	}
+	if len(r.owed) == 0 && r.uncommitted > 0 {
+		r.uncommitted = 0
+		r.health.clear("transactions")
+	}
 }
 
 func (r *Runner) changed() bool {
@@ -650,8 +688,6 @@ func (r *Runner) commit() error {
 		p.stats = txnStats{}
 		p.store.MarkAtEnd(time.Now().UnixMilli())
 	}
-	r.uncommitted = 0
-	r.health.clear("transactions")
 	r.metrics.transactions.WithLabelValues("committed").Inc()
 	r.metrics.phases.WithLabelValues("encode").Observe(produced.Sub(began).Seconds())
 	r.metrics.phases.WithLabelValues("commit").Observe(time.Since(produced).Seconds())

@@ -1,0 +1,162 @@
+package pipeline
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+)
+
+// The tests of docs/operating/recovery.md and upgrading.md that have no place elsewhere.
+
+// deleteTopic deletes a topic and waits until it is gone.
+func (c *cluster) deleteTopic(topic string) {
+	c.t.Helper()
+	if _, err := c.adm.DeleteTopic(c.t.Context(), topic); err != nil {
+		c.t.Fatal(err)
+	}
+	c.awaitNoTopic(topic)
+}
+
+// TestChangelogGone proves that a process which finds an empty changelog, no state on its disk and a group with an offset stands still and names both ways on; and that each does what it says.
+func TestChangelogGone(t *testing.T) {
+	for _, answer := range []struct {
+		setting string
+		orders  int64 // of five before and two after
+	}{{"rebuild", 7}, {"group", 2}} {
+		t.Run(answer.setting, func(t *testing.T) {
+			c := newCluster(t)
+			s := c.application(1)
+			c.publish(&s)
+			c.purchases(&s, 0, 5)
+			p := c.run(s)
+			c.await(&s, p)
+			p.end()
+			c.deleteTopic(s.Topic(ChangelogTopic))
+			if _, err := CreateTopics(t.Context(), s, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.RemoveAll(s.State.Dir); err != nil {
+				t.Fatal(err)
+			}
+			c.refused(s, "has committed offset 5, but the changelog is empty: it was re-created, or the group is another", "--on-offset-mismatch=group starts empty at offset 5", "=rebuild starts empty at the log's start")
+			s.OnOffsetMismatch = answer.setting
+			c.purchases(&s, 5, 2)
+			p = c.run(s)
+			c.await(&s, p)
+			p.end()
+			if got := c.orders(&s); got != answer.orders {
+				t.Errorf("%d orders counted, want %d\n%s", got, answer.orders, p.log)
+			}
+		})
+	}
+}
+
+// TestTopicDeletedUnderway proves that a process whose topic of outputs is deleted under it commits nothing, says which it is, and goes on without a restart when the topic is there again; and that
+// one whose changelog is deleted stands still then, for an operator to decide.
+func TestTopicDeletedUnderway(t *testing.T) {
+	for _, topic := range []string{ScoresTopic, StatisticsTopic, ChangelogTopic} {
+		t.Run(topic, func(t *testing.T) {
+			_, c := embedded(t)
+			s := c.application(1)
+			s.HTTP.Listen = freeAddress(t)
+			c.publish(&s)
+			c.purchases(&s, 0, 5)
+			p := c.run(s)
+			c.await(&s, p)
+			c.deleteTopic(s.Topic(topic))
+			c.purchases(&s, 5, 2)
+			says := `transactions did not commit, the last because of: producing to topic \"` + s.Topic(topic)
+			if topic == ChangelogTopic {
+				says = `it is interrupted and tried again: asking for the end of topic \"` + s.Topic(topic)
+			}
+			awaitReadiness(t, &s, p, says)
+			if _, err := CreateTopics(t.Context(), s, 0); err != nil {
+				t.Fatal(err)
+			}
+			if topic == ChangelogTopic {
+				awaitReadiness(t, &s, p, `it lost records or was re-created`)
+				p.end()
+				return
+			}
+			c.await(&s, p)
+			p.end()
+			if got := c.orders(&s); got != 7 {
+				t.Errorf("%d orders counted, want 7\n%s", got, p.log)
+			}
+		})
+	}
+}
+
+// TestTopicDeletedWithStage proves the same of a process with a first stage, whose feeds commit time in between.
+func TestTopicDeletedWithStage(t *testing.T) {
+	_, c := embedded(t)
+	s := c.staged()
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	records := c.scatter(&s, c.history(&s)[:story])
+	p := c.run(s)
+	c.produce(records[:story/2]...)
+	c.await(&s, p)
+	c.deleteTopic(s.Topic(ScoresTopic))
+	c.produce(records[story/2:]...)
+	awaitReadiness(t, &s, p, `transactions did not commit, the last because of: producing to topic \"`+s.Topic(ScoresTopic))
+	if _, err := CreateTopics(t.Context(), s, 0); err != nil {
+		t.Fatal(err)
+	}
+	c.await(&s, p)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	p.end()
+}
+
+// TestGroupGone proves that a group whose offsets are gone is followed by nobody: the task goes on where its state stands, and says so.
+func TestGroupGone(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	c.publish(&s)
+	c.purchases(&s, 0, 5)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	c.forgetMember(&s)
+	if _, err := c.adm.DeleteGroup(t.Context(), s.Group); err != nil {
+		t.Fatal(err)
+	}
+	c.purchases(&s, 5, 2)
+	p = c.run(s)
+	c.await(&s, p)
+	p.end()
+	if got := c.orders(&s); got != 7 {
+		t.Errorf("%d orders counted, want 7\n%s", got, p.log)
+	}
+	if !strings.Contains(p.log.String(), "the group has no committed offset: following the state") {
+		t.Errorf("nothing was said:\n%s", p.log)
+	}
+}
+
+// TestUnreadableCustomer proves that a process ends with an error that names the customer's key if their state cannot be read.
+func TestUnreadableCustomer(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	c.publish(&s)
+	c.purchases(&s, 0, 4)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+	c.forgetMember(&s)
+	c.produce(c.event(&s, orderOf(t, "carl", 0))) // the next owner passes over it
+	state := operators.NewCustomer("ann").AppendState(nil)
+	if err := c.owner(s, "next", 0).pass(&kgo.Record{Key: []byte("cann"), Value: append([]byte{operators.StateVersion + 1}, state[1:]...)}); err != nil {
+		t.Fatal(err)
+	}
+	c.purchases(&s, 4, 1)
+	p = c.run(s)
+	want := fmt.Sprintf(`at the key "cann": corrupt state: a customer's state of version %d; this program reads versions 1 to %d`, operators.StateVersion+1, operators.StateVersion)
+	if err := <-p.done; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the process ended with %v", err)
+	}
+}
