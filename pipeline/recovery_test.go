@@ -3,12 +3,14 @@ package pipeline
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
+	"lull/pipeline/task"
 )
 
 // The tests of docs/operating/recovery.md and upgrading.md that have no place elsewhere.
@@ -135,6 +137,53 @@ func TestGroupGone(t *testing.T) {
 	}
 	if !strings.Contains(p.log.String(), "the group has no committed offset: following the state") {
 		t.Errorf("nothing was said:\n%s", p.log)
+	}
+}
+
+// TestNewerVersion proves that a state which a later version has written is refused by name, whether it lies on the disk or is read from the changelog, and stays as it is.
+func TestNewerVersion(t *testing.T) {
+	for _, record := range []struct {
+		name string
+		key  []byte
+		says string
+	}{
+		{"meta", task.MetaKey, fmt.Sprintf("a meta record of version %d; this program reads versions 1 to %d", task.MetaVersion+1, task.MetaVersion)},
+		{"shape", task.ShapeKey, fmt.Sprintf("a shape record of version %d; this program reads version %d", task.ShapeVersion+1, task.ShapeVersion)},
+	} {
+		t.Run(record.name, func(t *testing.T) {
+			c := newCluster(t)
+			s := c.application(1)
+			c.publish(&s)
+			c.purchases(&s, 0, 4)
+			p := c.run(s)
+			c.await(&s, p)
+			p.end()
+			c.forgetMember(&s)
+			var value []byte
+			for _, r := range c.read(s.Topic(ChangelogTopic)) {
+				if string(r.Key) == string(record.key) {
+					value = r.Value
+				}
+			}
+			later := c.owner(s, "later", 0)
+			if err := later.begin(&kgo.Record{Key: record.key, Value: append([]byte{value[0] + 1}, value[1:]...)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := CommitTransaction(t.Context(), later.p.client); err != nil {
+				t.Fatal(err)
+			}
+			before := c.read(s.Topic(ChangelogTopic))
+			for range 2 { // from the changelog's tail, and from the disk that it has reached
+				c.refused(s, record.says, "If a later version of lull has written it: run that version")
+				c.forgetMember(&s)
+			}
+			cold := s
+			cold.State.Dir, cold.OnOffsetMismatch = t.TempDir(), "rebuild"
+			c.refused(cold, record.says)
+			if after := c.read(s.Topic(ChangelogTopic)); !slices.EqualFunc(before, after, func(a, b *kgo.Record) bool { return a.Offset == b.Offset }) {
+				t.Errorf("the changelog has %d records, %d before", len(after), len(before))
+			}
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"lull/operators"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
 	"lull/state"
@@ -213,7 +214,7 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 	}
 	meta, err := task.DecodeMeta(value)
 	if err != nil {
-		return finalError{fmt.Errorf("partition %d: reading the meta record in the state folder %q: %w", p.n, r.s.State.Dir, err)}
+		return finalError{errors.New(unreadable(p, err))}
 	}
 	was, err := r.shapeOf(p)
 	if err != nil {
@@ -225,6 +226,11 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 	return nil
 }
 
+// unreadable returns why a task must not go on from a state whose meta or shape record cannot be read.
+func unreadable(p *partition, err error) (refusal string) {
+	return fmt.Sprintf("partition %d: the state cannot be read: %v. If a later version of lull has written it: run that version. Else read all of the input again: into an empty state, by `lull reset --force`; or beside this one, under a new --prefix and --state-dir", p.n, err)
+}
+
 // shapeOf returns what p's state was made with, nil if it does not say so.
 func (r *Runner) shapeOf(p *partition) (task.Shape, error) {
 	value, ok, err := p.store.Get(task.ShapeKey)
@@ -233,7 +239,7 @@ func (r *Runner) shapeOf(p *partition) (task.Shape, error) {
 	}
 	shape, err := task.DecodeShape(value)
 	if err != nil {
-		return nil, finalError{fmt.Errorf("partition %d: reading what the state was made with: %w", p.n, err)}
+		return nil, finalError{errors.New(unreadable(p, err))}
 	}
 	return shape, nil
 }
@@ -255,6 +261,9 @@ func (r *Runner) emptyStore(p *partition) error {
 // openTask makes a restored partition run, if its state and the group agree on the position. It returns why they do not.
 func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	t, err := task.Open(r.s.task(p.n, r.ids.partitions), r.chain, p.store, r.models)
+	if errors.Is(err, operators.ErrCorrupt) {
+		return unreadable(p, err), nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("opening partition %d: %w", p.n, err)
 	}
@@ -263,6 +272,9 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 		return "", err
 	}
 	was, err := r.shapeOf(p)
+	if final := (finalError{}); errors.As(err, &final) {
+		return final.Error(), nil
+	}
 	if err != nil {
 		return "", err
 	}

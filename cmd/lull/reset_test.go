@@ -194,7 +194,7 @@ func TestResetOfForeignStore(t *testing.T) {
 	}
 	reset := []string{"reset", "--yes", "--brokers", broker, "--input-topic", "shop", "--state-dir", dir}
 	if out, errs, code := lull(t, reset...); code != exitError || out != "" || errs != fmt.Sprintf("lull: nothing was removed: the state store in %s does not say whose it is: "+
-		"corrupt state: a shape record of 8 bytes. Look whether it is this application's; then --force removes it\n", dir) {
+		"corrupt state: a shape record of version 110; this program reads version 1. Look whether it is this application's; then --force removes it\n", dir) {
 		t.Errorf("exit code %d, %s%s", code, out, errs)
 	}
 	if out, errs, code := lull(t, append(reset, "--force")...); code != 0 || !strings.Contains(out, "removed.") {

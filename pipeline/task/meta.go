@@ -76,8 +76,11 @@ const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8 + 8 + 4
 
 // DecodeMeta returns the meta record of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeMeta(src []byte) (Meta, error) {
-	if len(src) < metaFixedBytes || src[0] == 0 || src[0] > MetaVersion {
+	if len(src) < metaFixedBytes {
 		return Meta{}, fmt.Errorf("%w: a meta record of %d bytes", operators.ErrCorrupt, len(src))
+	}
+	if src[0] == 0 || src[0] > MetaVersion {
+		return Meta{}, fmt.Errorf("%w: a meta record of version %d; this program reads versions 1 to %d", operators.ErrCorrupt, src[0], MetaVersion)
 	}
 	var m Meta
 	version := src[0]

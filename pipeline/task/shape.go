@@ -73,8 +73,11 @@ func (s Shape) Append(dst []byte) []byte {
 // DecodeShape returns the shape of these bytes. The error wraps operators.ErrCorrupt.
 func DecodeShape(src []byte) (Shape, error) {
 	corrupt := fmt.Errorf("%w: a shape record of %d bytes", operators.ErrCorrupt, len(src))
-	if len(src) == 0 || src[0] != ShapeVersion {
+	if len(src) == 0 {
 		return nil, corrupt
+	}
+	if src[0] != ShapeVersion {
+		return nil, fmt.Errorf("%w: a shape record of version %d; this program reads version %d", operators.ErrCorrupt, src[0], ShapeVersion)
 	}
 	src = src[1:]
 	n, used := binary.Uvarint(src)
