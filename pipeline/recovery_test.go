@@ -2,7 +2,10 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -207,5 +210,43 @@ func TestUnreadableCustomer(t *testing.T) {
 	want := fmt.Sprintf(`at the key "cann": corrupt state: a customer's state of version %d; this program reads versions 1 to %d`, operators.StateVersion+1, operators.StateVersion)
 	if err := <-p.done; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("the process ended with %v", err)
+	}
+}
+
+// TestFailuresPage proves that docs/operating/failures.md has a row for everything that /readyz can tell of, and no other, and names every alert.
+func TestFailuresPage(t *testing.T) {
+	text, err := os.ReadFile("../docs/operating/failures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(map[string]bool)
+	for _, source := range sources {
+		code, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, about := range regexp.MustCompile(`\.health\.(?:set|setIf|warnIf)\("([^"]+)"`).FindAllStringSubmatch(string(code), -1) {
+			told[strings.TrimSpace(about[1])] = true
+		}
+	}
+	_, table, _ := strings.Cut(page, "## What /readyz says")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var rows []string
+	for _, row := range regexp.MustCompile(`(?m)^\| ([a-z ]+) \| (?:problem|warning) \|`).FindAllStringSubmatch(table, -1) {
+		rows = append(rows, row[1])
+	}
+	slices.Sort(rows)
+	if want := slices.Sorted(maps.Keys(told)); !slices.Equal(rows, want) {
+		t.Errorf("the page has %q, the code %q", rows, want)
+	}
+	for name := range alerts(t) {
+		if !strings.Contains(page, "alerts.md#"+strings.ToLower(name)+")") {
+			t.Errorf("the page does not name %s", name)
+		}
 	}
 }

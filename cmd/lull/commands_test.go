@@ -13,7 +13,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -622,5 +624,35 @@ func TestExitCodes(t *testing.T) {
 		if _, errs, code := lull(t, strings.Fields(line)...); code != want || code != 0 && errs == "" {
 			t.Errorf("lull %s: exit code %d, want %d: %s", line, code, want, errs)
 		}
+	}
+}
+
+// TestExitCodesPage proves that docs/operating/failures.md and `lull --help` name the exit codes that the program has, and no others.
+func TestExitCodesPage(t *testing.T) {
+	source, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/operating/failures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := func(text, pattern string) (found []string) {
+		for _, code := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			found = append(found, code[1])
+		}
+		return found
+	}
+	want := append([]string{"0"}, codes(string(source), `(?m)^\texit[A-Z]\w+ += ([0-9]+)`)...)
+	if !slices.Contains(want, strconv.Itoa(exitFenced)) || !slices.IsSorted(want) {
+		t.Fatalf("the codes in main.go are %v", want)
+	}
+	_, table, _ := strings.Cut(string(page), "## Exit codes")
+	if got := codes(table, `(?m)^\| ([0-9]+) \|`); !slices.Equal(got, want) {
+		t.Errorf("the page has the exit codes %v, the program %v", got, want)
+	}
+	_, help, _ := strings.Cut(newRoot().Long, "Exit codes: ")
+	if got := codes(help, `(?:^|,\s)([0-9]) `); !slices.Equal(got, want) {
+		t.Errorf("the help has the exit codes %v, the program %v", got, want)
 	}
 }
