@@ -305,7 +305,7 @@ func (s *Settings) cloudEvent(kind operators.OutputKind, of schemas.Topic, forma
 	if of == schemas.DeadLetters {
 		required, subject = append(required[:5:5], schemas.ContentTypeHeader), "The customer id; not there where it is not known."
 	}
-	return object(required,
+	headers := []schemas.Field{
 		header("ce_specversion", "The version of CloudEvents.", exactlyThat("1.0")),
 		header("ce_id", "Derived from the cause: a copy of this output, however it came about, has the same. Drop doubles by it.", schemas.Field{Name: "pattern", Value: "^[0-9a-f]{32}$"}),
 		header("ce_source", "The application: its prefix.", exactlyThat(s.Encoder().Source)),
@@ -313,5 +313,9 @@ func (s *Settings) cloudEvent(kind operators.OutputKind, of schemas.Topic, forma
 		header("ce_time", "When it became true, in event time.", schemas.Field{Name: "format", Value: "date-time"}),
 		header("ce_subject", subject),
 		header(schemas.ContentTypeHeader, "How the value is written. A topic whose format was changed holds records of the one before too.", exactlyThat(format.ContentType())),
-	)
+	}
+	if s.Tracing.Endpoint != "" {
+		headers = append(headers, header(traceParentHeader, "The span that made it, by the W3C's Trace Context; not there if that is not sampled."), header(traceStateHeader, "What vendors of tracing add to that."))
+	}
+	return object(required, headers...)
 }

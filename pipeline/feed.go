@@ -337,6 +337,7 @@ func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (d
 	if f.took = i > 0; f.took {
 		f.movedAt = time.Now()
 	}
+	f.stats.taken += i
 	idle := i == 0 && f.passed == 0 && (len(f.queue) == 0 || f.held)
 	f.queue = f.queue[i:]
 	if idle || time.Since(f.markedAt) >= markInterval {
@@ -414,6 +415,7 @@ func (f *feed) pass(r *Runner, record *kgo.Record) error {
 		return fmt.Errorf("passing on offset %d: %w", record.Offset, err)
 	}
 	out := kafkaRecord(r.s, &rec)
+	r.passTrace(record, out)
 	out.Partition = f.placement.of(out.Key)
 	f.told[out.Partition] = relay.Watermark
 	f.records = append(f.records, out)

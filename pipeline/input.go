@@ -14,6 +14,8 @@ import (
 // poll waits for records, at most for a while, and keeps rebalances out until AllowRebalance. Nothing is fetched while what was fetched has not
 // been applied.
 func (r *Runner) poll(wait time.Duration) kgo.Fetches {
+	began := time.Now()
+	defer func() { r.cycling.step(readSpan, began) }()
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(r.ctx, wait)
 		defer cancel()

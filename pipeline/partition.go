@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"lull/operators"
 	"lull/pipeline/task"
@@ -46,10 +47,14 @@ type partition struct {
 
 	flushedAt   time.Time
 	behindBytes int64 // changelog bytes since the last flush
+
+	spans  []trace.Span                    // of records applied in the transaction under way that have a trace of their own
+	makers map[eventName]trace.SpanContext // those that may have made outputs
 }
 
 // txnStats counts what one transaction did in one partition.
 type txnStats struct {
+	taken                              int // records of the queue that it has done with
 	applied, repeated, duplicate, late int
 	ignored                            int // records that the mapping passes over
 	passedOn                           int // events that a feed has passed on, to be applied by a task
@@ -82,12 +87,15 @@ func (p *partition) apply(r *Runner, b *task.Budget) (done bool, err error) {
 		p.clock = operators.Unset
 	}
 	i := 0
-	defer func() { p.queue = p.queue[i:] }()
+	defer func() {
+		p.queue = p.queue[i:]
+		p.stats.taken += i
+	}()
 	for ; i < len(p.queue); i++ {
 		if i%64 == 63 && b.Expired() {
 			return false, nil
 		}
-		finished, err := p.applyRecord(r, p.queue[i], b)
+		finished, err := p.applyTraced(r, p.queue[i], b)
 		if err != nil || !finished {
 			return false, err
 		}
@@ -257,10 +265,13 @@ func (p *partition) finish(ctx context.Context, r *Runner) error {
 	}
 	outputs := p.task.Outputs()
 	for i := range outputs {
+		made := len(p.records)
 		if err := p.addOutput(r, &outputs[i]); err != nil {
 			return err
 		}
+		p.signOutput(&outputs[i], p.records[made:])
 	}
+	r.cycling.sign(r.s, p.records)
 	for _, record := range p.records {
 		r.producer.produce(ctx, record)
 	}
@@ -318,12 +329,14 @@ func fireDelay(now, deadline operators.EventTime) time.Duration {
 // forgetTask forgets all that was made of a store which is no more.
 func (p *partition) forgetTask() {
 	p.forget()
+	p.endEvents(trace.SpanContext{}, aborted, errForgotten)
 	p.task, p.stage, p.why, p.doubted = nil, nil, "", false
 }
 
 // abort forgets the transaction under way, with all that is queued: it will be read again.
 func (p *partition) abort() error {
 	p.forget()
+	p.endEvents(trace.SpanContext{}, aborted, errForgotten)
 	p.store.Abort()
 	if p.task == nil {
 		return nil

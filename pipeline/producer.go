@@ -26,6 +26,7 @@ type producer struct {
 	ends  map[int32]int64 // by changelog partition: the offset after the last record
 	count int             // of records written
 	clean bool            // no transaction is under way
+	asked bool            // the brokers have been asked to commit the transaction under way, and have not said that they did
 }
 
 // transactionalIDs is what the transactional ids of all processes of a group begin with.
@@ -80,7 +81,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access) (*pr
 
 // begin begins a transaction.
 func (p *producer) begin() error {
-	p.err, p.clean, p.count = nil, false, 0
+	p.err, p.clean, p.asked, p.count = nil, false, false, 0
 	clear(p.ends)
 	if err := p.client.BeginTransaction(); err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -126,10 +127,11 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	if err := p.addOffsets(ctx, is, positions); err != nil {
 		return nil, err
 	}
+	p.asked = true
 	if err := CommitTransaction(ctx, p.client); err != nil {
 		return nil, fmt.Errorf("ending a transaction: %w", err)
 	}
-	p.clean = true
+	p.clean, p.asked = true, false
 	return p.ends, nil
 }
 

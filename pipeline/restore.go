@@ -88,9 +88,11 @@ func (r *Runner) startRestore(p *partition, committedKnown bool) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	rs := &restore{cancel: cancel, done: make(chan struct{})}
 	p.phase, p.restore = restoring, rs
+	endSpan := r.traceRestore(p, rs)
 	go func() {
 		defer close(rs.done)
 		defer cancel()
+		defer endSpan()
 		for {
 			rs.err = nil
 			if !committedKnown {

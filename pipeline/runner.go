@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"lull/operators"
 	"lull/operators/clv"
@@ -71,6 +72,8 @@ type Runner struct {
 	idle           map[int32]time.Time // partitions on disk that nobody has released, since when they are known not to be in use
 	metrics        *metrics
 	summary        summary
+	tracer         trace.Tracer
+	cycling        *cycle
 	turns          chan struct{}           // restores of more than a tail that may run at once
 	uncommitted    int                     // transactions that did not commit, since nothing was owed
 	failedAt       time.Time               // when the last of them did not
@@ -116,6 +119,11 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
 	r.health.set("startup", "the process is starting")
+	stopTracing, err := r.startTracing()
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	if readable := s.Security.ReadableOnTheWay(); readable != "" {
 		r.log.Warn().Msg(readable)
 	}
@@ -400,6 +408,7 @@ func (e *uncommittedError) Unwrap() error { return e.error }
 // cycle makes at most one transaction. No partition comes or goes while it runs.
 func (r *Runner) cycle() error {
 	defer r.consumer.AllowRebalance()
+	r.cycling.begin()
 	wait := r.s.Commit.Interval
 	switch {
 	case r.unfinished:
@@ -452,9 +461,11 @@ func (r *Runner) cycle() error {
 			return err
 		}
 	}
+	sweeping := time.Now()
 	if err := r.sweep(); err != nil {
 		return err
 	}
+	r.cycling.step(sweepSpan, sweeping)
 	if err := r.summarize(time.Now()); err != nil {
 		return err
 	}
@@ -464,7 +475,9 @@ func (r *Runner) cycle() error {
 	r.judgeRefusals(time.Now())
 	r.sweepOn = r.sweeping()
 	if r.changed() {
-		if err := r.commit(); err != nil {
+		err := r.commit()
+		r.cycling.end(r, err)
+		if err != nil {
 			for _, tp := range work {
 				r.owed[tp] = true
 			}
@@ -550,6 +563,7 @@ func (r *Runner) apply(until time.Time) error {
 	}
 	r.unfinished, r.busy = false, false
 	r.metrics.phases.WithLabelValues("apply").Observe(time.Since(began).Seconds())
+	r.cycling.step(applySpan, began)
 	for _, p := range r.running() {
 		r.park(p)
 		r.busy = r.busy || !p.done && p.awaits == "" && !p.held
@@ -610,6 +624,7 @@ func (r *Runner) commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*r.s.Commit.Timeout)
 	defer cancel()
 	began := time.Now()
+	r.cycling.start(r)
 	if r.spoilt {
 		//lull:unread what stopped the partition is what is told
 		return &uncommittedError{errors.New("a partition was stopped in the midst of the transaction")}
@@ -638,6 +653,7 @@ func (r *Runner) commit() error {
 		r.gather(f)
 	}
 	group.Go(func() {
+		r.cycling.sign(r.s, r.relayed)
 		for _, record := range r.relayed {
 			r.producer.produce(ctx, record)
 		}
@@ -657,6 +673,8 @@ func (r *Runner) commit() error {
 		positions = append(positions, committing{topicPartition: f.topicPartition, topicID: f.from.id, position: f.position(), metadata: f.feed.Meta().String()})
 	}
 	produced := time.Now()
+	r.cycling.produced(r)
+	r.cycling.step(produceSpan, began)
 	member := func() (member, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -665,6 +683,7 @@ func (r *Runner) commit() error {
 	var ends map[int32]int64
 	var err error
 	r.unlocked(func() { ends, err = r.producer.commit(ctx, member, positions) })
+	r.cycling.step(commitSpan, produced)
 	if err != nil {
 		r.metrics.transactions.WithLabelValues("uncommitted").Inc()
 		return &uncommittedError{err}

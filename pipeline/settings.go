@@ -43,6 +43,7 @@ type Settings struct {
 	Limits   LimitSettings         `koanf:"limits"`
 	Topics   TopicSettings         `koanf:"topics"`
 	Outputs  OutputSettings        `koanf:"outputs"`
+	Tracing  TracingSettings       `koanf:"tracing"`
 
 	// Registry says where the schema registry is, for registry-avro.
 	Registry registry.Settings `koanf:"registry"`
@@ -299,6 +300,15 @@ type OutputSettings struct {
 	OnUnregistered string `koanf:"on_unregistered"`
 }
 
+// TracingSettings say who is told, span by span, what the process does (docs/operating/observing.md#traces). They shape no state.
+type TracingSettings struct {
+	// Endpoint is the URL of a receiver of OTLP over HTTP, such as http://localhost:4318; /v1/traces is appended to it. Headers, certificates and the like are set as OpenTelemetry has
+	// it, by OTEL_EXPORTER_OTLP_HEADERS and its other environment variables. The default is "": nothing is traced, and records name no span.
+	Endpoint string `koanf:"endpoint"`
+	// Sample is which share of the transactions is traced, above 0 and at most 1. Restores, and records whose producer traces them, always are. The default is 1.
+	Sample float64 `koanf:"sample"`
+}
+
 // formats returns the topics' formats.
 func (o *OutputSettings) formats() map[schemas.Topic]schemas.Format {
 	formats := make(map[schemas.Topic]schemas.Format)
@@ -402,6 +412,7 @@ func (s *Settings) EnsureDefaults() {
 	}
 	defaultTo(&s.Outputs.Subjects, "topic")
 	defaultTo(&s.Outputs.OnUnregistered, "register")
+	defaultTo(&s.Tracing.Sample, 1)
 	defaultTo(&s.OnStop, "stay")
 	defaultTo(&s.OnDataLoss, "stop")
 	defaultTo(&s.OnOffsetMismatch, "refuse")

@@ -81,6 +81,7 @@ func (s *Settings) check(p *problems) {
 	s.checkNumbers(p)
 	s.checkMoney(p)
 	s.checkScores(p)
+	s.checkTracing(p)
 	if err := s.Registry.Validate(); err != nil {
 		p.found = append(p.found, err)
 	}

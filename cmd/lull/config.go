@@ -88,7 +88,7 @@ func printSettings(out io.Writer, s *pipeline.Settings, origins map[string]strin
 			if err != nil {
 				return fmt.Errorf("printing %s: %w", setting.key, err)
 			}
-			if setting.key == "registry.url" || setting.key == "security.sasl.token_url" {
+			if setting.key == "registry.url" || setting.key == "tracing.endpoint" || setting.key == "security.sasl.token_url" {
 				value = login.ReplaceAllString(value, "[redacted]@")
 			}
 		}

@@ -170,6 +170,11 @@ var libraries = []library{
 		reason:   "only the runtime reports",
 	},
 	{
+		packages: []string{"go.opentelemetry.io/..."},
+		rooms:    []string{"pipeline"},
+		reason:   "only the runtime traces",
+	},
+	{
 		packages: []string{"gonum.org/v1/plot/..."},
 		rooms:    []string{"pipeline/report"},
 		reason:   "only reports draw",
