@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/fileblob" // file://
-	_ "gocloud.dev/blob/memblob"  // mem://
-	_ "gocloud.dev/blob/s3blob"   // s3://
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/fileblob"  // file://
+	_ "gocloud.dev/blob/gcsblob"   // gs://
+	_ "gocloud.dev/blob/memblob"   // mem://
+	_ "gocloud.dev/blob/s3blob"    // s3://
 	"gocloud.dev/gcerrors"
 )
 
@@ -32,29 +34,45 @@ const latestName = "latest"
 // manifestName is the name of the file that is written last.
 const manifestName = "manifest.json"
 
-// OpenTarget opens a folder, which is made if it is not there, or the bucket of a URL. The error says which URLs there are.
+// OpenTarget opens a folder, which is made if it is not there, or the bucket of a URL. The error says which URLs there are. Credentials that are asked for later may be so under ctx.
 func OpenTarget(ctx context.Context, out string) (*Target, error) {
-	address := out
-	if scheme, _, found := strings.Cut(out, "://"); !found {
-		path, err := filepath.Abs(out)
-		if err != nil {
-			return nil, err
-		}
-		if at, err := os.Stat(path); err == nil && !at.IsDir() {
-			return nil, fmt.Errorf("%q is a file: it must be a folder, which is made if it is not there", out)
-		}
-		// Written beside the place they then take, without notes beside the files.
-		address = (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "create_dir=true&no_tmp_dir=true&metadata=skip"}).String()
-	} else if !blob.DefaultURLMux().ValidBucketScheme(scheme) {
-		schemes := blob.DefaultURLMux().BucketSchemes()
-		slices.Sort(schemes)
-		return nil, fmt.Errorf("%q: it must be a folder, or a URL that begins with %s://", out, strings.Join(schemes, ":// or "))
+	address, err := addressOf(out)
+	if err != nil {
+		return nil, err
 	}
 	bucket, err := blob.OpenBucket(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", out, err)
 	}
 	return &Target{bucket, out}, nil
+}
+
+// CheckTarget says what keeps OpenTarget from opening it as long as out is what it is. Nothing is asked of a store.
+func CheckTarget(out string) error {
+	_, err := addressOf(out)
+	return err
+}
+
+// addressOf returns the URL of a folder, or out if it is one.
+func addressOf(out string) (string, error) {
+	scheme, _, isURL := strings.Cut(out, "://")
+	if isURL {
+		if !blob.DefaultURLMux().ValidBucketScheme(scheme) {
+			schemes := blob.DefaultURLMux().BucketSchemes()
+			slices.Sort(schemes)
+			return "", fmt.Errorf("%q: it must be a folder, or a URL that begins with %s://", out, strings.Join(schemes, ":// or "))
+		}
+		return out, nil
+	}
+	path, err := filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	if at, err := os.Stat(path); err == nil && !at.IsDir() {
+		return "", fmt.Errorf("%q is a file: it must be a folder, which is made if it is not there", out)
+	}
+	// Written beside the place they then take, without notes beside the files.
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "create_dir=true&no_tmp_dir=true&metadata=skip"}).String(), nil
 }
 
 // Close releases what the target holds.
