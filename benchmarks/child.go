@@ -199,7 +199,7 @@ func runChild() (err error) {
 	if j.Copy {
 		err = runCopy(ctx, &j.Settings)
 	} else {
-		err = pipeline.Run(ctx, j.Settings, logTo(os.Stderr, pipeline.Run))
+		err = pipeline.Run(ctx, j.Settings, logTo(os.Stderr, pipeline.Run), nil)
 	}
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func runChild() (err error) {
 }
 
 // logTo returns the logger that run wants, writing to w. The logging library is the runtime's alone, so that its type is taken from there.
-func logTo[L interface{ Output(io.Writer) L }](w io.Writer, _ func(context.Context, pipeline.Settings, L) error) L {
+func logTo[L interface{ Output(io.Writer) L }](w io.Writer, _ func(context.Context, pipeline.Settings, L, pipeline.Snapshots) error) L {
 	var silent L
 	return silent.Output(w)
 }

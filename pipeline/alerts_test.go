@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -379,6 +380,21 @@ var failures = []failure{
 		next.Version = "next"
 		rec.publishModel(&rec.s, next)
 		rec.pass(5*time.Minute, alive)
+		rec.fires()
+	}},
+	{"snapshots fail", nil, func(rec *recording) {
+		h, shelf := rec.hosts[0], &shelf{takes: time.Minute}
+		h.end()
+		h.s.Snapshots, h.snapshots = SnapshotSettings{Every: time.Hour, Out: "shelf"}, hand{shelf, h.s.Instance}
+		h.again()
+		rec.pass(10*time.Minute, alive)
+		shelf.change(func() { shelf.fails = errors.New("the shelf is full") })
+		rec.pass(50*time.Minute, alive) // then the next is due
+		rec.fires()
+		rec.pass(30*time.Minute, alive)
+		rec.fires("LullSnapshotsFail")
+		shelf.change(func() { shelf.fails = nil })
+		rec.pass(10*time.Minute, alive)
 		rec.fires()
 	}},
 	{"rule floods and falls silent", func(st *street) {

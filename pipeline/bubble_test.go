@@ -116,6 +116,8 @@ type host struct {
 	s Settings
 	// decider returns what decides the fates of the next process's requests, by a source of its own as there is more than one process. It may be nil.
 	decider func(random *rand.Rand) decider
+	// snapshots are those of all its processes. It may be nil.
+	snapshots Snapshots
 
 	mu     sync.Mutex // a request that kills the process starts the next one, beside the test
 	random *rand.Rand
@@ -148,7 +150,7 @@ func (h *host) run() {
 	disk, web := h.disk, new(kfake.VirtualNetwork)
 	var w *wire
 	w = newWire(h.b.network.DialContext, decide, func() { h.restartOn(w) })
-	p := h.b.runOn(machine{dial: w.dial, listen: web.Listen, openStore: func(o state.Options) (*state.DB, error) {
+	p := h.b.runOn(machine{dial: w.dial, listen: web.Listen, snapshots: h.snapshots, openStore: func(o state.Options) (*state.DB, error) {
 		o.FS = disk
 		return state.Open(o)
 	}}, h.s)

@@ -13,6 +13,7 @@ type machine struct {
 	dial      dialer
 	listen    func(network, address string) (net.Listener, error)
 	openStore func(state.Options) (*state.DB, error)
+	snapshots Snapshots // nil if none are taken
 }
 
 // dialer opens a connection, as net.Dialer.DialContext does.

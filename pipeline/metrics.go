@@ -26,6 +26,10 @@ type metrics struct {
 	sweeping      *prometheus.GaugeVec
 	transactions  *prometheus.CounterVec
 	fits          *prometheus.CounterVec
+	snapshots     *prometheus.CounterVec
+	snapshotAge   *prometheus.GaugeVec
+	snapshotTook  *prometheus.GaugeVec
+	snapshotRows  *prometheus.GaugeVec
 	phases        *prometheus.HistogramVec
 	fireDelay     prometheus.Observer
 	modelAge      *prometheus.GaugeVec
@@ -148,6 +152,19 @@ func newMetrics(rules *trigger.Rules) *metrics {
 		Name: "fits_total", Labels: []string{"cause", "verdict"}, Unit: "fits", Meaning: "Models fitted by this process, by why they were (demand, first, schedule, drift) and whether they were adopted or refused",
 		Moves: "`refused` grows: `lull tail fits` says why",
 	})
+	m.snapshots = counter(Metric{
+		Name: "snapshots_total", Labels: []string{"outcome"}, Unit: "snapshots",
+		Meaning: "Snapshots that were due by `snapshots.every`, by what became of them: written, unchanged (the same is there already), failed",
+		Moves:   "`failed` grows: see [alerts](alerts.md#lullsnapshotsfail)",
+	})
+	m.snapshotAge = gauge(Metric{
+		Name: "snapshot_age_seconds", Unit: "seconds", Meaning: "Time since a snapshot was last written, or found unchanged; missing while there is none, and but for the process that takes them",
+		Moves: "above `snapshots.every` and what one takes: as above",
+	})
+	m.snapshotTook = gauge(Metric{
+		Name: "snapshot_seconds", Unit: "seconds", Meaning: "How long the last snapshot took that this process has taken", Moves: "near `snapshots.every`, which ends it: raise that",
+	})
+	m.snapshotRows = gauge(Metric{Name: "snapshot_rows", Labels: []string{"table"}, Unit: "rows", Meaning: "Rows of that snapshot"})
 	m.sweeping = gauge(Metric{
 		Name: "sweep_running", Labels: []string{"partition"}, Unit: "1 or 0", Meaning: "1 while not all customers of the partition may be computed with the model in force",
 		Moves: "stays 1 for long: many customers, or a process that is busy all the time; a tenth of its time is the sweep's",
@@ -183,6 +200,9 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	}
 	for _, outcome := range []string{"committed", "uncommitted"} {
 		m.transactions.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"written", "unchanged", "failed"} {
+		m.snapshots.WithLabelValues(outcome)
 	}
 	for cause := schemas.FitOnDemand; cause <= schemas.FitOnDrift; cause++ {
 		for _, verdict := range []string{"adopted", "refused"} {
@@ -233,6 +253,10 @@ func (r *Runner) scrape(now time.Time) {
 		if at, ok := r.models.publishedAt(); ok {
 			m.modelAge.WithLabelValues().Set(now.Sub(at).Seconds())
 		}
+	}
+	m.snapshotAge.Reset()
+	if !r.snapshotAt.IsZero() {
+		m.snapshotAge.WithLabelValues().Set(max(0, now.Sub(r.snapshotAt).Seconds()))
 	}
 	for _, g := range []*prometheus.GaugeVec{m.lag, m.lagSeconds, m.watermarkLag, m.deadlines, m.restoreLeft, m.restoreWait, m.restoreSpeed, m.restoreBytes, m.state, m.sweeping} {
 		g.Reset() // partitions that are gone are not told of

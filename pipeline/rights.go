@@ -1,5 +1,7 @@
 package pipeline
 
+import "slices"
+
 // Role is something that is done with the brokers, and the least rights that it needs there.
 type Role struct {
 	// Name is short, and unique.
@@ -57,7 +59,8 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	}
 	subscribe := Role{Name: "subscribe", Purpose: "whoever acts on the outputs", Subscriber: true}
 	var snapshot []Right
-	for _, name := range []string{ChangelogTopic, SessionsTopic, SegmentsTopic, TriggersTopic, ModelsTopic} {
+	snapshotTopics := []string{ChangelogTopic, SessionsTopic, SegmentsTopic, TriggersTopic, ModelsTopic}
+	for _, name := range snapshotTopics {
 		snapshot = append(snapshot, s.onTopic(s.Topic(name), opRead))
 	}
 	fits := s.Fit.Mode != "off"
@@ -65,6 +68,9 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 		name, use := s.Topic(t.name), t.tasks
 		if fits {
 			use |= t.fitter
+		}
+		if s.Snapshots.Every > 0 && slices.Contains(snapshotTopics, t.name) {
+			use |= reads
 		}
 		// The topics are looked at before they are used.
 		run.Rights = append(run.Rights, s.onTopic(name, append(use.operations(), opDescribeConfigs)...))

@@ -294,3 +294,23 @@ func TestWrongPassword(t *testing.T) {
 		t.Errorf("the log does not say what is wrong:\n%s", log)
 	}
 }
+
+// TestRightsOfScheduledSnapshots proves that a process which takes snapshots may read all that the role snapshot reads, and that one which takes none needs no more than before.
+func TestRightsOfScheduledSnapshots(t *testing.T) {
+	s := DefaultSettings()
+	s.Input.Topic = "shop"
+	reads := func(role, topic string) bool {
+		return slices.ContainsFunc(roleNamed(t, &s, role).Rights, func(r Right) bool {
+			return r.Resource == topicResource && r.Name == topic && slices.Contains(r.Operations, opRead)
+		})
+	}
+	if reads("run", s.Topic(SegmentsTopic)) {
+		t.Error("without snapshots the segments are read")
+	}
+	s.Snapshots.Every = time.Hour
+	for _, right := range roleNamed(t, &s, "snapshot").Rights {
+		if !reads("run", right.Name) {
+			t.Errorf("%s is read by snapshots, and not by run", right.Name)
+		}
+	}
+}

@@ -44,7 +44,7 @@ func (e *FencedError) Error() string {
 }
 
 // Runner runs one process of an application. Its goroutines: loop (the caller of Run), the two clients' own, one per restore, the models'
-// follower, the probe, the registry, the fitter, the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
+// follower, the probe, the registry, the fitter, the snapshots', the HTTP server's. mu guards what the group's callbacks and the HTTP handlers share with loop.
 type Runner struct {
 	s       *Settings
 	machine machine
@@ -99,12 +99,15 @@ type Runner struct {
 	memberID    string                             // of the member of the group that all these were assigned to
 	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
 	tallies     map[string]*tally                  // of topics of which records have been read
+	snapshotAt  time.Time                          // when a snapshot was last written or found, as far as the one that takes them knows
 	health      health
 }
 
-// Run runs until ctx ends, then commits, flushes and returns nil. The error is a *FencedError if another process has the instance id.
-func Run(ctx context.Context, s Settings, log zerolog.Logger) error {
-	return runOn(ctx, thisMachine(), s, log)
+// Run runs until ctx ends, then commits, flushes and returns nil. Snapshots may be nil if snapshots.every is 0. The error is a *FencedError if another process has the instance id.
+func Run(ctx context.Context, s Settings, log zerolog.Logger, snapshots Snapshots) error {
+	m := thisMachine()
+	m.snapshots = snapshots
+	return runOn(ctx, m, s, log)
 }
 
 func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error {
@@ -177,6 +180,9 @@ func (r *Runner) run() error {
 	}
 	if r.s.Fit.Mode != "off" {
 		beside.Go(func() { r.fitModels(following) })
+	}
+	if r.s.Snapshots.Every > 0 {
+		beside.Go(func() { r.scheduleSnapshots(following) })
 	}
 	stopBeside := func() { // a second time it does nothing
 		stopFollowing()

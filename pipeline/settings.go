@@ -26,24 +26,25 @@ type Settings struct {
 	// Inputs are the input topics, by name, where there are several, or one that is not keyed by customer: their events go through the topic "events" of lull's own,
 	// which is. Each has a format, and a mapping and a schema where that takes them, as under input; input.topic, input.format, input.mapping and input.schema are
 	// left out then. Only a file can hold it. The default is none.
-	Inputs   map[string]TopicInput `koanf:"inputs"`
-	State    StateSettings         `koanf:"state"`
-	HTTP     HTTPSettings          `koanf:"http"`
-	Commit   CommitSettings        `koanf:"commit"`
-	Clock    ClockSettings         `koanf:"clock"`
-	Calendar CalendarSettings      `koanf:"calendar"`
-	Session  SessionSettings       `koanf:"session"`
-	Money    MoneySettings         `koanf:"money"`
-	Scores   ScoresSettings        `koanf:"scores"`
-	Risk     RiskSettings          `koanf:"risk"`
-	Segments SegmentSettings       `koanf:"segments"`
-	Triggers TriggerSettings       `koanf:"triggers"`
-	Offers   OfferSettings         `koanf:"offers"`
-	Fit      FitSettings           `koanf:"fit"`
-	Limits   LimitSettings         `koanf:"limits"`
-	Topics   TopicSettings         `koanf:"topics"`
-	Outputs  OutputSettings        `koanf:"outputs"`
-	Tracing  TracingSettings       `koanf:"tracing"`
+	Inputs    map[string]TopicInput `koanf:"inputs"`
+	State     StateSettings         `koanf:"state"`
+	HTTP      HTTPSettings          `koanf:"http"`
+	Commit    CommitSettings        `koanf:"commit"`
+	Clock     ClockSettings         `koanf:"clock"`
+	Calendar  CalendarSettings      `koanf:"calendar"`
+	Session   SessionSettings       `koanf:"session"`
+	Money     MoneySettings         `koanf:"money"`
+	Scores    ScoresSettings        `koanf:"scores"`
+	Risk      RiskSettings          `koanf:"risk"`
+	Segments  SegmentSettings       `koanf:"segments"`
+	Triggers  TriggerSettings       `koanf:"triggers"`
+	Offers    OfferSettings         `koanf:"offers"`
+	Fit       FitSettings           `koanf:"fit"`
+	Snapshots SnapshotSettings      `koanf:"snapshots"`
+	Limits    LimitSettings         `koanf:"limits"`
+	Topics    TopicSettings         `koanf:"topics"`
+	Outputs   OutputSettings        `koanf:"outputs"`
+	Tracing   TracingSettings       `koanf:"tracing"`
 
 	// Registry says where the schema registry is, for registry-avro.
 	Registry registry.Settings `koanf:"registry"`
@@ -243,6 +244,18 @@ type FitSettings struct {
 	HoldoutWeeks int `koanf:"holdout_weeks"`
 	// StatisticsEvery is how often the tasks tell what has changed in the statistics that models are fitted to. The default is 1m.
 	StatisticsEvery time.Duration `koanf:"statistics_every"`
+}
+
+// SnapshotSettings say when snapshots of all customers are taken (docs/snapshots.md), and where they go. They shape no state.
+type SnapshotSettings struct {
+	// Every is how long after the newest the next is due: one process of the group takes it, beside its work. 0, the default, is never.
+	Every time.Duration `koanf:"every"`
+	// Out is the folder, or the URL of a bucket, that all processes of the group write to; no two applications do to the same. It is required with snapshots.every. The default is none.
+	Out string `koanf:"out"`
+	// Keep is how many snapshots are kept, the newest; 0, the default, is all.
+	Keep int `koanf:"keep"`
+	// KeepFor is how long after it was written a snapshot is kept; the newest always is. 0, the default, is for ever.
+	KeepFor time.Duration `koanf:"keep_for"`
 }
 
 // LimitSettings bound what an input can grow.

@@ -79,6 +79,7 @@ func (s *Settings) check(p *problems) {
 	p.check(err == nil && s.Calendar.Timezone != "", "calendar.timezone", quoted(s.Calendar.Timezone), "an IANA time zone such as Europe/Berlin")
 	s.checkDurations(p)
 	s.checkNumbers(p)
+	s.checkSnapshots(p)
 	s.checkMoney(p)
 	s.checkScores(p)
 	s.checkTracing(p)
@@ -170,6 +171,7 @@ func (s *Settings) checkDurations(p *problems) {
 		{"clock.max_step", s.Clock.MaxStep, least, 0}, {"clock.interval", s.Clock.Interval, least, 0},
 		{"clock.source_max_silence", s.Clock.SourceMaxSilence, 0, 0}, {"clock.source_settle", s.Clock.SourceSettle, least, 0},
 		{"fit.every", s.Fit.Every, time.Minute, 0}, {"fit.check_every", s.Fit.CheckEvery, time.Minute, 0}, {"fit.statistics_every", s.Fit.StatisticsEvery, 10 * time.Millisecond, 0},
+		{"snapshots.keep_for", s.Snapshots.KeepFor, 0, 0},
 		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
 		{"segments.dwell", s.Segments.Dwell, least, year},
 		{"topics.retention", s.Topics.Retention, time.Minute, 0}, {"topics.dead_letter_retention", s.Topics.DeadLetterRetention, time.Minute, 0},
@@ -200,11 +202,17 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
 		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096}, {"limits.purposes", int64(s.Limits.Purposes), 1, 256},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
-		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104},
+		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104}, {"snapshots.keep", int64(s.Snapshots.Keep), 0, math.MaxInt64},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},
 	} {
 		p.number(n.setting, n.value, n.min, n.max)
 	}
+}
+
+func (s *Settings) checkSnapshots(p *problems) {
+	every := s.Snapshots.Every
+	p.check(every == 0 || every >= time.Minute, "snapshots.every", every, "0, which is never, or at least 1m0s")
+	p.check(every == 0 || s.Snapshots.Out != "", "snapshots.out", `""`, "a folder or the URL of a bucket, as snapshots.every is set")
 }
 
 func (s *Settings) checkMoney(p *problems) {

@@ -41,7 +41,7 @@ func TestTermsOfScores(t *testing.T) {
 
 // A process has a name.
 func TestNoInstance(t *testing.T) {
-	if err := Run(t.Context(), Settings{}, zerolog.Nop()); err == nil || err.Error() != `instance is "": it must be a name of this process, stable over restarts and unique in the group` {
+	if err := Run(t.Context(), Settings{}, zerolog.Nop(), nil); err == nil || err.Error() != `instance is "": it must be a name of this process, stable over restarts and unique in the group` {
 		t.Error(err)
 	}
 }

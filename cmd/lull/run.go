@@ -35,7 +35,14 @@ under the same instance id, and has taken over.`,
 			if err != nil {
 				return err
 			}
-			return pipeline.Run(cmd.Context(), s, log)
+			snapshots, err := newSchedule(&s)
+			if err != nil {
+				return err
+			}
+			if snapshots == nil {
+				return pipeline.Run(cmd.Context(), s, log, nil)
+			}
+			return errors.Join(pipeline.Run(cmd.Context(), s, log, snapshots), snapshots.close())
 		}),
 	}
 	addSettingFlags(cmd)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -72,11 +73,15 @@ snapshot: it is written once.
 	return cmd
 }
 
+// snapshotConfig returns what the settings say of a snapshot at the least watermark.
+func snapshotConfig(s *pipeline.Settings) *snapshot.Config {
+	return &snapshot.Config{Application: s.Prefix, Version: pipeline.Version(), Chain: s.Chain(), Terms: s.Terms(), AsOf: snapshot.DefaultAsOf}
+}
+
 // config returns what the flags and settings ask for.
 func (f *snapshotFlags) config(s *pipeline.Settings) (*snapshot.Config, error) {
-	c := &snapshot.Config{
-		Application: s.Prefix, Version: pipeline.Version(), Chain: s.Chain(), Terms: s.Terms(), AsOf: snapshot.DefaultAsOf, Keep: f.keep, KeepFor: f.keepFor,
-	}
+	c := snapshotConfig(s)
+	c.Keep, c.KeepFor = f.keep, f.keepFor
 	switch {
 	case !f.fromChangelog:
 		return nil, errors.New("--from-changelog is missing: it says where the state is read, and there is no other way yet")
@@ -111,13 +116,8 @@ func (f *snapshotFlags) config(s *pipeline.Settings) (*snapshot.Config, error) {
 	return c, nil
 }
 
-// take writes the snapshot.
+// take opens what the snapshot is written to, and a folder for the state, and writes it.
 func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *snapshot.Config) (taken *snapshot.Taken, err error) {
-	client, err := newClient(ctx, s, readOptions()...)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
 	target, err := snapshot.OpenTarget(ctx, f.out)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--out: %w", err)}
@@ -128,6 +128,16 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 		return nil, fmt.Errorf("making a folder for the state: %w; TMPDIR names where", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	return takeSnapshot(ctx, s, config, target, dir)
+}
+
+// takeSnapshot writes a snapshot; the state lies in an empty folder meanwhile.
+func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Config, target *snapshot.Target, dir string) (taken *snapshot.Taken, err error) {
+	client, err := newClient(ctx, s, readOptions()...)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
 	state, err := snapshot.OpenState(dir)
 	if err != nil {
 		return nil, err
@@ -152,6 +162,73 @@ func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *
 	}
 	config.Models = models
 	return snapshot.Take(ctx, state, config, target, time.Now())
+}
+
+// schedule takes the snapshots of a pipeline that runs, as snapshot does from elsewhere.
+type schedule struct {
+	settings *pipeline.Settings
+	dir      string           // of the state; what a process that was killed has left there goes with the next
+	target   *snapshot.Target // nil until it is asked for first: events do not wait for a store that does not answer
+}
+
+// newSchedule returns what takes snapshots; nil if none are to be taken.
+func newSchedule(s *pipeline.Settings) (*schedule, error) {
+	if s.Snapshots.Every == 0 {
+		return nil, nil
+	}
+	if err := snapshot.CheckTarget(s.Snapshots.Out); err != nil {
+		return nil, usageError{fmt.Errorf("snapshots.out: %w", err)}
+	}
+	return &schedule{settings: s, dir: filepath.Join(s.State.Dir, "snapshot")}, nil
+}
+
+// close releases what the schedule holds.
+func (c *schedule) close() error {
+	if c.target == nil {
+		return nil
+	}
+	return c.target.Close()
+}
+
+// Newest implements pipeline.Snapshots.
+func (c *schedule) Newest(ctx context.Context) (time.Time, error) {
+	if c.target == nil {
+		// Credentials are asked for anew long after this call.
+		target, err := snapshot.OpenTarget(context.WithoutCancel(ctx), c.settings.Snapshots.Out)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("snapshots.out: %w", err)
+		}
+		c.target = target
+	}
+	latest, err := c.target.Latest(ctx)
+	if latest == "" || err != nil {
+		return time.Time{}, err
+	}
+	m, err := c.target.Manifest(ctx, latest)
+	if m == nil || err != nil {
+		return time.Time{}, err // nil: somebody has removed it
+	}
+	return m.WrittenAt, nil
+}
+
+// Take implements pipeline.Snapshots. Newest has been asked before.
+func (c *schedule) Take(ctx context.Context) (told pipeline.SnapshotTaken, err error) {
+	if err := errors.Join(os.RemoveAll(c.dir), os.MkdirAll(c.dir, 0o700)); err != nil {
+		return told, fmt.Errorf("making a folder for the state: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
+	config := snapshotConfig(c.settings)
+	config.Tables, config.Keep, config.KeepFor = snapshot.TableNames(), c.settings.Snapshots.Keep, c.settings.Snapshots.KeepFor
+	config.Processors = 1 // the others are for the events
+	taken, err := takeSnapshot(ctx, c.settings, config, c.target, c.dir)
+	if err != nil {
+		return told, err
+	}
+	told = pipeline.SnapshotTaken{Name: taken.Manifest.Snapshot, Existed: taken.Existed, Rows: make(map[string]int64), Removed: taken.Removed}
+	for i := range taken.Manifest.Tables {
+		told.Rows[taken.Manifest.Tables[i].Name] = taken.Manifest.Tables[i].Rows
+	}
+	return told, nil
 }
 
 // restoreState reads a changelog to the end that it has now, a last stable offset: up to there the partition's owner has whole transactions.

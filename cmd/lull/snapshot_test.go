@@ -7,16 +7,24 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/parquet-go/parquet-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -141,6 +149,100 @@ func TestSnapshot(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(earlier, "*", "manifest.json"))
 	if err != nil || len(left) != 2 || !strings.Contains(left[0], "19970315T") || !strings.Contains(left[1], "19970415T") {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// TestSnapshotsOfRun: lull run takes a snapshot by itself, which tells what the log does. A process that is killed on the way leaves none, whatever it has written: there is no latest, and no manifest; and the next takes one at once.
+func TestSnapshotsOfRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs a process")
+	}
+	store := s3mem.New()
+	if err := store.CreateBucket("shop"); err != nil {
+		t.Fatal(err)
+	}
+	fake := gofakes3.New(store).Server()
+	reached, holds := make(chan struct{}, 1), atomic.Bool{}
+	holds.Store(true)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if holds.Load() && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifest.json") {
+			_, _ = io.Copy(io.Discard, r.Body) // only then the end of the connection is seen
+			reached <- struct{}{}
+			<-r.Context().Done() // the process is killed
+			return
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none")) // not that of who runs the test
+
+	s := snapshotShop(t)
+	if err := s.process.stop(); err != nil {
+		t.Fatal(err)
+	}
+	bucket := "s3://shop?region=us-east-1&use_path_style=true&endpoint=" + server.URL
+	config := readFile(t, s.config) + fmt.Sprintf("snapshots: {every: 1h, out: %q}\n", bucket)
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.await("manifest on its way", func() bool { return len(reached) > 0 })
+	s.process.kill()
+	names := func() (all []string) {
+		list, err := store.ListBucket("shop", &gofakes3.Prefix{}, gofakes3.ListBucketPage{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, object := range list.Contents {
+			all = append(all, object.Key)
+		}
+		return all
+	}
+	half := names()
+	if len(half) != len(snapshot.TableNames()) {
+		t.Errorf("the process was killed, and there are %v", half)
+	}
+	for _, name := range half {
+		if !strings.HasSuffix(name, ".parquet") {
+			t.Errorf("the process was killed before a snapshot was whole, and there is %s", name)
+		}
+	}
+
+	holds.Store(false)
+	s.start()
+	s.await("latest", func() bool { return slices.Contains(names(), "latest") })
+	target, err := snapshot.OpenTarget(t.Context(), bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	latest, err := target.Latest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := target.Manifest(t.Context(), latest)
+	if err != nil || m == nil || m.AsOf != "1997-09-30T00:00:00.000Z" {
+		t.Fatalf("the manifest of %s: %+v, %v", latest, m, err)
+	}
+	dir := t.TempDir()
+	for i := range m.Tables {
+		object, err := store.GetObject("shop", latest+"/"+m.Tables[i].File, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(object.Contents)
+		if err = errors.Join(err, object.Contents.Close(), os.WriteFile(filepath.Join(dir, m.Tables[i].File), content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.checkOneCut(dir, s.checkSnapshot(dir, m))
+	if err := s.process.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(s.process.log), "state", "snapshot")); err != nil || len(left) > 0 {
+		t.Errorf("of the snapshots' state is left %v, %v", left, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -65,17 +64,17 @@ type customerRow struct {
 	NextDeadlineWhat   *string              `parquet:"next_deadline_what" doc:"what happens then"`
 }
 
-// batchRows is how many customers are evaluated between two writes.
-const batchRows = 4096
+// batchRows is how many customers are evaluated between two writes: some tenths of a second at most, as nobody is told meanwhile to stop.
+const batchRows = 256
 
-// customers calls write for the row of every customer that was known at the instant, in the order of their ids. All processors evaluate.
+// customers calls write for the row of every customer that was known at the instant, in the order of their ids.
 func (s *source) customers(write func(row *customerRow) error) error {
 	batch := make([]held, 0, batchRows)
 	rows, errs := make([]*customerRow, batchRows), make([]error, batchRows)
 	flush := func() error {
 		var next atomic.Int64
 		var workers sync.WaitGroup
-		for range runtime.GOMAXPROCS(0) {
+		for range s.processors {
 			workers.Go(func() {
 				for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
 					c := &batch[i]

@@ -1,12 +1,14 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +29,7 @@ type Config struct {
 	Tables      []string // names of TableNames
 	Keep        int      // how many snapshots to keep; 0: all
 	KeepFor     time.Duration
+	Processors  int // how many evaluate customers; 0: all that this process has
 }
 
 // DefaultAsOf is the Config.AsOf that stands for the least watermark.
@@ -186,7 +189,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 		m.Model = &model.Version
 	}
 	m.Snapshot = m.name(s, config)
-	return m, &source{s, newEvaluator(config.Chain, models, model, asOf), published}, nil
+	return m, &source{s, newEvaluator(config.Chain, models, model, asOf), published, cmp.Or(config.Processors, runtime.GOMAXPROCS(0))}, nil
 }
 
 // modelsUntil returns the models up to that of the whole snapshot, in the order of their topic: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, it is

@@ -37,7 +37,7 @@ type kind struct {
 	name    string
 	topic   schemas.Topic // of outputs that its rows are; the zero topic of no outputs
 	columns []Column
-	write   func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error)
+	write   func(ctx context.Context, w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error)
 }
 
 // kinds are the tables that a snapshot can have, in the order in which they are written.
@@ -52,9 +52,12 @@ var kinds = []kind{
 
 // kindOf returns the table of rows of type R, which each hands over in their order.
 func kindOf[R any](name string, topic schemas.Topic, each func(from *source, write func(*R) error) error) kind {
-	return kind{name, topic, columnsOf(reflect.TypeFor[R]()), func(w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
+	return kind{name, topic, columnsOf(reflect.TypeFor[R]()), func(ctx context.Context, w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
 		file := parquet.NewGenericWriter[R](w, options...)
 		err = each(from, func(row *R) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			rows++
 			_, err := file.Write([]R{*row})
 			return err
@@ -92,7 +95,8 @@ func ColumnsOf(name string) []Column { return kindNamed(name).columns }
 type source struct {
 	state *State
 	*evaluator
-	published []operators.Model // up to that of the evaluator, in the order of their topic
+	published  []operators.Model // up to that of the evaluator, in the order of their topic
+	processors int               // how many evaluate customers
 }
 
 // columnsOf reads the columns off the tags of a row's fields.
@@ -148,7 +152,7 @@ func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from
 	}
 	sum := sha256.New()
 	size := &counter{}
-	table.Rows, err = of.write(io.MultiWriter(file, sum, size), from, []parquet.WriterOption{
+	table.Rows, err = of.write(ctx, io.MultiWriter(file, sum, size), from, []parquet.WriterOption{
 		parquet.Compression(&zstd.Codec{}), parquet.MaxRowsPerRowGroup(groupRows),
 		parquet.CreatedBy("lull", "1", ""), parquet.KeyValueMetadata("lull.as_of", m.AsOf), parquet.KeyValueMetadata("lull.snapshot", m.Snapshot),
 	})
