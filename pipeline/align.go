@@ -26,12 +26,16 @@ type heard struct {
 
 // feed lets every feed take what is queued for it. Inputs have backlogs of different lengths, after a downtime or at a first start, and would be read as fast as each can: a customer's orders of a
 // year before their first page view, with a session left open for each. So a feed reads no further than aheadMax beyond another that has more to read; round by round, as long as a round gets further.
-func (r *Runner) feed(feeds []*feed, others operators.EventTime, now operators.EventTime, expired func() bool) {
+// others is how far the feeds of other processes allow those of this one, history that of those that read history.
+func (r *Runner) feed(feeds []*feed, others, history, now operators.EventTime, expired func() bool) {
 	for {
 		for _, f := range feeds {
-			f.limit = others
+			if f.limit = others; f.feed.InHistory() {
+				f.limit = history
+			}
+			patience := r.patience(f.feed.InHistory())
 			for _, g := range r.feeds {
-				if g != f && g.hasMore() {
+				if g != f && g.hasMore(patience) {
 					f.limit = min(f.limit, g.front(r)+aheadMax)
 				}
 			}
@@ -60,20 +64,36 @@ func (r *Runner) gather(f *feed) {
 	f.records = f.records[:0]
 }
 
-// hearOthers returns how far the feeds of other processes allow those of this one to read, by what the tasks have heard of them.
-func (r *Runner) hearOthers(now time.Time) operators.EventTime {
-	limit := operators.Never
-	for _, p := range r.active() {
+// patience returns for how long a feed that gets nowhere is waited for by another: by one that reads history for as long as it takes until the partitions of a process that is no more are another's, or one that is about to
+// start has its own. No wall clock moves time meanwhile.
+func (r *Runner) patience(history bool) time.Duration {
+	if history {
+		return r.s.Commit.SessionTimeout + stuckAfter
+	}
+	return stuckAfter
+}
+
+// hearOthers returns how far the feeds of other processes allow those of this one to read, by what the tasks have heard of them; those that read history wait also for who has told nothing yet.
+func (r *Runner) hearOthers(now time.Time, history bool) operators.EventTime {
+	limit, tasks := operators.Never, r.active()
+	if history && len(tasks) == 0 {
+		for _, p := range r.partitions {
+			if p.phase == restoring {
+				return operators.Unset // nothing has been heard yet
+			}
+		}
+	}
+	for _, p := range tasks {
 		for _, u := range p.task.Meta().Upstreams {
-			if u.Watermark == operators.Unset || r.feedIDs[u.Feed] {
+			if r.feedIDs[u.Feed] || u.Watermark == operators.Unset && !history {
 				continue
 			}
-			is := r.heard[u.Feed]
-			if u.Watermark > is.watermark || is.rose.IsZero() {
+			is, met := r.heard[u.Feed]
+			if u.Watermark > is.watermark || !met {
 				is = heard{u.Watermark, now}
 				r.heard[u.Feed] = is
 			}
-			if now.Sub(is.rose) < stuckAfter {
+			if now.Sub(is.rose) < r.patience(history) {
 				limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
 			}
 		}
@@ -82,9 +102,9 @@ func (r *Runner) hearOthers(now time.Time) operators.EventTime {
 }
 
 // hasMore reports whether a feed is to be waited for: there is more to read for it, and it gets on, or waits for others itself.
-func (f *feed) hasMore() bool {
+func (f *feed) hasMore(patience time.Duration) bool {
 	behind := f.phase == restoring || f.phase == running && (len(f.queue) > 0 || f.end > f.fetched.Offset)
-	return behind && f.awaits == "" && (f.held || time.Since(f.movedAt) < stuckAfter)
+	return behind && f.awaits == "" && (f.held || time.Since(f.movedAt) < patience)
 }
 
 // front returns how far a feed has read: the time of the event that it is held at, or the latest that it has passed.

@@ -86,6 +86,20 @@ type attack struct {
 
 // run lets processes read records while all goes wrong, and then to their end.
 func (a *attack) run(records []*kgo.Record) {
+	a.start()
+	for len(records) > 0 {
+		n := min(len(records), 1+a.random.IntN(20))
+		a.produce(records[:n]...)
+		records = records[n:]
+		a.goOn()
+	}
+	a.heal()
+	a.mark(&a.s, storyEnd)
+	a.finish()
+}
+
+// start starts two processes whose requests now and then do not fare well.
+func (a *attack) start() {
 	a.s.State.FlushEvery = time.Second
 	a.publish(&a.s)
 	for _, instance := range []string{"one", "two"} {
@@ -94,18 +108,19 @@ func (a *attack) run(records []*kgo.Record) {
 		h.start()
 		a.hosts = append(a.hosts, h)
 	}
-	for len(records) > 0 {
-		n := min(len(records), 1+a.random.IntN(20))
-		a.produce(records[:n]...)
-		records = records[n:]
-		<-time.After(a.upTo(1500 * time.Millisecond))
-		for _, h := range a.hosts {
-			h.supervise()
-		}
-		a.strike(a.hosts[a.random.IntN(len(a.hosts))])
+}
+
+// goOn lets some time pass, and then something go wrong.
+func (a *attack) goOn() {
+	<-time.After(a.upTo(1500 * time.Millisecond))
+	for _, h := range a.hosts {
+		h.supervise()
 	}
-	a.heal()
-	a.mark(&a.s, storyEnd)
+	a.strike(a.hosts[a.random.IntN(len(a.hosts))])
+}
+
+// finish lets the processes read to the end, and end.
+func (a *attack) finish() {
 	a.await(&a.s, a.hosts...)
 	for _, h := range a.hosts {
 		h.end()

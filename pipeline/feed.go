@@ -232,6 +232,28 @@ func (r *Runner) askSpan(ctx context.Context, tp topicPartition) (start, end int
 	return first.Offset, last.Offset, nil
 }
 
+// askNewest asks for the newest record of all inputs.
+func (r *Runner) askNewest() error {
+	var topics []string
+	for _, in := range r.inputs {
+		topics = append(topics, in.Topic)
+	}
+	offsets, err := r.adm.ListMaxTimestampOffsets(r.ctx, topics...)
+	if err == nil {
+		err = offsets.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the newest records of the inputs: %w", err)
+	}
+	r.newest = operators.Unset
+	offsets.Each(func(o kadm.ListedOffset) {
+		if o.Timestamp > 0 {
+			r.newest = max(r.newest, operators.EventTime(o.Timestamp))
+		}
+	})
+	return nil
+}
+
 // takeFeeds lets the feeds run whose question has been answered. mu is held.
 func (r *Runner) takeFeeds() error {
 	for _, f := range r.feeds {
@@ -259,10 +281,23 @@ func (r *Runner) takeFeeds() error {
 		if f.group.Offset == meta.Position {
 			f.epoch = f.group.Epoch
 		}
+		if a.at.Offset < 0 && r.s.Clock.Mode == "wall" {
+			f.feed.BeginHistory(r.history(a.end))
+		}
 		f.from.clock.Learn(&meta.Time)
 		r.begin(&f.reader)
 	}
 	return nil
+}
+
+// history returns what a feed without an offset has to read of before the process began. It has no part in time up to triggers.max_age before the newest record of any input: what silence tells of the time after that may
+// be the fault of an input that is broken.
+func (r *Runner) history(end int64) task.History {
+	if r.newest == operators.Unset {
+		return task.NoHistory // what comes may be loaded one topic after the other
+	}
+	newest := min(r.newest, operators.EventTime(r.began.UnixMilli()))
+	return task.History{End: end, Until: newest - operators.EventTime(r.s.Triggers.MaxAge.Milliseconds())}
 }
 
 // feedMeta returns what a feed goes on from, or why it must not.
@@ -337,6 +372,9 @@ func (f *feed) apply(r *Runner, now operators.EventTime, expired func() bool) (d
 	if f.took = i > 0; f.took {
 		f.movedAt = time.Now()
 	}
+	if err == nil && f.feed.EndHistory() {
+		err = f.tell(r, aheadMax)
+	}
 	f.stats.taken += i
 	idle := i == 0 && f.passed == 0 && (len(f.queue) == 0 || f.held)
 	f.queue = f.queue[i:]
@@ -384,6 +422,10 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 	}
 	if f.event.Time > f.limit && f.tellsTime(r) {
 		f.held, f.head = true, f.event.Time
+		if f.feed.InHistory() && !f.holdsTime(r, now) { // the others wait for its time as little as for its events
+			f.feed.AdvanceClock(f.head - operators.EventTime(r.s.Clock.Lateness.Milliseconds()))
+			return false, f.tell(r, aheadMax)
+		}
 		return false, nil
 	}
 	f.feed.HoldTime(f.holdsTime(r, now))

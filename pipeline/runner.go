@@ -95,6 +95,7 @@ type Runner struct {
 	spoilt      bool                               // records are gathered of a feed that has been stopped since
 	feedIDs     map[uint64]bool                    // of the feeds here
 	heard       map[uint64]heard                   // of feeds that other processes have
+	newest      operators.EventTime                // append time of the newest record of all inputs when this process started, Unset if there was none
 	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
 	memberID    string                             // of the member of the group that all these were assigned to
 	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
@@ -228,7 +229,10 @@ func (r *Runner) connect() error {
 	for {
 		var ids topicIDs
 		var warnings []string
-		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
+		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil && r.s.Staged() && r.s.Clock.Mode == "wall" {
+			err = r.askNewest() // before this process is a member, so that what is loaded when the application runs is no history
+		}
+		if err == nil {
 			if len(warnings) > 0 {
 				r.health.warnIf("topics", (&TopicError{warnings}).Error())
 				r.log.Warn().Msg((&TopicError{warnings}).Error())
@@ -553,8 +557,8 @@ func (r *Runner) apply(until time.Time) error {
 	expired := func() bool { return !time.Now().Before(until) }
 	var feeding sync.WaitGroup
 	if feeds := r.activeFeeds(); len(feeds) > 0 {
-		others := r.hearOthers(began)
-		feeding.Go(func() { r.feed(feeds, others, now, expired) })
+		others, history := r.hearOthers(began, false), r.hearOthers(began, true)
+		feeding.Go(func() { r.feed(feeds, others, history, now, expired) })
 	}
 	err := r.inParallel(func(p *partition) (err error) {
 		p.task.Begin(now)

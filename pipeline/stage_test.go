@@ -3,9 +3,12 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -262,6 +265,90 @@ func TestStagedAttacks(t *testing.T) {
 				a.await(&again, h)
 				h.end()
 				a.check(&a.s, a.digest(&again), a.hosts...)
+			})
+		})
+	}
+}
+
+// emptyBeside returns a staged application under the wall clock, with a history of half a year in the one of its topics and nothing in the other.
+func (b *bubble) emptyBeside() (s Settings, events int) {
+	b.t.Helper()
+	s = b.staged()
+	s.Clock.Mode = "wall"
+	records := b.history(&s)
+	for n, r := range records {
+		r.Topic, r.Key = s.InputTopics()[0].Topic, fmt.Append(nil, n)
+	}
+	b.produce(records...)
+	return s, len(records)
+}
+
+// TestHistoryBesideEmptyTopic proves that a first history is read beside a topic that is empty, by one process and by two, without a customer's sessions being left open until there are too many.
+func TestHistoryBesideEmptyTopic(t *testing.T) {
+	for _, instances := range [][]string{{"one"}, {"one", "two"}} {
+		t.Run(strings.Join(instances, " and "), func(t *testing.T) {
+			inBubble(t, 1, func(t *testing.T, b *bubble) {
+				s, events := b.emptyBeside()
+				b.publish(&s)
+				var hosts []*host
+				var shared atomic.Bool // they learn where to begin when all have their partitions
+				for _, instance := range instances {
+					h := b.host(s, instance)
+					h.decider = func(*rand.Rand) decider {
+						return func(key kmsg.Key, _ int) fate {
+							if key == kmsg.OffsetFetch && !shared.Load() {
+								return refused
+							}
+							return delivered
+						}
+					}
+					h.start()
+					hosts = append(hosts, h)
+				}
+				for g := b.fake.GroupInfo(s.Group); g == nil || g.State != "Stable" || len(g.Members) < len(hosts); g = b.fake.GroupInfo(s.Group) {
+					<-time.After(100 * time.Millisecond)
+				}
+				shared.Store(true)
+				b.await(&s, hosts...)
+				for _, h := range hosts {
+					h.end()
+					if log := h.p.log.String(); !slices.ContainsFunc(s.InputTopics(), func(in InputTopic) bool { return strings.Contains(log, in.Topic) }) {
+						t.Errorf("host %s has had no part of the inputs:\n%s", h.s.Instance, log)
+					}
+				}
+				if n := b.checkPassed(&s); n != events {
+					t.Errorf("%d events were passed on, not %d", n, events)
+				}
+				if letters := b.read(s.Topic(DeadLettersTopic)); len(letters) > 0 {
+					t.Errorf("%d dead letters, the first %q", len(letters), letters[0].Value)
+				}
+			})
+		})
+	}
+}
+
+// TestHistoryAttacks lets everything go wrong while such a history is read: each event is passed on once, no feed's time goes back, and nobody reads so far ahead of a process that is away that sessions stay open.
+func TestHistoryAttacks(t *testing.T) {
+	for i := range uint64(tenthIfRace(*attackSeeds) / 4) {
+		seed := *attackFirst + i
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, seed, func(t *testing.T, b *bubble) {
+				s, events := b.emptyBeside()
+				a := &attack{bubble: b, s: s, gone: -1, counts: map[string]int{}}
+				defer a.report()
+				a.start()
+				for range 15 {
+					a.goOn()
+				}
+				a.heal()
+				a.finish()
+				if n := a.checkPassed(&a.s); n != events {
+					t.Errorf("%d events were passed on, not %d", n, events)
+				}
+				if letters := a.read(s.Topic(DeadLettersTopic)); len(letters) > 0 {
+					t.Errorf("%d dead letters, the first %q", len(letters), letters[0].Value)
+				}
 			})
 		})
 	}
@@ -559,6 +646,75 @@ func TestAlignment(t *testing.T) {
 	}
 	if with != days*customers {
 		t.Errorf("%d sessions have a page view and an order, not %d", with, days*customers)
+	}
+}
+
+// TestHistoryBesideSilence proves that a history of months is read beside a topic that is empty and a partition that has ended long ago, under the wall clock and before any input has been watched, without leaving sessions
+// open: time goes on by the other records, up to triggers.max_age before the start; and so does a partition that begins later than another. What is loaded while the process runs waits for the empty topic, for that may be loaded next.
+func TestHistoryBesideSilence(t *testing.T) {
+	const days, customers = 120, 5
+	for name, tt := range map[string]struct {
+		later bool // the history is loaded when the process runs
+		told  int  // sessions
+	}{
+		"loaded before":     {false, customers * (days - 1)},
+		"loaded afterwards": {true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			s := c.staged()
+			s.Clock.Mode = "wall"
+			c.publish(&s)
+			now := operators.EventTime(time.Now().UnixMilli())
+			load := func() {
+				client := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+				defer client.Close()
+				for i := range days * customers {
+					r := c.event(&s, operators.Event{
+						Kind: operators.OrderCompleted, Customer: fmt.Sprint("c", i%customers), ID: fmt.Sprint("o", i), OrderID: fmt.Sprint("o", i), Amount: 1000,
+						Time: now - operators.EventTime(days-i/customers)*operators.DayMs,
+					})
+					r.Topic = s.InputTopics()[0].Topic
+					if i/customers < 20 {
+						r.Partition = 1
+					}
+					if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if !tt.later {
+				load()
+			}
+			p := c.run(s)
+			if tt.later {
+				c.awaitMember(&s)
+				load()
+			}
+			c.await(&s, p)
+			for deadline := time.Now().Add(20 * time.Second); ; {
+				told := len(c.read(s.Topic(SessionsTopic)))
+				if told == tt.told {
+					break
+				}
+				if time.Now().After(deadline) || told > tt.told {
+					t.Fatalf("%d sessions are told, not %d\n%s", told, tt.told, p.log)
+				}
+				<-time.After(50 * time.Millisecond)
+			}
+			p.end()
+			for _, r := range c.read(s.Topic(EventsTopic)) {
+				var source schemas.Source
+				setSource(&source, r)
+				decoder, err := schemas.NewDecoder(schemas.DecoderConfig{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if relay, _ := decoder.DecodeRelay(&source, new(operators.Event)); relay.Watermark > now-operators.DayMs+operators.EventTime(time.Minute/time.Millisecond) {
+					t.Fatalf("time is told up to %s", relay.Watermark)
+				}
+			}
+		})
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // FeedMetaVersion is the version byte that a feed's meta record begins with. docs/formats/feeds.md describes it.
 //
 //	1: the first.
-const FeedMetaVersion = 1
+//	2: with the history that is yet to be read.
+const FeedMetaVersion = 2
 
 // FeedMeta is what a feed remembers of itself. It is committed with the position, as the offset's metadata.
 type FeedMeta struct {
@@ -19,12 +20,26 @@ type FeedMeta struct {
 	Position int64
 	// InputID is the id of the input topic: another id is another topic of the same name.
 	InputID [16]byte
+	// History is what lay in the input when the feed began, until it has been read.
+	History History
 	Time
 }
 
+// History is what lay in the inputs when a feed began that no offset had been committed of, under clock: wall. Nobody has watched these inputs, so no wall clock speaks for a partition that has nothing more: time
+// would stand at its last record, or nowhere, while the history of the others is read.
+type History struct {
+	// End is the offset behind the feed's own part of it.
+	End int64
+	// Until is the instant that the feed has come to when that has been read.
+	Until operators.EventTime
+}
+
+// NoHistory is that of a feed which has read it, or began when there was none in any input.
+var NoHistory = History{End: -1, Until: operators.Unset}
+
 // NewFeedMeta returns the meta record of a feed that is to begin at an offset of a topic.
 func NewFeedMeta(position int64, inputID [16]byte) FeedMeta {
-	return FeedMeta{Position: position, InputID: inputID, Time: newTime()}
+	return FeedMeta{Position: position, InputID: inputID, History: NoHistory, Time: newTime()}
 }
 
 // String returns the record as text, which DecodeFeedMeta reads.
@@ -34,25 +49,38 @@ func (m *FeedMeta) String() string {
 	b = append(b, m.InputID[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Watermark))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.InputAlive))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.History.End))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.History.Until))
 	b = m.appendAhead(b)
 	b = m.appendGaps(b)
 	return base64.RawStdEncoding.EncodeToString(b)
 }
 
-const feedMetaFixedBytes = 1 + 8 + 16 + 8 + 8
+const (
+	feedMetaFixedBytes = 1 + 8 + 16 + 8 + 8
+	historyBytes       = 8 + 8
+)
 
 // DecodeFeedMeta returns the meta record of a text. The error wraps operators.ErrCorrupt.
 func DecodeFeedMeta(text string) (FeedMeta, error) {
 	b, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(b) < feedMetaFixedBytes || b[0] != FeedMetaVersion {
+	fixed := feedMetaFixedBytes
+	if len(b) > 0 && b[0] == FeedMetaVersion {
+		fixed += historyBytes
+	}
+	if err != nil || len(b) < fixed || b[0] == 0 || b[0] > FeedMetaVersion {
 		return FeedMeta{}, fmt.Errorf("%w: a feed's meta record of %d characters", operators.ErrCorrupt, len(text))
 	}
-	var m FeedMeta
+	m := NewFeedMeta(0, [16]byte{})
 	m.Position = int64(binary.BigEndian.Uint64(b[1:]))
 	copy(m.InputID[:], b[9:])
 	m.Watermark = operators.EventTime(binary.BigEndian.Uint64(b[25:]))
 	m.InputAlive = operators.EventTime(binary.BigEndian.Uint64(b[33:]))
-	l := lists{src: b[feedMetaFixedBytes:]}
+	if fixed > feedMetaFixedBytes {
+		m.History.End = int64(binary.BigEndian.Uint64(b[feedMetaFixedBytes:]))
+		m.History.Until = operators.EventTime(binary.BigEndian.Uint64(b[feedMetaFixedBytes+8:]))
+	}
+	l := lists{src: b[fixed:]}
 	m.readAhead(&l)
 	m.readGaps(&l)
 	if l.failed || len(l.src) > 0 {
@@ -122,8 +150,27 @@ func (f *Feed) AdvanceClock(to operators.EventTime) {
 	}
 }
 
-// Rewind makes the record at offset the next to take: the log was cut off there.
-func (f *Feed) Rewind(offset int64) { f.meta.Position, f.cut, f.changed = offset, offset, true }
+// BeginHistory makes what lies in the input below an offset history. It is committed even if nothing is read, so that the next owner knows it from what comes later.
+func (f *Feed) BeginHistory(h History) { f.meta.History, f.changed = h, true }
+
+// InHistory reports whether there is history to read.
+func (f *Feed) InHistory() bool { return f.meta.History != NoHistory }
+
+// EndHistory moves the watermark to the end of the history if that has been read. It reports whether it has been now.
+func (f *Feed) EndHistory() bool {
+	if !f.InHistory() || f.meta.Position < f.meta.History.End {
+		return false
+	}
+	f.AdvanceClock(f.meta.History.Until)
+	f.meta.History, f.changed = NoHistory, true
+	return true
+}
+
+// Rewind makes the record at offset the next to take: the log was cut off there, and what comes is no history.
+func (f *Feed) Rewind(offset int64) {
+	f.meta.Position, f.cut, f.changed = offset, offset, true
+	f.meta.History = NoHistory
+}
 
 // TellCut returns where the log was cut off since it was last asked, -1 if it was not: the tasks must be told before the events that have taken the offsets of others.
 func (f *Feed) TellCut() (offset int64) {

@@ -3,6 +3,7 @@ package task_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"math"
 	"reflect"
@@ -100,9 +101,21 @@ func TestFeedMetaCodec(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := task.NewFeedMeta(rapid.Int64().Draw(t, "position"), [16]byte{1, 2, 3})
 		m.Time = times(t)
+		m.History = task.History{End: rapid.Int64().Draw(t, "end"), Until: operators.EventTime(rapid.Int64().Draw(t, "until"))}
 		text := m.String()
 		if got, err := task.DecodeFeedMeta(text); err != nil || !reflect.DeepEqual(got, m) {
 			t.Fatalf("%+v, %v, not %+v", got, err, m)
+		}
+		first, err := base64.RawStdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first[0] = 1
+		first = slices.Delete(first, 41, 57) // without the history
+		was := m
+		was.History = task.NoHistory
+		if got, err := task.DecodeFeedMeta(base64.RawStdEncoding.EncodeToString(first)); err != nil || !reflect.DeepEqual(got, was) {
+			t.Fatalf("version 1: %+v, %v, not %+v", got, err, was)
 		}
 		for _, bad := range []string{text[:rapid.IntRange(0, len(text)-1).Draw(t, "cut")], text + "AAAA", "A" + text[1:], "!" + text} {
 			if got, err := task.DecodeFeedMeta(bad); err == nil && !reflect.DeepEqual(got, m) || err != nil && !errors.Is(err, operators.ErrCorrupt) {

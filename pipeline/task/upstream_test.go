@@ -121,6 +121,42 @@ func TestCut(t *testing.T) {
 	}
 }
 
+// TestHistory: a feed that has read what lay in its input when it began comes to the instant that was told for that, once; not before, not if the log is cut off below it, and not behind where its events have come to.
+func TestHistory(t *testing.T) {
+	until := january(t, "20T00:00")
+	for name, tt := range map[string]struct {
+		begin task.History
+		do    func(f *task.Feed)
+		ended bool
+		at    operators.EventTime
+	}{
+		"there is none in any input":    {task.NoHistory, func(*task.Feed) {}, false, operators.Unset},
+		"none in its own":               {task.History{End: 0, Until: until}, func(*task.Feed) {}, true, until},
+		"it has been read":              {task.History{End: 3, Until: until}, func(f *task.Feed) { f.Skip(2) }, true, until},
+		"it has not":                    {task.History{End: 3, Until: until}, func(f *task.Feed) { f.Skip(1) }, false, operators.Unset},
+		"its events have come further":  {task.History{End: 3, Until: until}, func(f *task.Feed) { f.Mark(2, until+1) }, true, until + 1},
+		"the log is cut off, then read": {task.History{End: 3, Until: until}, func(f *task.Feed) { f.Rewind(2); f.Skip(2) }, false, operators.Unset},
+	} {
+		f := task.NewFeed(settings(), task.NewFeedMeta(0, [16]byte{1}))
+		if f.BeginHistory(tt.begin); !f.Changed() {
+			t.Errorf("%s: the next owner would not know", name)
+		}
+		tt.do(f)
+		meta, err := task.DecodeFeedMeta(f.Meta().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f = task.NewFeed(settings(), meta)
+		began := f.InHistory()
+		if ended := f.EndHistory(); ended != tt.ended || f.Changed() != tt.ended || f.Meta().Watermark != tt.at || f.InHistory() != (began && !ended) {
+			t.Errorf("%s: ended is %v, time %s, not %v, %s", name, ended, f.Meta().Watermark, tt.ended, tt.at)
+		}
+		if f.EndHistory() {
+			t.Errorf("%s: it has ended twice", name)
+		}
+	}
+}
+
 // TestFeed: a feed takes time from its records as a task does, and what it remembers goes on from its meta record.
 func TestFeed(t *testing.T) {
 	cfg := settings()
