@@ -1,11 +1,16 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"lull/operators"
+	"lull/pipeline/task"
 )
 
 const (
@@ -24,18 +29,36 @@ type heard struct {
 	rose      time.Time
 }
 
+// past is what is known of the feeds of other processes, by what these have committed, while one here reads history: its tasks may hear of them too late, being restored, or not at all, if it has none.
+type past struct {
+	askedAt time.Time
+	heardAt time.Time // zero: nothing has been heard yet
+	feeds   map[uint64]pastFeed
+}
+
+// pastFeed is what a feed of another process has committed, and when it last got further, or was first met.
+type pastFeed struct {
+	position  int64
+	watermark operators.EventTime
+	moved     time.Time
+}
+
+// pastInterval is how often what other processes have committed is asked for.
+const pastInterval = 250 * time.Millisecond
+
 // feed lets every feed take what is queued for it. Inputs have backlogs of different lengths, after a downtime or at a first start, and would be read as fast as each can: a customer's orders of a
 // year before their first page view, with a session left open for each. So a feed reads no further than aheadMax beyond another that has more to read; round by round, as long as a round gets further.
-// others is how far the feeds of other processes allow those of this one, history that of those that read history.
+//
+// others is how far the feeds of other processes allow those of this one, history how far those that read history.
 func (r *Runner) feed(feeds []*feed, others, history, now operators.EventTime, expired func() bool) {
 	for {
 		for _, f := range feeds {
-			if f.limit = others; f.feed.InHistory() {
-				f.limit = history
+			inHistory := f.feed.InHistory()
+			if f.limit = others; inHistory {
+				f.limit = min(others, history)
 			}
-			patience := r.patience(f.feed.InHistory())
 			for _, g := range r.feeds {
-				if g != f && g.hasMore(patience) {
+				if g != f && g.hasMore(r.patience(inHistory), inHistory) {
 					f.limit = min(f.limit, g.front(r)+aheadMax)
 				}
 			}
@@ -64,36 +87,20 @@ func (r *Runner) gather(f *feed) {
 	f.records = f.records[:0]
 }
 
-// patience returns for how long a feed that gets nowhere is waited for by another: by one that reads history for as long as it takes until the partitions of a process that is no more are another's, or one that is about to
-// start has its own. No wall clock moves time meanwhile.
-func (r *Runner) patience(history bool) time.Duration {
-	if history {
-		return r.s.Commit.SessionTimeout + stuckAfter
-	}
-	return stuckAfter
-}
-
-// hearOthers returns how far the feeds of other processes allow those of this one to read, by what the tasks have heard of them; those that read history wait also for who has told nothing yet.
-func (r *Runner) hearOthers(now time.Time, history bool) operators.EventTime {
-	limit, tasks := operators.Never, r.active()
-	if history && len(tasks) == 0 {
-		for _, p := range r.partitions {
-			if p.phase == restoring {
-				return operators.Unset // nothing has been heard yet
-			}
-		}
-	}
-	for _, p := range tasks {
+// hearOthers returns how far the feeds of other processes allow those of this one to read, by what the tasks have heard of them.
+func (r *Runner) hearOthers(now time.Time) operators.EventTime {
+	limit := operators.Never
+	for _, p := range r.active() {
 		for _, u := range p.task.Meta().Upstreams {
-			if r.feedIDs[u.Feed] || u.Watermark == operators.Unset && !history {
+			if u.Watermark == operators.Unset || r.feedIDs[u.Feed] {
 				continue
 			}
-			is, met := r.heard[u.Feed]
-			if u.Watermark > is.watermark || !met {
+			is := r.heard[u.Feed]
+			if u.Watermark > is.watermark || is.rose.IsZero() {
 				is = heard{u.Watermark, now}
 				r.heard[u.Feed] = is
 			}
-			if now.Sub(is.rose) < r.patience(history) {
+			if now.Sub(is.rose) < stuckAfter {
 				limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
 			}
 		}
@@ -101,10 +108,70 @@ func (r *Runner) hearOthers(now time.Time, history bool) operators.EventTime {
 	return limit
 }
 
-// hasMore reports whether a feed is to be waited for: there is more to read for it, and it gets on, or waits for others itself.
-func (f *feed) hasMore(patience time.Duration) bool {
+// patience returns for how long a feed that gets nowhere is waited for by another: by one that reads history for as long as it takes until the partitions of a process that is no more are another's and get on, or one that is
+// about to start has its own. No wall clock moves time meanwhile.
+func (r *Runner) patience(inHistory bool) time.Duration {
+	if inHistory {
+		return r.s.Commit.SessionTimeout + r.s.Commit.Timeout + stuckAfter
+	}
+	return stuckAfter
+}
+
+// hearPast asks what the feeds of other processes have committed, if one here reads history. mu is held.
+func (r *Runner) hearPast(now time.Time) {
+	if now.Sub(r.past.askedAt) < pastInterval || !slices.ContainsFunc(r.activeFeeds(), func(f *feed) bool { return f.feed.InHistory() }) {
+		return
+	}
+	r.past.askedAt = now
+	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
+	defer cancel()
+	var offsets kadm.OffsetResponses
+	var err error
+	r.unlocked(func() { offsets, err = r.adm.FetchOffsets(ctx, r.s.Group) })
+	if err = errors.Join(err, offsets.Error()); err != nil {
+		r.log.Debug().Err(err).Msg("asking what other processes have committed; what reads history waits")
+		return
+	}
+	r.past.heardAt = now
+	for _, in := range r.inputs {
+		for n := range in.partitions {
+			id := task.FeedID(in.id, n)
+			is := pastFeed{position: -1, watermark: operators.Unset}
+			if at, ok := offsets.Lookup(in.Topic, n); ok {
+				if meta, err := task.DecodeFeedMeta(at.Metadata); err == nil {
+					is.position, is.watermark = meta.Position, meta.Watermark
+				}
+			}
+			if was, met := r.past.feeds[id]; !met || is.position > was.position || is.watermark > was.watermark {
+				is.moved = now
+				r.past.feeds[id] = is
+			}
+		}
+	}
+}
+
+// pastLimit returns how far the feeds of other processes allow those of this one that read history; Unset if one of them has told nothing yet.
+func (r *Runner) pastLimit() operators.EventTime {
+	limit := operators.Never
+	for id := range r.known {
+		if r.feedIDs[id] {
+			continue
+		}
+		is, met := r.past.feeds[id]
+		switch {
+		case !met || is.watermark == operators.Unset && r.past.heardAt.Sub(is.moved) < r.patience(true):
+			return operators.Unset
+		case r.past.heardAt.Sub(is.moved) < r.patience(true):
+			limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
+		}
+	}
+	return limit
+}
+
+// hasMore reports whether a feed is to be waited for: there is more to read for it, and it has got on within patience, or waits for others itself. One that awaits a schema is waited for by those that read history alone.
+func (f *feed) hasMore(patience time.Duration, inHistory bool) bool {
 	behind := f.phase == restoring || f.phase == running && (len(f.queue) > 0 || f.end > f.fetched.Offset)
-	return behind && f.awaits == "" && (f.held || time.Since(f.movedAt) < patience)
+	return behind && (f.awaits == "" || inHistory) && (f.held || time.Since(f.movedAt) < patience)
 }
 
 // front returns how far a feed has read: the time of the event that it is held at, or the latest that it has passed.

@@ -50,7 +50,8 @@ type asking struct {
 
 	at         kgo.EpochOffset
 	metadata   string
-	start, end int64
+	start, end int64  // of what is committed in the log
+	newest     newest // known for a feed without an offset, under clock: wall
 	err        error
 }
 
@@ -124,7 +125,7 @@ func (r *Runner) resume(f *feed) {
 	f.told = slices.Repeat([]operators.EventTime{operators.Unset}, int(r.ids.partitions))
 	f.held, f.limit, f.latest, f.movedAt = false, operators.Never, operators.Unset, time.Now()
 	ctx, cancel := context.WithCancel(r.ctx)
-	a := &asking{cancel: cancel, done: make(chan struct{})}
+	a := &asking{cancel: cancel, done: make(chan struct{}), newest: r.newest}
 	f.asking = a
 	tp := f.topicPartition
 	go func() {
@@ -133,6 +134,9 @@ func (r *Runner) resume(f *feed) {
 		for {
 			if a.at, a.metadata, a.err = CommittedOffset(ctx, r.client, r.s.Group, tp.topic, tp.n); a.err == nil {
 				a.start, a.end, a.err = r.askSpan(ctx, tp)
+			}
+			if a.err == nil && a.at.Offset < 0 && r.s.Clock.Mode == "wall" && !a.newest.known {
+				a.newest, a.err = r.askNewest(ctx)
 			}
 			if ctx.Err() != nil {
 				a.err = ctx.Err() // whatever else was in the way, it is not wanted any more
@@ -211,7 +215,7 @@ func (r *Runner) askInputs() error {
 	return nil
 }
 
-// askSpan asks for the first offset of a partition, and for its end.
+// askSpan asks for the first offset of a partition, and for the end of what is committed in it.
 func (r *Runner) askSpan(ctx context.Context, tp topicPartition) (start, end int64, err error) {
 	starts, err := r.adm.ListStartOffsets(ctx, tp.topic)
 	if err == nil {
@@ -220,38 +224,48 @@ func (r *Runner) askSpan(ctx context.Context, tp topicPartition) (start, end int
 	if err != nil {
 		return 0, 0, fmt.Errorf("asking for the start of topic %q: %w", tp.topic, err)
 	}
-	ends, err := r.adm.ListEndOffsets(ctx, tp.topic)
+	ends, err := r.adm.ListCommittedOffsets(ctx, tp.topic)
 	if err == nil {
 		err = ends.Error()
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("asking for the end of topic %q: %w", tp.topic, err)
 	}
-	first, _ := starts.Lookup(tp.topic, tp.n)
-	last, _ := ends.Lookup(tp.topic, tp.n)
+	first, begins := starts.Lookup(tp.topic, tp.n)
+	last, ended := ends.Lookup(tp.topic, tp.n)
+	if !begins || !ended {
+		return 0, 0, fmt.Errorf("asking for the span of topic %q: the answer lacks partition %d", tp.topic, tp.n)
+	}
 	return first.Offset, last.Offset, nil
 }
 
+// newest is the append time of the newest record of all inputs, Unset if there is none; not known before it has been asked for.
+type newest struct {
+	at    operators.EventTime
+	known bool
+}
+
 // askNewest asks for the newest record of all inputs.
-func (r *Runner) askNewest() error {
+func (r *Runner) askNewest(ctx context.Context) (newest, error) {
 	var topics []string
 	for _, in := range r.inputs {
 		topics = append(topics, in.Topic)
 	}
-	offsets, err := r.adm.ListMaxTimestampOffsets(r.ctx, topics...)
+	offsets, err := r.adm.ListMaxTimestampOffsets(ctx, topics...)
 	if err == nil {
 		err = offsets.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("asking for the newest records of the inputs: %w", err)
+		return newest{}, fmt.Errorf("asking for the newest records of the inputs: %w", err)
 	}
-	r.newest = operators.Unset
+	is := newest{operators.Unset, true}
+	now := operators.EventTime(time.Now().Add(time.Minute).UnixMilli())
 	offsets.Each(func(o kadm.ListedOffset) {
-		if o.Timestamp > 0 {
-			r.newest = max(r.newest, operators.EventTime(o.Timestamp))
+		if at := operators.EventTime(o.Timestamp); at > 0 && at <= now { // what a producer has dated ahead proves nothing
+			is.at = max(is.at, at)
 		}
 	})
-	return nil
+	return is, nil
 }
 
 // takeFeeds lets the feeds run whose question has been answered. mu is held.
@@ -271,18 +285,23 @@ func (r *Runner) takeFeeds() error {
 			return a.err
 		}
 		f.group, f.start, f.end = a.at, a.start, max(f.end, a.end)
-		meta, refusal := r.feedMeta(f, a.metadata)
-		if refusal != "" {
+		meta, anew, refusal := r.feedMeta(f, a.metadata)
+		switch {
+		case refusal != "":
 			r.stop(&f.reader, refusal)
 			continue
+		case r.s.Clock.Mode != "wall":
+			meta.History = task.NoHistory
+		case meta.History != task.NoHistory:
+			meta.History.End = min(meta.History.End, a.end) // a leader that knew less may have been elected
 		}
 		f.feed = task.NewFeed(r.s.task(f.n, r.ids.partitions), meta)
 		f.stage, f.epoch, f.movedAt = f.feed, -1, time.Now()
 		if f.group.Offset == meta.Position {
 			f.epoch = f.group.Epoch
 		}
-		if a.at.Offset < 0 && r.s.Clock.Mode == "wall" {
-			f.feed.BeginHistory(r.history(a.end))
+		if anew && r.s.Clock.Mode == "wall" {
+			f.feed.BeginHistory(r.history(a))
 		}
 		f.from.clock.Learn(&meta.Time)
 		r.begin(&f.reader)
@@ -290,42 +309,43 @@ func (r *Runner) takeFeeds() error {
 	return nil
 }
 
-// history returns what a feed without an offset has to read of before the process began. It has no part in time up to triggers.max_age before the newest record of any input: what silence tells of the time after that may
-// be the fault of an input that is broken.
-func (r *Runner) history(end int64) task.History {
-	if r.newest == operators.Unset {
+// historyMargin is how long before the newest record of any input the time ends, at the latest, that a feed which has read its history has no part in: of the time after that, silence may be the fault of an input that is broken.
+const historyMargin = 24 * time.Hour
+
+// history returns what a feed that begins anew has to read of before the process began.
+func (r *Runner) history(a *asking) task.History {
+	if !a.newest.known || a.newest.at == operators.Unset {
 		return task.NoHistory // what comes may be loaded one topic after the other
 	}
-	newest := min(r.newest, operators.EventTime(r.began.UnixMilli()))
-	return task.History{End: end, Until: newest - operators.EventTime(r.s.Triggers.MaxAge.Milliseconds())}
+	return task.History{End: a.end, Until: a.newest.at - operators.EventTime(max(historyMargin, r.s.Triggers.MaxAge, r.s.Clock.Lateness).Milliseconds())}
 }
 
-// feedMeta returns what a feed goes on from, or why it must not.
-func (r *Runner) feedMeta(f *feed, metadata string) (meta task.FeedMeta, refusal string) {
+// feedMeta returns what a feed goes on from, and whether that is the start of the log, of which nothing has been read; or why it must not go on.
+func (r *Runner) feedMeta(f *feed, metadata string) (meta task.FeedMeta, anew bool, refusal string) {
 	if f.group.Offset < 0 {
 		if f.start > 0 {
 			r.log.Warn().Str("topic", f.topic).Int32("partition", f.n).Int64("start", f.start).Msg("the group has no committed offset: beginning where the log does; what was deleted before, read or not, does not come again")
 		}
-		return task.NewFeedMeta(f.start, f.from.id), ""
+		return task.NewFeedMeta(f.start, f.from.id), true, ""
 	}
 	meta, err := task.DecodeFeedMeta(metadata)
 	follow := r.s.OnOffsetMismatch
 	switch {
 	case err == nil && meta.InputID != f.from.id:
 		if follow == "rebuild" {
-			return task.NewFeedMeta(f.start, f.from.id), ""
+			return task.NewFeedMeta(f.start, f.from.id), true, ""
 		}
-		return meta, fmt.Sprintf("partition %d of topic %q: the events up to offset %d were passed on from a topic of id %x, which is now %x: it was re-created. "+
+		return meta, false, fmt.Sprintf("partition %d of topic %q: the events up to offset %d were passed on from a topic of id %x, which is now %x: it was re-created. "+
 			"--on-offset-mismatch=rebuild reads the new topic from its start, beside what the old one has told", f.n, f.topic, f.group.Offset, meta.InputID, f.from.id)
 	case err == nil && meta.Position == f.group.Offset:
-		return meta, ""
+		return meta, false, ""
 	case follow == "group":
 		r.log.Warn().Str("topic", f.topic).Int32("partition", f.n).Int64("group", f.group.Offset).Msg("following the group's offset, as told")
-		return task.NewFeedMeta(f.group.Offset, f.from.id), ""
+		return task.NewFeedMeta(f.group.Offset, f.from.id), false, ""
 	case follow == "rebuild":
-		return task.NewFeedMeta(f.start, f.from.id), ""
+		return task.NewFeedMeta(f.start, f.from.id), true, ""
 	}
-	return meta, fmt.Sprintf("partition %d of topic %q: the offset %d of group %q was not committed by lull: somebody reset the group, or it is another application's. "+
+	return meta, false, fmt.Sprintf("partition %d of topic %q: the offset %d of group %q was not committed by lull: somebody reset the group, or it is another application's. "+
 		"--on-offset-mismatch=group goes on at %d, =rebuild at the log's start: what has been passed on before is passed over, what lies between and has not been is lost with =group",
 		f.n, f.topic, f.group.Offset, r.s.Group, f.group.Offset)
 }

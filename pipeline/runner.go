@@ -88,14 +88,15 @@ type Runner struct {
 	modelMissed bool // it has been said that no model is in force
 	partitions  map[int32]*partition
 	feeds       map[topicPartition]*feed
-	relayed     []*kgo.Record                      // what the feeds have to produce in the transaction under way, in order
-	known       map[uint64]bool                    // the feeds that there can be
-	strangers   atomic.Bool                        // a record has come of another
-	metAt       time.Time                          // when the inputs were last asked for because of that
-	spoilt      bool                               // records are gathered of a feed that has been stopped since
-	feedIDs     map[uint64]bool                    // of the feeds here
-	heard       map[uint64]heard                   // of feeds that other processes have
-	newest      operators.EventTime                // append time of the newest record of all inputs when this process started, Unset if there was none
+	relayed     []*kgo.Record    // what the feeds have to produce in the transaction under way, in order
+	known       map[uint64]bool  // the feeds that there can be
+	strangers   atomic.Bool      // a record has come of another
+	metAt       time.Time        // when the inputs were last asked for because of that
+	spoilt      bool             // records are gathered of a feed that has been stopped since
+	feedIDs     map[uint64]bool  // of the feeds here
+	heard       map[uint64]heard // of feeds that other processes have
+	newest      newest           // of the inputs when this process started
+	past        past
 	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
 	memberID    string                             // of the member of the group that all these were assigned to
 	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
@@ -118,7 +119,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	began := time.Now()
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
-		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
+		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), past: past{feeds: make(map[uint64]pastFeed)}, heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
 		cuts: make(map[topicPartition]kgo.EpochOffset), owed: make(map[topicPartition]bool), metrics: newMetrics(s.Chain().Trigger.Rules), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
@@ -229,10 +230,7 @@ func (r *Runner) connect() error {
 	for {
 		var ids topicIDs
 		var warnings []string
-		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil && r.s.Staged() && r.s.Clock.Mode == "wall" {
-			err = r.askNewest() // before this process is a member, so that what is loaded when the application runs is no history
-		}
-		if err == nil {
+		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
 			if len(warnings) > 0 {
 				r.health.warnIf("topics", (&TopicError{warnings}).Error())
 				r.log.Warn().Msg((&TopicError{warnings}).Error())
@@ -244,6 +242,12 @@ func (r *Runner) connect() error {
 			}
 			r.noteFeeds()
 			r.mu.Unlock()
+			if r.s.Staged() && r.s.Clock.Mode == "wall" {
+				// Before this process is a member, so that what is loaded when the application runs is no history.
+				if r.newest, err = r.askNewest(r.ctx); err != nil {
+					r.log.Warn().Err(err).Msg("whoever begins a partition asks again")
+				}
+			}
 			r.health.clear("topics")
 			r.health.clear("brokers")
 			break
@@ -455,6 +459,7 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.tellTime()
+	r.hearPast(time.Now())
 	until := time.Now().Add(r.s.Commit.Interval)
 	for collecting := fetches.NumRecords() > 0; ; {
 		if err := r.apply(until); err != nil {
@@ -557,7 +562,7 @@ func (r *Runner) apply(until time.Time) error {
 	expired := func() bool { return !time.Now().Before(until) }
 	var feeding sync.WaitGroup
 	if feeds := r.activeFeeds(); len(feeds) > 0 {
-		others, history := r.hearOthers(began, false), r.hearOthers(began, true)
+		others, history := r.hearOthers(began), r.pastLimit()
 		feeding.Go(func() { r.feed(feeds, others, history, now, expired) })
 	}
 	err := r.inParallel(func(p *partition) (err error) {

@@ -24,9 +24,15 @@ import (
 // staged returns settings of an application that reads two topics of event.avsc, neither of them keyed by customer, with its topics made: orders of two partitions and web of three.
 func (c *cluster) staged() Settings {
 	c.t.Helper()
+	return c.stagedOver(4)
+}
+
+// stagedOver does so with so many partitions of the topic events.
+func (c *cluster) stagedOver(partitions int) Settings {
+	c.t.Helper()
 	s := c.application(2)
 	topics := map[string]int32{"orders-" + s.Group: 2, "web-" + s.Group: 3}
-	s.Input.Topic, s.Inputs, s.Prefix, s.Group, s.Topics.Partitions = "", make(map[string]TopicInput), s.Group+"-staged.", "", 4
+	s.Input.Topic, s.Inputs, s.Prefix, s.Group, s.Topics.Partitions = "", make(map[string]TopicInput), s.Group+"-staged.", "", partitions
 	s.EnsureDefaults()
 	for topic, partitions := range topics {
 		s.Inputs[topic] = TopicInput{}
@@ -270,10 +276,10 @@ func TestStagedAttacks(t *testing.T) {
 	}
 }
 
-// emptyBeside returns a staged application under the wall clock, with a history of half a year in the one of its topics and nothing in the other.
-func (b *bubble) emptyBeside() (s Settings, events int) {
+// emptyBeside returns a staged application under the wall clock, with so many partitions of the topic events, a history of half a year in the one of its topics and nothing in the other.
+func (b *bubble) emptyBeside(partitions int) (s Settings, events int) {
 	b.t.Helper()
-	s = b.staged()
+	s = b.stagedOver(partitions)
 	s.Clock.Mode = "wall"
 	records := b.history(&s)
 	for n, r := range records {
@@ -283,16 +289,22 @@ func (b *bubble) emptyBeside() (s Settings, events int) {
 	return s, len(records)
 }
 
-// TestHistoryBesideEmptyTopic proves that a first history is read beside a topic that is empty, by one process and by two, without a customer's sessions being left open until there are too many.
+// TestHistoryBesideEmptyTopic proves that a first history is read beside a topic that is empty, by one process, by two, and by two of which one has no task and hears of nobody by what is passed on, without a customer's
+// sessions being left open until there are too many.
 func TestHistoryBesideEmptyTopic(t *testing.T) {
-	for _, instances := range [][]string{{"one"}, {"one", "two"}} {
-		t.Run(strings.Join(instances, " and "), func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		instances  []string
+		partitions int // of the topic events
+	}{
+		"one process": {[]string{"one"}, 4}, "two": {[]string{"one", "two"}, 4}, "one without tasks": {[]string{"one", "two"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
 			inBubble(t, 1, func(t *testing.T, b *bubble) {
-				s, events := b.emptyBeside()
+				s, events := b.emptyBeside(tt.partitions)
 				b.publish(&s)
 				var hosts []*host
 				var shared atomic.Bool // they learn where to begin when all have their partitions
-				for _, instance := range instances {
+				for _, instance := range tt.instances {
 					h := b.host(s, instance)
 					h.decider = func(*rand.Rand) decider {
 						return func(key kmsg.Key, _ int) fate {
@@ -334,7 +346,7 @@ func TestHistoryAttacks(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, seed, func(t *testing.T, b *bubble) {
-				s, events := b.emptyBeside()
+				s, events := b.emptyBeside(1 + int(seed%4))
 				a := &attack{bubble: b, s: s, gone: -1, counts: map[string]int{}}
 				defer a.report()
 				a.start()

@@ -11,7 +11,7 @@ import (
 // FeedMetaVersion is the version byte that a feed's meta record begins with. docs/formats/feeds.md describes it.
 //
 //	1: the first.
-//	2: with the history that is yet to be read.
+//	2: with the history that is yet to be read. A feed that has none to read writes the first.
 const FeedMetaVersion = 2
 
 // FeedMeta is what a feed remembers of itself. It is committed with the position, as the offset's metadata.
@@ -45,12 +45,17 @@ func NewFeedMeta(position int64, inputID [16]byte) FeedMeta {
 // String returns the record as text, which DecodeFeedMeta reads.
 func (m *FeedMeta) String() string {
 	b := []byte{FeedMetaVersion}
+	if m.History == NoHistory {
+		b[0] = 1 // which earlier programs read
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Position))
 	b = append(b, m.InputID[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Watermark))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.InputAlive))
-	b = binary.BigEndian.AppendUint64(b, uint64(m.History.End))
-	b = binary.BigEndian.AppendUint64(b, uint64(m.History.Until))
+	if m.History != NoHistory {
+		b = binary.BigEndian.AppendUint64(b, uint64(m.History.End))
+		b = binary.BigEndian.AppendUint64(b, uint64(m.History.Until))
+	}
 	b = m.appendAhead(b)
 	b = m.appendGaps(b)
 	return base64.RawStdEncoding.EncodeToString(b)
