@@ -13,7 +13,8 @@ import (
 //	2: with RFM group, lifecycle and the segments' next instant at the end of a customer's state. The first is read: such a customer has none of these.
 //	3: with whether they are rising, until when, consents and the states of rules at the end, and without that of the one rule that there was. The second is read: such a customer
 //	   is not rising, has stated no consent, and has that rule's state.
-const StateVersion = 3
+//	4: with the faults of records at the end, of customers who have any. The third is read: such a customer has none.
+const StateVersion = 4
 
 // partVersion is the version byte of an order and of a page of days as they lie in Parts.
 const partVersion = 1
@@ -69,6 +70,11 @@ func (c *Customer) AppendState(dst []byte) []byte {
 		e.rule(&c.Rules[i])
 	}
 	e.time(c.RulesNext)
+	if c.Faults != (Faults{}) {
+		for _, n := range c.Faults[NoFault+1:] {
+			e.uint(uint64(n))
+		}
+	}
 	return e.dst
 }
 
@@ -106,7 +112,8 @@ func (c *Customer) DecodeState(state []byte) error {
 		c.Days.Pages[i] = int32(d.int())
 	}
 	d.purchases(&c.Purchases)
-	scored, open := d.scored()
+	scored, open, faulty := d.scored()
+	d.failed = d.failed || faulty && state[0] < 4
 	c.Score = Score{Scored: scored, Next: d.time(), ValueFalls: d.time(), RisingUntil: Unset}
 	c.Segment = Segment{Quadrant: Quadrant(d.uint()), HighRisk: d.bool(), Since: d.time(), Next: Never}
 	c.Rules, c.RulesNext, c.RulesOpen = c.Rules[:0], Never, open
@@ -134,6 +141,15 @@ func (c *Customer) DecodeState(state []byte) error {
 			d.failed = d.failed || c.Rules[i].atRest() || i > 0 && c.Rules[i].Key <= c.Rules[i-1].Key
 		}
 		c.RulesNext = d.time()
+	}
+	c.Faults = Faults{}
+	if faulty {
+		for f := NoFault + 1; f < FaultsEnd; f++ {
+			n := d.uint()
+			d.failed = d.failed || n > math.MaxUint32
+			c.Faults[f] = uint32(n)
+		}
+		d.failed = d.failed || c.Faults == (Faults{})
 	}
 	c.Changed, c.Facts = Changed{}, Facts{}
 	if c.Segment.Quadrant > Save || c.Segment.RFMGroup >= rfmGroupsEnd || c.Segment.Lifecycle >= lifecyclesEnd {
@@ -337,6 +353,7 @@ func (e *encoder) consent(c *Consent) {
 const (
 	scoredRow = 1 << iota
 	scoredRulesOpen
+	scoredFaulty
 	scoredFlagsEnd
 )
 
@@ -348,6 +365,9 @@ func (e *encoder) scored(c *Customer) {
 	}
 	if c.RulesOpen {
 		flags |= scoredRulesOpen
+	}
+	if c.Faults != (Faults{}) {
+		flags |= scoredFaulty
 	}
 	e.dst = append(e.dst, flags)
 }
@@ -457,13 +477,13 @@ func (d *decoder) bool() bool {
 	return b[0] == 1
 }
 
-func (d *decoder) scored() (row, rulesOpen bool) {
+func (d *decoder) scored() (row, rulesOpen, faulty bool) {
 	b := d.take(1)
 	if b == nil || b[0] >= scoredFlagsEnd {
 		d.failed = true
-		return false, false
+		return false, false, false
 	}
-	return b[0]&scoredRow != 0, b[0]&scoredRulesOpen != 0
+	return b[0]&scoredRow != 0, b[0]&scoredRulesOpen != 0, b[0]&scoredFaulty != 0
 }
 
 func (d *decoder) string() string {

@@ -118,6 +118,11 @@ func drawCustomer(t *rapid.T) *operators.Customer {
 		c.Rules = nil // a rule that was set and then taken back has left its memory
 	}
 	c.RulesNext, c.RulesOpen = drawTime(t), rapid.Bool().Draw(t, "open")
+	if rapid.Bool().Draw(t, "faulty") {
+		for f := operators.NoFault + 1; f < operators.FaultsEnd; f++ {
+			c.Faults[f] = rapid.Uint32().Draw(t, f.String())
+		}
+	}
 	for _, purpose := range drawList(t, func(t *rapid.T) string { return rapid.String().Draw(t, "purpose") }) {
 		c.SetConsent(operators.Consent{
 			Purpose: purpose, Given: rapid.Bool().Draw(t, "given"), Time: drawTime(t), Event: rapid.String().Draw(t, "event"), Proof: rapid.String().Draw(t, "proof"),
@@ -181,7 +186,7 @@ func TestPartsRoundTrip(t *testing.T) {
 
 // TestTruncatedState proves that every state cut short, or with a byte too many, is an error.
 func TestTruncatedState(t *testing.T) {
-	state := golden(t, "customer.v3.hex")
+	state := golden(t, "customer.v4.hex")
 	for n := range state {
 		if err := operators.NewCustomer("c").DecodeState(state[:n]); !errors.Is(err, operators.ErrCorrupt) {
 			t.Errorf("the first %d bytes: error %v", n, err)
@@ -229,6 +234,18 @@ func TestImpossibleFields(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+	state = golden(t, "customer.v4.hex")
+	n = len(state)
+	for name, change := range map[string]func([]byte){
+		"faults of a version before": func(b []byte) { b[0] = 3 },
+		"faults, of which none is":   func(b []byte) { copy(b[n-7:], []byte{0, 0, 0, 0, 0x80, 0, 0}) },
+	} {
+		changed := slices.Clone(state)
+		change(changed)
+		if err := operators.NewCustomer("c").DecodeState(changed); !errors.Is(err, operators.ErrCorrupt) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
 	order := golden(t, "order.v1.hex")
 	order[1] |= 8
 	if err := operators.DecodeOrder(new(operators.Order), order); !errors.Is(err, operators.ErrCorrupt) {
@@ -243,7 +260,7 @@ const decodedBytesMax = 64
 // FuzzDecode proves that no bytes make a decoder panic or take memory out of proportion, that every fault is ErrCorrupt, and that what can be
 // decoded is the same after another round.
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"customer.v2.hex", "customer.v3.hex", "order.v1.hex", "days.v1.hex"} {
+	for _, name := range []string{"customer.v2.hex", "customer.v3.hex", "customer.v4.hex", "order.v1.hex", "days.v1.hex"} {
 		f.Add(golden(f, name))
 	}
 	manyMessages := binary.AppendUvarint(append([]byte{operators.StateVersion}, make([]byte, 18)...), 1<<19)
@@ -352,9 +369,21 @@ func TestGolden(t *testing.T) {
 	want.Consents = []operators.Consent{
 		{Purpose: "email", Given: true, Time: bought, Event: "m0", Proof: "form 12"}, {Purpose: "phone", Time: second, Event: "m2"},
 	}
-	state := golden(t, "customer.v3.hex")
+	if err := got.DecodeState(golden(t, "customer.v3.hex")); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
+	}
+	faultless := want.AppendState(nil)
+	want.Faults[operators.Invalid], want.Faults[operators.ClockSkewed], want.Faults[operators.Duplicate] = 1, 2, 300
+	state := golden(t, "customer.v4.hex")
 	if err := got.DecodeState(state); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nerror %v\nwant %+v", got, err, want)
+	}
+	// Who has no fault pays nothing for it.
+	if before := golden(t, "customer.v3.hex"); !bytes.Equal(faultless[1:], before[1:]) {
+		t.Errorf("without faults it is written as\n%x, want but for the version\n%x", faultless, before)
+	}
+	if err := got.DecodeState(faultless); err != nil || got.Faults.Total() != 0 {
+		t.Errorf("faults of another customer have stayed: %v, %v", got.Faults, err)
 	}
 	if written := want.AppendState(nil); !bytes.Equal(written, state) {
 		t.Errorf("written as\n%x, want\n%x", written, state)
@@ -388,7 +417,7 @@ func TestDocumentedExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"customer.v3.hex", "order.v1.hex", "days.v1.hex"} {
+	for _, name := range []string{"customer.v4.hex", "order.v1.hex", "days.v1.hex"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

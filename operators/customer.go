@@ -36,6 +36,8 @@ type Customer struct {
 	RulesNext EventTime   // the next instant at which silence alone changes where the customer stands with a rule; Never if none
 	// RulesOpen is set when that instant has not been found: it is after RulesNext, at which the search for it goes on.
 	RulesOpen bool
+	// Faults counts what was wrong with the customer's records; set by whoever runs the chain, which does not look at it.
+	Faults Faults
 
 	// Parts holds the customer's long lists; set by whoever runs the chain.
 	Parts Parts

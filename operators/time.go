@@ -36,6 +36,15 @@ func (t EventTime) String() string {
 // Day is a calendar day in the configured time zone, counted from 1970-01-01.
 type Day int32
 
+// UTCDay returns the day that the instant is on in UTC. It is neither Unset nor Never.
+func (t EventTime) UTCDay() Day {
+	day := t / DayMs
+	if t < day*DayMs {
+		day--
+	}
+	return Day(day)
+}
+
 // String returns the day as 1998-01-04 (proleptic Gregorian calendar).
 func (d Day) String() string {
 	// The year starts in March here, so that the leap day is its last; 719468 days lie between 0000-03-01 and 1970-01-01, 146097 in 400 years.

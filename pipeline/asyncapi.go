@@ -245,11 +245,12 @@ var inputContentTypes = map[schemas.Format]string{
 
 // ownKeys say what the keys of lull's own topics are, where that is not the customer id.
 var ownKeys = map[schemas.Topic]schemas.Field{
-	schemas.DeadLetters: header("key", "The refused record's key, null if it had none or a longer one than 1 KiB; of a deadline that failed the customer id."),
-	schemas.Models:      header("key", "The model's version."),
-	schemas.Fits:        header("key", "What it is.", schemas.Field{Name: "enum", Value: []any{"request", "verdict"}}),
-	schemas.Statistics:  header("key", "The part, as partition/kind/number."),
-	schemas.Redrives:    header("key", "Where the refused record stands, as topic/partition/offset."),
+	schemas.DeadLetters:   header("key", "The refused record's key, null if it had none or a longer one than 1 KiB; of a deadline that failed the customer id."),
+	schemas.Models:        header("key", "The model's version."),
+	schemas.Fits:          header("key", "What it is.", schemas.Field{Name: "enum", Value: []any{"request", "verdict"}}),
+	schemas.Statistics:    header("key", "The part, as partition/kind/number."),
+	schemas.QualityCounts: header("key", "What is counted, as source/partition/day."),
+	schemas.Redrives:      header("key", "Where the refused record stands, as topic/partition/offset."),
 }
 
 // addOwn adds one of lull's own topics.

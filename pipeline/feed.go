@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -422,6 +423,7 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 	mark, isMark := operators.Unset, false
 	refusal := f.decode(func() (refusal *operators.Rejection) {
 		if mark, isMark, refusal = f.decoder.TimeMark(&f.source); isMark || refusal != nil {
+			f.event.Customer = ""
 			return refusal
 		}
 		return f.decoder.DecodeKeyless(&f.source, &f.event)
@@ -434,6 +436,7 @@ func (f *feed) take(r *Runner, record *kgo.Record, now operators.EventTime) (fin
 		}
 		f.feed.Skip(record.Offset)
 		if letter != nil {
+			f.passRefused(r, record, letter.Reason)
 			err = f.deadLetter(r, "", *letter)
 		}
 		return true, err
@@ -485,6 +488,26 @@ func (f *feed) pass(r *Runner, record *kgo.Record) error {
 	f.passed++
 	f.stats.passedOn++
 	return nil
+}
+
+// passRefused tells a task, which counts the sources' records, of the record at hand, which was refused: that of whose record it was, if that is known.
+func (f *feed) passRefused(r *Runner, record *kgo.Record, reason string) {
+	fault, ok := schemas.FaultOf(reason)
+	if !ok {
+		return
+	}
+	f.stats.count(f.topic, fault)
+	relay := f.relay()
+	relay.Source, relay.Refused = schemas.Position{Topic: f.topic, Partition: f.n, Offset: record.Offset}, fault
+	n := f.n % r.ids.partitions
+	if id := f.event.Customer; id != "" && len(id) <= r.s.Limits.IDBytes && utf8.ValidString(id) {
+		relay.Customer, n = id, f.placement.of([]byte(id))
+	}
+	var rec schemas.Record
+	schemas.EncodeRefused(&relay, &rec)
+	out := kafkaRecord(r.s, &rec)
+	out.Partition = n
+	f.records = append(f.records, out)
 }
 
 func (f *feed) relay() schemas.Relay {

@@ -21,6 +21,7 @@ type metrics struct {
 	outputs       *prometheus.CounterVec
 	triggers      *prometheus.CounterVec
 	deadLetters   *prometheus.CounterVec
+	sources       *prometheus.CounterVec
 	misplaced     prometheus.Counter
 	swept         prometheus.Counter
 	sweeping      *prometheus.GaugeVec
@@ -107,6 +108,12 @@ func newMetrics(rules *trigger.Rules) *metrics {
 		Name: "dead_letters_total", Labels: []string{"reason"}, Unit: "records", Meaning: "Records refused, by reason",
 		Moves: "see [dead letters](../formats/dead-letters.md) for each reason and its remedy. If most records of a topic are refused, `/readyz` warns, and the log says so once, and every 10 minutes while it lasts " +
 			"([test](../../pipeline/refusals_test.go))",
+	})
+	m.sources = counter(Metric{
+		Name: "source_records_total", Labels: []string{"topic", "fault"}, Unit: "records",
+		Meaning: "Records of an input topic that were to be events, by what was wrong with them, each once: none, invalid (refused for another reason), missing_field, unknown_currency, clock_skewed (its time lay in the future), " +
+			"duplicate (message id seen), late (older than the watermark; a fact counts all the same). Refusals that are no fault of the record are not counted",
+		Moves: "the share of a fault rises: mend that source. `lull tail quality` says since which day, the dead letters which records; a customer's count stands in the [snapshot](../snapshots.md#customers)",
 	})
 	m.misplaced = counter(Metric{
 		Name: "misplaced_records_total", Unit: "records", Meaning: "Records in a partition that neither murmur2, CRC-32 nor FNV-1a puts their key into",
@@ -229,6 +236,11 @@ func (m *metrics) committed(p *reader) {
 	}
 	for outcome, n := range map[string]int{"applied": s.applied, "passed_on": s.passedOn, "duplicate": s.duplicate, "late": s.late, "ignored": s.ignored, "repeated": s.repeated, "dead_letter": letters} {
 		m.records.WithLabelValues(outcome).Add(float64(n))
+	}
+	for i := range s.sources {
+		for fault, n := range s.sources[i].counts {
+			m.sources.WithLabelValues(s.sources[i].topic, operators.Fault(fault).String()).Add(float64(n))
+		}
 	}
 	m.misplaced.Add(float64(s.misplaced))
 	m.swept.Add(float64(s.swept))

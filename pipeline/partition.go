@@ -66,6 +66,24 @@ type txnStats struct {
 	bytesIn                            int64
 	swept                              int // customers whom the sweep has brought to the model in force
 	misplaced                          int // records that no known partitioner puts into this partition
+	sources                            []sourceCounts
+}
+
+// sourceCounts counts the records of an input topic by what was wrong with them.
+type sourceCounts struct {
+	topic  string
+	counts [operators.FaultsEnd]int
+}
+
+func (s *txnStats) count(topic string, fault operators.Fault) {
+	i := 0
+	for i < len(s.sources) && s.sources[i].topic != topic {
+		i++
+	}
+	if i == len(s.sources) {
+		s.sources = append(s.sources, sourceCounts{topic: topic})
+	}
+	s.sources[i].counts[fault]++
 }
 
 // triggerKind is what triggers are counted by: their rule, and why they are withheld, notWithheld if they are not.
@@ -149,7 +167,28 @@ func (p *partition) applyRecord(r *Runner, record *kgo.Record, b *task.Budget) (
 		p.stats.repeated++
 	}
 	p.appliedAt = record.Timestamp
+	if fault, ok := p.faultOf(outcome); ok && err == nil {
+		p.stats.count(p.source.Topic, fault)
+		err = p.task.CountRecord(p.source.Topic, fault, p.event.Customer)
+	}
 	return true, err
+}
+
+// faultOf returns what was wrong with the event at hand, by what became of it; ok is false if it is not counted.
+func (p *partition) faultOf(outcome task.Outcome) (fault operators.Fault, ok bool) {
+	switch {
+	case outcome == task.Repeated:
+		return operators.NoFault, false
+	case outcome == task.Rejected:
+		return schemas.FaultOf(p.task.Refusal().Reason)
+	case p.event.Clamped:
+		return operators.ClockSkewed, true
+	case outcome == task.Duplicate:
+		return operators.Duplicate, true
+	case p.event.Time < p.task.Meta().Watermark:
+		return operators.LateEvent, true
+	}
+	return operators.NoFault, true
 }
 
 // passed is the outcome of a record that was none of the task's.
@@ -199,6 +238,12 @@ func (p *partition) applyRelay(r *Runner, offset int64, b *task.Budget) (task.Ou
 		r.strangers.Store(true)
 	}
 	switch {
+	case relay.Refused != operators.NoFault:
+		if p.task.SkipOf(offset, &from) == task.Repeated {
+			return passed, nil
+		}
+		// Its feed has counted it among this process's, or another's.
+		return passed, p.task.CountRecord(relay.Source.Topic, relay.Refused, relay.Customer)
 	case relay.IsMark():
 		from.Offset = -1
 		outcome, err := p.task.MarkOf(offset, &from, b)
@@ -226,6 +271,12 @@ func (p *partition) refuse(r *Runner, offset int64, refusal *operators.Rejection
 	p.task.Skip(offset)
 	if letter == nil {
 		return passed, nil
+	}
+	if fault, ok := schemas.FaultOf(letter.Reason); ok {
+		p.stats.count(p.source.Topic, fault)
+		if err := p.task.CountRecord(p.source.Topic, fault, string(p.source.Key)); err != nil {
+			return passed, err
+		}
 	}
 	return passed, p.deadLetter(r, "", *letter)
 }
@@ -262,6 +313,15 @@ func (p *partition) finish(ctx context.Context, r *Runner) error {
 	}
 	if err := p.tellStatistics(ctx, r); err != nil {
 		return err
+	}
+	for _, q := range p.task.Quality() {
+		record := schemas.NewQuality(q.Source, p.n, q.Day, &q.Counts)
+		record.Over = q.Over
+		key, value, err := schemas.EncodeQuality(&record)
+		if err != nil {
+			return err
+		}
+		p.records = append(p.records, &kgo.Record{Topic: r.s.Topic(QualityTopic), Key: key, Value: value})
 	}
 	outputs := p.task.Outputs()
 	for i := range outputs {

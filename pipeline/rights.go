@@ -45,7 +45,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	apply := Role{Name: "apply", Purpose: "lull topics apply", Rights: s.onInputs(opDescribe)}
 	tail := Role{Name: "tail", Purpose: "lull tail", Rights: s.onInputs(opRead)}
 	// What the state was made with is read in the changelog.
-	reset := []Right{s.onTopic(s.Topic(ChangelogTopic), opRead, opDelete), s.onTopic(s.Topic(StatisticsTopic), opDelete)}
+	reset := []Right{s.onTopic(s.Topic(ChangelogTopic), opRead, opDelete), s.onTopic(s.Topic(StatisticsTopic), opDelete), s.onTopic(s.Topic(QualityTopic), opDelete)}
 	diff := append(s.onInputs(opDescribe), s.onTopic(s.Topic(ChangelogTopic), opRead))
 	redrive := append(s.onInputs(opWrite, opDescribeConfigs), s.onTopic(s.Topic(DeadLettersTopic), opRead), s.onTopic(s.Topic(RedrivesTopic), opRead, opWrite))
 	if s.Staged() {
@@ -59,7 +59,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 	}
 	subscribe := Role{Name: "subscribe", Purpose: "whoever acts on the outputs", Subscriber: true}
 	var snapshot []Right
-	snapshotTopics := []string{ChangelogTopic, SessionsTopic, SegmentsTopic, TriggersTopic, ModelsTopic}
+	snapshotTopics := []string{ChangelogTopic, SessionsTopic, SegmentsTopic, TriggersTopic, ModelsTopic, QualityTopic}
 	for _, name := range snapshotTopics {
 		snapshot = append(snapshot, s.onTopic(s.Topic(name), opRead))
 	}

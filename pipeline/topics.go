@@ -29,6 +29,7 @@ const (
 	StatisticsTopic  = "statistics"
 	FitsTopic        = "fits"
 	RedrivesTopic    = "redrives"
+	QualityTopic     = "quality"
 	ChangelogTopic   = "changelog"
 )
 
@@ -156,6 +157,7 @@ func (s *Settings) ownTopics() []ownTopic {
 			policy("delete"), bytes(batchBytes), {key: "retention.ms", is: atLeast, value: -1}, {key: "retention.bytes", is: atLeast, value: -1},
 		}, fitter: reads | writes},
 		{name: RedrivesTopic, partitions: 1, fixed: true, rules: compacted},
+		{name: QualityTopic, partitions: 1, fixed: true, rules: compacted, tasks: writes, published: true},
 		{name: ChangelogTopic, fixed: true, rules: compacted, tasks: reads | writes},
 	}...)
 }

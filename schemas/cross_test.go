@@ -14,7 +14,7 @@ import (
 func newWire(t Topic) any {
 	return map[Topic]any{
 		Events: &wireEvent{}, Sessions: &wireSession{}, Scores: &wireScore{}, Segments: &wireSegment{}, Triggers: &wireTrigger{},
-		DeadLetters: &wireDeadLetter{}, Models: &wireModel{}, Statistics: &wireStatistics{}, Fits: &Fit{}, Redrives: &Redrive{}, Offers: &wireOffer{},
+		DeadLetters: &wireDeadLetter{}, Models: &wireModel{}, Statistics: &wireStatistics{}, Fits: &Fit{}, Redrives: &Redrive{}, Offers: &wireOffer{}, QualityCounts: &Quality{},
 	}[t]
 }
 

@@ -195,8 +195,9 @@ func (d *Decoder) Decode(r *Source, into *operators.Event) *operators.Rejection 
 	return d.accept(r, into)
 }
 
-// DecodeKeyless is Decode for a record whose key is not known: it is taken to be the customer's id.
+// DecodeKeyless is Decode for a record whose key is not known: it is taken to be the customer's id. After a refusal into.Customer is whose record it claims to be, "" if that could not be read.
 func (d *Decoder) DecodeKeyless(r *Source, into *operators.Event) *operators.Rejection {
+	into.Customer = ""
 	if rejection := d.checkSize(r); rejection != nil {
 		return rejection
 	}
@@ -212,21 +213,27 @@ func (d *Decoder) DecodeKeyless(r *Source, into *operators.Event) *operators.Rej
 // accept makes into the event of what has been read into the slots, if it is one.
 func (d *Decoder) accept(r *Source, into *operators.Event) *operators.Rejection {
 	*into = operators.Event{Kind: operators.EventKind(d.slots.Kind + 1)}
-	if rejection := d.checkTexts(r, into.Kind); rejection != nil {
-		return rejection
-	}
-	redriven, rejection := d.redriven(r)
+	redriven, rejection := d.check(r, into)
 	if rejection != nil {
-		return rejection
-	}
-	if rejection := d.setNumbers(into); rejection != nil {
-		return rejection
-	}
-	if rejection := d.setTime(r, into); rejection != nil {
+		into.Customer = string(d.slots.CustomerID)
 		return rejection
 	}
 	d.setTexts(r, redriven, into)
 	return nil
+}
+
+// check sets all of into but its texts, and returns what redriven does.
+func (d *Decoder) check(r *Source, into *operators.Event) (redriven []byte, rejection *operators.Rejection) {
+	if rejection = d.checkTexts(r, into.Kind); rejection != nil {
+		return nil, rejection
+	}
+	if redriven, rejection = d.redriven(r); rejection != nil {
+		return nil, rejection
+	}
+	if rejection = d.setNumbers(into); rejection != nil {
+		return nil, rejection
+	}
+	return redriven, d.setTime(r, into)
 }
 
 // redriven returns the position that stands for the message id of an event which has none and was sent again; nil if there is no such.

@@ -102,6 +102,21 @@ func reject(code, format string, args ...any) *operators.Rejection {
 	return &operators.Rejection{Reason: code, Detail: fmt.Sprintf(format, args...) + ": " + remedies[code]}
 }
 
+// FaultOf returns what is wrong with a record that was refused for a reason, one of Reasons or of those of the operators; ok is false if that is no fault of the record.
+func FaultOf(reason string) (fault operators.Fault, ok bool) {
+	switch reason {
+	case ReasonSchemaUnavailable, ReasonBadRelay, "panic":
+		return operators.NoFault, false
+	case ReasonNoCustomer, ReasonNoValue, ReasonMissingField:
+		return operators.MissingField, true
+	case ReasonUnknownCurrency:
+		return operators.UnknownCurrency, true
+	case ReasonTimeInFuture:
+		return operators.ClockSkewed, true
+	}
+	return operators.Invalid, true
+}
+
 // Found returns the part of a rejection's detail that says what was found, without what a producer's author should do.
 func Found(r *operators.Rejection) string {
 	return strings.TrimSuffix(r.Detail, ": "+remedies[r.Reason])

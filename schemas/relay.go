@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"strconv"
+	"strings"
 
 	"lull/operators"
 )
@@ -20,6 +21,10 @@ const (
 	CutHeader = "lull-cut"
 	// ClaimHeader says that the event's time is not what its source says, or that it proves nothing: "clamped" or "doubted".
 	ClaimHeader = "lull-claim"
+	// RefusedHeader of a mark that tells no time says that a record was refused: what was wrong with it, and where it stood, with a space between.
+	RefusedHeader = "lull-refused"
+	// CustomerHeader beside it holds the id of whose record it was, if that is known.
+	CustomerHeader = "lull-customer"
 )
 
 // ReasonBadRelay is the reason of a record of the internal topic events that no first stage has written.
@@ -38,10 +43,22 @@ type Relay struct {
 	Cut int64
 	// Redriven is set if it was refused by a task and sent again since, so that it stands in no feed's order.
 	Redriven bool
+	// Refused is what was wrong with a record that the feed has refused, Customer whose it was, "" if that is not known, and Source where it stood; NoFault of events and marks.
+	Refused  operators.Fault
+	Customer string
 }
 
-// IsMark reports whether the record is no event, but tells time only.
-func (r *Relay) IsMark() bool { return r.Source.Topic == "" }
+// IsMark reports whether the record is no event, but tells time, or that a record was refused.
+func (r *Relay) IsMark() bool { return r.Source.Topic == "" || r.Refused != operators.NoFault }
+
+// EncodeRefused makes rec the record by which a feed says that it has refused one. A program of before takes it for a mark that tells no time.
+func EncodeRefused(relay *Relay, rec *Record) {
+	rec.Topic, rec.Key, rec.Value = Events, nil, nil
+	rec.Headers = append(rec.Headers[:0], Header{FeedHeader, hex16(relay.Feed)}, Header{RefusedHeader, []byte(relay.Refused.String() + " " + relay.Source.String())})
+	if relay.Customer != "" {
+		rec.Headers = append(rec.Headers, Header{CustomerHeader, []byte(relay.Customer)})
+	}
+}
 
 // EncodeRelay makes rec the record by which a feed passes an event on; a nil event is a mark. The amount is in minor units of currency, that of the decoder which
 // made the event. An error is a fault of the program.
@@ -84,7 +101,7 @@ func hex16(v uint64) []byte {
 // input topic as far as that is known, so that ids and dead letters name it. into is undefined after a refusal.
 func (d *Decoder) DecodeRelay(r *Source, into *operators.Event) (Relay, *operators.Rejection) {
 	relay := Relay{Watermark: operators.Unset, AppendTime: operators.Unset, Cut: -1}
-	claim, ok := "", false
+	claim, refused, ok := "", "", false
 	for i := range r.Headers {
 		value := string(r.Headers[i].Value)
 		switch r.Headers[i].Key {
@@ -106,9 +123,21 @@ func (d *Decoder) DecodeRelay(r *Source, into *operators.Event) (Relay, *operato
 			claim = value
 		case RedrivenHeader:
 			relay.Redriven = true
+		case RefusedHeader:
+			refused = value
+		case CustomerHeader:
+			relay.Customer = value
 		}
 	}
 	isEvent := len(r.Key) > 0
+	if refused != "" && ok && !isEvent {
+		name, at, _ := strings.Cut(refused, " ")
+		relay.Refused, _ = operators.FaultNamed(name)
+		if relay.Source, ok = ParsePosition(at); ok && relay.Refused != operators.NoFault {
+			return relay, nil
+		}
+		ok = false
+	}
 	if !ok || isEvent == relay.IsMark() || isEvent && relay.AppendTime == operators.Unset {
 		return relay, reject(ReasonBadRelay, "the record at %s does not say where it came from", Position{r.Topic, r.Partition, r.Offset})
 	}

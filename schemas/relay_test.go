@@ -96,3 +96,27 @@ func TestRelayMark(t *testing.T) {
 		}
 	}
 }
+
+// TestRelayRefused: that a record was refused is passed on with what was wrong with it, where it stood, and whose it was if that is known; what says so otherwise is refused itself.
+func TestRelayRefused(t *testing.T) {
+	d, err := NewDecoder(DecoderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rec Record
+	var event operators.Event
+	for fault := operators.Invalid; fault < operators.FaultsEnd; fault++ {
+		relay := Relay{Source: Position{"shop orders", 3, 17}, AppendTime: operators.Unset, Feed: 7, Watermark: operators.Unset, Cut: -1, Refused: fault, Customer: []string{"", "ann"}[fault%2]}
+		EncodeRefused(&relay, &rec)
+		told, refusal := d.DecodeRelay(&Source{Topic: "lull.events", Headers: rec.Headers}, &event)
+		if refusal != nil || told != relay || !told.IsMark() || rec.Key != nil || rec.Value != nil {
+			t.Errorf("%+v, %+v, not %+v", told, refusal, relay)
+		}
+	}
+	for _, value := range []string{"late", "late shop/3", "none shop/3/17", "wrong shop/3/17"} {
+		_, refusal := d.DecodeRelay(&Source{Topic: "lull.events", Headers: []Header{{FeedHeader, hex16(7)}, {RefusedHeader, []byte(value)}}}, &event)
+		if refusal == nil || refusal.Reason != ReasonBadRelay {
+			t.Errorf("%q: %+v", value, refusal)
+		}
+	}
+}

@@ -115,6 +115,12 @@ func sampleRedrive() *Redrive {
 	return &Redrive{Reason: ReasonUnknownCurrency, Topic: "shop", Partition: 3, Offset: 42, SentTo: 3, Origin: "shop/3/17", LetterPartition: 1, LetterOffset: 7}
 }
 
+func sampleQuality() *Quality {
+	q := NewQuality("shop", 3, 10_230, &[operators.FaultsEnd]int64{190, 1, 2, 0, 3, 4, 0})
+	q.Over = true
+	return &q
+}
+
 func sampleEvent() *operators.Event {
 	return &operators.Event{
 		Kind: operators.OrderRefunded, ID: "m-1", Customer: "00042", Time: 883_908_000_000, Quantity: 1.5, OrderID: "o-1", RefundID: "r-1", Amount: 2999, Whole: true,
@@ -144,6 +150,9 @@ func sampleValues(t testing.TB) map[Topic][]byte {
 		t.Fatal(err)
 	}
 	if _, values[Redrives], err = EncodeRedrive(sampleRedrive()); err != nil {
+		t.Fatal(err)
+	}
+	if _, values[QualityCounts], err = EncodeQuality(sampleQuality()); err != nil {
 		t.Fatal(err)
 	}
 	if values[Events], err = EncodeEvent(nil, sampleEvent(), "USD"); err != nil {

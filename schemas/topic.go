@@ -27,12 +27,13 @@ const (
 	Fits
 	Redrives
 	Offers
+	QualityCounts
 	topicsEnd
 )
 
 var topicNames = [topicsEnd]string{
 	Events: "events", Sessions: "sessions", Scores: "scores", Segments: "segments", Triggers: "triggers", DeadLetters: "dead-letters", Models: "models",
-	Statistics: "statistics", Fits: "fits", Redrives: "redrives", Offers: "offers",
+	Statistics: "statistics", Fits: "fits", Redrives: "redrives", Offers: "offers", QualityCounts: "quality",
 }
 
 // String returns the topic's name without the prefix, such as "dead-letters".
@@ -109,7 +110,7 @@ var files embed.FS
 var schemaFiles = [topicsEnd]string{
 	Events: "event.avsc", Sessions: "session.avsc", Scores: "score.avsc", Segments: "segment.avsc", Triggers: "trigger.avsc",
 	DeadLetters: "dead_letter.avsc", Models: "model.avsc", Statistics: "statistics.avsc", Fits: "fit.avsc",
-	Redrives: "redrive.avsc", Offers: "offer.avsc",
+	Redrives: "redrive.avsc", Offers: "offer.avsc", QualityCounts: "quality.avsc",
 }
 
 // plainInstants makes instants plain numbers to github.com/twmb/avro: that is what we make of them, and it is faster.

@@ -94,6 +94,10 @@ func (a *account) addPassed(r *schemas.Source) {
 		note("%s: there is no feed %x", at, relay.Feed)
 		return
 	}
+	if relay.Refused != operators.NoFault { // it tells no time
+		a.passedMarks++
+		return
+	}
 	if relay.Watermark < before {
 		note("%s: feed %x has reached %s, after %s", at, relay.Feed, relay.Watermark, before)
 	}

@@ -19,7 +19,7 @@ func TestTopicsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "offers", "dead-letters", "models", "statistics", "fits", "redrives"} {
+	for _, name := range []string{"events", "sessions", "scores", "segments", "triggers", "offers", "dead-letters", "models", "statistics", "fits", "redrives", "quality"} {
 		topic, ok := schemas.TopicNamed(name)
 		if !ok {
 			t.Fatalf("no topic %q", name)

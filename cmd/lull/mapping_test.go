@@ -272,7 +272,7 @@ func TestSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, errs, code := lull(t, "schemas", "check", url)
-	if code != 0 || strings.Count(out, "not registered yet") != 10 {
+	if code != 0 || strings.Count(out, "not registered yet") != 11 {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if out, errs, code := lull(t, "schemas", "register", url, "--topics", "scores,triggers"); code != 0 || !strings.Contains(out, "lull.scores-value: id ") || strings.Count(out, "\n") != 2 {

@@ -26,8 +26,8 @@ func newResetCommand() *cobra.Command {
 		Use:   "reset --config FILE",
 		Short: "Forget the application's state, so that run reads all of the input again",
 		Long: `Reset shows what it would remove, and with --yes removes it: the changelog and statistics topics, the group's committed offsets,
-and the state store on this machine; with --outputs also what subscribers read: sessions, scores, segments, triggers and
-dead letters. The input, the models and the fits stay, and the redrives too: what was sent again is in the input. It refuses while
+and the state store on this machine; with --outputs also what subscribers read: sessions, scores, segments, triggers,
+offers, quality and dead letters. The input, the models and the fits stay, and the redrives too: what was sent again is in the input. It refuses while
 a process of the application is a member of its group, and if the changelog or the store is another application's; if it does
 not say whose it is, --force is needed. It can be repeated: what is gone is gone.
 
@@ -104,7 +104,7 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	if r.s.Staged() { // what was passed on by other settings would come first again
 		names = append(names, pipeline.EventsTopic)
 	}
-	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic}
+	told := []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic, pipeline.QualityTopic}
 	if outputs {
 		names = append(names, told...)
 	}

@@ -154,6 +154,12 @@ func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Co
 				return nil, err
 			}
 		}
+		if table == snapshot.QualityTable {
+			_, err := readTold(ctx, s, s.Topic(pipeline.QualityTopic), table, s.Commit.Timeout+answerTimeout, func(r *kgo.Record) error { return state.TellQuality(r.Key, r.Value) })
+			if err != nil {
+				return nil, err
+			}
+		}
 	}
 	// After the state, so that no model is missing that is in force in it.
 	models, err := publishedModels(ctx, s)
@@ -262,26 +268,35 @@ func restoreState(ctx context.Context, client *kgo.Client, topic string, state *
 	return nil
 }
 
-// readOutputs reads a topic of outputs to an end behind all that had been committed when the changelog's end was asked for. What came later is in no state, and the snapshot leaves it out.
-// It waits up to patience for transactions that are open.
+// readOutputs reads a topic of outputs, which readTold does.
 func readOutputs(ctx context.Context, s *pipeline.Settings, topic schemas.Topic, table string, state *snapshot.State, patience time.Duration) error {
-	client, err := newClient(ctx, s, readOptions()...)
+	from, err := readTold(ctx, s, s.Topic(topic.String()), table, patience, func(r *kgo.Record) error { return tellOutput(topic, r, state) })
 	if err != nil {
 		return err
 	}
+	return state.EndTell(topic, from)
+}
+
+// readTold reads a topic that tasks write to, to an end behind all that had been committed when the changelog's end was asked for. What came later is in no state, and the snapshot leaves it out.
+// It waits up to patience for transactions that are open, and returns where the partitions begin when all has been read.
+func readTold(ctx context.Context, s *pipeline.Settings, name, table string, patience time.Duration, tell func(r *kgo.Record) error) (from map[int32]int64, err error) {
+	client, err := newClient(ctx, s, readOptions()...)
+	if err != nil {
+		return nil, err
+	}
 	defer client.Close()
-	adm, name := kadm.NewClient(client), s.Topic(topic.String())
+	adm := kadm.NewClient(client)
 	spans, whole, err := committedSpans(ctx, adm, name, patience)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return fmt.Errorf("topic %q does not exist: run `lull topics apply`, or leave %s out by --tables", name, table)
+		return nil, fmt.Errorf("topic %q does not exist: run `lull topics apply`, or leave %s out by --tables", name, table)
 	case err != nil:
-		return err
+		return nil, err
 	case !whole:
-		return fmt.Errorf("topic %q: a transaction stays open, behind which outputs of this state can lie: try again later, or leave %s out by --tables", name, table)
+		return nil, fmt.Errorf("topic %q: a transaction stays open, behind which outputs of this state can lie: try again later, or leave %s out by --tables", name, table)
 	}
 	err = readSpans(ctx, client, name, spans, func(r *kgo.Record) error {
-		if err := tellOutput(topic, r, state); err != nil {
+		if err := tell(r); err != nil {
 			return fmt.Errorf("topic %q, partition %d, offset %d: %w", name, r.Partition, r.Offset, err)
 		}
 		return nil
@@ -290,15 +305,15 @@ func readOutputs(ctx context.Context, s *pipeline.Settings, topic schemas.Topic,
 	left, askErr := topicSpans(ctx, adm, name)
 	switch {
 	case err != nil && !errors.Is(err, errNothingMore): // nor is it if what stood at the end has been deleted
-		return err
+		return nil, err
 	case askErr != nil:
-		return askErr
+		return nil, askErr
 	}
-	from := make(map[int32]int64)
+	from = make(map[int32]int64)
 	for partition, span := range left {
 		from[partition] = span.start
 	}
-	return state.EndTell(topic, from)
+	return from, nil
 }
 
 // tellOutput takes in one record of a topic of outputs.

@@ -100,7 +100,7 @@ makes of them by their format and mapping; one that becomes no event is shown as
 func ownTopics() []string {
 	return []string{
 		pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic, pipeline.OffersTopic, pipeline.DeadLettersTopic, pipeline.ModelsTopic,
-		pipeline.StatisticsTopic, pipeline.FitsTopic, pipeline.RedrivesTopic, pipeline.ChangelogTopic,
+		pipeline.StatisticsTopic, pipeline.FitsTopic, pipeline.RedrivesTopic, pipeline.QualityTopic, pipeline.ChangelogTopic,
 	}
 }
 

@@ -37,7 +37,7 @@ func (f *tailFilter) add(cmd *cobra.Command) {
 // typeFields are the fields that hold a record's type.
 var typeFields = map[schemas.Topic]string{
 	schemas.Events: "kind", schemas.Segments: "to", schemas.Triggers: "rule", schemas.DeadLetters: "reason", schemas.Models: "family", schemas.Statistics: "kind",
-	schemas.Fits: "cause", schemas.Redrives: "reason", schemas.Offers: "reason",
+	schemas.Fits: "cause", schemas.Redrives: "reason", schemas.Offers: "reason", schemas.QualityCounts: "source",
 }
 
 // holds reports whether the filter holds a record. A record that cannot be decoded has no type, and no customer but its key where that is one.
@@ -99,17 +99,18 @@ type tableColumn struct {
 
 // tableColumns are the fields that matter most in each topic, beside the time, the place, the customer and the type.
 var tableColumns = map[schemas.Topic][]tableColumn{
-	schemas.Events:      {{"order_id", 16}, {"amount", 10}, {"currency", 8}, {"name", 20}, {"subject", 0}},
-	schemas.Sessions:    {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
-	schemas.Scores:      {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
-	schemas.Segments:    {{"from", 16}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
-	schemas.Triggers:    {{"to", 10}, {"actionable", 10}, {"withheld", 10}, {"priority", 10}, {"withdraws", 32}, {"reasons", 0}},
-	schemas.Offers:      {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
-	schemas.DeadLetters: {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
-	schemas.Models:      {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
-	schemas.Statistics:  {{"partition", 9}, {"number", 8}, {"edition", 0}},
-	schemas.Fits:        {{"verdict.adopted", 15}, {"verdict.reasons", 0}},
-	schemas.Redrives:    {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"sent_to", 7}, {"origin", 0}},
+	schemas.Events:        {{"order_id", 16}, {"amount", 10}, {"currency", 8}, {"name", 20}, {"subject", 0}},
+	schemas.Sessions:      {{"start", 20}, {"events", 6}, {"orders", 6}, {"cart_left", 9}, {"first_page", 20}, {"last_page", 0}},
+	schemas.Scores:        {{"p_alive", 8}, {"clv", 10}, {"expected_purchases", 18}, {"purchases", 9}, {"last_purchase", 13}, {"next_deadline", 0}},
+	schemas.Segments:      {{"from", 16}, {"facts.clv", 10}, {"facts.churn_risk", 16}, {"reasons", 0}},
+	schemas.Triggers:      {{"to", 10}, {"actionable", 10}, {"withheld", 10}, {"priority", 10}, {"withdraws", 32}, {"reasons", 0}},
+	schemas.Offers:        {{"offer_id", 16}, {"amount", 10}, {"ceiling", 10}, {"accepted", 8}, {"reasons", 0}},
+	schemas.DeadLetters:   {{"key", 16}, {"topic", 12}, {"partition", 9}, {"offset", 10}, {"detail", 0}},
+	schemas.Models:        {{"version", 24}, {"effective_at", 24}, {"fit.customers", 0}},
+	schemas.Statistics:    {{"partition", 9}, {"number", 8}, {"edition", 0}},
+	schemas.Fits:          {{"verdict.adopted", 15}, {"verdict.reasons", 0}},
+	schemas.QualityCounts: {{"day", 10}, {"partition", 9}, {"records", 9}, {"score", 10}, {"invalid", 7}, {"missing_field", 13}, {"unknown_currency", 16}, {"clock_skewed", 12}, {"duplicate", 9}, {"late", 0}},
+	schemas.Redrives:      {{"topic", 12}, {"partition", 9}, {"offset", 10}, {"sent_to", 7}, {"origin", 0}},
 }
 
 // columnsOf returns the columns of a topic's table.

@@ -53,7 +53,7 @@ func (t *tail) printText(out io.Writer, r *kgo.Record) error {
 }
 
 // keyedOtherwise are the topics whose records are not of a customer.
-var keyedOtherwise = []schemas.Topic{schemas.Models, schemas.Statistics, schemas.Fits, schemas.Redrives}
+var keyedOtherwise = []schemas.Topic{schemas.Models, schemas.Statistics, schemas.Fits, schemas.Redrives, schemas.QualityCounts}
 
 // textOf returns what a record's value tells, in a few words, and the lines below them.
 func (t *tail) textOf(key, value any) (what string, lines []string) {

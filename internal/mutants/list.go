@@ -165,7 +165,8 @@ var mutants = []mutant{
 	{"count what is withheld anyway against a cap", "operators/trigger/trigger.go", "withheld == \"\" && r.CapPerDay > 0", "r.CapPerDay > 0", check{"pipeline/task", "TestCaps"}},
 	{"give each task the whole cap", "operators/trigger/trigger.go", "\tn := int64(partitions)\n", "\tpartition, partitions = 0, 1\n\tn := int64(partitions)\n", check{"operators/trigger", "TestCapShares"}},
 	{"keep the calls of an aborted transaction", "pipeline/task/task.go", "	t.census.begin(t.cfg.Sampled)\n	return t.readMeta()\n", "	t.census.begin(t.cfg.Sampled)\n	calls := t.meta.Calls\n	err := t.readMeta()\n	t.meta.Calls = calls\n	return err\n", schedules},
-	{"forget the calls in a restart", "pipeline/task/meta.go", "	return m.appendCalls(dst)\n", "	return (&Meta{}).appendCalls(dst)\n", sim},
+	{"forget the calls in a restart", "pipeline/task/meta.go", "	dst = m.appendCalls(dst)\n", "	dst = (&Meta{}).appendCalls(dst)\n", sim},
+	{"forget what was wrong with the day's records in a restart", "pipeline/task/meta.go", "	return m.appendQuality(dst)\n", "	return (&Meta{}).appendQuality(dst)\n", check{"pipeline/task", "TestQuality"}},
 	{"forget the calls of days that are not over", "pipeline/task/calls.go", "/operators.DayMs) - 2\n", "/operators.DayMs) + 2\n", sim},
 	{"compare a message id with the last one only", "operators/dedup/dedup.go", "\tfor i := range c.Messages {", "\tfor i := max(0, len(c.Messages)-1); i < len(c.Messages); i++ {", check{"pipeline/task", "TestDuplicatesOfDuplicates"}},
 }

@@ -62,6 +62,14 @@ type customerRow struct {
 	NextPurchaseHigh   *operators.EventTime `parquet:"next_purchase_p90,timestamp(millisecond:utc)" doc:"the same with 90 %"`
 	NextDeadline       *operators.EventTime `parquet:"next_deadline,timestamp(millisecond:utc)" doc:"when silence changes the customer's score across a bound next; null if never"`
 	NextDeadlineWhat   *string              `parquet:"next_deadline_what" doc:"what happens then"`
+
+	DataQuality     float64 `parquet:"data_quality" doc:"how far the facts can be trusted, above 0 to 1: (1 + orders) / (1 + orders + faults), the faults being the sum of the next six columns; 1 without any"`
+	Invalid         int64   `parquet:"invalid_records" doc:"records of theirs that were refused for a reason that is none of the next three; these six are as far as the state stands, and not up to as_of"`
+	MissingField    int64   `parquet:"missing_field_records" doc:"records refused because a field that this kind of event needs was not there"`
+	UnknownCurrency int64   `parquet:"unknown_currency_records" doc:"records refused because the currency has no rate"`
+	ClockSkewed     int64   `parquet:"clock_skewed_records" doc:"records whose time lay in the future: refused, or taken at their Kafka timestamp"`
+	Duplicate       int64   `parquet:"duplicate_records" doc:"records whose message id had been seen; dropped"`
+	Late            int64   `parquet:"late_records" doc:"records older than the watermark; facts count all the same"`
 }
 
 // batchRows is how many customers are evaluated between two writes: some tenths of a second at most, as nobody is told meanwhile to stop.
@@ -160,6 +168,7 @@ func (e *evaluator) row(c *operators.Customer, partition int32, adoptions []task
 		}
 	}
 	e.facts(row, c, &p)
+	row.quality(&c.Faults)
 	e.place(row, c, &p, adoptions)
 	if p.Count > 0 && e.model != nil {
 		e.predict(row, &p)
@@ -185,6 +194,14 @@ func (e *evaluator) facts(row *customerRow, c *operators.Customer, p *operators.
 		mean = float64(p.RepeatNet()) / minor / x
 	}
 	row.Frequency, row.LastAge, row.T, row.MonetaryValue = &x, &lastAge, &age, &mean
+}
+
+// quality fills in what was wrong with the customer's records; Orders is there.
+func (r *customerRow) quality(f *operators.Faults) {
+	r.Invalid, r.MissingField, r.UnknownCurrency = int64(f[operators.Invalid]), int64(f[operators.MissingField]), int64(f[operators.UnknownCurrency])
+	r.ClockSkewed, r.Duplicate, r.Late = int64(f[operators.ClockSkewed]), int64(f[operators.Duplicate]), int64(f[operators.LateEvent])
+	known := float64(1 + r.Orders)
+	r.DataQuality = known / (known + float64(f.Total()))
 }
 
 // place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones.

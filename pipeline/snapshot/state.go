@@ -19,6 +19,7 @@ type State struct {
 	db         *state.DB
 	partitions map[int32]*partition
 	outputs    map[schemas.Topic]*outputs
+	quality    map[qualityKey]schemas.Quality
 }
 
 // partition is the state of one partition of the input.
@@ -41,7 +42,7 @@ func OpenState(dir string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{db: db, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs)}, nil
+	return &State{db: db, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs), quality: make(map[qualityKey]schemas.Quality)}, nil
 }
 
 // Close closes the store and leaves its files.

@@ -48,7 +48,11 @@ var kinds = []kind{
 	kindOf("segment_changes", schemas.Segments, (*source).segmentChanges),
 	kindOf("triggers", schemas.Triggers, (*source).triggers),
 	kindOf("models", 0, (*source).models),
+	kindOf(QualityTable, 0, (*source).dataQuality),
 }
+
+// QualityTable is the name of the table that is made of the state and of the quality topic.
+const QualityTable = "data_quality"
 
 // kindOf returns the table of rows of type R, which each hands over in their order.
 func kindOf[R any](name string, topic schemas.Topic, each func(from *source, write func(*R) error) error) kind {

@@ -12,7 +12,8 @@ import (
 //	1: the first.
 //	2: with the upstreams at the end. The first is read: such a task has none.
 //	3: with the calls to act behind them. Those before are read: such a task has made none.
-const MetaVersion = 3
+//	4: with the quality of the sources behind them, and customers of version 4. Those before are read: such a task has counted nothing.
+const MetaVersion = 4
 
 // Meta is what a task remembers of itself. It is written with every transaction, so that it always stands for what its changelog stands for.
 type Meta struct {
@@ -36,6 +37,8 @@ type Meta struct {
 	Upstreams []Upstream
 	// Calls are the calls to act that rules with a cap have made, by day; in the order of days, and then of rules.
 	Calls []operators.DayCalls
+	// Quality counts the records of the day that the watermark stands on, by source; in the order of sources. The days before have been told.
+	Quality []Quality
 }
 
 // NewMeta returns the meta record of a task that has seen nothing.
@@ -69,7 +72,8 @@ func (m *Meta) Append(dst []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Offset))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(u.Watermark))
 	}
-	return m.appendCalls(dst)
+	dst = m.appendCalls(dst)
+	return m.appendQuality(dst)
 }
 
 const metaFixedBytes = 1 + 8 + 8 + 16 + 16 + 8 + 8 + 8 + 4
@@ -107,6 +111,9 @@ func DecodeMeta(src []byte) (Meta, error) {
 	if version > 2 {
 		m.readCalls(&l)
 	}
+	if version > 3 {
+		m.readQuality(&l)
+	}
 	if l.failed || len(l.src) > 0 {
 		return Meta{}, fmt.Errorf("%w: a malformed meta record", operators.ErrCorrupt)
 	}
@@ -130,4 +137,24 @@ func (l *lists) read(elementBytes int, element func(b []byte)) {
 		element(l.src[:elementBytes])
 		l.src = l.src[elementBytes:]
 	}
+}
+
+func (l *lists) uint() uint64 {
+	n, used := binary.Uvarint(l.src)
+	if l.failed || used <= 0 {
+		l.failed = true
+		return 0
+	}
+	l.src = l.src[used:]
+	return n
+}
+
+func (l *lists) take(n uint64) []byte {
+	if l.failed || n > uint64(len(l.src)) {
+		l.failed = true
+		return nil
+	}
+	b := l.src[:n]
+	l.src = l.src[n:]
+	return b
 }

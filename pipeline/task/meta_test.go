@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -52,6 +53,13 @@ func metas() *rapid.Generator[task.Meta] {
 		for range rapid.IntRange(0, 5).Draw(t, "calls") {
 			m.Calls = append(m.Calls, operators.DayCalls{Day: operators.Day(rapid.Int32().Draw(t, "day")), Rule: rapid.Uint16().Draw(t, "rule"), Calls: rapid.Uint32().Draw(t, "calls of the day")})
 		}
+		for i := range rapid.IntRange(0, 3).Draw(t, "sources") {
+			q := task.Quality{Source: fmt.Sprint(i, rapid.String().Draw(t, "source")), Day: operators.Day(rapid.Int32().Draw(t, "day of the counts"))}
+			for f := range q.Counts {
+				q.Counts[f] = rapid.Int64Range(0, math.MaxInt64).Draw(t, "records")
+			}
+			m.Quality = append(m.Quality, q)
+		}
 		return m
 	})
 }
@@ -78,13 +86,19 @@ func TestMetaCodec(t *testing.T) {
 	}
 }
 
-// TestMetaVersions: a meta record of before there were feeds is read as that of a task which has none, and one of before there were caps as that of a task which has called nobody.
+// TestMetaVersions: a meta record of before there were feeds is read as that of a task which has none, and one of before there were caps as that of a task which has called nobody, and one of before sources were counted as that of a task which has counted none.
 func TestMetaVersions(t *testing.T) {
 	m := task.NewMeta()
 	m.Position, m.Watermark, m.Gaps = 17, 4711, []task.Gap{{Day: 5, Ms: 6}}
 	m.Upstreams = []task.Upstream{{Feed: 1, Offset: 2, Watermark: 3}}
+	m.Calls = []operators.DayCalls{{Day: 7, Rule: 8, Calls: 9}}
 	old := m.Append(nil)
-	old[0], old = 2, old[:len(old)-1] // without the number of calls
+	old[0], old = 3, old[:len(old)-1] // without the number of sources
+	if got, err := task.DecodeMeta(old); err != nil || !reflect.DeepEqual(got, m) {
+		t.Errorf("version 3: %+v, %v, not %+v", got, err, m)
+	}
+	old[0], old = 2, old[:len(old)-11] // without the calls
+	m.Calls = nil
 	if got, err := task.DecodeMeta(old); err != nil || !reflect.DeepEqual(got, m) {
 		t.Errorf("version 2: %+v, %v, not %+v", got, err, m)
 	}

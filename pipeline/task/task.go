@@ -104,6 +104,7 @@ type Task struct {
 	calls     operators.Calls
 	now       operators.EventTime
 	held      bool // events move no time
+	quality   []Quality
 
 	// returning is the customer whose record is being applied: who is silent no more.
 	returning string
@@ -194,6 +195,20 @@ func (t *Task) Skip(offset int64) Outcome {
 		return Repeated
 	}
 	t.passed(offset)
+	return Applied
+}
+
+// SkipOf passes over a record of a feed that says of one of its records that it was refused. One that has been told of before is Repeated.
+func (t *Task) SkipOf(offset int64, feed *Relay) Outcome {
+	if offset < t.meta.Position {
+		return Repeated
+	}
+	t.passed(offset)
+	if t.meta.again(feed) {
+		return Repeated
+	}
+	// It tells no time: deadlines fire before and after what does.
+	t.meta.hear(&Relay{Feed: feed.Feed, Offset: feed.Offset, Watermark: operators.Unset, Cut: -1})
 	return Applied
 }
 
@@ -529,6 +544,7 @@ func (t *Task) Finish() error {
 	if err := t.saveTouched(); err != nil {
 		return err
 	}
+	t.endDays(t.qualityDay())
 	t.valueBuf = t.meta.Append(t.valueBuf[:0])
 	if err := t.store.Set(MetaKey, t.valueBuf); err != nil {
 		return fmt.Errorf("writing the meta record: %w", err)
@@ -578,7 +594,7 @@ func (t *Task) Committed() {
 	for _, c := range t.touched {
 		c.touched = false
 	}
-	t.touched, t.changed = t.touched[:0], false
+	t.touched, t.changed, t.quality = t.touched[:0], false, t.quality[:0]
 	t.out.Reset()
 	t.timers.settle()
 	t.customers.rotate()
@@ -587,7 +603,7 @@ func (t *Task) Committed() {
 
 // Aborted ends a transaction that is not: the task forgets it and goes back to what the store holds, which by now must be without it.
 func (t *Task) Aborted() error {
-	t.touched, t.changed = t.touched[:0], false
+	t.touched, t.changed, t.quality = t.touched[:0], false, t.quality[:0]
 	t.out.Reset()
 	t.timers.reset()
 	t.walk = walk{}

@@ -1,0 +1,141 @@
+package task
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"lull/operators"
+)
+
+// Quality counts the records of one source that a task has come by on one day of its watermark, by what was wrong with each.
+type Quality struct {
+	Source string // name of the input topic
+	Day    operators.Day
+	Counts [operators.FaultsEnd]int64 // by fault; those of operators.NoFault are the events as they should be
+	// Over says that the day is over: the counts are not kept any more.
+	Over bool
+}
+
+// undated is the day of records that have come before there was a watermark. They are of its first day, once there is one.
+const undated = operators.Day(math.MinInt32)
+
+// qualityDay returns the day that the watermark stands on, in UTC: a calendar would be asked for every event.
+func (t *Task) qualityDay() operators.Day {
+	at := t.meta.Watermark
+	if at == operators.Unset {
+		return undated
+	}
+	return at.UTCDay()
+}
+
+// CountRecord counts a record of a source that the task has just passed, with what was wrong with it, and a fault with its customer too: customer is "" if whose record it was is not known. Of one
+// whom nothing else is known of none is kept.
+func (t *Task) CountRecord(source string, fault operators.Fault, customer string) error {
+	day := t.qualityDay()
+	t.endDays(day)
+	all := t.meta.Quality
+	i := 0
+	for i < len(all) && all[i].Source < source {
+		i++
+	}
+	if i == len(all) || all[i].Source != source {
+		all = slices.Insert(all, i, Quality{Source: source, Day: day})
+		t.meta.Quality = all
+	}
+	all[i].Counts[fault]++
+	if fault == operators.NoFault {
+		return nil
+	}
+	if day != undated {
+		t.tellQuality(&all[i])
+	}
+	if customer == "" {
+		return nil
+	}
+	if t.customers.get(customer) == nil { // the key of a record that was refused may be anything
+		t.keyBuf = CustomerKey(t.keyBuf[:0], customer)
+		if _, known, err := t.store.Get(t.keyBuf); err != nil || !known {
+			return err
+		}
+	}
+	c, err := t.load(customer)
+	if err != nil {
+		return err
+	}
+	if n := &c.Faults[fault]; c.At != operators.Unset && *n < math.MaxUint32 {
+		*n++
+		t.touch(c)
+	}
+	return nil
+}
+
+// endDays tells the counts of days before the one that the watermark stands on, and forgets them.
+func (t *Task) endDays(day operators.Day) {
+	if len(t.meta.Quality) == 0 || t.meta.Quality[0].Day == day { // all are of one day
+		return
+	}
+	kept := t.meta.Quality[:0]
+	for _, q := range t.meta.Quality {
+		switch {
+		case q.Day == undated:
+			q.Day = day
+		case q.Day < day:
+			q.Over = true
+			t.tellQuality(&q)
+			continue
+		}
+		kept = append(kept, q)
+	}
+	t.meta.Quality = kept
+}
+
+// tellQuality makes counts part of what the transaction tells; of one source and day the last.
+func (t *Task) tellQuality(q *Quality) {
+	for i := len(t.quality) - 1; i >= 0; i-- {
+		if t.quality[i].Source == q.Source && t.quality[i].Day == q.Day {
+			t.quality[i] = *q
+			return
+		}
+	}
+	t.quality = append(t.quality, *q)
+}
+
+// Quality returns the counts that the transaction tells: those of each day with a fault, as they stood at the last, and those of each day that is over. They hang on the order of the records alone, not on where transactions end, but
+// that of one day fewer are told where those are longer. They are valid until Committed or Aborted.
+func (t *Task) Quality() []Quality { return t.quality }
+
+func (m *Meta) appendQuality(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(m.Quality)))
+	for i := range m.Quality {
+		q := &m.Quality[i]
+		dst = binary.AppendUvarint(dst, uint64(len(q.Source)))
+		dst = append(dst, q.Source...)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(q.Day))
+		for _, n := range q.Counts {
+			dst = binary.AppendUvarint(dst, uint64(n))
+		}
+	}
+	return dst
+}
+
+func (m *Meta) readQuality(l *lists) {
+	n := l.uint()
+	for range n {
+		var q Quality
+		q.Source = string(l.take(l.uint()))
+		if b := l.take(4); b != nil {
+			q.Day = operators.Day(int32(binary.BigEndian.Uint32(b)))
+		}
+		for f := range q.Counts {
+			count := l.uint()
+			l.failed = l.failed || count > math.MaxInt64
+			q.Counts[f] = int64(count)
+		}
+		if k := len(m.Quality); l.failed || k > 0 && m.Quality[k-1].Source >= q.Source {
+			l.failed = true
+			return
+		}
+		m.Quality = append(m.Quality, q)
+	}
+}
