@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 
@@ -55,8 +56,12 @@ func (t *Task) CountRecord(source string, fault operators.Fault, customer string
 	}
 	if t.customers.get(customer) == nil { // the key of a record that was refused may be anything
 		t.keyBuf = CustomerKey(t.keyBuf[:0], customer)
-		if _, known, err := t.store.Get(t.keyBuf); err != nil || !known {
-			return err
+		_, known, err := t.store.Get(t.keyBuf)
+		if err != nil {
+			return fmt.Errorf("reading a customer: %w", err)
+		}
+		if !known {
+			return nil
 		}
 	}
 	c, err := t.load(customer)
@@ -101,8 +106,8 @@ func (t *Task) tellQuality(q *Quality) {
 	t.quality = append(t.quality, *q)
 }
 
-// Quality returns the counts that the transaction tells: those of each day with a fault, as they stood at the last, and those of each day that is over. They hang on the order of the records alone, not on where transactions end, but
-// that of one day fewer are told where those are longer. They are valid until Committed or Aborted.
+// Quality returns the counts that the transaction tells, of a source and day once: those with a fault, as they stood at the last, and those of days that are over. What is told at last of a source and day hangs on the order of the
+// records alone, how often it is told on where transactions end. They are valid until Committed or Aborted.
 func (t *Task) Quality() []Quality { return t.quality }
 
 func (m *Meta) appendQuality(dst []byte) []byte {
