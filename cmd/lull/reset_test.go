@@ -89,7 +89,7 @@ func TestResetAndDiff(t *testing.T) {
 		"or prefix and group if it is that application that is to be reset\n", dir, other.prefix, strings.TrimSuffix(other.prefix, "."), a.prefix, strings.TrimSuffix(a.prefix, ".")),
 		"reset", "--config", a.config, "--state-dir", dir, "--force", "--yes")
 	plan := a.lull("reset", "--config", a.config)
-	for _, want := range []string{"- topic " + a.prefix + "changelog: 4 partitions", "- topic " + a.prefix + "statistics", "- the offsets of group", "- the state store in ", "sessions, scores, segments, triggers, offers, dead-letters stay"} {
+	for _, want := range []string{"- topic " + a.prefix + "changelog: 4 partitions", "- topic " + a.prefix + "statistics", "- the offsets of group", "- the state store in ", "sessions, scores, segments, triggers, offers, dead-letters, quality stay"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}
