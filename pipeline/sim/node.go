@@ -499,8 +499,26 @@ func (n *node) holdsTime(t topic, e *entry) bool {
 	return in.event != nil && in.relay == nil && !n.w.opt.Task.EventClock && in.at > n.clocked(t).clock.HeldFrom(n.w.now+n.off)
 }
 
-// applyEntry applies an entry of the topic that tasks read.
+// applyEntry applies an entry of the topic that tasks read, and counts what was wrong with it.
 func applyEntry(t *task.Task, e *entry, b *task.Budget) (task.Outcome, error) {
+	outcome, err := applyUncounted(t, e, b)
+	in, _ := e.payload.(input)
+	if err != nil || in.event == nil || outcome == task.Unfinished || outcome == task.Repeated {
+		return outcome, err
+	}
+	fault := operators.NoFault
+	switch {
+	case outcome == task.Rejected:
+		fault = operators.Invalid
+	case outcome == task.Duplicate:
+		fault = operators.Duplicate
+	case in.event.Time < t.Meta().Watermark:
+		fault = operators.LateEvent
+	}
+	return outcome, t.CountRecord("shop", fault, in.event.Customer)
+}
+
+func applyUncounted(t *task.Task, e *entry, b *task.Budget) (task.Outcome, error) {
 	switch in, _ := e.payload.(input); {
 	case in.event != nil && in.relay != nil:
 		return t.ApplyFrom(e.offset, in.event, in.relay, b)

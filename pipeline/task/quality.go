@@ -54,7 +54,8 @@ func (t *Task) CountRecord(source string, fault operators.Fault, customer string
 	if customer == "" {
 		return nil
 	}
-	if t.customers.get(customer) == nil { // the key of a record that was refused may be anything
+	// The key of a record that was refused may be anything. Whether there is a state hangs on the records alone; what is in it, on sweeps too.
+	if t.customers.get(customer) == nil {
 		t.keyBuf = CustomerKey(t.keyBuf[:0], customer)
 		_, known, err := t.store.Get(t.keyBuf)
 		if err != nil {
@@ -68,7 +69,7 @@ func (t *Task) CountRecord(source string, fault operators.Fault, customer string
 	if err != nil {
 		return err
 	}
-	if n := &c.Faults[fault]; c.At != operators.Unset && *n < math.MaxUint32 {
+	if n := &c.Faults[fault]; *n < math.MaxUint32 {
 		*n++
 		t.touch(c)
 	}
@@ -80,19 +81,20 @@ func (t *Task) endDays(day operators.Day) {
 	if len(t.meta.Quality) == 0 || t.meta.Quality[0].Day == day { // all are of one day
 		return
 	}
-	kept := t.meta.Quality[:0]
 	for _, q := range t.meta.Quality {
-		switch {
-		case q.Day == undated:
-			q.Day = day
-		case q.Day < day:
-			q.Over = true
-			t.tellQuality(&q)
-			continue
-		}
-		kept = append(kept, q)
+		q.Over = true
+		t.tellQuality(&q)
 	}
-	t.meta.Quality = kept
+	t.meta.Quality = t.meta.Quality[:0]
+}
+
+// dateQuality makes what was counted before there was a watermark part of its first day. It is called wherever the watermark may have moved: which day that is must not hang on when it is asked for.
+func (t *Task) dateQuality() {
+	if all := t.meta.Quality; len(all) > 0 && all[0].Day == undated {
+		for i := range all {
+			all[i].Day = t.qualityDay()
+		}
+	}
 }
 
 // tellQuality makes counts part of what the transaction tells; of one source and day the last.

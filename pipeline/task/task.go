@@ -235,6 +235,7 @@ func (t *Task) mark(offset int64, b *Budget, take func()) (Outcome, error) {
 		return Unfinished, err
 	}
 	take()
+	t.dateQuality()
 	if done, err := t.fireDue(b); !done || err != nil {
 		return Unfinished, err
 	}
@@ -258,6 +259,7 @@ func (t *Task) AdvanceClock(to operators.EventTime, b *Budget) (done bool, err e
 func (t *Task) advance(to operators.EventTime) {
 	if to > t.meta.Watermark {
 		t.meta.advance(to)
+		t.dateQuality()
 		t.changed = true
 	}
 }
@@ -296,6 +298,7 @@ func (t *Task) apply(offset int64, event *operators.Event, feed *Relay, b *Budge
 		case !claimed && !t.held:
 			t.meta.observe(event.Customer, event.Time, t.cfg.LatenessMs, t.cfg.JumpMaxMs)
 		}
+		t.dateQuality()
 		// Nothing comes between the position and this record: offsets have gaps.
 		t.meta.Position, t.meta.Observed, t.changed = offset, offset, true
 	}

@@ -43,6 +43,7 @@ func (t *Task) SetUpstreams(feeds []uint64) {
 		}
 	}
 	m.advanceToUpstreams()
+	t.dateQuality()
 	t.changed = true
 }
 
