@@ -123,3 +123,28 @@ func TestQualityBeforeTime(t *testing.T) {
 		t.Errorf("told %v", told)
 	}
 }
+
+// TestRefusedByFeed: that a feed has refused a record is taken in once, however often the feed began anew and told it again; and it moves no time.
+func TestRefusedByFeed(t *testing.T) {
+	p := newProcess(t, settings(), chain())
+	p.task.SetUpstreams([]uint64{7})
+	for offset, c := range []struct {
+		source int64
+		want   task.Outcome
+	}{{5, task.Applied}, {5, task.Repeated}, {4, task.Repeated}, {6, task.Applied}} {
+		relay := task.Relay{Feed: 7, Offset: c.source, Watermark: start, Cut: -1}
+		if got := p.task.SkipOf(int64(offset), &relay); got != c.want || p.task.Position() != int64(offset+1) {
+			t.Errorf("of offset %d: %d, want %d; the position is %d", c.source, got, c.want, p.task.Position())
+		}
+		if got := p.task.SkipOf(int64(offset), &relay); got != task.Repeated {
+			t.Errorf("offset %d, again: %d", offset, got)
+		}
+	}
+	if at := p.task.Meta().Watermark; at != operators.Unset {
+		t.Errorf("the watermark is %s", at)
+	}
+	outcome, err := p.task.ApplyFrom(4, &operators.Event{Kind: operators.PageViewed, ID: "p", Customer: "ann", Time: start, Name: "home"}, &task.Relay{Feed: 7, Offset: 7, Watermark: start, Cut: -1}, p.b)
+	if err != nil || outcome != task.Applied {
+		t.Errorf("the event after them: %d, %v", outcome, err)
+	}
+}
