@@ -65,10 +65,11 @@ func (t *Terms) FormatValue(f *Facts, m *Model, high bool) string {
 		return "CLV " + clv + ", at least the cut of " + cut
 	case high:
 		return "CLV " + clv + " under the cut of " + cut + ", high until under " + ends
-	case clv == cut: // at the instant of the fall the two are the same number
-		return "CLV has fallen under the cut of " + cut
-	case clv == ends:
-		return "CLV has fallen under " + ends + ", where high value ends"
+	// At the instant at which silence takes a customer under a line the two are the same number, and so they may be for who has never been above it.
+	case clv == cut:
+		return "CLV just under the cut of " + cut
+	case clv == ends && f.CLV <= t.HighValueEnds(m):
+		return "CLV just under " + ends + ", where high value ends"
 	}
 	return "CLV " + clv + " under the cut of " + cut
 }

@@ -153,10 +153,11 @@ func TestReasons(t *testing.T) {
 		asOf operators.EventTime
 		want string
 	}{
-		{34.88, operators.Nurture, 100, "CLV has fallen under the cut of 34.88 USD"},
+		{34.879, operators.Nurture, 100, "CLV just under the cut of 34.88 USD"}, // who may never have been above it
+		{27.9045, operators.Nurture, 100, "CLV 27.90 USD under the cut of 34.88 USD"},
 		{30, operators.Nurture, 99, "CLV 30.00 USD under the cut of 34.88 USD"},
 		{30, operators.Advocate, 99, "CLV 30.00 USD under the cut of 34.88 USD, high until under 27.90 USD"},
-		{27.904, operators.Save, 100, "CLV has fallen under 27.90 USD, where high value ends"},
+		{27.904, operators.Save, 100, "CLV just under 27.90 USD, where high value ends"},
 		{12, operators.Save, 101, "CLV 12.00 USD under the cut of 34.88 USD"},
 	} {
 		f.HighValue, f.CLV, f.AsOf = false, c.clv, c.asOf

@@ -2,6 +2,8 @@ package trigger
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +11,22 @@ import (
 
 	"go.yaml.in/yaml/v3"
 )
+
+// mistake is what is wrong at one place of a file.
+type mistake struct {
+	line, column int
+	err          error
+}
+
+// inOrder returns the mistakes as one error, in the order in which they stand in the file: whoever mends them goes through it once.
+func inOrder(mistakes []mistake) error {
+	slices.SortStableFunc(mistakes, func(a, b mistake) int { return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column)) })
+	errs := make([]error, len(mistakes))
+	for i := range mistakes {
+		errs[i] = mistakes[i].err
+	}
+	return errors.Join(errs...)
+}
 
 // readYAML returns the one document of a file. The error says where it is no YAML, and what to do.
 func readYAML(file string, source []byte) (*yaml.Node, error) {

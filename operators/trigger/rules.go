@@ -112,7 +112,7 @@ func (r *Rules) Rule(name string) *Rule {
 	return nil
 }
 
-// ParseRules returns the rules of a file: YAML, `rules: [{name, when, ...}]`. The error tells all that is wrong, a line each, with the file, line and column, the rule, and what to do.
+// ParseRules returns the rules of a file: YAML, `rules: [{name, when, ...}]`. The error tells all that is wrong, a line each in the order of the file, with its name, line and column, the rule, and what to do.
 func ParseRules(file string, source []byte) (*Rules, error) {
 	p := parser{file: file, lines: strings.Split(string(source), "\n"), compiler: compiler{language: newLanguage()}}
 	rules := &Rules{Text: string(source)}
@@ -121,8 +121,8 @@ func ParseRules(file string, source []byte) (*Rules, error) {
 		return nil, err
 	}
 	p.file0(root, rules)
-	if err := errors.Join(p.errs...); err != nil {
-		return nil, err
+	if len(p.mistakes) > 0 {
+		return nil, inOrder(p.mistakes)
 	}
 	rules.atoms = p.compiler.atoms
 	return rules, nil
@@ -134,7 +134,7 @@ type parser struct {
 	lines    []string
 	rule     string // under way
 	compiler compiler
-	errs     []error
+	mistakes []mistake
 }
 
 func (p *parser) fail(line, column int, format string, args ...any) {
@@ -142,7 +142,7 @@ func (p *parser) fail(line, column int, format string, args ...any) {
 	if p.rule != "" {
 		where += "rule " + p.rule + ": "
 	}
-	p.errs = append(p.errs, errors.New(where+fmt.Sprintf(format, args...)))
+	p.mistakes = append(p.mistakes, mistake{line, column, errors.New(where + fmt.Sprintf(format, args...))})
 }
 
 func (p *parser) failAt(n *yaml.Node, format string, args ...any) {
@@ -170,7 +170,7 @@ func (p *parser) file0(root *yaml.Node, rules *Rules) {
 	}
 	switch {
 	case list == nil:
-		if len(p.errs) == 0 {
+		if len(p.mistakes) == 0 {
 			p.failAt(top, "rules is missing: write rules: and below it a list of them")
 		}
 		return
@@ -211,7 +211,7 @@ var ruleKeys = []string{"name", "when", "hold", "until", "from", "to", "cooldown
 
 // parseRule reads one rule; ok is false if it is wrong.
 func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
-	before := len(p.errs)
+	before := len(p.mistakes)
 	if n.Kind == yaml.AliasNode {
 		p.failAt(n, "*%s is not looked up: write out what it stands for", n.Value)
 		return r, false
@@ -246,7 +246,7 @@ func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 			values[key.Value] = value
 		}
 	}
-	if len(p.errs) > before {
+	if len(p.mistakes) > before {
 		return r, false
 	}
 	p.words(n, values, &r)
@@ -260,7 +260,7 @@ func (p *parser) parseRule(n *yaml.Node) (r Rule, ok bool) {
 		}
 	}
 	r.Version = fmt.Sprintf("%08x", uint32(operators.Hash64(said.String())))
-	return r, len(p.errs) == before
+	return r, len(p.mistakes) == before
 }
 
 // words reads what is text.

@@ -47,6 +47,16 @@ func TestMistakes(t *testing.T) {
 		{"no rule", "rules: [a]", "rules.yaml:1:9: this is no rule: write - name: and below it when:"},
 		{"too many", many(33, "  - {name: r%d, when: purchases > 1}\n"), "rules.yaml:34:5: there are 33 rules, and 32 is the most: what a customer's state can hold is bounded"},
 		{"no name", "rules: [{when: purchases > 1}]", "rules.yaml:1:9: name is missing: every rule has one of its own, such as churn_risk"},
+		{
+			"several mistakes in the order of the file",
+			with("severity: low\n    cooldown: x\n    hold: clv >\n    from: B") + "  - name: c\n    priority: clv >\n    when: clv > 1 and x\n",
+			`rules.yaml:4:15: rule a: severity is "low": it is marketing, or escalation for a call to a person` + "\n" +
+				`rules.yaml:5:15: rule a: cooldown is "x": write a number with its unit, such as 30d or 12h, up to 3660d` + "\n" +
+				"rules.yaml:6:16: rule a: hold: the condition ends too early: something is missing behind this, or a bracket is not closed\n" +
+				`rules.yaml:7:11: rule a: from is "B": it is written in small letters, digits and _, begins with a letter, and has 40 characters at most` + "\n" +
+				"rules.yaml:9:20: rule c: priority: the condition ends too early: something is missing behind this, or a bracket is not closed\n" +
+				"rules.yaml:10:19: rule c: when: and is not known: write &&",
+		},
 		{"no condition", "rules: [{name: a}]", "rules.yaml:1:9: rule a: when is missing: it is the condition, such as churn_risk >= risk_high"},
 		{"a name that is none", "rules: [{name: A b, when: purchases > 1}]", `rules.yaml:1:16: rule A b: name is "A b": it is written in small letters, digits and _, begins with a letter, and has 40 characters at most`},
 		{"a name twice", many(2, "  - {name: a, when: purchases > 1%d}\n"), "rules.yaml:3:5: rule a: there is another rule of this name: names tell rules apart in customers' states and in outputs, so give it another"},
@@ -145,8 +155,8 @@ func TestMistakes(t *testing.T) {
 			"rules.yaml:2:3: the rules compare facts that silence moves with 66 different values, and 64 is the most: take a rule out"},
 		{
 			"all at once", "rules:\n  - {name: a, when: clvv > 1, stage: live}\n  - {name: b}\n",
-			"rules.yaml:2:38: rule a: stage is \"live\": it is shadow, control, a share such as 20%, or all\n" +
-				"rules.yaml:2:21: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them\n" +
+			"rules.yaml:2:21: rule a: when: there is no fact clvv; did you mean clv? `lull triggers facts` lists them\n" +
+				"rules.yaml:2:38: rule a: stage is \"live\": it is shadow, control, a share such as 20%, or all\n" +
 				"rules.yaml:3:5: rule b: when is missing: it is the condition, such as churn_risk >= risk_high",
 		},
 	} {
