@@ -33,7 +33,8 @@ var growing = regexp.MustCompile(`(at the top can stand: ).*|(become )[0-9]+|(re
 //	env NAME     the environment variable of this name from here on; nothing unsets it
 //	user NAME    who runs what follows, in the file rights alone: admin may do everything, reader read and see, seer see that things are there, nobody nothing
 //	lull         command lines, one a line; $AWAY is an address where nobody answers, $REGISTRY/503 one where
-//	             a schema registry answers so to everything. The output is the exit code and what is told, without the hint at --help;
+//	             a schema registry answers so to everything, and $REGISTRY/403+SUBJECT one where it does so to what is asked of this
+//	             subject, and has nothing else yet. The output is the exit code and what is told, without the hint at --help;
 //	             with out, before that what is printed
 func TestErrors(t *testing.T) {
 	datadriven.Walk(t, "testdata/errors", func(t *testing.T, path string) {
@@ -48,9 +49,22 @@ func TestErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			code, err := strconv.Atoi(strings.Split(r.URL.Path, "/")[1])
+			first, asked, _ := strings.Cut(r.URL.Path[1:], "/")
+			first, subject, _ := strings.Cut(first, "+")
+			code, err := strconv.Atoi(first)
 			if err != nil {
 				t.Error(err)
+			}
+			switch {
+			case strings.Contains(asked, subject):
+			case strings.HasPrefix(asked, "config/"):
+				fmt.Fprint(w, `{"compatibilityLevel": "FULL"}`)
+				return
+			case r.Method == http.MethodPost:
+				fmt.Fprint(w, `{"id": 7}`)
+				return
+			default:
+				code = 40401
 			}
 			if code < 1000 {
 				w.WriteHeader(code)

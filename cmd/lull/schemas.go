@@ -79,7 +79,7 @@ func newSchemasCheckCommand() *cobra.Command {
 compatibility (level NONE), check itself tells whether subscribers that read by the registered schema can read on. With
 input.format registry-avro it tells besides whether all registered versions of the input's schema can be read.
 
-The exit code is 1 if something is not compatible. Nothing is changed.`,
+The exit code is 1 if something is not compatible, or could not be asked for. Nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, subjects, client, err := f.open(cmd)
@@ -87,8 +87,13 @@ The exit code is 1 if something is not compatible. Nothing is changed.`,
 				return err
 			}
 			wrong := 0
+			var forbidden []error
 			for _, subject := range subjects {
 				v, err := registry.Check(cmd.Context(), client, subject)
+				if errors.Is(err, registry.ErrForbidden) {
+					forbidden = append(forbidden, err)
+					continue
+				}
 				if err != nil {
 					return err
 				}
@@ -98,13 +103,10 @@ The exit code is 1 if something is not compatible. Nothing is changed.`,
 				}
 			}
 			unreadable, err := checkInputVersions(cmd.Context(), cmd.OutOrStdout(), &s, client)
-			if err != nil {
-				return err
+			if err == nil && wrong+unreadable > 0 {
+				err = fmt.Errorf("%d schemas of outputs are not compatible with what is registered, and %d of the input cannot be read", wrong, unreadable)
 			}
-			if wrong+unreadable > 0 {
-				return fmt.Errorf("%d schemas of outputs are not compatible with what is registered, and %d of the input cannot be read", wrong, unreadable)
-			}
-			return nil
+			return errors.Join(append(forbidden, err)...)
 		}),
 	}
 	f.add(cmd)
@@ -169,7 +171,9 @@ func newSchemasRegisterCommand() *cobra.Command {
 		Short: "Register the schemas of the outputs",
 		Long: `Register puts the schemas of this version's outputs into the registry, under their subjects. lull run does so itself with the topics
 whose format is registry-avro, unless outputs.on_unregistered is refuse; those of other topics are for subscribers who look there.
-A subject that has the schema stays as it is. The registry refuses what is not compatible: lull schemas check tells before.`,
+A subject that has the schema stays as it is. The registry refuses what is not compatible: lull schemas check tells before.
+
+The exit code is 1 if a subject was refused, for its schema or for want of a right; the others are registered all the same.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			_, subjects, client, err := f.open(cmd)
@@ -179,11 +183,12 @@ A subject that has the schema stays as it is. The registry refuses what is not c
 			var errs []error
 			for _, subject := range subjects {
 				id, err := registry.Register(cmd.Context(), client, subject)
-				if refused := (*registry.RefusedError)(nil); errors.As(err, &refused) {
+				refused := (*registry.RefusedError)(nil)
+				if errors.As(err, &refused) || errors.Is(err, registry.ErrForbidden) {
 					errs = append(errs, err)
 					continue
 				}
-				if err != nil { // of the registry or the login, not of the schema: the other subjects would have the same answer
+				if err != nil { // of the registry or the login: the other subjects would have the same answer
 					errs = append(errs, err)
 					break
 				}

@@ -311,7 +311,10 @@ func (r *Registry) report(err error) {
 	}
 }
 
-// Explain returns an error of the registry's client, with what to do about it where that is known.
+// ErrForbidden says that the registry knows the user, who may not do what was asked with this subject; with others they may.
+var ErrForbidden = errors.New("this user has no right to it")
+
+// Explain returns an error of the registry's client, with what to do about it where that is known. It wraps ErrForbidden if the registry answers so.
 func Explain(err error) error {
 	var response *sr.ResponseError
 	var connection *url.Error
@@ -323,8 +326,14 @@ func Explain(err error) error {
 		return err
 	}
 	switch {
-	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("it refuses this user (%d): mend registry.username and registry.password_file", response.StatusCode)
+	case response.StatusCode == http.StatusUnauthorized:
+		return errors.New("it refuses this user (401): mend registry.username and registry.password_file")
+	case response.StatusCode == http.StatusForbidden:
+		says := ""
+		if response.ErrorCode != 0 { // of the registry, which says what is missing; else of what stands before it
+			says = ": " + strings.TrimSpace(response.Message)
+		}
+		return fmt.Errorf("%w (403)%s: give this user the right there, or mend registry.username and registry.password_file", ErrForbidden, says)
 	case response.StatusCode == http.StatusNotFound && response.ErrorCode < 40400: // Confluent's codes have five digits
 		return fmt.Errorf("there is no registry at this URL (%s answers 404): mend the path of registry.url; Apicurio's is /apis/ccompat/v7", response.URL)
 	}
