@@ -75,8 +75,9 @@ more, with a point unless --decimal is comma; they become minor units exactly. M
 order_refunded. A row that is no event is counted and told, and the rest is sent; the exit code is then 1. Mend such rows where
 they stand, and run the same command again: if rows move, so do the ids that are made of their numbers.
 
---lines sends the lines of a file as they are, each a JSON object, for an input with a mapping: keyed by what --key names, all of
-them, each time.
+--lines sends the lines of a file as they are, for an input of format json or segment-json: each a JSON object, keyed by what --key
+names, all of them, each time. Rows of CSV and records of Avro for an input that has a mapping for them come from a producer of their
+own; lull mapping try shows by --sample what becomes of them.
 
 A time mark says that no event up to its time will follow; it goes to every partition, after the rows if there are any. With
 clock.mode event it is what lets the silence after the last event end.`,
@@ -128,9 +129,9 @@ func runProduce(cmd *cobra.Command, f *produceFlags) error {
 	case (f.lines == "") != (f.key == ""):
 		return usageError{errors.New("--lines FILE and --key PATH go together: the key decides on the partition, of input.topic by the customer's id")}
 	case f.file.path != "" && s.IsInput(f.topic) && s.InputTopic(f.topic).Format != schemas.OwnAvro.String():
-		return usageError{fmt.Errorf("%s.format is %s, and events as produce makes them would be refused there: send lines as they are by --lines, or name another --topic", s.InputTopic(f.topic).Section(), s.InputTopic(f.topic).Format)}
+		return usageError{refusedThere(s.InputTopic(f.topic), "events as produce makes them")}
 	case f.lines != "" && s.IsInput(f.topic) && !s.InputTopic(f.topic).TakesJSON():
-		return usageError{fmt.Errorf("%s.format is %s, and lines of JSON would be refused there: make events of them by --jsonl, or name another --topic", s.InputTopic(f.topic).Section(), s.InputTopic(f.topic).Format)}
+		return usageError{refusedThere(s.InputTopic(f.topic), "lines of JSON")}
 	case f.file.path == "-" && f.file.source == "":
 		return usageError{errors.New("standard input: --source must name the data, because ids are made of the name")}
 	}
@@ -394,6 +395,18 @@ func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines
 			}
 		}
 	}
+}
+
+// refusedThere says that an input does not take what would be sent there, and how it gets what it takes.
+func refusedThere(of pipeline.InputTopic, what string) error {
+	remedy := "produce does not write that: use a producer that does, for csv kafka-console-producer"
+	switch {
+	case of.TakesJSON():
+		remedy = "send lines as they are by --lines"
+	case of.Format == schemas.OwnAvro.String():
+		remedy = "make events of them by --jsonl"
+	}
+	return fmt.Errorf("%s.format is %s, and %s would be refused there: %s, or name another --topic", of.Section(), of.Format, what, remedy)
 }
 
 // topicError says what a broker's error about a topic means to who has named the topic.
