@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -245,15 +246,15 @@ func (d *decoder) byID(ctx context.Context, id uint32) (*avro.Schema, error) {
 	client := http.Client{Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("-registry must be the URL of the registry: %w", err)
+		return nil, d.unanswered(request, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", request.URL, response.Status)
+		return nil, d.unanswered(request, errors.New(response.Status))
 	}
 	var answer struct{ Schema string }
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("%s: %w", request.URL, err)
+		return nil, d.unanswered(request, err)
 	}
 	schema, err := reading([]byte(answer.Schema))
 	if err != nil {
@@ -261,6 +262,14 @@ func (d *decoder) byID(ctx context.Context, id uint32) (*avro.Schema, error) {
 	}
 	d.framed[id] = schema
 	return schema, nil
+}
+
+// unanswered says that the registry has not told what it was asked for. Nothing of the records at hand is done, and they come again after the restart.
+func (d *decoder) unanswered(request *http.Request, err error) error {
+	if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("-registry %s: %s: %w: mend the registry, or the URL at which its API begins, and start again", d.registry, request.URL, err)
 }
 
 // journal is the file with a line for each record, and what follows from it.

@@ -62,8 +62,12 @@ class Decoder:
             sys.exit("subscriber: a value is plain Avro, without its schema: give --schema the file with what `lull schemas show triggers` prints")
         if not self.registry:
             sys.exit(f"subscriber: a value has the schema {schema_id} of a registry: give --registry the registry's URL")
-        with urllib.request.urlopen(f"{self.registry}/schemas/ids/{schema_id}", timeout=10) as answer:
-            return json.load(answer)["schema"]
+        url = f"{self.registry}/schemas/ids/{schema_id}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)["schema"]
+        except (OSError, ValueError, KeyError) as error:  # nothing of this batch is done, and it comes again after the restart
+            sys.exit(f"subscriber: --registry {self.registry}: {url}: {error}: mend the registry, or the URL at which its API begins, and start again")
 
 
 def decide(headers, value, decoder):
@@ -97,9 +101,12 @@ def subscribe(brokers, topic, positions):
     """Returns a consumer of committed records of all partitions. It is in no group: the database knows the positions."""
     consumer = confluent_kafka.Consumer({
         "bootstrap.servers": brokers, "group.id": "none", "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest"})
-    known = consumer.list_topics(topic, timeout=30).topics[topic]
-    if known.error:
-        raise confluent_kafka.KafkaException(known.error)
+    try:
+        known = consumer.list_topics(topic, timeout=30).topics[topic]
+        if known.error:
+            raise confluent_kafka.KafkaException(known.error)
+    except confluent_kafka.KafkaException as error:
+        sys.exit(f"subscriber: --brokers {brokers}, --topic {topic}: {error.args[0].str()}")
     consumer.assign([confluent_kafka.TopicPartition(topic, p, positions.get(p, confluent_kafka.OFFSET_BEGINNING)) for p in known.partitions])
     return consumer
 

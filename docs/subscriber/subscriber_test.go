@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -305,7 +307,8 @@ func inPython(t *testing.T) string {
 	return python
 }
 
-// TestMistakes proves that both end, and say what to do, if they lack what reads a value: a file without a schema at once, before any value comes; a flag that is not given when a value needs it.
+// TestMistakes proves that both end, and say what to do, if they lack what reads a value: a file without a schema at once, before any value comes; a flag that is not given, and a registry
+// that does not answer or does not have the schema, when a value needs it.
 func TestMistakes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs processes")
@@ -319,15 +322,24 @@ func TestMistakes(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	empty := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(empty.Close)
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
 	for _, c := range []struct {
-		schema string
-		format schemas.Format // of the one value in the topic
-		want   string
+		schema   string
+		registry string
+		format   schemas.Format // of the one value in the topic
+		want     string
 	}{
-		{none, schemas.JSON, "schema " + none + ": it must be a file with what `lull schemas show triggers` prints: "},
-		{broken, schemas.JSON, "schema " + broken + ": it must be a file with what `lull schemas show triggers` prints: "},
-		{"", schemas.OwnAvro, "give FLAGschema the file with what `lull schemas show triggers` prints"},
-		{"", schemas.RegistryAvro, "give FLAGregistry the registry's URL"},
+		{none, "", schemas.JSON, "schema " + none + ": it must be a file with what `lull schemas show triggers` prints: "},
+		{broken, "", schemas.JSON, "schema " + broken + ": it must be a file with what `lull schemas show triggers` prints: "},
+		{"", "", schemas.OwnAvro, "give FLAGschema the file with what `lull schemas show triggers` prints"},
+		{"", "", schemas.RegistryAvro, "give FLAGregistry the registry's URL"},
+		{"", away.URL, schemas.RegistryAvro, "FLAGregistry " + away.URL + ": " + away.URL + "/schemas/ids/"},
+		{"", away.URL, schemas.RegistryAvro, "onnection refused"},
+		{"", empty.URL, schemas.RegistryAvro, "404"},
+		{"", empty.URL, schemas.RegistryAvro, ": mend the registry, or the URL at which its API begins, and start again"},
 	} {
 		f := newFeed(t)
 		r, _ := f.trigger(slices.Index(schemas.OutputFormats[:], c.format))
@@ -338,6 +350,9 @@ func TestMistakes(t *testing.T) {
 			args := append(program[1:len(program):len(program)], flags+"brokers", f.brokers, flags+"topic", f.topic)
 			if c.schema != "" {
 				args = append(args, flags+"schema", c.schema)
+			}
+			if c.registry != "" {
+				args = append(args, flags+"registry", c.registry)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			out, err := exec.CommandContext(ctx, program[0], args...).CombinedOutput()
