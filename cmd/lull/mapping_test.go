@@ -293,6 +293,12 @@ func TestSchemas(t *testing.T) {
 	if code != 1 || !strings.Contains(out, "NOT COMPATIBLE: the registry would take it, but who reads by version 2 could not read on") || !strings.Contains(errs, "1 schemas of outputs are not compatible with what is registered, and 0 of the input cannot be read") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
+	client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatBackward})
+	out, errs, code = lull(t, "schemas", "check", url, "--topics", "scores")
+	if code != 0 || !strings.HasPrefix(out, "lull.scores-value (BACKWARD): compatible with version 2, as BACKWARD asks; but who reads by that cannot read what this version writes, so give subscribers the new schema before the deploy: ") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatNone})
 	for _, schema := range []string{schemas.Events.Schema(), `{"type": "record", "name": "Other", "fields": []}`} {
 		if _, err := registry.Register(t.Context(), client, registry.Subject{Name: "shop-value", Schema: schema}); err != nil {
 			t.Fatal(err)

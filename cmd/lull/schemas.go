@@ -76,7 +76,8 @@ func newSchemasCheckCommand() *cobra.Command {
 		Use:   "check --config FILE",
 		Short: "Tell before a deploy whether schemas are compatible with what is registered",
 		Long: `Check asks the registry whether it would take the schemas of this version's outputs under their subjects. Where it asks for no
-compatibility (level NONE), check itself tells whether subscribers that read by the registered schema can read on. With
+compatibility (level NONE), check itself tells whether subscribers that read by the registered schema can read on; where it asks
+only that new schemas read what is there (BACKWARD), it tells whom to upgrade first. With
 input.format registry-avro it tells besides whether all registered versions of the input's schema can be read.
 
 The exit code is 1 if something is not compatible, or could not be asked for. Nothing is changed.`,
@@ -124,6 +125,8 @@ func printCompatibility(w io.Writer, v *registry.Verdict) {
 		says = fmt.Sprintf("NOT COMPATIBLE with what is registered: %s", v.Refused)
 	case !v.Compatible():
 		says = fmt.Sprintf("NOT COMPATIBLE: the registry would take it, but who reads by version %d could not read on: %s", v.Version, v.Unreadable)
+	case v.Unreadable != "": // which the level does not ask for
+		says += fmt.Sprintf(", as %s asks; but who reads by that cannot read what this version writes, so give subscribers the new schema before the deploy: %s", v.Level, v.Unreadable)
 	}
 	fmt.Fprintf(w, "%s (%s): %s\n", v.Name, v.Level, says)
 }

@@ -73,13 +73,29 @@ func Check(ctx context.Context, client *sr.Client, subject Subject) (Verdict, er
 	if err != nil {
 		return v, fmt.Errorf("asking whether subject %q takes the schema: %w", subject.Name, Explain(err))
 	}
-	if !answer.Is {
-		v.Refused = "it does not say why"
-		if len(answer.Messages) > 0 {
-			v.Refused = strings.Join(answer.Messages, "; ")
-		}
+	switch {
+	case answer.Is:
+	case len(answer.Messages) > 0:
+		v.Refused = strings.Join(answer.Messages, "; ")
+	default:
+		v.Refused = "it does not say why: " + v.disagreement(newest.Schema.Schema)
 	}
 	return v, nil
+}
+
+// disagreement tells in which direction ours and the newest registered schema do not go together.
+func (v *Verdict) disagreement(newest string) string {
+	var found []string
+	if err := schemas.Readable(newest, v.Schema); err != nil {
+		found = append(found, fmt.Sprintf("by this version's schema what version %d has written cannot be read: %v", v.Version, err))
+	}
+	if v.Unreadable != "" {
+		found = append(found, fmt.Sprintf("who reads by version %d cannot read what this version writes: %s", v.Version, v.Unreadable))
+	}
+	if len(found) == 0 {
+		return fmt.Sprintf("version %d and this one can read each other, so it must be an older one", v.Version)
+	}
+	return strings.Join(found, "; ")
 }
 
 // Register registers a schema of ours under its subject, and returns its id. One that is there already keeps its id.

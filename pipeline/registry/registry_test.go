@@ -316,6 +316,43 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestRefusedWithoutReason proves that where a registry does not take a schema and does not say why, as Apicurio's check does, the verdict tells what in it who could not read.
+func TestRefusedWithoutReason(t *testing.T) {
+	ours := schemas.Sessions.Schema()
+	with := strings.Replace(ours, `"fields": [`, `"fields": [{"name": "region", "type": "string"},`, 1)
+	renamed := strings.Replace(ours, `"name": "revision"`, `"name": "edition"`, 1)
+	if with == ours || renamed == ours {
+		t.Fatal("the schema is written in another way")
+	}
+	for _, c := range []struct{ registered, level, answer, refused, unreadable string }{
+		{with, "FULL", `{"is_compatible": false}`, "it does not say why: who reads by version 3 cannot read what this version writes: incompatible at region", "region"},
+		{renamed, "FULL", `{"is_compatible": false}`, "it does not say why: by this version's schema what version 3 has written cannot be read: incompatible at revision", "edition"},
+		{renamed, "FULL", `{"is_compatible": false, "messages": ["of the registry"]}`, "of the registry", "edition"},
+		{strings.Replace(ours, `"fields": [`, `"fields": [{"name": "region", "type": "string", "default": ""},`, 1), "FULL_TRANSITIVE", `{"is_compatible": false}`, "it does not say why: version 3 and this one can read each other, so it must be an older one", ""},
+		{with, "BACKWARD", `{"is_compatible": true}`, "", "region"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasPrefix(r.URL.Path, "/config/"):
+				fmt.Fprintf(w, `{"compatibilityLevel": %q}`, c.level)
+			case strings.HasPrefix(r.URL.Path, "/compatibility/"):
+				fmt.Fprint(w, c.answer)
+			default:
+				fmt.Fprintf(w, `{"subject": "s", "version": 3, "id": 7, "schema": %q}`, c.registered)
+			}
+		}))
+		client, err := sr.NewClient(sr.URLs(server.URL))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := Check(t.Context(), client, Subject{Name: "s", Schema: ours})
+		server.Close()
+		if err != nil || v.Compatible() != (c.refused == "") || !strings.HasPrefix(v.Refused, c.refused) || !strings.Contains(v.Unreadable, c.unreadable) {
+			t.Errorf("%s: %+v, %v; want %q", c.level, v, err, c.refused)
+		}
+	}
+}
+
 // TestIdentify proves that our schemas are registered once and have the same id in every process, that they are only looked up where that is the setting, that one which is not
 // compatible is refused with subject and reason, and that ids outlive a start without a registry: those of the same registry, subject and schema, and no others.
 func TestIdentify(t *testing.T) {
