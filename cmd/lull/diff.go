@@ -183,16 +183,17 @@ func (d *diff) tellLag(ctx context.Context, prefix string, shape task.Shape) ([]
 	topics := slices.Sorted(maps.Keys(reads))
 	for _, topic := range topics {
 		spans, err := topicSpans(ctx, adm, topic)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			d.out.line("%s has read %s, which does not exist any more", prefix, topic)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		behind := int64(0)
 		for n, of := range spans {
-			at, ok := committed.Lookup(topic, n)
-			if !ok || at.At < 0 {
-				at.At = of.start
-			}
-			behind += max(0, of.end-at.At)
+			at, _ := committed.Lookup(topic, n)
+			behind += max(0, of.end-max(at.At, of.start)) // what is deleted, or was never committed, is not to be read
 		}
 		if behind > 0 {
 			d.out.line("%s has not read %d offsets of %s yet", prefix, behind, topic)

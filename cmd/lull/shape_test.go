@@ -61,6 +61,11 @@ func TestDiffOfInputs(t *testing.T) {
 	if _, err := adm.CreateTopic(t.Context(), 8, 1, nil, "web"); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range []string{"old", "gone"} {
+		if _, err := adm.CreateTopic(t.Context(), 1, 1, nil, name); err != nil {
+			t.Fatal(err)
+		}
+	}
 	app := func(prefix, inputTopic string, read ...string) {
 		t.Helper()
 		config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nprefix: %s\ninput: {topic: shop}\n", broker, prefix))
@@ -92,10 +97,27 @@ func TestDiffOfInputs(t *testing.T) {
 	app("d.", "d.events") // whose offsets the brokers have forgotten
 	app("e.", "shop", "shop")
 	app("f.", "web", "web")
+	app("g.", "gone", "gone")                        // whose input has been deleted
+	app("h.", "h.events", "old", "shop", "h.events") // of whose other input some records are there no more, which it had not read
+	for range 5 {
+		if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "old", Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var deleted kadm.Offsets
+	deleted.Add(kadm.Offset{Topic: "old", At: 3})
+	if _, err := adm.DeleteRecords(t.Context(), deleted); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := adm.DeleteTopic(t.Context(), "gone"); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ a, b, want string }{
 		{"a.", "b.", ""}, {"a.", "d.", ""}, {"e.", "d.", ""}, {"c.", "e.", ""},
 		{"a.", "c.", `inputs is "shop,web" in a. and "shop" in c.` + "\n"},
 		{"e.", "b.", `inputs is "shop" in e. and "shop,web" in b.` + "\n"},
+		{"e.", "g.", "g. has read gone, which does not exist any more\n" + `input.topic is "shop" in e. and "gone" in g.` + "\n"},
+		{"a.", "h.", "h. has not read 2 offsets of old yet\n" + `inputs is "shop,web" in a. and "old,shop" in h.` + "\n"},
 		{"e.", "f.", `input.topic is "shop" in e. and "web" in f.` + "\n"},
 	} {
 		out := (&shopOnKafka{t: t}).lull("diff", c.a, c.b, "--brokers", broker)
