@@ -48,7 +48,11 @@ told, with the same ce_id where nothing has changed.`,
 			if err := r.plan(cmd.Context(), outputs); err != nil {
 				return err
 			}
-			if !yes || r.nothing() {
+			if r.nothing() {
+				return r.out.err
+			}
+			if !yes {
+				r.out.line("nothing has been removed yet: the same command with --yes does it; run it on the other machines of the application too, before the topics are made anew")
 				return r.out.err
 			}
 			return r.do(cmd.Context())
@@ -136,7 +140,6 @@ func (r *reset) plan(ctx context.Context, outputs bool) error {
 	}
 	r.out.line("= %s, %s, %s and %s stay, and so does the group %q",
 		strings.Join(inputs, ", "), r.s.Topic(pipeline.ModelsTopic), r.s.Topic(pipeline.FitsTopic), r.s.Topic(pipeline.RedrivesTopic), r.s.FitterGroup())
-	r.out.line("This removes it; on other machines of the application run it too, before the topics are made anew: lull reset --yes")
 	return r.out.err
 }
 
