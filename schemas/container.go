@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +22,10 @@ type Container struct {
 	last   any // what was decoded last, whose memory is used again
 }
 
-// OpenContainer returns a reader of the file. The error says that it is none, or not of records.
+// OpenContainer returns a reader of the file. The error says that it is none, that it cannot be read, or is not of records.
 func OpenContainer(file io.Reader) (*Container, error) {
+	text := bufio.NewReader(file)
+	magic, _ := text.Peek(4)
 	// What has no offset in the file is left a text without one: whose time zone it is of is not the file's to say.
 	asText := func(logical string, text func(n int64) string) avro.CustomType {
 		return avro.CustomType{LogicalType: logical, Decode: func(v any, _ *avro.SchemaNode) (any, error) {
@@ -36,11 +39,14 @@ func OpenContainer(file io.Reader) (*Container, error) {
 		}}
 	}
 	const local = "2006-01-02T15:04:05.999999999"
-	reader, err := ocf.NewReader(file, ocf.WithSchemaOpts(
+	reader, err := ocf.NewReader(text, ocf.WithSchemaOpts(
 		asText("date", func(n int64) string { return time.Unix(n*86_400, 0).UTC().Format(time.DateOnly) }),
 		asText("local-timestamp-millis", func(n int64) string { return time.UnixMilli(n).UTC().Format(local) }),
 		asText("local-timestamp-micros", func(n int64) string { return time.UnixMicro(n).UTC().Format(local) }),
 	))
+	if err != nil && string(magic) == "Obj\x01" {
+		return nil, fmt.Errorf("the Avro file cannot be read (%s): it must be whole, and its codec null, deflate, snappy or zstandard", avroCause(err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("it is no Avro object container file (%s): name files of other formats by their own flags, such as --csv or --jsonl", avroCause(err))
 	}

@@ -414,10 +414,20 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
+// What zstd is told to look back for further than lull keeps is not damaged.
+func TestWindowTooLarge(t *testing.T) {
+	const frame = "\x28\xb5\x2f\xfd\x00\xa0" // a header whose window is 2^30 bytes
+	const want = "decompressing: window size exceeded: the file looks back further than 512 MiB, as zstd makes it with --long=30 and more: compress it again with --long=29 or less"
+	if _, err := newRowReader(strings.NewReader(frame+"\x01\x00\x00"), testRowConfig()); err == nil || err.Error() != want {
+		t.Errorf("%v; want %q", err, want)
+	}
+}
+
 func TestAvroFileErrors(t *testing.T) {
 	config := testRowConfig("customer_id=user.id", "time=at")
 	config.Format = avroFormat
-	for text, want := range map[string]string{"customer_id,time\n": "it is no Avro object container file (ocf: invalid magic 63757374): name files of other formats by their own flags, such as --csv or --jsonl", sampleContainer(t, "numbers"): "the Avro file holds values of type int: they must be records",
+	for text, want := range map[string]string{"customer_id,time\n": "it is no Avro object container file (ocf: invalid magic 63757374): name files of other formats by their own flags, such as --csv or --jsonl",
+		strings.Replace(sampleContainer(t, "orders"), "avro.codec\x08null", "avro.codec\x08lzma", 1): `the Avro file cannot be read (ocf: unknown codec "lzma"): it must be whole, and its codec null, deflate, snappy or zstandard`, sampleContainer(t, "numbers"): "the Avro file holds values of type int: they must be records",
 		sampleContainer(t, "orders"): `no column "user.id" for customer_id; columns are customer_id, date`} {
 		if _, err := newRowReader(strings.NewReader(text), config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v; want %q", err, want)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -130,6 +131,9 @@ func (d decompressed) Read(p []byte) (n int, err error) {
 }
 
 func decompressing(err error) error {
+	if errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return fmt.Errorf("decompressing: %w: the file looks back further than %d MiB, as zstd makes it with --long=30 and more: compress it again with --long=%d or less", err, zstd.MaxWindowSize>>20, bits.Len(zstd.MaxWindowSize)-1)
+	}
 	return fmt.Errorf("decompressing: %w: the file is cut short or damaged: copy it again, or compress it again", err)
 }
 
