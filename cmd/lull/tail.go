@@ -84,7 +84,10 @@ makes of them by their format and mapping; one that becomes no event is shown as
 			if errors.Is(err, context.Canceled) && follow {
 				err = nil // that is how following ends
 			}
-			return cmp.Or(err, out.Flush())
+			if err = cmp.Or(err, out.Flush()); err == nil && !t.printed && filter != (tailFilter{}) {
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), "no record of %s is one that the flags choose\n", t.name)
+			}
+			return err
 		}),
 	}
 	cmd.Flags().BoolVar(&fromStart, "from-start", false, "print all records, in the order of each partition")
@@ -115,6 +118,7 @@ type tail struct {
 	output    string // text or table; anything else is JSON
 	line      int    // width of the terminal that the table is for, 0 if it is for none
 	headed    bool   // the table's header has been printed
+	printed   bool   // a record has been printed
 }
 
 func newTail(s pipeline.Settings, topic string) *tail {
@@ -273,6 +277,7 @@ func (t *tail) printHeld(out io.Writer, r *kgo.Record) error {
 
 // print prints one record.
 func (t *tail) print(out io.Writer, r *kgo.Record) error {
+	t.printed = true
 	switch t.output {
 	case "text":
 		return t.printText(out, r)

@@ -38,7 +38,7 @@ func TestTailFilters(t *testing.T) {
 		"--since 1h --customer ann":                       nil,
 	} {
 		out, errs, code := lull(t, append([]string{"tail", "shop", "--brokers", broker}, strings.Fields(args)...)...)
-		if code != 0 {
+		if code != 0 || (errs == "no record of shop is one that the flags choose\n") != (want == nil) {
 			t.Errorf("%s: exit code %d, %s", args, code, errs)
 		}
 		var got []string
