@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -627,7 +629,21 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestExitCodesPage proves that docs/operating/failures.md and `lull --help` name the exit codes that the program has, and no others.
+// TestPanic proves that a panic ends the process by SIGABRT: Go's own exit code for it is exitUsage, which supervisors do not start again.
+func TestPanic(t *testing.T) {
+	process := exec.Command(os.Args[0])
+	process.Dir, process.Env = t.TempDir(), append(os.Environ(), asLull+"="+panicking)
+	output, err := process.CombinedOutput()
+	if !strings.Contains(string(output), "panic: ") {
+		t.Fatalf("no panic: %v, %s", err, output)
+	}
+	if status := process.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		t.Errorf("%v, want SIGABRT", err)
+	}
+}
+
+// TestExitCodesPage proves that docs/operating/failures.md and `lull --help` name the exit codes that the program has, and no others, and that systemd starts it again after all but those that
+// starting again does not help.
 func TestExitCodesPage(t *testing.T) {
 	source, err := os.ReadFile("main.go")
 	if err != nil {
@@ -654,5 +670,14 @@ func TestExitCodesPage(t *testing.T) {
 	_, help, _ := strings.Cut(newRoot().Long, "Exit codes: ")
 	if got := codes(help, `(?:^|,\s)([0-9]) `); !slices.Equal(got, want) {
 		t.Errorf("the help has the exit codes %v, the program %v", got, want)
+	}
+	unit, err := os.ReadFile("../../deploy/systemd/lull.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"Restart=always", fmt.Sprintf("RestartPreventExitStatus=%d %d", exitUsage, exitFenced)} {
+		if !strings.Contains(string(unit), "\n"+line+"\n") {
+			t.Errorf("the systemd unit has no line %s", line)
+		}
 	}
 }

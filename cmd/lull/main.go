@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // calendar.timezone on machines and in images that have no time zones
 
@@ -26,6 +27,7 @@ const (
 )
 
 func main() {
+	debug.SetTraceback("crash") // a panic ends by SIGABRT: its own exit code is exitUsage, by which supervisors know what not to start again
 	// A second signal is not taken for impatience: timeout(1) and shells send one to the process and one to its group.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := execute(ctx, newRoot(), os.Args[1:])
