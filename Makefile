@@ -16,6 +16,8 @@ BENCHTIME ?= 3s
 FAULTS ?= 100
 SEED ?= 1
 INPUTS ?= 1
+# What drill upgrades from, a tag or a commit: a version whose state this one reads and goes on from, and the other way round, and that tells the same. The last release, once there is one.
+DRILL_FROM ?= 8ea1850
 # Worlds of each clock, with a first stage and as many without, and what they are decided by.
 SIM_WORLDS ?= 150
 SIM_SEED ?= 1
@@ -122,6 +124,15 @@ chaos-long: bin/chaos ## the same for about an hour: pipelines killed 1,000 time
 .PHONY: rolling
 rolling: bin/chaos ## restart three pipelines in turn under load, and print what that costs with static membership and without; 4 minutes
 	bin/chaos -rolling -rate 2000 -seed $(SEED)
+
+.PHONY: drill
+drill: bin/chaos bin/lull-$(DRILL_FROM) ## install, scale from one pipeline to three and back, upgrade, lose disks, all under load, and print what each step costs; 5 minutes
+	bin/chaos -drill -from bin/lull-$(DRILL_FROM) -rate 1000 -seed $(SEED)
+
+bin/lull-$(DRILL_FROM):
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	git archive $(DRILL_FROM) | tar --extract --directory "$$dir"; \
+	go build -C "$$dir" -buildvcs=false -o "$$PWD/$@" ./cmd/lull
 
 .PHONY: bin/chaos
 bin/chaos: build

@@ -65,7 +65,7 @@ func (r *run) violateAll(found []string) {
 // runOracle runs one process over the whole input, without a proxy and without a fault. With a first stage it is given the events as they were passed on: their order
 // is decided once.
 func (r *run) runOracle(ctx context.Context) error {
-	if err := r.createApplication(ctx, oracle); err != nil {
+	if err := r.createApplication(ctx, r.lull, oracle); err != nil {
 		return err
 	}
 	read := inputTopic
@@ -75,7 +75,7 @@ func (r *run) runOracle(ctx context.Context) error {
 			return fmt.Errorf("giving the oracle what was passed on: %w", err)
 		}
 	}
-	p, err := r.settle(oracle, oracle, len(r.processes)+2, r.brokers.addresses())
+	p, err := r.settle(r.lull, oracle, oracle, len(r.processes)+2, r.brokers.addresses())
 	if err != nil {
 		return err
 	}
@@ -93,8 +93,13 @@ func (r *run) runOracle(ctx context.Context) error {
 
 // summarize prints the last line.
 func (r *run) summarize() {
-	if r.rolling {
-		r.print("rolling: seed %d: %d violations", r.seed, r.violations)
+	if len(r.costs) > 0 {
+		fmt.Println("\n| process | step | no commit in its partitions, s | in the others, s | partitions moved | lag at most, records | caught up after, s |\n|---|---|--:|--:|--:|--:|--:|")
+		for _, c := range r.costs {
+			fmt.Printf("| %s | %s | %.2f | %.2f | %d | %d | %.2f |\n", c.process.name, c.what, c.own.Seconds(), c.others.Seconds(), c.moves, c.lagMax, c.caughtUp.Seconds())
+		}
+		fmt.Println()
+		r.print("seed %d: %d steps, %d violations", r.seed, len(r.costs), r.violations)
 		return
 	}
 	var kinds []string

@@ -107,11 +107,13 @@ func (p *process) mustRun() (ended bool) {
 	}
 }
 
-// signal sends a signal; a process that has ended does not mind.
+// signal sends a signal; a process that has ended, or that could not be started, does not mind.
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.cmd.Process.Signal(s)
+	if p.cmd.Process != nil {
+		_ = p.cmd.Process.Signal(s)
+	}
 }
 
 // kill ends the process by SIGKILL, also one that is stopped.

@@ -33,18 +33,16 @@ var manners = []manner{
 
 // roll restarts the processes one after the other, in each manner, and prints what each restart costs.
 func (r *run) roll(ctx context.Context) error {
-	if err := r.measure(ctx, r.processes[0], "not restarted", func() error { return nil }); err != nil {
-		return err
-	}
+	steps := []step{{"not restarted", r.processes[0], nothing}}
 	for _, m := range manners {
 		for _, p := range r.processes {
-			if err := r.measure(ctx, p, m.name, func() error { return r.restart(ctx, p, m) }); err != nil {
-				return fmt.Errorf("restarting %s (%s): %w", p.name, m.name, err)
-			}
+			steps = append(steps, step{m.name, p, func(ctx context.Context, p *process) error { return r.restart(ctx, p, m) }})
 		}
 	}
-	return nil
+	return r.take(ctx, steps)
 }
+
+func nothing(context.Context, *process) error { return nil }
 
 // restart stops a process by SIGTERM and starts it again.
 func (r *run) restart(ctx context.Context, p *process, m manner) error {
@@ -62,8 +60,34 @@ func (r *run) restart(ctx context.Context, p *process, m manner) error {
 	return p.start()
 }
 
-// measure does something to a process, and prints what became of the group's commits.
-func (r *run) measure(ctx context.Context, p *process, what string, do func() error) error {
+// step is something that is done with a process.
+type step struct {
+	what    string
+	process *process
+	do      func(ctx context.Context, p *process) error
+}
+
+// cost is what a step did to the commits of the group.
+type cost struct {
+	step
+	own, others time.Duration // the longest time that a partition of the process, before the step or after it, and one of the others had no commit though there were records
+	moves       int           // how often a partition went to another process
+	lagMax      int64         // of all partitions together
+	caughtUp    time.Duration // from the step's begin until all is committed that was there when it was done
+}
+
+// take takes the steps one after the other.
+func (r *run) take(ctx context.Context, steps []step) error {
+	for _, s := range steps {
+		if err := r.measure(ctx, s); err != nil {
+			return fmt.Errorf("%s, %s: %w", s.process.name, s.what, err)
+		}
+	}
+	return nil
+}
+
+// measure takes a step, and notes and prints what became of the group's commits.
+func (r *run) measure(ctx context.Context, s step) error {
 	if !pause(ctx, settled) {
 		return ctx.Err()
 	}
@@ -76,7 +100,7 @@ func (r *run) measure(ctx context.Context, p *process, what string, do func() er
 		return err
 	}
 	began := time.Now()
-	if err = do(); err == nil {
+	if err = s.do(ctx, s.process); err == nil {
 		err = r.awaitCaughtUp(ctx)
 	}
 	caughtUp := time.Since(began)
@@ -84,16 +108,21 @@ func (r *run) measure(ctx context.Context, p *process, what string, do func() er
 	if err := errors.Join(err, ctx.Err(), w.stop()); err != nil {
 		return err
 	}
-	own, others := time.Duration(0), time.Duration(0)
+	after, err := r.brokers.owners(ctx, application, inputTopic)
+	if err != nil {
+		return err
+	}
+	c := cost{step: s, moves: w.moves, lagMax: w.lagMax, caughtUp: caughtUp}
 	for n, longest := range w.pauses {
-		if before[n] == p.name {
-			own = max(own, longest)
+		if before[n] == s.process.name || after[n] == s.process.name {
+			c.own = max(c.own, longest)
 		} else {
-			others = max(others, longest)
+			c.others = max(c.others, longest)
 		}
 	}
-	r.print("%-5s  %-29s  no commit for at most %5.2f s in its partitions, %5.2f s in the others; %2d partitions moved; lag at most %5d records; "+
-		"caught up after %5.2f s; looked at most %4.2f s apart", p.name, what, own.Seconds(), others.Seconds(), w.moves, w.lagMax, caughtUp.Seconds(), w.apart.Seconds())
+	r.costs = append(r.costs, c)
+	r.print("%-5s  %-45s  no commit for at most %5.2f s in its partitions, %5.2f s in the others; %2d partitions moved; lag at most %5d records; "+
+		"caught up after %5.2f s; looked at most %4.2f s apart", s.process.name, s.what, c.own.Seconds(), c.others.Seconds(), c.moves, c.lagMax, c.caughtUp.Seconds(), w.apart.Seconds())
 	return nil
 }
 

@@ -65,6 +65,7 @@ type run struct {
 	counts     [faultKinds]int
 	overtaken  int // transactions and rejoining members that others overtook
 	recoveries []time.Duration
+	costs      []cost // of the steps of a plan that makes no faults
 }
 
 // violate notes and prints a violation.
@@ -89,23 +90,27 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.brokers, err = startBrokers(ctx, filepath.Join(r.dir, "kafka"), r.port, listeners); err != nil {
 		return err
 	}
-	if err := r.createApplication(ctx, application); err != nil {
+	if err := r.createApplication(ctx, r.from, application); err != nil {
 		return err
 	}
 	for _, name := range processNames[:r.options.processes] {
-		p, err := r.newProcess(name, len(r.processes)+1)
+		p, err := r.newProcess(ctx, name, len(r.processes)+1)
 		if err != nil {
 			return err
 		}
 		r.processes = append(r.processes, p)
 	}
-	if r.spare, err = r.newProcess("spare", listeners); err != nil {
+	if r.spare, err = r.newProcess(ctx, "spare", listeners); err != nil {
 		return err
 	}
 	if r.disk, err = newDisk(r.processes[diskProcess].stateDir); err != nil {
 		r.print("no fault %q: %v", fullDisk, err)
 	}
-	for _, p := range r.processes {
+	first := r.processes
+	if r.drill {
+		first = first[:1]
+	}
+	for _, p := range first {
 		if err := p.start(); err != nil {
 			return err
 		}
@@ -119,21 +124,21 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if err := r.awaitCaughtUp(ctx); err != nil {
 		return err
 	}
-	r.print("%d brokers and %d pipelines run, %d records a second come in; seed %d", brokerCount, len(r.processes), r.rate, r.seed)
+	r.print("%d brokers and %d pipelines run, %d records a second come in; seed %d", brokerCount, len(first), r.rate, r.seed)
 	return nil
 }
 
-// createApplication makes the topics of an application, and puts its model.
-func (r *run) createApplication(ctx context.Context, name string) error {
+// createApplication makes the topics of an application by this binary, and puts its model.
+func (r *run) createApplication(ctx context.Context, program, name string) error {
 	config := filepath.Join(r.dir, name+"-topics.yaml")
 	settings := fmt.Sprintf("brokers: [%s]\nprefix: %s.\n%s", strings.Join(r.brokers.addresses(), ", "), name, r.inputSettings())
 	if err := os.WriteFile(config, []byte(settings), 0o644); err != nil {
 		return err
 	}
-	if err := r.runLull(ctx, "topics", "apply", "--input-partitions", fmt.Sprint(partitions), "--config", config); err != nil {
+	if err := runLull(ctx, program, "topics", "apply", "--input-partitions", fmt.Sprint(partitions), "--config", config); err != nil {
 		return err
 	}
-	return r.runLull(ctx, "models", "put", modelFile, "--config", config)
+	return runLull(ctx, program, "models", "put", modelFile, "--config", config)
 }
 
 // inputSettings are the lines of a settings file that say what is read. With a first stage everybody's time waits for the partition of an input that is furthest behind, so that
@@ -146,8 +151,8 @@ func (o *options) inputSettings() string {
 }
 
 // runLull runs one of the small commands.
-func (r *run) runLull(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, r.lull, args...)
+func runLull(ctx context.Context, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = bareEnvironment()
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("lull %s: %w\n%s", strings.Join(args[:2], " "), err, output)
@@ -156,9 +161,12 @@ func (r *run) runLull(ctx context.Context, args ...string) error {
 }
 
 // newProcess makes a process of the application, with proxies before its k-th listeners, from 1.
-func (r *run) newProcess(name string, k int) (*process, error) {
-	p, err := r.settle(application, name, k, r.brokers.advertised(k))
+func (r *run) newProcess(ctx context.Context, name string, k int) (*process, error) {
+	p, err := r.settle(r.from, application, name, k, r.brokers.advertised(k))
 	if err != nil {
+		return nil, err
+	}
+	if err := runLull(ctx, p.program, "config", "validate", "--config", p.config); err != nil {
 		return nil, err
 	}
 	behind := r.brokers.behind(k)
@@ -172,10 +180,10 @@ func (r *run) newProcess(name string, k int) (*process, error) {
 	return p, nil
 }
 
-// settle writes the settings of a process.
-func (r *run) settle(application, name string, k int, addresses []string) (*process, error) {
+// settle writes the settings of a process, which runs this binary.
+func (r *run) settle(program, application, name string, k int, addresses []string) (*process, error) {
 	p := &process{
-		name: name, program: r.lull, config: filepath.Join(r.dir, name+".yaml"), stateDir: filepath.Join(r.dir, name+"-state"),
+		name: name, program: program, config: filepath.Join(r.dir, name+".yaml"), stateDir: filepath.Join(r.dir, name+"-state"),
 		log: filepath.Join(r.dir, name+".log"), died: r.onDeath,
 		http: fmt.Sprintf("%s:%d", host, r.port+2*brokerCount*(r.options.processes+2)+k),
 	}
