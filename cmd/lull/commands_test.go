@@ -629,6 +629,25 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// TestVersion proves that `lull version` prints the versions of the state's formats that docs/operating/upgrading.md has.
+func TestVersion(t *testing.T) {
+	out, errs, code := lull(t, "version")
+	name, formats, found := strings.Cut(out, "\nstate: ")
+	if code != 0 || !found || !strings.HasPrefix(name, "lull ") {
+		t.Fatalf("exit code %d, %q, %s", code, out, errs)
+	}
+	page, err := os.ReadFile("../../docs/operating/upgrading.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format := range strings.SplitSeq(strings.TrimSpace(formats), ", ") {
+		i := strings.LastIndex(format, " ")
+		if !regexp.MustCompile(`(?m)^\| [^|]*\b` + format[:i] + `\b[^|]* \| ` + format[i+1:] + `\b`).Match(page) {
+			t.Errorf("the page's table has no %s", format)
+		}
+	}
+}
+
 // TestPanic proves that a panic ends the process by SIGABRT: Go's own exit code for it is exitUsage, which supervisors do not start again.
 func TestPanic(t *testing.T) {
 	process := exec.Command(os.Args[0])
