@@ -17,7 +17,7 @@ FAULTS ?= 100
 SEED ?= 1
 INPUTS ?= 1
 # What drill upgrades from, a tag or a commit: a version whose state this one reads and goes on from, and the other way round, and that tells the same. The last release, once there is one.
-DRILL_FROM ?= 8ea1850
+DRILL_FROM ?= 515807b
 # Worlds of each clock, with a first stage and as many without, and what they are decided by.
 SIM_WORLDS ?= 150
 SIM_SEED ?= 1
