@@ -15,7 +15,7 @@ func (r *run) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.awaitCaughtUp(ctx); err != nil {
+	if err := r.awaitTheEnd(ctx); err != nil {
 		return err
 	}
 	for _, p := range r.processes {
@@ -48,6 +48,19 @@ func (r *run) judge(ctx context.Context) error {
 		r.violateAll(found)
 	}
 	return nil
+}
+
+// awaitTheEnd waits until the group has committed the whole input, its last time marks too.
+func (r *run) awaitTheEnd(ctx context.Context) error {
+	if err := r.awaitCaughtUp(ctx); err != nil || !r.staged() {
+		return err
+	}
+	patient, cancel := context.WithTimeout(ctx, recoveryMax)
+	defer cancel()
+	if err := r.brokers.awaitTold(patient, r.inputTopics()); err != nil {
+		return fmt.Errorf("the first stage did not tell the time that it has come to: %w", err)
+	}
+	return r.awaitCaughtUp(ctx)
 }
 
 // violateAll notes violations of one check, of which the first say what is wrong.

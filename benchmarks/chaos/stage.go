@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -133,6 +135,50 @@ func (a *account) addPassed(r *schemas.Source) {
 func (a *account) endStage() {
 	for at := range a.inputs {
 		a.problems = append(a.problems, fmt.Sprintf("the event of %s was not passed on", at))
+	}
+}
+
+// awaitTold waits until every partition of the topic events has been told the time that the feeds have committed: a feed that has come to its end passes nothing on, and tells the time once a second.
+func (b *brokers) awaitTold(ctx context.Context, inputs []string) error {
+	committed, err := b.adm.FetchOffsetsForTopics(ctx, application, inputs...)
+	if err == nil {
+		err = committed.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("asking what the feeds have committed: %w", err)
+	}
+	reached := make(map[way]operators.EventTime)
+	for _, o := range committed.Sorted() {
+		meta, err := task.DecodeFeedMeta(o.Metadata)
+		if err != nil {
+			return fmt.Errorf("what the feed of %s/%d has committed: %w", o.Topic, o.Partition, err)
+		}
+		for to := range int32(partitions) {
+			reached[way{task.FeedID(meta.InputID, o.Partition), to}] = meta.Watermark
+		}
+	}
+	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Currency: currency})
+	if err != nil {
+		return err
+	}
+	for {
+		untold := maps.Clone(reached)
+		err := b.read(ctx, eventsOf(application), func(r *kgo.Record) error {
+			relay, refusal := decoder.DecodeRelay(sourceOf(r), new(operators.Event))
+			if refusal != nil {
+				return errors.New(refusal.Detail)
+			}
+			if at := (way{relay.Feed, r.Partition}); relay.Watermark >= untold[at] {
+				delete(untold, at)
+			}
+			return nil
+		})
+		if err != nil || len(untold) == 0 {
+			return err
+		}
+		if !pause(ctx, time.Second) {
+			return fmt.Errorf("%d of %d times have not been told: %w", len(untold), len(reached), ctx.Err())
+		}
 	}
 }
 
