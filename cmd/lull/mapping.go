@@ -54,7 +54,7 @@ with or without a line of the columns' names; or one record of Avro. Or they are
 the topic's are.
 
 The format is input.format, or that of --topic under inputs; if that is not set, FILE's: csv if it has a section csv, else json. The records of a file have no
-keys: each is taken to be keyed by its customer. The exit code is 1 if a record is refused or there is none, and 2 if FILE is
+keys: each is taken to be keyed by its customer. So is each of a topic that is not input.topic, as any key will do for one of inputs. The exit code is 1 if a record is refused or there is none, and 2 if FILE is
 not as it must be.`,
 		Example: `  lull mapping try orders.yaml --sample orders.jsonl
   lull mapping try orders.yaml --topic shop-orders -n 20
@@ -82,6 +82,7 @@ not as it must be.`,
 			if err != nil {
 				return err
 			}
+			t.keyless = t.keyless || f.topic != s.Input.Topic
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			if err := errors.Join(t.run(cmd, &f, out), out.Flush()); err != nil {
 				return err

@@ -122,7 +122,7 @@ rules: [{kind: order_completed}]`)
 	}
 }
 
-// TestMappingTryTopic proves that the newest records of a topic are tried with their own keys, and compressed samples are read.
+// TestMappingTryTopic proves that the newest records of a topic are tried, with their own keys if the tasks are to read it as it is, and compressed samples are read.
 func TestMappingTryTopic(t *testing.T) {
 	broker := newBroker(t)
 	mapping := fileOf(t, "orders.yaml", ordersMapping)
@@ -141,7 +141,11 @@ func TestMappingTryTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--brokers", broker)
+	if out, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--brokers", broker); code != 0 || errs != "2 records: 2 events, 0 ignored, 0 refused\n" {
+		t.Errorf("with any keys: exit code %d\n%s%s", code, out, errs)
+	}
+	keyed := fileOf(t, "lull.yaml", "brokers: ["+broker+"]\ninput: {topic: shop}\n")
+	out, errs, code := lull(t, "mapping", "try", mapping, "--topic", "shop", "--config", keyed)
 	if code != 1 || strings.Count(out, `"event":`) != 1 || strings.Count(out, `"refused":"key_mismatch"`) != 1 || !strings.Contains(out, `"partition":`) {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
