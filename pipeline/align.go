@@ -29,22 +29,22 @@ type heard struct {
 	rose      time.Time
 }
 
-// past is what is known of the feeds of other processes, by what these have committed, while one here reads history: its tasks may hear of them too late, being restored, or not at all, if it has none.
-type past struct {
+// committedFeeds is what is known of the feeds of other processes, by what these have committed, while one here reads history: its tasks may hear of them too late, being restored, or not at all, if it has none.
+type committedFeeds struct {
 	askedAt time.Time
 	heardAt time.Time // zero: nothing has been heard yet
-	feeds   map[uint64]pastFeed
+	feeds   map[uint64]committedFeed
 }
 
-// pastFeed is what a feed of another process has committed, and when it last got further, or was first met.
-type pastFeed struct {
+// committedFeed is what a feed of another process has committed, and when it last got further, or was first met.
+type committedFeed struct {
 	position  int64
 	watermark operators.EventTime
 	moved     time.Time
 }
 
-// pastInterval is how often what other processes have committed is asked for.
-const pastInterval = 250 * time.Millisecond
+// committedInterval is how often what other processes have committed is asked for.
+const committedInterval = 250 * time.Millisecond
 
 // feed lets every feed take what is queued for it. Inputs have backlogs of different lengths, after a downtime or at a first start, and would be read as fast as each can: a customer's orders of a
 // year before their first page view, with a session left open for each. So a feed reads no further than aheadMax beyond another that has more to read; round by round, as long as a round gets further.
@@ -117,12 +117,12 @@ func (r *Runner) patience(inHistory bool) time.Duration {
 	return stuckAfter
 }
 
-// hearPast asks what the feeds of other processes have committed, if one here reads history. mu is held.
-func (r *Runner) hearPast(now time.Time) {
-	if now.Sub(r.past.askedAt) < pastInterval || !slices.ContainsFunc(r.activeFeeds(), func(f *feed) bool { return f.feed.InHistory() }) {
+// hearCommitted asks what the feeds of other processes have committed, if one here reads history. mu is held.
+func (r *Runner) hearCommitted(now time.Time) {
+	if now.Sub(r.committedFeeds.askedAt) < committedInterval || !slices.ContainsFunc(r.activeFeeds(), func(f *feed) bool { return f.feed.InHistory() }) {
 		return
 	}
-	r.past.askedAt = now
+	r.committedFeeds.askedAt = now
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer cancel()
 	var offsets kadm.OffsetResponses
@@ -132,36 +132,36 @@ func (r *Runner) hearPast(now time.Time) {
 		r.log.Debug().Err(err).Msg("asking what other processes have committed; what reads history waits")
 		return
 	}
-	r.past.heardAt = now
+	r.committedFeeds.heardAt = now
 	for _, in := range r.inputs {
 		for n := range in.partitions {
 			id := task.FeedID(in.id, n)
-			is := pastFeed{position: -1, watermark: operators.Unset}
+			is := committedFeed{position: -1, watermark: operators.Unset}
 			if at, ok := offsets.Lookup(in.Topic, n); ok {
 				if meta, err := task.DecodeFeedMeta(at.Metadata); err == nil {
 					is.position, is.watermark = meta.Position, meta.Watermark
 				}
 			}
-			if was, met := r.past.feeds[id]; !met || is.position > was.position || is.watermark > was.watermark {
+			if was, met := r.committedFeeds.feeds[id]; !met || is.position > was.position || is.watermark > was.watermark {
 				is.moved = now
-				r.past.feeds[id] = is
+				r.committedFeeds.feeds[id] = is
 			}
 		}
 	}
 }
 
-// pastLimit returns how far the feeds of other processes allow those of this one that read history; Unset if one of them has told nothing yet.
-func (r *Runner) pastLimit() operators.EventTime {
+// committedLimit returns how far the feeds of other processes allow those of this one that read history; Unset if one of them has told nothing yet.
+func (r *Runner) committedLimit() operators.EventTime {
 	limit := operators.Never
 	for id := range r.known {
 		if r.feedIDs[id] {
 			continue
 		}
-		is, met := r.past.feeds[id]
+		is, met := r.committedFeeds.feeds[id]
 		switch {
-		case !met || is.watermark == operators.Unset && r.past.heardAt.Sub(is.moved) < r.patience(true):
+		case !met || is.watermark == operators.Unset && r.committedFeeds.heardAt.Sub(is.moved) < r.patience(true):
 			return operators.Unset
-		case r.past.heardAt.Sub(is.moved) < r.patience(true):
+		case r.committedFeeds.heardAt.Sub(is.moved) < r.patience(true):
 			limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
 		}
 	}

@@ -81,28 +81,28 @@ type Runner struct {
 	complainedAt   time.Time               // when the client last said why it does not read
 	complaint      string                  // what it said, for as long as complaintsLast
 
-	mu          lock
-	unfinished  bool // the last budget ended before all that was queued or due, in partitions that are not parked
-	busy        bool // the same, in any partition
-	sweepOn     bool // a sweep is under way
-	modelMissed bool // it has been said that no model is in force
-	partitions  map[int32]*partition
-	feeds       map[topicPartition]*feed
-	relayed     []*kgo.Record    // what the feeds have to produce in the transaction under way, in order
-	known       map[uint64]bool  // the feeds that there can be
-	strangers   atomic.Bool      // a record has come of another
-	metAt       time.Time        // when the inputs were last asked for because of that
-	spoilt      bool             // records are gathered of a feed that has been stopped since
-	feedIDs     map[uint64]bool  // of the feeds here
-	heard       map[uint64]heard // of feeds that other processes have
-	newest      newest           // of the inputs when this process started
-	past        past
-	assigned    map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
-	memberID    string                             // of the member of the group that all these were assigned to
-	cuts        map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
-	tallies     map[string]*tally                  // of topics of which records have been read
-	snapshotAt  time.Time                          // when a snapshot was last written or found, as far as the one that takes them knows
-	health      health
+	mu             lock
+	unfinished     bool // the last budget ended before all that was queued or due, in partitions that are not parked
+	busy           bool // the same, in any partition
+	sweepOn        bool // a sweep is under way
+	modelMissed    bool // it has been said that no model is in force
+	partitions     map[int32]*partition
+	feeds          map[topicPartition]*feed
+	relayed        []*kgo.Record    // what the feeds have to produce in the transaction under way, in order
+	known          map[uint64]bool  // the feeds that there can be
+	strangers      atomic.Bool      // a record has come of another
+	metAt          time.Time        // when the inputs were last asked for because of that
+	spoilt         bool             // records are gathered of a feed that has been stopped since
+	feedIDs        map[uint64]bool  // of the feeds here
+	heard          map[uint64]heard // of feeds that other processes have
+	newest         newest           // of the inputs when this process started
+	committedFeeds committedFeeds
+	assigned       map[topicPartition]kgo.EpochOffset // assigned, not yet taken in by loop: the committed offset
+	memberID       string                             // of the member of the group that all these were assigned to
+	cuts           map[topicPartition]kgo.EpochOffset // where logs were found to end before the position, of partitions that do not run yet
+	tallies        map[string]*tally                  // of topics of which records have been read
+	snapshotAt     time.Time                          // when a snapshot was last written or found, as far as the one that takes them knows
+	health         health
 }
 
 // Run runs until ctx ends, then commits, flushes and returns nil. Snapshots may be nil if snapshots.every is 0. The error is a *FencedError if another process has the instance id.
@@ -119,7 +119,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	began := time.Now()
 	r := &Runner{
 		s: &s, machine: m, log: log, ctx: ctx, mu: newLock(), chain: clv.NewChain(s.Chain()), access: s.access(m.dial),
-		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), past: past{feeds: make(map[uint64]pastFeed)}, heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
+		partitions: make(map[int32]*partition), feeds: make(map[topicPartition]*feed), committedFeeds: committedFeeds{feeds: make(map[uint64]committedFeed)}, heard: make(map[uint64]heard), feedIDs: make(map[uint64]bool), assigned: make(map[topicPartition]kgo.EpochOffset),
 		cuts: make(map[topicPartition]kgo.EpochOffset), owed: make(map[topicPartition]bool), metrics: newMetrics(s.Chain().Trigger.Rules), began: began,
 		turns: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)/2)), // while one writes, another reads
 	}
@@ -459,7 +459,7 @@ func (r *Runner) cycle() error {
 		return err
 	}
 	r.tellTime()
-	r.hearPast(time.Now())
+	r.hearCommitted(time.Now())
 	until := time.Now().Add(r.s.Commit.Interval)
 	for collecting := fetches.NumRecords() > 0; ; {
 		if err := r.apply(until); err != nil {
@@ -562,7 +562,7 @@ func (r *Runner) apply(until time.Time) error {
 	expired := func() bool { return !time.Now().Before(until) }
 	var feeding sync.WaitGroup
 	if feeds := r.activeFeeds(); len(feeds) > 0 {
-		others, history := r.hearOthers(began), r.pastLimit()
+		others, history := r.hearOthers(began), r.committedLimit()
 		feeding.Go(func() { r.feed(feeds, others, history, now, expired) })
 	}
 	err := r.inParallel(func(p *partition) (err error) {
