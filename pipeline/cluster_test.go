@@ -224,6 +224,16 @@ func (c *cluster) mark(s *Settings, at string) {
 	}
 }
 
+// begin makes so many purchases the input of an application, and lets a process read them, and end.
+func (c *cluster) begin(s Settings, purchases int) {
+	c.t.Helper()
+	c.publish(&s)
+	c.purchases(&s, 0, purchases)
+	p := c.run(s)
+	c.await(&s, p)
+	p.end()
+}
+
 // await waits until the group has committed the end of every partition that it reads, and the feeds have told the time that they know.
 func (c *cluster) await(s *Settings, p *process) {
 	c.t.Helper()

@@ -92,18 +92,14 @@ func TestOffsetMismatch(t *testing.T) {
 		t.Run(answer.setting, func(t *testing.T) {
 			c := newCluster(t)
 			s := c.application(1)
-			c.publish(&s)
-			c.purchases(&s, 0, 10)
-			p := c.run(s)
-			c.await(&s, p)
-			p.end()
+			c.begin(s, 10)
 			c.forgetMember(&s)
 			c.commitOffset(&s, 6)
 			c.refused(s, "stands at offset 10", "at 6", "--on-offset-mismatch=state")
 			c.forgetMember(&s)
 
 			s.OnOffsetMismatch = answer.setting
-			p = c.run(s)
+			p := c.run(s)
 			c.purchases(&s, 10, 2)
 			c.await(&s, p)
 			p.end()
@@ -201,16 +197,12 @@ func TestFirstStart(t *testing.T) {
 func TestDataLoss(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 5)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 5)
 	c.purchases(&s, 5, 5)
 	c.deleteRecords(s.Input.Topic, 8)
 	c.refused(s, "from offset 5 to 8", "--on-data-loss=continue")
 	s.OnDataLoss = "continue"
-	p = c.run(s)
+	p := c.run(s)
 	c.await(&s, p)
 	p.end()
 	if got := c.orders(&s); got != 7 {
@@ -223,11 +215,7 @@ func TestDataLoss(t *testing.T) {
 func TestLogCut(t *testing.T) {
 	fake, c := embedded(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 5)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 5)
 	fake.ControlKey(int16(kmsg.OffsetForLeaderEpoch), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
 		req := request.(*kmsg.OffsetForLeaderEpochRequest)
@@ -245,7 +233,7 @@ func TestLogCut(t *testing.T) {
 	})
 	c.refused(s, "ends at offset 3, before the position 5", "--on-data-loss=continue")
 	s.OnDataLoss = "continue"
-	p = c.run(s)
+	p := c.run(s)
 	c.purchases(&s, 5, 2)
 	c.await(&s, p)
 	p.end()
@@ -263,11 +251,7 @@ func TestRecreated(t *testing.T) {
 		t.Run(which, func(t *testing.T) {
 			c := newCluster(t)
 			s := c.application(1)
-			c.publish(&s)
-			c.purchases(&s, 0, 5)
-			p := c.run(s)
-			c.await(&s, p)
-			p.end()
+			c.begin(s, 5)
 			topic, says := s.Input.Topic, "was re-created. Use a new prefix"
 			if which == "changelog" {
 				topic, says = s.Topic(ChangelogTopic), "the state belongs to a changelog of id"
@@ -292,7 +276,7 @@ func TestRecreated(t *testing.T) {
 			}
 			s.OnOffsetMismatch = "rebuild"
 			c.purchases(&s, 5, 1)
-			p = c.run(s)
+			p := c.run(s)
 			c.await(&s, p)
 			p.end()
 			if got := c.orders(&s); got != 6 {
@@ -404,11 +388,7 @@ func TestPartitionAdded(t *testing.T) {
 func TestChangelogLost(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 10)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 10)
 	db, err := state.Open(state.Options{Dir: s.State.Dir})
 	if err != nil {
 		t.Fatal(err)

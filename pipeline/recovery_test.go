@@ -36,11 +36,7 @@ func TestChangelogGone(t *testing.T) {
 		t.Run(answer.setting, func(t *testing.T) {
 			c := newCluster(t)
 			s := c.application(1)
-			c.publish(&s)
-			c.purchases(&s, 0, 5)
-			p := c.run(s)
-			c.await(&s, p)
-			p.end()
+			c.begin(s, 5)
 			c.deleteTopic(s.Topic(ChangelogTopic))
 			if _, err := CreateTopics(t.Context(), s, 0); err != nil {
 				t.Fatal(err)
@@ -51,7 +47,7 @@ func TestChangelogGone(t *testing.T) {
 			c.refused(s, "has committed offset 5, but the changelog is empty: it was re-created, or the group is another", "--on-offset-mismatch=group starts empty at offset 5", "=rebuild starts empty at the log's start")
 			s.OnOffsetMismatch = answer.setting
 			c.purchases(&s, 5, 2)
-			p = c.run(s)
+			p := c.run(s)
 			c.await(&s, p)
 			p.end()
 			if got := c.orders(&s); got != answer.orders {
@@ -122,17 +118,13 @@ func TestTopicDeletedWithStage(t *testing.T) {
 func TestGroupGone(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 5)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 5)
 	c.forgetMember(&s)
 	if _, err := c.adm.DeleteGroup(t.Context(), s.Group); err != nil {
 		t.Fatal(err)
 	}
 	c.purchases(&s, 5, 2)
-	p = c.run(s)
+	p := c.run(s)
 	c.await(&s, p)
 	p.end()
 	if got := c.orders(&s); got != 7 {
@@ -194,11 +186,7 @@ func TestNewerVersion(t *testing.T) {
 func TestUnreadableCustomer(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 4)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 4)
 	c.forgetMember(&s)
 	c.produce(c.event(&s, orderOf(t, "carl", 0))) // the next owner passes over it
 	state := operators.NewCustomer("ann").AppendState(nil)
@@ -206,7 +194,7 @@ func TestUnreadableCustomer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.purchases(&s, 4, 1)
-	p = c.run(s)
+	p := c.run(s)
 	want := fmt.Sprintf(`at the key "cann": corrupt state: a customer's state of version %d; this program reads versions 1 to %d`, operators.StateVersion+1, operators.StateVersion)
 	if err := <-p.done; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("the process ended with %v", err)

@@ -11,16 +11,12 @@ import (
 func TestOtherSettings(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 3)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 3)
 	other := s
 	other.Clock.Lateness, other.Money.Rates, other.Limits.Orders = time.Hour, map[string]string{"GBP": "1.27", "EUR": "1.08"}, 500
 	c.refused(other, "clock.lateness was 10m0s and is 1h0m0s", "money.rates was not set and is EUR=1.08,GBP=1.27", "limits.orders was 100000 and is 500")
 	s.Money.Margin, s.State.Keep = 0.5, time.Minute
-	p = c.run(s)
+	p := c.run(s)
 	c.purchases(&s, 3, 1)
 	c.await(&s, p)
 	p.end()
@@ -33,11 +29,7 @@ func TestOtherSettings(t *testing.T) {
 func TestForeignGroup(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(1)
-	c.publish(&s)
-	c.purchases(&s, 0, 3)
-	p := c.run(s)
-	c.await(&s, p)
-	p.end()
+	c.begin(s, 3)
 	other := s
 	other.Group, other.State.Dir, other.OnOffsetMismatch = s.Group+"-other", t.TempDir(), "rebuild"
 	c.refused(other, "holds the state of another application, that of the group \\\""+s.Group+"\\\"", "two applications never share a prefix")
