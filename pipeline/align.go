@@ -29,7 +29,8 @@ type heard struct {
 	rose      time.Time
 }
 
-// committedFeeds is what is known of the feeds of other processes, by what these have committed, while one here reads history: its tasks may hear of them too late, being restored, or not at all, if it has none.
+// committedFeeds is what is known of the feeds of other processes, by what these have committed, while one here reads history: as the group knows it, for its tasks may hear of them too late, being restored, or not at
+// all, if it has none; and as its tasks have heard, which is mostly sooner.
 type committedFeeds struct {
 	askedAt time.Time
 	heardAt time.Time // zero: nothing has been heard yet
@@ -43,8 +44,16 @@ type committedFeed struct {
 	moved     time.Time
 }
 
+// rose takes in that the tasks have heard of a feed's watermark, if that is news.
+func (c *committedFeeds) rose(feed uint64, watermark operators.EventTime, now time.Time) {
+	if is, met := c.feeds[feed]; met && watermark > is.watermark {
+		is.watermark, is.moved = watermark, now
+		c.feeds[feed] = is
+	}
+}
+
 // committedInterval is how often what other processes have committed is asked for.
-const committedInterval = 250 * time.Millisecond
+const committedInterval = 100 * time.Millisecond
 
 // feed lets every feed take what is queued for it. Inputs have backlogs of different lengths, after a downtime or at a first start, and would be read as fast as each can: a customer's orders of a
 // year before their first page view, with a session left open for each. So a feed reads no further than aheadMax beyond another that has more to read; round by round, as long as a round gets further.
@@ -55,7 +64,7 @@ func (r *Runner) feed(feeds []*feed, others, history, now operators.EventTime, e
 		for _, f := range feeds {
 			inHistory := f.feed.InHistory()
 			if f.limit = others; inHistory {
-				f.limit = min(others, history)
+				f.limit = history
 			}
 			for _, g := range r.feeds {
 				if g != f && g.hasMore(r.patience(inHistory), inHistory) {
@@ -87,7 +96,7 @@ func (r *Runner) gather(f *feed) {
 	f.records = f.records[:0]
 }
 
-// hearOthers returns how far the feeds of other processes allow those of this one to read, by what the tasks have heard of them.
+// hearOthers returns how far the feeds of other processes allow those of this one to read that read no history, by what the tasks have heard of them.
 func (r *Runner) hearOthers(now time.Time) operators.EventTime {
 	limit := operators.Never
 	for _, p := range r.active() {
@@ -100,6 +109,7 @@ func (r *Runner) hearOthers(now time.Time) operators.EventTime {
 				is = heard{u.Watermark, now}
 				r.heard[u.Feed] = is
 			}
+			r.committedFeeds.rose(u.Feed, u.Watermark, now)
 			if now.Sub(is.rose) < stuckAfter {
 				limit = min(limit, is.watermark+operators.EventTime(r.s.Clock.Lateness.Milliseconds())+aheadOthersMax)
 			}
@@ -142,7 +152,11 @@ func (r *Runner) hearCommitted(now time.Time) {
 					is.position, is.watermark = meta.Position, meta.Watermark
 				}
 			}
-			if was, met := r.committedFeeds.feeds[id]; !met || is.position > was.position || is.watermark > was.watermark {
+			was, met := r.committedFeeds.feeds[id]
+			if met {
+				is.watermark = max(is.watermark, was.watermark) // the tasks may have heard of it since the group answered
+			}
+			if !met || is.position > was.position || is.watermark > was.watermark {
 				is.moved = now
 				r.committedFeeds.feeds[id] = is
 			}

@@ -292,6 +292,30 @@ func (b *bubble) emptyBeside(partitions int) (s Settings, events int) {
 	return s, len(records)
 }
 
+// together starts processes that learn where to begin when all of them have their partitions.
+func (b *bubble) together(s Settings, instances ...string) (hosts []*host) {
+	b.t.Helper()
+	var shared atomic.Bool
+	for _, instance := range instances {
+		h := b.host(s, instance)
+		h.decider = func(*rand.Rand) decider {
+			return func(key kmsg.Key, _ int) fate {
+				if key == kmsg.OffsetFetch && !shared.Load() {
+					return refused
+				}
+				return delivered
+			}
+		}
+		h.start()
+		hosts = append(hosts, h)
+	}
+	for g := b.fake.GroupInfo(s.Group); g == nil || g.State != "Stable" || len(g.Members) < len(hosts); g = b.fake.GroupInfo(s.Group) {
+		<-time.After(100 * time.Millisecond)
+	}
+	shared.Store(true)
+	return hosts
+}
+
 // TestHistoryBesideEmptyTopic proves that a first history is read beside a topic that is empty, by one process, by two, and by two of which one has no task and hears of nobody by what is passed on, without a customer's
 // sessions being left open until there are too many.
 func TestHistoryBesideEmptyTopic(t *testing.T) {
@@ -305,25 +329,7 @@ func TestHistoryBesideEmptyTopic(t *testing.T) {
 			inBubble(t, 1, func(t *testing.T, b *bubble) {
 				s, events := b.emptyBeside(tt.partitions)
 				b.publish(&s)
-				var hosts []*host
-				var shared atomic.Bool // they learn where to begin when all have their partitions
-				for _, instance := range tt.instances {
-					h := b.host(s, instance)
-					h.decider = func(*rand.Rand) decider {
-						return func(key kmsg.Key, _ int) fate {
-							if key == kmsg.OffsetFetch && !shared.Load() {
-								return refused
-							}
-							return delivered
-						}
-					}
-					h.start()
-					hosts = append(hosts, h)
-				}
-				for g := b.fake.GroupInfo(s.Group); g == nil || g.State != "Stable" || len(g.Members) < len(hosts); g = b.fake.GroupInfo(s.Group) {
-					<-time.After(100 * time.Millisecond)
-				}
-				shared.Store(true)
+				hosts := b.together(s, tt.instances...)
 				b.await(&s, hosts...)
 				for _, h := range hosts {
 					h.end()
@@ -333,6 +339,55 @@ func TestHistoryBesideEmptyTopic(t *testing.T) {
 				}
 				if n := b.checkPassed(&s); n != events {
 					t.Errorf("%d events were passed on, not %d", n, events)
+				}
+				if letters := b.read(s.Topic(DeadLettersTopic)); len(letters) > 0 {
+					t.Errorf("%d dead letters, the first %q", len(letters), letters[0].Value)
+				}
+			})
+		})
+	}
+}
+
+// TestHistoryPace proves that two processes, of which neither reads further ahead of the other than a day, hear of each other soon enough to read a first history of a year at ten days a second, if reading itself takes
+// no time: by what the one passes on to the tasks of the other, or by what it has committed if the other has none.
+func TestHistoryPace(t *testing.T) {
+	for _, partitions := range []int{4, 1} { // of the topic events: with one, one of the two has no task
+		t.Run(fmt.Sprint(partitions, " partitions"), func(t *testing.T) {
+			inBubble(t, 1, func(t *testing.T, b *bubble) {
+				s := b.stagedOver(partitions)
+				s.Clock.Mode = "wall"
+				b.publish(&s)
+				client := b.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+				defer client.Close()
+				const days = 360
+				end := instant(t, "2025-12-31T00:00:00Z")
+				var records []*kgo.Record
+				for _, in := range s.InputTopics() {
+					for partition := range int32(len(b.fake.PartitionInfos(in.Topic))) {
+						for i := range days * 4 {
+							id := fmt.Sprint(in.Topic, partition, "-", i)
+							r := b.event(&s, operators.Event{
+								Kind: operators.OrderCompleted, Customer: fmt.Sprint("c", i%3), ID: id, OrderID: id, Amount: 1000, Time: end - operators.EventTime(days*4-i)*operators.DayMs/4,
+							})
+							r.Topic, r.Partition = in.Topic, partition
+							records = append(records, r)
+						}
+					}
+				}
+				if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+				hosts := b.together(s, "one", "two")
+				began := time.Now()
+				b.await(&s, hosts...)
+				if took := time.Since(began); took > days/10*time.Second+stuckAfter { // one may be away for so long as it begins
+					t.Errorf("%d days were read in %s\n%s", days, took, logs(hosts))
+				}
+				for _, h := range hosts {
+					h.end()
+				}
+				if n := b.checkPassed(&s); n != len(records) {
+					t.Errorf("%d events were passed on, not %d", n, len(records))
 				}
 				if letters := b.read(s.Topic(DeadLettersTopic)); len(letters) > 0 {
 					t.Errorf("%d dead letters, the first %q", len(letters), letters[0].Value)
