@@ -280,6 +280,10 @@ func (f *mappingFile) readField(of field, node *yaml.Node) fieldRule {
 	name := fieldNames[of]
 	r := fieldRule{set: true}
 	r.time = timeFormat{digits: noUnit, zone: f.zone}
+	if node.Tag == "!!null" {
+		f.problem(node, "%s has no value: write the path of the field that holds it", name)
+		return r
+	}
 	section := map[string]entry{"from": {node, node}}
 	if node.Kind == yaml.MappingNode {
 		section, _ = f.entries(node, name, append([]string{"from", "const", "default", "values"}, fieldKeys[of]...)...)
