@@ -24,6 +24,7 @@ import (
 // doctorFlags are the flags of doctor.
 type doctorFlags struct {
 	topic, file, out string
+	fields           []string // FIELD=PATH, which somebody has said
 	sample           int
 	json             bool
 }
@@ -42,11 +43,12 @@ With --file the records are those of a file, JSON lines or CSV with a line of th
 format or mapping that is set for the topic is kept. Amounts are taken to be in money.currency, and if that is not set in the currency that
 most records tell.
 
-What it proposes is judged by names and values alone: look at each line with an exclamation mark. The exit code is 1 if no record of
-the sample becomes an event.`,
+What it proposes is judged by names and values alone: look at each line with an exclamation mark. Where it is wrong, or finds nothing, --field says
+which field is what, as often as needed; if something is missing still, what is proposed is a draft to complete. The exit code is 1 if no record of the sample becomes an event.`,
 		Example: `  lull doctor --topic shop-orders --brokers kafka-1:9092
   lull doctor --topic shop-orders --out orders.yaml --config lull.yaml
-  lull doctor --file orders.csv --calendar-timezone Europe/Berlin`,
+  lull doctor --file orders.csv --calendar-timezone Europe/Berlin
+  lull doctor --file orders.csv --field customer_id=Konto --field order_id=Vorgang`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, origins, err := loadWithOrigins(cmd.Flags(), os.Environ())
@@ -71,6 +73,7 @@ the sample becomes an event.`,
 	cmd.Flags().StringVar(&f.file, "file", "", "`file` with records instead, JSON lines or CSV, - for standard input")
 	cmd.Flags().IntVar(&f.sample, "sample", 1000, "how many records are read")
 	cmd.Flags().StringVar(&f.out, "out", "", "`file` that the proposed mapping is written to; it must not be there")
+	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "which field of the records is what, as `FIELD=PATH`: one of "+strings.Join(survey.FieldNames(), ", ")+"; $key can be the customer_id, $timestamp the time")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print all that was found as JSON")
 	addSettingFlags(cmd, "brokers", "input.format", "input.mapping", "input.schema", "calendar.timezone", "clock.lateness", "clock.max_skew", "money.currency", "money.rates",
 		"registry.url", "registry.username", "registry.password_file", "registry.ca_file", "registry.timeout")
@@ -106,9 +109,13 @@ type doctorReport struct {
 	Fields   []doctorField    `json:"fields"`
 	Findings []survey.Finding `json:"findings"`
 	// Mapping is the text of the one that is proposed, "" if the records need none, one is set, or Missing says why there is none.
-	Mapping  string   `json:"mapping"`
-	Missing  []string `json:"missing"`
-	Currency string   `json:"money_currency"`
+	Mapping string   `json:"mapping"`
+	Missing []string `json:"missing"`
+	// Draft is the mapping but for what is missing; "" if nothing is.
+	Draft string `json:"draft"`
+	// Currency is what amounts are in that tell none. CurrencyAssumed is true if no record tells one and nobody has set it.
+	Currency        string `json:"money_currency"`
+	CurrencyAssumed bool   `json:"money_currency_assumed"`
 	// Settings is what of lull.yaml follows for the topic; "" of a file.
 	Settings  string           `json:"settings"`
 	Trial     *survey.Trial    `json:"trial"` // nil if there is nothing to try
@@ -176,7 +183,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	}
 	switch {
 	case d.trial == nil:
-		return fmt.Errorf("nothing in the records of %s can be mapped: %s. If a field tells it all the same, write the mapping (docs/formats/mapping.md), and try it by `lull mapping try`",
+		return fmt.Errorf("the records of %s cannot be mapped yet: %s. Name the fields so, or complete the draft of the mapping (docs/formats/mapping.md), and try it by `lull mapping try`",
 			d.report.Source, strings.Join(d.report.Missing, "; "))
 	case d.trial.Events == 0:
 		return fmt.Errorf("no record of %s becomes an event: see what is refused, and mend the mapping, or what writes the records", d.report.Source)
@@ -247,14 +254,27 @@ func (d *doctor) look(of *pipeline.InputTopic) error {
 	if d.profile, err = survey.Look(&d.sample); err != nil {
 		return usageError{fmt.Errorf("%s: %w", of.Schema, err)}
 	}
-	if currency := d.profile.CommonCurrency(); d.chooseCurrency && currency != "" {
-		d.sample.Currency, d.settings.Money.Currency = currency, currency
+	for _, named := range d.flags.fields {
+		field, path, ok := strings.Cut(named, "=")
+		if !ok || path == "" {
+			return usageError{fmt.Errorf("--field is %q: it must be FIELD=PATH, such as order_id=order.number", named)}
+		}
+		if err := d.profile.Name(field, path); err != nil {
+			return usageError{fmt.Errorf("--field %s: %w", named, err)}
+		}
 	}
 	r := &d.report
+	if d.chooseCurrency {
+		currency := d.profile.CommonCurrency()
+		if r.CurrencyAssumed = currency == ""; !r.CurrencyAssumed {
+			d.sample.Currency, d.settings.Money.Currency = currency, currency
+		}
+		d.sample.CurrencyAssumed = r.CurrencyAssumed
+	}
 	r.Sampled, r.Currency = d.profile.Records, d.sample.Currency
 	r.WithoutKey, r.Keys, r.Unread = d.profile.Records-d.profile.Keyed, d.profile.Keys, d.profile.Unread
 	if d.profile.Read == 0 {
-		return fmt.Errorf("none of the %d records of %s can be read as %s, the first because of this: %s: %s", r.Sampled, r.Source, d.sample.Format, r.Unread[0].Reason, r.Unread[0].Example)
+		return fmt.Errorf("none of the %d records of %s can be read as %s, the first because of this: %s: %s", r.Sampled, r.Source, d.sample.Format, r.Unread[0].Reason, r.Unread[0].Examples[0])
 	}
 	for _, f := range d.profile.Fields {
 		r.Fields = append(r.Fields, doctorField{f.Path, f.Records, f.Distinct, f.Example})
@@ -287,7 +307,12 @@ func (d *doctor) propose(ctx context.Context, of pipeline.InputTopic) (*schemas.
 			return &bare, nil
 		}
 	}
-	d.report.Mapping, d.report.Missing = proposal.Mapping, proposal.Missing
+	d.report.Mapping, d.report.Missing, d.report.Draft = proposal.Mapping, proposal.Missing, proposal.Draft
+	if d.flags.out != "" {
+		if err := writeNew(d.flags.out, cmp.Or(proposal.Mapping, proposal.Draft)); err != nil {
+			return nil, err
+		}
+	}
 	if proposal.Mapping == "" {
 		return nil, nil
 	}
@@ -299,11 +324,6 @@ func (d *doctor) propose(ctx context.Context, of pipeline.InputTopic) (*schemas.
 	input, err := schemas.NewInput("input", d.sample.Format, d.sample.Schema, mapping, d.sample.Writers)
 	if err != nil {
 		return nil, usageError{err}
-	}
-	if d.flags.out != "" {
-		if err := writeNew(d.flags.out, proposal.Mapping); err != nil {
-			return nil, err
-		}
 	}
 	return &input, nil
 }
@@ -363,11 +383,19 @@ func (d *doctor) settingsText() string {
 	if d.keyedByCustomer() {
 		text = fmt.Sprintf("input: {topic: %s, %s}\n", r.Source, how)
 	}
-	text += fmt.Sprintf("money: {currency: %s}\ncalendar: {timezone: %s}\n", r.Currency, d.settings.Calendar.Timezone)
+	text += fmt.Sprintf("money: {currency: %s}%s\ncalendar: {timezone: %s}\n", r.Currency, d.assumed("   # assumed: no record tells one"), d.settings.Calendar.Timezone)
 	if r.Format == schemas.RegistryAvro.String() {
 		text += fmt.Sprintf("registry: {url: [%q]}\n", d.settings.Registry.URL[0])
 	}
 	return text
+}
+
+// assumed returns a text if the currency is assumed, else "".
+func (d *doctor) assumed(text string) string {
+	if d.report.CurrencyAssumed {
+		return text
+	}
+	return ""
 }
 
 // mappingFile returns the path that the mapping has or is to have.

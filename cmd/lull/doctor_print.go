@@ -37,7 +37,9 @@ func (d *doctor) printText(out io.Writer) {
 		say("\nMAPPING %s\n", d.mappingPlace())
 		say("%s", strings.TrimSuffix(r.Mapping, "\n"))
 	case d.trial == nil:
-		say("\nMAPPING none can be proposed")
+		say("\nMAPPING a draft, which lacks something: %s\n", d.mappingPlace())
+		say("%s", strings.TrimSuffix(r.Draft, "\n"))
+		say("")
 		for _, missing := range r.Missing {
 			say("  !  %s", missing)
 		}
@@ -72,7 +74,7 @@ func (d *doctor) printSample(say func(string, ...any)) {
 	}
 	say("  format   %s: %d of %d values%s", r.Format, r.Fitting, r.WithValue, ids)
 	for _, u := range r.Unread {
-		say("  !        %d values cannot be read, %s: %s", u.Records, u.Reason, u.Example)
+		say("  !        %d values cannot be read, %s: %s", u.Records, u.Reason, strings.Join(u.Examples, "; also "))
 	}
 	if none := r.Sampled - r.WithValue; none > 0 {
 		say("  !        %d records have no value: they are refused (no_value), input topics hold events", none)
@@ -154,12 +156,15 @@ func (d *doctor) noMapping() string {
 
 func (d *doctor) printTrial(say func(string, ...any)) {
 	t := d.trial
-	say("\nBY IT, of %d records %d become events, %d are ignored, %d refused (money.currency %s)", t.Records, t.Events, t.Ignored, t.Refused, d.report.Currency)
+	say("\nBY IT, of %d records %d become events, %d are ignored, %d refused (money.currency %s%s)", t.Records, t.Events, t.Ignored, t.Refused, d.report.Currency, d.assumed(", which is assumed"))
 	for _, k := range t.Kinds {
 		say("  %6d  %s", k.Records, k.Name)
 	}
 	for _, f := range t.Refusals {
-		say("  %6d  refused, %s: %s", f.Records, f.Reason, f.Example)
+		say("  %6d  refused, %s: %s", f.Records, f.Reason, f.Examples[0])
+		for _, other := range f.Examples[1:] {
+			say("          also: %s", other)
+		}
 	}
 }
 
@@ -180,7 +185,7 @@ func (d *doctor) printQuality(say func(string, ...any)) {
 	say("  %6d  repeat a message id of the sample", q.Repeated)
 	say("  %6d  have no message id", q.WithoutID)
 	say("  %6d  are orders told as completed again", q.Retold)
-	say("  %6d  are of orders without an order id", q.WithoutOrder)
+	say("  %6d  are orders without an order id of their own: each counts as another", q.WithoutOrder)
 	say("  %6d  are dated ahead of their record's timestamp by more than clock.max_skew (%s)", q.Ahead, d.settings.Clock.MaxSkew)
 	say("  %6d  are older than the newest before them in their partition by more than clock.lateness (%s); %d of them would be late, the others are orders and consents, which count all the same",
 		q.Behind, d.settings.Clock.Lateness, q.Late)

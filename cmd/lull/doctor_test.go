@@ -192,3 +192,34 @@ func TestDoctorSegment(t *testing.T) {
 		t.Error("a file was written")
 	}
 }
+
+// TestDoctorNamed proves that records whose fields are called by nothing that is known have a draft, which --out writes and which is no mapping before it is complete, and with their fields named by --field the
+// mapping; that a currency nobody has told is said to be assumed, a cancellation that can cancel nothing is asked about, and different faults under one reason are shown beside each other.
+func TestDoctorNamed(t *testing.T) {
+	sample, draft := fileOf(t, "orders.csv", "a;b;c;d;e\nK1;Z-1;2026-06-03;12,50;bezahlt\nK2;Z-2;2026-06-04;13,50;bezahlt\nK1;Z-1;2026-06-05;12,50;storniert\nK3;Z-3;2026-06-05;1.312,50;bezahlt\n;Z-4;soon;1,50;bezahlt\n"),
+		filepath.Join(t.TempDir(), "draft.yaml")
+	report := examine(t, exitError, "--file", sample, "--out", draft)
+	if text := readFile(t, draft); report.Mapping != "" || text != report.Draft || !strings.Contains(text, "  customer_id:   # MISSING") {
+		t.Errorf("%q is proposed, and the draft is\n%s", report.Mapping, text)
+	}
+	if _, errs, code := lull(t, "mapping", "try", draft, "--sample", sample); code != exitUsage || !strings.Contains(errs, "line 6, column 15: customer_id has no value: write the path of the field that holds it") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	named := []string{"doctor", "--file", sample, "--field", "customer_id=a", "--field", "time=c", "--field", "amount=d", "--field", "kind=e"}
+	text, _, code := lull(t, named...)
+	for _, want := range []string{
+		"!  kind: storniert takes an order back, and no field tells which", "storniert: ignore   # order_cancelled, but no field tells its order",
+		"!  currency: no field tells it, and money.currency is not set: amounts are assumed to be in USD", "BY IT, of 5 records 2 become events, 1 are ignored, 2 refused (money.currency USD, which is assumed)",
+		"refused, bad_field: amount (d): it is \"1.312,50\"", "also: time (c): it is \"soon\"", "     2  are orders without an order id of their own",
+	} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("exit code %d, %q is not in\n%s", code, want, text)
+		}
+	}
+	text, _, _ = lull(t, append(named, "--field", "order_id=b", "--money-currency", "EUR")...)
+	for _, want := range []string{"storniert: order_cancelled", "amounts are taken to be in EUR (money.currency)", "2 refused (money.currency EUR)", "     0  are orders without an order id of their own"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}

@@ -177,6 +177,20 @@ func (f *Field) reading() int {
 	return -1
 }
 
+// likeliest is as reading, but of a field that is known to have times: the one that reads the most of them, -1 if none reads any.
+func (f *Field) likeliest() int {
+	if r := f.reading(); r >= 0 {
+		return r
+	}
+	best, most := -1, 0
+	for i, n := range f.times {
+		if n > most {
+			best, most = i, n
+		}
+	}
+	return best
+}
+
 // ambiguous reports whether the times can be read with day and month exchanged too.
 func (f *Field) ambiguous(reading int) bool {
 	layout := readings[reading].layout

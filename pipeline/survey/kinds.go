@@ -40,9 +40,31 @@ func (f *Field) tellsKinds() bool {
 	return false
 }
 
-// isStatus reports whether the field says how things stand rather than what happened: each record is an order then, as it is now.
+// isStatus reports whether the field says how things stand rather than what happened, by its name or its values: each record is an order then, as it is now.
 func (f *Field) isStatus() bool {
-	return slices.ContainsFunc(f.words, func(w string) bool { return w == "status" || w == "state" || strings.HasSuffix(w, "status") })
+	return slices.ContainsFunc(f.words, func(w string) bool { return w == "status" || w == "state" || strings.HasSuffix(w, "status") }) || f.hasStates()
+}
+
+// hasStates reports whether the values are single words of which most are states of orders, a completed one among them, and more than are names of what happens.
+func (f *Field) hasStates() bool {
+	if f.Distinct > kindsMax {
+		return false
+	}
+	states, happen, completed := 0, 0, false
+	for v := range f.values {
+		if len(wordsOf(v)) != 1 {
+			return false
+		}
+		kind := statusOf(v)
+		completed = completed || kind == operators.OrderCompleted
+		if kind != unknown {
+			states++
+		}
+		if kindOf(v) != unknown {
+			happen++
+		}
+	}
+	return completed && states > happen && 2*states > f.Distinct
 }
 
 // kinds returns what each of the field's values means, and the values in their order.

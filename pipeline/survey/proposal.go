@@ -15,10 +15,10 @@ import (
 type Proposal struct {
 	// Findings are the fields of the event, found or not.
 	Findings []Finding
-	// Mapping is the mapping file; "" if customer or time, or what happened, is not told.
+	// Mapping is the mapping file; "" if customer or time, or what happened, is not told. Missing says so then, and Draft is the file but for that.
 	Mapping string
-	// Missing says why there is none.
 	Missing []string
+	Draft   string
 }
 
 // Propose returns the mapping that fits the records.
@@ -27,20 +27,25 @@ func (p *Profile) Propose() *Proposal {
 	m := &mapper{p: p, a: a, proposal: &Proposal{}}
 	m.findings()
 	if a.fields[customerRole] == nil && !a.byKey {
-		m.missing("no field tells the customer: none is named as one, and the records are not keyed by something that comes again")
+		m.missing("no field tells the customer: none is named as one, and the records are not keyed by something that comes again (if one does: --field customer_id=FIELD)")
 	}
 	if a.fields[timeRole] == nil && p.stampless() {
-		m.missing("no field tells the time")
+		m.missing("no field tells the time (if one does: --field time=FIELD)")
 	}
 	rules := m.rules()
 	switch line := m.p.priceOfLine(); {
 	case rules == "" && line != "":
-		m.missing("no field tells an order's amount: " + line + " is the price of a line; let the producer sum the lines of an order")
+		m.missing("no field tells an order's amount: " + line + " is the price of a line; let the producer sum the lines of an order (if a field has the sum: --field amount=FIELD)")
+	case rules == "" && m.a.fields[kindRole] != nil:
+		f := m.a.fields[kindRole]
+		m.missing(fmt.Sprintf("nothing tells what happened: no value of %s has a meaning that is known, such as %s; write in the rules what each is", f.Path, strings.Join(firstOf(f.values, 4), ", ")))
 	case rules == "":
-		m.missing("nothing tells what happened: there is no amount, no page, and no field with a kind such as order.placed")
+		m.missing("nothing tells what happened: there is no amount, no page, and no field with a kind such as order.placed (if a field does: --field amount=FIELD or --field kind=FIELD)")
 	}
-	if len(m.proposal.Missing) == 0 {
-		m.proposal.Mapping = m.text(rules)
+	if file := m.text(rules); len(m.proposal.Missing) == 0 {
+		m.proposal.Mapping = file
+	} else {
+		m.proposal.Draft = file
 	}
 	return m.proposal
 }
@@ -81,9 +86,17 @@ func (m *mapper) findings() {
 		case r == customerRole && m.a.byKey:
 			finding.Path, finding.Records, finding.Distinct, finding.Example = "$key", m.p.Keyed, m.p.Keys, shortened(string(m.p.firstKey()))
 			finding.Why, finding.Doubt = "no field is named as a customer, and the keys are texts that come again", "is the key the customer's id?"
+			if m.p.named.byKey {
+				finding.Why, finding.Doubt = namedWhy, ""
+			}
 		case r == timeRole && !m.p.stampless():
 			finding.Path, finding.Records = "$timestamp", m.p.Records
 			finding.Why, finding.Doubt = "no field tells a time: Kafka's timestamp stands for it", "does Kafka's timestamp tell when it happened, or when it was written?"
+			if m.p.named.byStamp {
+				finding.Why, finding.Doubt = namedWhy, ""
+			}
+		case r == currencyRole && m.a.fields[amountRole] != nil:
+			finding.Doubt = m.doubtOfCurrency()
 		case r > currencyRole: // it is not missed
 			continue
 		}
@@ -100,10 +113,16 @@ func (p *Profile) firstKey() []byte {
 	return nil
 }
 
+// namedWhy is why a field has a role that somebody has given it.
+const namedWhy = "--field says so"
+
 func (m *mapper) why(r role, f *Field) string {
 	var why []string
 	say := func(format string, args ...any) { why = append(why, fmt.Sprintf(format, args...)) }
-	if f.named(r) > 0 {
+	switch {
+	case m.p.named.fields[r] != nil:
+		say(namedWhy)
+	case f.named(r) > 0:
 		say("its name")
 	}
 	switch r {
@@ -165,10 +184,37 @@ func (m *mapper) doubt(r role, f *Field) string {
 		return fmt.Sprintf("values with separators of thousands or a currency's sign, which no mapping reads: %d", f.grouped)
 	case r == currencyRole && m.priceless() > 0:
 		return fmt.Sprintf("amounts without one: %d, taken to be in %s", m.priceless(), m.p.sample.Currency)
-	case r == kindRole && m.consents(f) != "":
-		return "consents are told by words alone: is " + m.consents(f) + " one?"
+	case r == kindRole:
+		return m.doubtOfKinds(f)
 	}
 	return ""
+}
+
+// doubtOfCurrency is about amounts of which no field tells the currency.
+func (m *mapper) doubtOfCurrency() string {
+	if m.p.sample.CurrencyAssumed {
+		return "no field tells it, and money.currency is not set: amounts are assumed to be in " + m.p.sample.Currency + ". If they are in another say --money-currency, if a field tells it --field currency=FIELD"
+	}
+	return "no field tells it: amounts are taken to be in " + m.p.sample.Currency + " (money.currency)"
+}
+
+// doubtOfKinds is about what the words of a field mean, and what of it is ignored for want of a field.
+func (m *mapper) doubtOfKinds(f *Field) string {
+	var doubts []string
+	kinds, values := f.kinds()
+	var orderless []string
+	for _, v := range values {
+		if kind := kinds[v]; (kind == operators.OrderCancelled || kind == operators.OrderRefunded) && m.a.fields[orderRole] == nil {
+			orderless = append(orderless, v)
+		}
+	}
+	if len(orderless) > 0 {
+		doubts = append(doubts, texts(orderless)+" takes an order back, and no field tells which: it is ignored, and an order that was told as completed before still counts. Which field has the order's id? Say --field order_id=FIELD")
+	}
+	if consent := m.consents(f); consent != "" {
+		doubts = append(doubts, "consents are told by words alone: is "+consent+" one?")
+	}
+	return strings.Join(doubts, "; ")
 }
 
 // priceless returns how many records have an amount and no currency.
@@ -433,12 +479,20 @@ func (m *mapper) text(rules string) string {
 	}
 	write("fields:\n")
 	field := func(name, value string) { write("  %s: %s%s\n", name, value, m.remark(name)) }
-	if f := m.a.fields[customerRole]; f != nil {
+	lacks := func(name, such string) { write("  %s:   # MISSING: the field that tells it, %s\n", name, such) }
+	switch f := m.a.fields[customerRole]; {
+	case f != nil:
 		field("customer_id", text(f.Path))
-	} else {
+	case m.a.byKey:
 		field("customer_id", "$key")
+	default:
+		lacks("customer_id", "or $key")
 	}
-	field("time", m.timeField())
+	if m.a.fields[timeRole] == nil && m.p.stampless() {
+		lacks("time", "with its format or layout if it is no text of ISO 8601")
+	} else {
+		field("time", m.timeField())
+	}
 	for _, r := range []role{messageRole, orderRole} {
 		if f := m.a.fields[r]; f != nil {
 			field(roleNames[r], text(f.Path))
@@ -454,6 +508,13 @@ func (m *mapper) text(rules string) string {
 			value = fmt.Sprintf("{from: %s, decimal: comma}", value)
 		}
 		field("quantity", value)
+	}
+	if rules == "" {
+		if m.a.fields[amountRole] == nil {
+			lacks("amount", "such as {from: total, unit: major}, if the records are orders")
+		}
+		write("rules:   # MISSING: what the records are, such as\n#  - kind: order_completed\n")
+		return b.String()
 	}
 	write("rules:\n%s", rules)
 	return b.String()
@@ -518,7 +579,7 @@ func (m *mapper) fewestDigits() int {
 func (m *mapper) currencyField() string {
 	f := m.a.fields[currencyRole]
 	if f == nil {
-		return fmt.Sprintf("{const: %s}   # no field tells it: taken to be money.currency", m.p.sample.Currency)
+		return fmt.Sprintf("{const: %s}", m.p.sample.Currency)
 	}
 	if m.priceless() == 0 && m.a.symbols == nil {
 		return text(f.Path)

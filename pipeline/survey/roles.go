@@ -31,7 +31,7 @@ const (
 
 // roleNames are those of the mapping's fields, where there is such a field.
 var roleNames = [rolesEnd]string{
-	"customer_id", "time", "kind", "message_id", "order_id", "amount", "currency", "quantity", "refund_id", "name", "campaign", "ticket", "consent's purpose", "proof",
+	"customer_id", "time", "kind", "message_id", "order_id", "amount", "currency", "quantity", "refund_id", "name", "campaign", "ticket", "purpose", "proof",
 }
 
 // names are what fields of a role are called: the words that a path ends in, the most telling first. A path with words before them is less so.
@@ -42,7 +42,7 @@ var names = [rolesEnd]string{
 		"created at, createdat, created, create time, creation date, erstellt am, processed at, original timestamp, timestamp, datetime, date time, time, date, ts, ts ms, datum, zeit, when, at, invoice date, rechnungsdatum, sent at, received at, updated at, modified at",
 	kindRole:     "event type, eventtype, event name, event kind, event, type, kind, typ, ereignis, vorgang, vorgangsart, action, activity, order status, orderstatus, bestellstatus, financial status, status, state",
 	messageRole:  "message id, messageid, event id, eventid, event uuid, event key, record id, ereignis id, nachricht id",
-	orderRole:    "order id, orderid, order number, order no, order nr, order ref, order reference, bestellnummer, bestell nummer, bestellnr, bestell nr, bestell id, auftragsnummer, auftrags nr, auftrag, order name, purchase id, transaction id, checkout id, invoice id, invoice no, invoice number, invoiceno, rechnungsnummer, belegnummer, order",
+	orderRole:    "order id, orderid, order number, order no, order nr, order ref, order reference, bestellnummer, bestell nummer, bestellnr, bestell nr, bestell id, auftragsnummer, auftrags nr, auftrag, order name, purchase id, transaction id, checkout id, invoice id, invoice no, invoice number, invoiceno, rechnungsnummer, belegnummer, order, bestellung, rechnung, beleg",
 	amountRole:   "total amount, order total, grand total, total price, total cents, amount cents, amount minor, total minor, total, gesamtbetrag, gesamtsumme, gesamtpreis, rechnungsbetrag, bestellwert, warenwert, amount, order value, order amount, revenue, umsatz, betrag, summe, brutto, price cents, value, gross, sum, price, preis, subtotal price, subtotal, netto, net",
 	currencyRole: "currency, currency code, currencycode, waehrung, waehrungscode, cur, ccy",
 	quantityRole: "quantity, qty, menge, anzahl, item count, units, stueck, stueckzahl",
@@ -60,7 +60,7 @@ var strangers = [rolesEnd]string{
 	timeRole:     "before previous old birth birthday birthdate dob geburtsdatum expires expiry expired end until delivery liefer shipped closed cancelled canceled zone offset first last processing",
 	kindRole:     "before previous old payload content mime address customer kunde user schema op version",
 	messageRole:  "before previous old parent correlation",
-	orderRole:    "before previous old status date time at type count total amount price currency by sort",
+	orderRole:    "before previous old status date time at type count total amount price currency by sort letzte erste vorherige anzahl datum",
 	amountRole:   "before previous old tax steuer mwst vat ust discount rabatt shipping versand versandkosten fee gebuehr unit einzelpreis weight gewicht count id number nummer nr at date time rate tip duration",
 	currencyRole: "before previous old rate",
 	quantityRole: "before previous old",
@@ -156,10 +156,15 @@ type roles struct {
 
 // assign finds who is who. What values tell for sure goes before what names tell: the time and the currency are found first.
 func (p *Profile) assign() *roles {
-	a := &roles{reading: -1}
+	a := &roles{reading: -1, fields: p.named.fields, byKey: p.named.byKey}
 	var taken []*Field
-	set := func(r role, f *Field) {
+	for _, f := range a.fields {
 		if f != nil {
+			taken = append(taken, f)
+		}
+	}
+	set := func(r role, f *Field) {
+		if f != nil && a.fields[r] == nil && !(r == timeRole && p.named.byStamp || r == customerRole && a.byKey) {
 			a.fields[r] = f
 			taken = append(taken, f)
 		}
@@ -175,6 +180,9 @@ func (p *Profile) assign() *roles {
 	}))
 	if f := a.fields[timeRole]; f != nil {
 		a.reading = f.reading()
+		if p.named.fields[timeRole] != nil {
+			a.reading = f.likeliest()
+		}
 	}
 	set(currencyRole, p.find(currencyRole, taken, func(f *Field) bool { return single(f) && nearly(f.currencies(), f.Records) }, func(*Field) float64 { return 1 }))
 	if f := a.fields[currencyRole]; f != nil {
@@ -190,7 +198,7 @@ func (p *Profile) assign() *roles {
 		}
 		return 0
 	}))
-	if a.fields[customerRole] == nil && nearly(p.Keyed, p.Records) && 10*p.Keys <= 9*p.Keyed && p.keysAreTexts() && !p.keyedBy(a.fields[orderRole]) && !p.keyedBy(a.fields[messageRole]) {
+	if a.fields[customerRole] == nil && !a.byKey && nearly(p.Keyed, p.Records) && 10*p.Keys <= 9*p.Keyed && p.keysAreTexts() && !p.keyedBy(a.fields[orderRole]) && !p.keyedBy(a.fields[messageRole]) {
 		a.byKey = true
 	}
 	set(amountRole, p.find(amountRole, taken, func(f *Field) bool { return single(f) && f.isAmount() && f.reading() < 0 }, func(f *Field) float64 {
@@ -204,7 +212,7 @@ func (p *Profile) assign() *roles {
 		set(r, p.find(r, taken, isID, none))
 	}
 	set(pageRole, p.find(pageRole, taken, func(f *Field) bool { return single(f) && nearly(f.ids, f.Records) && f.numbers == 0 }, none))
-	if kind := a.fields[kindRole]; kind != nil && a.fields[amountRole] != nil && !kind.tellsKinds() {
+	if kind := a.fields[kindRole]; kind != nil && a.fields[amountRole] != nil && p.named.fields[kindRole] == nil && !kind.tellsKinds() {
 		a.fields[kindRole] = nil // it tells sorts of orders
 	}
 	p.assignID(a, taken)

@@ -4,6 +4,7 @@ package survey
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"time"
 
@@ -24,8 +25,9 @@ type Sample struct {
 	Delimiter rune
 	// Zone is that of times that tell no offset, by its name of the IANA.
 	Zone *time.Location
-	// Currency is what amounts are taken to be in that tell none.
-	Currency string
+	// Currency is what amounts are taken to be in that tell none; CurrencyAssumed is true if nobody has set it.
+	Currency        string
+	CurrencyAssumed bool
 }
 
 // Profile is what the records of a sample have in common.
@@ -40,6 +42,7 @@ type Profile struct {
 	Fields []*Field
 
 	sample *Sample
+	named  named
 	rows   []row
 	byPath map[string]*Field
 }
@@ -140,23 +143,51 @@ func (p *Profile) profile() {
 type Refusal struct {
 	Reason  string `json:"reason"`
 	Records int    `json:"records"`
-	Example string `json:"example"` // what was found in the first of them, and what to do
+	// Examples are what was found in some of them, and what to do: of each fault the first, then others of other values; at most examplesMost.
+	Examples []string `json:"examples"`
 }
 
+const examplesMost = 3
+
 // refusals counts by reason.
-type refusals struct{ found []Refusal }
+type refusals struct {
+	found []Refusal
+	// faults are those that have an example, and values more examples of the same, by reason.
+	faults map[string]bool
+	values map[string][]string
+}
+
+// shown is what of a refusal's detail is the record's: what stands in quotes, and numbers.
+var shown = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|[0-9]+`)
 
 func (r *refusals) add(refusal *operators.Rejection) {
 	i := slices.IndexFunc(r.found, func(of Refusal) bool { return of.Reason == refusal.Reason })
 	if i < 0 {
 		i = len(r.found)
-		r.found = append(r.found, Refusal{Reason: refusal.Reason, Example: refusal.Detail})
+		r.found = append(r.found, Refusal{Reason: refusal.Reason})
 	}
-	r.found[i].Records++
+	of := &r.found[i]
+	of.Records++
+	switch fault, values := of.Reason+shown.ReplaceAllString(refusal.Detail, ""), r.values[of.Reason]; {
+	case len(of.Examples) == examplesMost || slices.Contains(of.Examples, refusal.Detail) || slices.Contains(values, refusal.Detail):
+	case !r.faults[fault]:
+		if r.faults == nil {
+			r.faults, r.values = make(map[string]bool), make(map[string][]string)
+		}
+		r.faults[fault] = true
+		of.Examples = append(of.Examples, refusal.Detail)
+	case len(values) < examplesMost:
+		r.values[of.Reason] = append(values, refusal.Detail)
+	}
 }
 
 // list returns them, the most frequent first.
 func (r *refusals) list() []Refusal {
+	for i := range r.found {
+		of := &r.found[i]
+		values := r.values[of.Reason]
+		of.Examples = append(of.Examples, values[:min(len(values), examplesMost-len(of.Examples))]...)
+	}
 	slices.SortStableFunc(r.found, func(a, b Refusal) int { return b.Records - a.Records })
 	return r.found
 }

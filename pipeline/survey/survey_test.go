@@ -40,14 +40,14 @@ func decoderOf(t rapid.TB, s *Sample, mapping string) *schemas.Decoder {
 //	topic       records, one a line: the key, - for none, a tab, the value. Kafka's timestamps are 2026-07-02
 //	file        the lines of a file: JSON, or CSV with a header
 //
-// zone=Z and currency=C say what the settings do.
+// zone=Z and currency=C say what the settings do, currency-assumed that they do not; field=(FIELD=PATH, ...) which field is what.
 func TestShops(t *testing.T) {
 	datadriven.Walk(t, "testdata/shops", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			zone, currency := "UTC", "USD"
 			d.MaybeScanArgs(t, "zone", &zone)
 			d.MaybeScanArgs(t, "currency", &currency)
-			s := Sample{Currency: currency}
+			s := Sample{Currency: currency, CurrencyAssumed: d.HasArg("currency-assumed")}
 			var err error
 			if s.Zone, err = time.LoadLocation(zone); err != nil {
 				t.Fatal(err)
@@ -80,13 +80,17 @@ func TestShops(t *testing.T) {
 					s.Columns = append(s.Columns, Column(i))
 				}
 			}
-			return told(t, &s)
+			var named []string
+			if arg, has := d.Arg("field"); has {
+				named = arg.Vals
+			}
+			return told(t, &s, named)
 		})
 	})
 }
 
 // told returns what is found out about a sample, as text.
-func told(t *testing.T, s *Sample) string {
+func told(t *testing.T, s *Sample, named []string) string {
 	t.Helper()
 	p, err := Look(s)
 	if err != nil {
@@ -94,6 +98,12 @@ func told(t *testing.T, s *Sample) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, keyed by %q\n", s.Format, p.KeyedBy())
+	for _, name := range named {
+		field, path, _ := strings.Cut(name, "=")
+		if err := p.Name(field, path); err != nil {
+			fmt.Fprintf(&b, "error: %v\n", err)
+		}
+	}
 	proposal := p.Propose()
 	mapping := proposal.Mapping
 	for _, f := range proposal.Findings {
@@ -111,7 +121,7 @@ func told(t *testing.T, s *Sample) string {
 	if s.Format == schemas.SegmentJSON {
 		mapping, s.Format = string(schemas.SegmentMapping()), schemas.JSON
 	} else {
-		fmt.Fprintf(&b, "\n%s\n", mapping)
+		fmt.Fprintf(&b, "\n%s%s\n", mapping, proposal.Draft)
 	}
 	if mapping != "" {
 		trial := Try(s.Records, decoderOf(t, s, mapping), 600_000)
@@ -120,7 +130,7 @@ func told(t *testing.T, s *Sample) string {
 			fmt.Fprintf(&b, "  %s: %d\n", k.Name, k.Records)
 		}
 		for _, r := range trial.Refusals {
-			fmt.Fprintf(&b, "  refused %s: %d\n", r.Reason, r.Records)
+			fmt.Fprintf(&b, "  refused %s: %d: %s\n", r.Reason, r.Records, strings.Join(r.Examples, " | "))
 		}
 		quality, err := json.Marshal(trial.Quality)
 		if err != nil {
