@@ -26,6 +26,8 @@ ATTACKS ?= 1000
 ATTACK_SEED ?= 1
 # The first of the five ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
+# The first of the two ports of the broker of peers and bench-peers.
+PEERS_PORT ?= 29492
 
 # Tools are built from source once, under names that carry their version, and not through go.mod: their
 # dependencies are none of ours. A new version here is a new file there, so it is installed by itself.
@@ -162,6 +164,28 @@ bench-restore: ## what a cold start, a restart after SIGKILL and a take-over tak
 bench-sweep: ## what a new model for everybody costs the latency of live orders; ARGS="-customers 1000000 -kill", LULL_BROKERS for real ones
 	go build -o bin/benchmarks ./benchmarks
 	bin/benchmarks sweep $(ARGS)
+
+# $(call on-kafka,COMMAND) runs the command with LULL_BROKERS naming a real Apache Kafka that is there for it alone.
+define on-kafka
+@dir=$$(mktemp -d); \
+trap '[[ ! -f $$dir/bootstrap ]] || deploy/local/kafka stop "$$dir"; rm -rf "$$dir"' EXIT; \
+deploy/local/kafka start "$$dir" --port $(PEERS_PORT); \
+LULL_BROKERS=$$(deploy/local/kafka bootstrap "$$dir") $(1)
+endef
+
+.PHONY: peers
+peers: bin/peers/peer.jar ## build the same job for Kafka Streams, run both over a small input, and compare all that they write (needs a JDK 17 and Maven)
+	go build -o bin/benchmarks ./benchmarks
+	$(call on-kafka,bin/benchmarks peers -compare -events 40000 -customers 2000 -seed 5 -disorder 300000)
+
+.PHONY: bench-peers
+bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on a real broker, after the same comparison; ARGS="-events 5000000 -customers 200000" (needs the same)
+	go build -o bin/benchmarks ./benchmarks
+	$(call on-kafka,bin/benchmarks peers $(ARGS))
+
+bin/peers/peer.jar: benchmarks/peers/pom.xml $(wildcard benchmarks/peers/src/main/java/lull/peer/*.java)
+	mvn --quiet --batch-mode --file benchmarks/peers/pom.xml package
+	touch $@
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) $(SHFMT) ## format Go and shell sources

@@ -21,8 +21,8 @@ import (
 
 // job is what a child process does: it consumes the input until it is told to stop.
 type job struct {
-	// Copy: the floor, not the pipeline.
-	Copy     bool
+	// Floor is the one that is run instead of the pipeline; "" is none.
+	Floor    floor
 	Settings pipeline.Settings
 	// ProfileDir is where the CPU and allocation profiles go; "" is no profile.
 	ProfileDir string
@@ -84,14 +84,14 @@ func measureUsage() (usage, error) {
 		RSSBytesMax: r.Maxrss, Allocations: m.Mallocs, AllocBytes: m.TotalAlloc, Collections: m.NumGC,
 	}
 	if runtime.GOOS == "linux" {
-		u.RSSBytesMax, err = residentPeak()
+		u.RSSBytesMax, err = residentPeak("self")
 	}
 	return u, err
 }
 
-// residentPeak returns the most memory that this process had resident, on Linux. What getrusage tells there begins with that of the process that started it.
-func residentPeak() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
+// residentPeak returns the most memory that a process, "self" or a number, had resident, on Linux. What getrusage tells there begins with that of the process that started it.
+func residentPeak(process string) (int64, error) {
+	status, err := os.ReadFile(filepath.Join("/proc", process, "status"))
 	if err != nil {
 		return 0, fmt.Errorf("reading the memory used: %w", err)
 	}
@@ -101,7 +101,7 @@ func residentPeak() (int64, error) {
 			return kib << 10, nil
 		}
 	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
+	return 0, fmt.Errorf("/proc/%s/status has no VmHWM", process)
 }
 
 // child is a process with a job.
@@ -120,8 +120,22 @@ func startChild(j *job) (*child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's own file: %w", err)
 	}
-	c := &child{cmd: exec.Command(executable, childArgument), ended: make(chan struct{})}
+	c, err := startCommand(exec.Command(executable, childArgument))
+	if err != nil {
+		return nil, err
+	}
+	if err := writeJob(c.stdin, j); err != nil {
+		c.kill()
+		return nil, fmt.Errorf("giving the child its job: %w", err)
+	}
+	return c, nil
+}
+
+// startCommand starts a process that works until its standard input ends.
+func startCommand(cmd *exec.Cmd) (*child, error) {
+	c := &child{cmd: cmd, ended: make(chan struct{})}
 	c.cmd.Stderr = &c.log
+	var err error
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -133,7 +147,7 @@ func startChild(j *job) (*child, error) {
 	err = c.cmd.Start()
 	_ = writer.Close() // it is the child's now
 	if err != nil {
-		return nil, fmt.Errorf("starting %s: %w", executable, err)
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	go func() {
 		if c.err = c.cmd.Wait(); c.err != nil {
@@ -141,10 +155,6 @@ func startChild(j *job) (*child, error) {
 		}
 		close(c.ended)
 	}()
-	if err := writeJob(c.stdin, j); err != nil {
-		c.kill()
-		return nil, fmt.Errorf("giving the child its job: %w", err)
-	}
 	return c, nil
 }
 
@@ -196,8 +206,8 @@ func runChild() (err error) {
 		told <- err
 		cancel()
 	}()
-	if j.Copy {
-		err = runCopy(ctx, &j.Settings)
+	if j.Floor != "" {
+		err = runFloor(ctx, &j.Settings, j.Floor)
 	} else {
 		err = pipeline.Run(ctx, j.Settings, logTo(os.Stderr, pipeline.Run), nil)
 	}

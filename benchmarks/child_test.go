@@ -9,7 +9,7 @@ import (
 // TestJob: a child gets the job that it is given.
 func TestJob(t *testing.T) {
 	b := broker{brokers: []string{"127.0.0.1:9092"}}
-	given := job{Copy: true, Settings: b.settings("bench", "state"), ProfileDir: "profiles"}
+	given := job{Floor: copyFloor, Settings: b.settings("bench", "state"), ProfileDir: "profiles"}
 	given.Settings.Fit.Mode = "off"
 	var line bytes.Buffer
 	if err := writeJob(&line, &given); err != nil {

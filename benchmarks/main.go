@@ -33,6 +33,8 @@ func main() {
 		exit(runRestore(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == sweepArgument:
 		exit(runSweep(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == peersArgument:
+		exit(runPeers(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == guardArgument:
 		exit(runGuard(os.Args[2:]))
 	}
@@ -101,7 +103,7 @@ func (o *options) run(ctx context.Context) (err error) {
 		}
 		r.lull = append(r.lull, one)
 		fmt.Fprintf(os.Stderr, "run %d of %d: floor\n", n+1, o.runs)
-		one, err = b.catchUp(ctx, dir, fmt.Sprintf("floor-%d", n+1), &job{Copy: true}, in)
+		one, err = b.catchUp(ctx, dir, fmt.Sprintf("floor-%d", n+1), &job{Floor: copyFloor}, in)
 		if err != nil {
 			return err
 		}
@@ -122,7 +124,7 @@ type oneRun struct {
 func (b *broker) catchUp(ctx context.Context, dir, name string, j *job, in *input) (one oneRun, err error) {
 	stateDir := filepath.Join(dir, "state")
 	j.Settings = b.settings(name, stateDir)
-	if j.Copy {
+	if j.Floor != "" {
 		_, err = b.adm.CreateTopic(ctx, partitions, 1, nil, j.Settings.Topic(copyTopic))
 	} else {
 		err = b.prepare(ctx, &j.Settings)
@@ -141,7 +143,7 @@ func (b *broker) catchUp(ctx context.Context, dir, name string, j *job, in *inpu
 	if one.measured, err = c.stop(); err != nil {
 		return one, fmt.Errorf("%s: %w", name, err)
 	}
-	if j.Copy {
+	if j.Floor != "" {
 		one.written, err = b.addUp(ctx, "", []string{j.Settings.Topic(copyTopic)})
 		return one, err
 	}

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/pipeline"
+	"lull/schemas"
+)
+
+// peersArgument makes this program run the pipeline beside others on the same job.
+const peersArgument = "peers"
+
+// peersRun is a scenario: the pipeline, Kafka Streams and the floors go through the same input in turn.
+type peersRun struct {
+	scenario
+	generator   GeneratorConfig
+	runs        int
+	silenceDays int
+	compareOnly bool
+	build       string // folder of the peer's program
+	heap        string
+
+	input      *input
+	end        operators.EventTime // that the marks behind the input say
+	agreements []*agreement
+	contenders []*contender
+}
+
+// contender is a program that goes through the input.
+type contender struct {
+	name string
+	// prepare creates the topics, and start the process.
+	prepare func(s *pipeline.Settings) error
+	start   func(s *pipeline.Settings) (*child, error)
+	// changelogs and outputs are the topics to be added up, without the prefix.
+	changelogs, outputs []string
+	runs                []race
+}
+
+// race is what one run came to.
+type race struct {
+	cpu        float64 // seconds of the process's whole life
+	steadyCPU  float64 // seconds from when a fifth of the input was committed
+	steady     float64 // events in that time
+	rate       float64 // events a second in that time
+	rssBytes   int64   // at most, until all was committed
+	changelogs volume
+	outputs    volume
+	loadBefore string
+}
+
+// runPeers runs the scenario and prints the report.
+func runPeers(arguments []string) error {
+	r := peersRun{generator: GeneratorConfig{Start: shopOpens}}
+	flags := flag.NewFlagSet("benchmarks peers", flag.ExitOnError)
+	r.flags(flags, "the pipeline's last run")
+	flags.Uint64Var(&r.generator.Seed, "seed", 1, "seed of the generator")
+	flags.IntVar(&r.generator.Events, "events", 1_000_000, "number of events")
+	flags.IntVar(&r.generator.Customers, "customers", 40_000, "number of customers")
+	flags.Float64Var(&r.generator.Zipf, "zipf", 0, "exponent of the customers' activity by rank; 0: exponentially distributed activity")
+	flags.Int64Var(&r.generator.DisorderMs, "disorder", 0, "how late an event may come, in `milliseconds`")
+	flags.IntVar(&r.runs, "runs", 3, "how often each is run, in turn")
+	flags.IntVar(&r.silenceDays, "silence", 100, "how many `days` pass after the last event, told by a time mark")
+	flags.BoolVar(&r.compareOnly, "compare", false, "run the pipeline and Kafka Streams once, and compare what they have written")
+	flags.StringVar(&r.build, "build", "bin/peers", "`folder` in which the peer has been built")
+	flags.StringVar(&r.heap, "heap", "1g", "most that the peer's heap may come to, as java -Xmx takes it")
+	_ = flags.Parse(arguments)
+	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" {
+		return errors.New("peers: no arguments but flags, -runs of at least 1, and -brokers, which are real ones")
+	}
+	if _, err := os.Stat(filepath.Join(r.build, "peer.jar")); err != nil {
+		return fmt.Errorf("the peer has not been built, which make peers does: %w", err)
+	}
+	return r.within(r.measure)
+}
+
+func (r *peersRun) measure() error {
+	load := loadAverage()
+	r.name()
+	if err := r.fill(); err != nil {
+		return err
+	}
+	r.enter()
+	for n := range r.runs {
+		for _, c := range r.contenders {
+			fmt.Fprintf(os.Stderr, "run %d of %d: %s\n", n+1, r.runs, c.name)
+			if err := r.race(c, n); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+		}
+		if n == 0 {
+			if err := r.compare(); err != nil {
+				return err
+			}
+		}
+		for _, c := range r.contenders {
+			if err := r.forget(c, n); err != nil {
+				return err
+			}
+		}
+	}
+	if r.compareOnly {
+		return nil
+	}
+	return r.print(os.Stdout, load)
+}
+
+// fill writes the input: the events, and a mark into each partition, so that nobody has to wait for what only time decides.
+func (r *peersRun) fill() error {
+	g, err := NewGenerator(r.generator)
+	if err != nil {
+		return err
+	}
+	if err := r.b.createInput(r.ctx, r.topic); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "producing %d events\n", r.generator.Events)
+	if r.input, err = r.b.produce(r.ctx, r.topic, g, r.generator.Events); err != nil {
+		return err
+	}
+	r.end = r.input.last + operators.EventTime(r.silenceDays)*operators.DayMs
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return fmt.Errorf("configuring the Kafka client: %w", err)
+	}
+	defer client.Close()
+	for p := range int32(partitions) {
+		mark := &kgo.Record{Topic: r.topic, Partition: p, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(r.end.String())}}}
+		if err := client.ProduceSync(r.ctx, mark).FirstErr(); err != nil {
+			return fmt.Errorf("sending a time mark: %w", err)
+		}
+	}
+	return nil
+}
+
+// subscribers are what both write, by schemas.
+var subscribers = []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipeline.SegmentsTopic, pipeline.TriggersTopic}
+
+// The contenders that are compared.
+const (
+	lullContender    = "lull"
+	streamsContender = "Kafka Streams"
+)
+
+// enter says who takes part.
+func (r *peersRun) enter() {
+	r.contenders = []*contender{
+		{
+			name: lullContender,
+			prepare: func(s *pipeline.Settings) error {
+				return r.b.prepare(r.ctx, s)
+			},
+			start: func(s *pipeline.Settings) (*child, error) {
+				return startChild(&job{Settings: *s, ProfileDir: r.profileDir})
+			},
+			changelogs: []string{pipeline.ChangelogTopic}, outputs: outputTopics,
+		},
+		r.streams(streamsContender, "rocksdb", 100*time.Millisecond),
+	}
+	if r.compareOnly {
+		r.runs = 1
+		return
+	}
+	r.contenders = append(r.contenders, r.streams("Kafka Streams at its best: memory stores, 1 s commits", "memory", time.Second))
+	for _, f := range []floor{copyFloor, logFloor, avroFloor} {
+		r.contenders = append(r.contenders, &contender{
+			name: "floor: " + string(f),
+			prepare: func(s *pipeline.Settings) error {
+				return r.createTopics(s.Topic(copyTopic), s.Topic(logTopic))
+			},
+			start:      func(s *pipeline.Settings) (*child, error) { return startChild(&job{Settings: *s, Floor: f}) },
+			changelogs: []string{logTopic}, outputs: []string{copyTopic},
+		})
+	}
+}
+
+// createTopics creates topics of the peers, which keep what they hold: the records' times are those of events.
+func (r *peersRun) createTopics(names ...string) error {
+	forever := "-1"
+	_, err := r.b.adm.CreateTopics(r.ctx, partitions, 1, map[string]*string{"retention.ms": &forever}, names...)
+	if err != nil {
+		return fmt.Errorf("creating the topics: %w", err)
+	}
+	return nil
+}
+
+// streams returns Kafka Streams with these stores and commits.
+func (r *peersRun) streams(name, stores string, commit time.Duration) *contender {
+	c := &contender{name: name, outputs: subscribers}
+	c.prepare = func(s *pipeline.Settings) error {
+		var topics []string
+		for _, output := range subscribers {
+			topics = append(topics, s.Topic(output))
+		}
+		return r.createTopics(topics...)
+	}
+	c.start = func(s *pipeline.Settings) (*child, error) {
+		java := "java"
+		if home := os.Getenv("JAVA_HOME"); home != "" {
+			java = filepath.Join(home, "bin", "java")
+		}
+		numbers := []float64{model.R, model.Alpha, model.A, model.B, model.P, model.Q, model.V, model.HighValue}
+		var texts []string
+		for _, n := range numbers {
+			texts = append(texts, strconv.FormatFloat(n, 'g', -1, 64))
+		}
+		return startCommand(exec.Command(java, "-XX:+UseParallelGC", "-Xmx"+r.heap,
+			"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(r.build, "peer.jar")+":"+filepath.Join(r.build, "lib", "*"), "lull.peer.Peer",
+			"brokers="+strings.Join(r.b.brokers, ","), "application="+s.Group, "input="+r.topic, "prefix="+s.Prefix, "state="+s.State.Dir,
+			"stores="+stores, "commit-ms="+strconv.FormatInt(commit.Milliseconds(), 10), "model-version="+model.Version, "model="+strings.Join(texts, ",")))
+	}
+	c.changelogs = []string{streamsChangelog("customers"), streamsChangelog("timers")}
+	return c
+}
+
+// streamsChangelog returns how Kafka Streams calls the changelog of a store, behind the prefix.
+func streamsChangelog(store string) string { return streamsGroup + "-" + store + "-changelog" }
+
+// streamsGroup is the last part of every application's id.
+const streamsGroup = "app"
+
+// application returns the settings of a contender's run.
+func (r *peersRun) application(c *contender, n int) *pipeline.Settings {
+	name := fmt.Sprintf("%d-%d", slices.Index(r.contenders, c), n)
+	s := r.b.settings(r.settings.Prefix+name, filepath.Join(r.work, name))
+	s.Input.Topic, s.Group = r.topic, s.Prefix+streamsGroup
+	return &s
+}
+
+// race lets a contender go through the input once.
+func (r *peersRun) race(c *contender, n int) error {
+	s := r.application(c, n)
+	one := race{loadBefore: loadAverage()}
+	if err := c.prepare(s); err != nil {
+		return err
+	}
+	process, err := c.start(s)
+	if err != nil {
+		return err
+	}
+	defer process.kill()
+	if err := r.follow(s, process, &one); err != nil {
+		return err
+	}
+	if err := process.stdin.Close(); err != nil {
+		return fmt.Errorf("stopping the process: %w", err)
+	}
+	<-process.ended
+	if process.err != nil {
+		return process.err
+	}
+	state := process.cmd.ProcessState
+	one.cpu = (state.UserTime() + state.SystemTime()).Seconds()
+	for _, topic := range c.outputs {
+		if err := r.b.read(r.ctx, s.Topic(topic), one.outputs.add); err != nil {
+			return err
+		}
+	}
+	for _, topic := range c.changelogs {
+		if err := r.b.read(r.ctx, s.Topic(topic), one.changelogs.add); err != nil {
+			return err
+		}
+	}
+	c.runs = append(c.runs, one)
+	return os.RemoveAll(s.State.Dir)
+}
+
+// follow waits until a process has committed the end of the input, and measures what it uses from when it has committed a fifth: programs start, and compilers warm up, before.
+func (r *peersRun) follow(s *pipeline.Settings, process *child, one *race) error {
+	watched := r.scenario
+	watched.settings = *s
+	var beganAt time.Time
+	began, events := 0.0, int64(0)
+	total := int64(r.input.events + partitions)
+	var failed error
+	err := watched.poll(process, func(at offsets) bool {
+		sum := int64(0)
+		for _, o := range at {
+			sum += o
+		}
+		if beganAt.IsZero() && sum*5 >= total {
+			if began, _, failed = processUsage(process.cmd.Process.Pid); failed != nil {
+				return true
+			}
+			events, beganAt = sum, time.Now()
+		}
+		return sum >= total
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	took := time.Since(beganAt).Seconds()
+	used, peak, err := processUsage(process.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	one.steadyCPU, one.steady, one.rssBytes = used-began, float64(total-events), peak
+	one.rate = one.steady / took
+	return nil
+}
+
+// ticks are those of a second in /proc, on every Linux that Go runs on.
+const ticks = 100
+
+// processUsage returns the CPU time, in seconds, and the most resident memory that a process has used, on Linux.
+func processUsage(pid int) (cpu float64, rssBytes int64, err error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
+	}
+	// The name may hold spaces; what follows it does not. Fields 14 and 15 are user and system time, and the 3rd comes first here.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	user, errUser := strconv.ParseInt(fields[11], 10, 64)
+	system, errSystem := strconv.ParseInt(fields[12], 10, 64)
+	if err := errors.Join(errUser, errSystem); err != nil {
+		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
+	}
+	rssBytes, err = residentPeak(strconv.Itoa(pid))
+	return float64(user+system) / ticks, rssBytes, err
+}
+
+// compare compares what the pipeline and Kafka Streams have written in the first run.
+func (r *peersRun) compare() error {
+	applications := make(map[string]*pipeline.Settings)
+	for _, c := range r.contenders {
+		applications[c.name] = r.application(c, 0)
+	}
+	ours, peers := applications[lullContender], applications[streamsContender]
+	segments, err := r.gather(ours.Topic(pipeline.SegmentsTopic))
+	if err != nil {
+		return err
+	}
+	rising, err := risingIn(segments)
+	if err != nil {
+		return err
+	}
+	for _, c := range comparisons {
+		of, err := r.gather(ours.Topic(c.topic.String()))
+		if err != nil {
+			return err
+		}
+		with, err := r.gather(peers.Topic(c.topic.String()))
+		if err != nil {
+			return err
+		}
+		a, err := c.compare(of, with, rising)
+		if err != nil {
+			return err
+		}
+		r.agreements = append(r.agreements, a)
+	}
+	w := os.Stderr
+	if r.compareOnly {
+		w = os.Stdout
+	}
+	return printAgreements(w, r.agreements)
+}
+
+// forget deletes the topics of a run.
+func (r *peersRun) forget(c *contender, n int) error {
+	prefix := r.application(c, n).Prefix
+	topics, err := r.b.adm.ListTopics(r.ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the topics to delete: %w", err)
+	}
+	names := slices.DeleteFunc(topics.Names(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	if _, err := r.b.adm.DeleteTopics(context.WithoutCancel(r.ctx), names...); err != nil {
+		return fmt.Errorf("deleting the topics: %w", err)
+	}
+	return nil
+}
