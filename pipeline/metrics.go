@@ -56,7 +56,7 @@ type Metric struct {
 	Type    string   // "counter", "gauge" or "histogram"
 	Unit    string
 	Meaning string
-	Moves   string // what to do when it moves; "" for nothing
+	Moves   string // which move means what, and what to do then
 }
 
 // Metrics returns all metrics that the program makes itself, in the order of the page.
@@ -97,7 +97,11 @@ func newMetrics(rules *trigger.Rules) *metrics {
 			"ignored (the mapping passes them over), dead_letter, repeated (below the position)",
 		Moves: "`late` grows: raise `clock.lateness`. `ignored` grows beyond what you expect: `lull mapping try --topic` shows what is passed over. `repeated` grows: the client went back; harmless, and worth a look at the brokers",
 	})
-	m.outputs = counter(Metric{Name: "output_records_total", Labels: []string{"kind"}, Unit: "records", Meaning: "Records written in committed transactions, by kind"})
+	m.outputs = counter(Metric{
+		Name: "output_records_total", Labels: []string{"kind"}, Unit: "records", Meaning: "Records written in committed transactions, by kind",
+		Moves: "stops while `lull_input_records_total` grows: what is read is passed over, refused or known already; its outcomes say which. Grows for a while without more input: a new model reaches everybody (`lull_sweep_running`). " +
+			"Grows for good: look at the room of the topics ([sizing](sizing.md#formulas))",
+	})
 	m.triggers = counter(Metric{
 		Name: "triggers_total", Labels: []string{"rule", "withheld"}, Unit: "triggers",
 		Meaning: "Triggers, by rule, and by why nobody is called to act: none (somebody is), stale (older than triggers.max_age when noticed), returned (the customer has come back), shadow, control, " +
@@ -121,11 +125,11 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	}).WithLabelValues()
 	m.transactions = counter(Metric{
 		Name: "transactions_total", Labels: []string{"outcome"}, Unit: "transactions", Meaning: "Transactions, by outcome: committed, uncommitted (aborted, fenced or not known; recovered)",
-		Moves: "`uncommitted` grows: look at brokers and rebalances",
+		Moves: "`uncommitted` grows: look at brokers and rebalances; see [alerts](alerts.md#lulltransactionsfail)",
 	})
 	m.phases = histogram(Metric{
 		Name: "transaction_phase_seconds", Labels: []string{"phase"}, Unit: "seconds", Meaning: "Time of a transaction's phases: apply, encode (states and outputs), commit",
-		Moves: "`commit` near `commit.interval`: the brokers are slow",
+		Moves: "`commit` near `commit.interval`: the brokers are slow: look at their load and disks. `apply` grows: see `lull_input_lag_records`",
 	}, prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.lag = gauge(Metric{
 		Name: "input_lag_records", Labels: []string{"topic", "partition"}, Unit: "records", Meaning: "Records between the position and the end of the partition, asked for every second",
@@ -133,7 +137,7 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	})
 	m.lagSeconds = gauge(Metric{
 		Name: "input_lag_seconds", Labels: []string{"topic", "partition"}, Unit: "seconds", Meaning: "Age of the last record applied, by its append time; 0 at the end of the partition",
-		Moves: "grows: as above",
+		Moves: "grows: add processes, up to the number of partitions; if `lull_input_lag_records` does not grow with it, the partition stands: `/readyz` says why",
 	})
 	m.watermarkLag = gauge(Metric{
 		Name: "watermark_lag_seconds", Labels: []string{"topic", "partition"}, Unit: "seconds", Meaning: "How far event time, the watermark, is behind the wall clock",
@@ -145,11 +149,15 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	})
 	m.sourceStalled = gauge(Metric{
 		Name: "source_stalled", Labels: []string{"topic"}, Unit: "1 or 0", Meaning: "1 while the whole input topic is silent, nobody has watched it, or it has not settled since",
-		Moves: "as above",
+		Moves: "1 and the topic should be written to: look at its producers; nobody is reported silent meanwhile. `/readyz` names the topic. 1 after a start until the topic has been watched: nothing to do",
 	})
-	m.deadlines = gauge(Metric{Name: "deadlines_loaded", Labels: []string{"partition"}, Unit: "deadlines", Meaning: "Deadlines in memory; later ones lie in the store"})
+	m.deadlines = gauge(Metric{
+		Name: "deadlines_loaded", Labels: []string{"partition"}, Unit: "deadlines", Meaning: "Deadlines in memory; later ones lie in the store",
+		Moves: "it swings as they fire and are loaded anew, at most some 100,000 a partition: nothing to do. 0 for days on all partitions: nobody's silence will be reported; is there a model (`lull_model_age_seconds`)?",
+	})
 	m.fireDelay = histogram(Metric{
-		Name: "fire_delay_seconds", Unit: "seconds", Meaning: "How long after its deadline a trigger was noticed", Moves: "large under mode wall: lag, downtime or a held clock",
+		Name: "fire_delay_seconds", Unit: "seconds", Meaning: "How long after its deadline a trigger was noticed",
+		Moves: "large under mode wall: lag (`lull_input_lag_seconds`), downtime or a held clock (`lull_clock_held`). Above `triggers.max_age` nobody is called to act",
 	}, []float64{0.1, 1, 10, 60, 600, 3600, 86400, 604800}).WithLabelValues()
 	m.modelAge = gauge(Metric{
 		Name: "model_age_seconds", Unit: "seconds", Meaning: "Time since the newest model was published; missing while there is none",
@@ -166,18 +174,22 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	})
 	m.snapshotAge = gauge(Metric{
 		Name: "snapshot_age_seconds", Unit: "seconds", Meaning: "Time since a snapshot was last written, or found unchanged; missing while there is none, and but for the process that takes them",
-		Moves: "above `snapshots.every` and what one takes: as above",
+		Moves: "above `snapshots.every` and what one takes: see [alerts](alerts.md#lullsnapshotsfail)",
 	})
 	m.snapshotTook = gauge(Metric{
 		Name: "snapshot_seconds", Unit: "seconds", Meaning: "How long the last snapshot took that this process has taken", Moves: "near `snapshots.every`, which ends it: raise that",
 	})
-	m.snapshotRows = gauge(Metric{Name: "snapshot_rows", Labels: []string{"table"}, Unit: "rows", Meaning: "Rows of that snapshot"})
+	m.snapshotRows = gauge(Metric{
+		Name: "snapshot_rows", Labels: []string{"table"}, Unit: "rows", Meaning: "Rows of the last snapshot that this process has taken",
+		Moves: "`customers` falls by more than `lull reset` or merged ids explain: look at the partitions (`lull_partition_phase`), and keep the older snapshots until it is known why",
+	})
 	m.sweeping = gauge(Metric{
 		Name: "sweep_running", Labels: []string{"partition"}, Unit: "1 or 0", Meaning: "1 while not all customers of the partition may be computed with the model in force",
 		Moves: "stays 1 for long: many customers, or a process that is busy all the time; a tenth of its time is the sweep's",
 	})
 	m.swept = counter(Metric{
 		Name: "swept_customers_total", Unit: "customers", Meaning: "Customers whom a sweep has brought to the model in force; the others were touched by an event or a deadline first",
+		Moves: "stands while `lull_sweep_running` is 1: the process is busy all the time (`lull_input_lag_records`), or its transactions fail (`lull_transactions_total`)",
 	}).WithLabelValues()
 	m.state = gauge(Metric{
 		Name: "partition_phase", Labels: []string{"topic", "partition", "phase"}, Unit: "1", Meaning: "1 for the phase that the partition is in: restoring, running, waiting, stopped",
@@ -189,14 +201,20 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	})
 	m.restoreWait = gauge(Metric{
 		Name: "restore_remaining_seconds", Labels: []string{"partition"}, Unit: "seconds", Meaning: "Time until the partition is restored, at the speed since it began; missing while it waits for its turn",
-		Moves: "`/readyz` says the same for each partition (`done`, `left`, `left_seconds`), the log every 5 s",
+		Moves: "grows: see `lull_restore_records_per_second`. `/readyz` says the same for each partition (`done`, `left`, `left_seconds`), the log every 5 s",
 	})
-	m.restoreSpeed = gauge(Metric{Name: "restore_records_per_second", Labels: []string{"partition"}, Unit: "records a second", Meaning: "Changelog offsets restored a second, since the restore began"})
-	m.restoreBytes = gauge(Metric{Name: "restore_bytes_per_second", Labels: []string{"partition"}, Unit: "bytes a second", Meaning: "Bytes of changelog keys and values restored a second, since the restore began"})
+	m.restoreSpeed = gauge(Metric{
+		Name: "restore_records_per_second", Labels: []string{"partition"}, Unit: "records a second", Meaning: "Changelog offsets restored a second, since the restore began",
+		Moves: "far below the [measured](sizing.md#what-was-measured) figure: brokers, network or disk are slow, or other partitions are restored beside it",
+	})
+	m.restoreBytes = gauge(Metric{
+		Name: "restore_bytes_per_second", Labels: []string{"partition"}, Unit: "bytes a second", Meaning: "Bytes of changelog keys and values restored a second, since the restore began",
+		Moves: "at what the network or the disk can do: restores are as fast as they can be; more processes share them. Far below that: see `lull_restore_records_per_second`",
+	})
 	m.storeBytes = gauge(Metric{
 		Name: "store_bytes", Labels: []string{"what"}, Unit: "bytes",
 		Meaning: "Bytes of the store, by what: disk, dirty (committed, not yet on disk), restoring (gathered by restores; at most twice state.flush_bytes, and a little), cache, flushed, compacted",
-		Moves:   "`dirty` above `state.flush_bytes`: the disk is slower than the events",
+		Moves:   "`dirty` above `state.flush_bytes`: the disk is slower than the events: give `state.dir` a faster one, or the partitions to more processes. `disk` grows: see [sizing](sizing.md#formulas)",
 	})
 	m.diskBytes = gauge(Metric{
 		Name: "state_disk_bytes", Labels: []string{"what"}, Unit: "bytes", Meaning: "Bytes of the file system that state.dir lies on: size, and what of it is free for this process",

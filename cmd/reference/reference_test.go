@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,50 @@ func TestSettingsAreWhole(t *testing.T) {
 	}
 	if got, want := len(settings), fields(reflect.TypeFor[pipeline.Settings]()); got != want {
 		t.Errorf("%d settings were read, and there are %d", got, want)
+	}
+}
+
+// TestMetricsAreWhole proves that the page of metrics tells of each what it means, in which unit, and what to do when it moves, and that the metrics, settings, commands and pages which it sends a reader to are there.
+func TestMetricsAreWhole(t *testing.T) {
+	settings, err := readSettings("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := pipeline.Metrics()
+	known := func(of func(m *pipeline.Metric) bool) bool {
+		return slices.ContainsFunc(list, func(m pipeline.Metric) bool { return of(&m) })
+	}
+	code, link := regexp.MustCompile("`([^`]+)`"), regexp.MustCompile(`\]\(([^)#]+)(?:#([^)]+))?\)`)
+	seen := make(map[string]bool)
+	for _, m := range list {
+		for what, text := range map[string]string{"type": m.Type, "unit": m.Unit, "meaning": m.Meaning, "what to do when it moves": m.Moves} {
+			if text == "" || strings.Contains(text, "as above") {
+				t.Errorf("%s: its %s is %q", m.Name, what, text)
+			}
+		}
+		if seen[m.Name] || (m.Type == "counter") != strings.HasSuffix(m.Name, "_total") {
+			t.Errorf("%s is a second one of its name, or a %s of another's", m.Name, m.Type)
+		}
+		seen[m.Name] = true
+		for _, c := range code.FindAllStringSubmatch(m.Meaning+" "+m.Moves, -1) {
+			switch word := c[1]; {
+			case strings.HasPrefix(word, "lull_") && !known(func(m *pipeline.Metric) bool { return m.Name == word }):
+				t.Errorf("%s: there is no metric %s", m.Name, word)
+			case strings.Contains(word, ".") && !strings.Contains(word, "/") && !slices.ContainsFunc(settings, func(s setting) bool { return s.key == word }):
+				t.Errorf("%s: there is no setting %s", m.Name, word)
+			}
+		}
+		for _, l := range link.FindAllStringSubmatch(m.Meaning+" "+m.Moves, -1) {
+			page, err := os.ReadFile(filepath.Join("../../docs/operating", l[1]))
+			if err != nil {
+				t.Errorf("%s: %v", m.Name, err)
+				continue
+			}
+			heading := regexp.MustCompile(`(?mi)^#+ ` + strings.ReplaceAll(regexp.QuoteMeta(l[2]), "-", " ") + "$")
+			if l[2] != "" && !heading.Match(page) {
+				t.Errorf("%s: %s has no heading %s", m.Name, l[1], l[2])
+			}
+		}
 	}
 }
 
