@@ -184,6 +184,11 @@ func TestRegistryOutage(t *testing.T) {
 	awaitReadiness(t, &s, p, fmt.Sprintf("partition 1 stands still at offset 2 until the schema registry has answered for schema %d", next))
 	awaitReadiness(t, &s, p, "it is being upgraded")
 	awaitReadiness(t, &s, p, `"0":{"phase":"running","position":`)
+	for _, says := range []string{`"partition":1,"offset":2,`, fmt.Sprintf(`"awaits":"schema %d`, next), "the partition stands still until the schema registry answers"} {
+		if log := p.log.String(); !strings.Contains(log, says) {
+			t.Errorf("the log has no %s:\n%s", says, log)
+		}
+	}
 	awaitAnswer(t, &s, p, "/metrics", `lull_input_records_total{outcome="applied"} 5`)
 	p.end()
 

@@ -212,13 +212,19 @@ func (r *Runner) newDecoder(of *inputTopic) (*schemas.Decoder, error) {
 	return schemas.NewDecoder(config)
 }
 
-// tellAwaited says on /readyz which partition stands still at a record whose schema is not known, and whether the registry answers.
+// tellAwaited says on /readyz which partition stands still at a record whose schema is not known, and whether the registry answers; in the log each that does while it does not.
 func (r *Runner) tellAwaited() {
 	if r.registry == nil {
 		return
 	}
 	problem, outage := "", r.registry.Outage()
 	for _, p := range r.running() {
+		if outage != "" && p.awaits != "" && p.awaits != p.toldAwaits {
+			r.log.Warn().Str("topic", p.topic).Int32("partition", p.n).Int64("offset", p.stage.Position()).Str("awaits", p.awaits).Str("registry", outage).Msg("the partition stands still until the schema registry answers")
+		}
+		if p.awaits == "" || outage != "" {
+			p.toldAwaits = p.awaits
+		}
 		if p.awaits != "" && problem == "" {
 			problem = fmt.Sprintf("%s stands still at offset %d until the schema registry has answered for %s", r.named(p), p.stage.Position(), p.awaits)
 		}

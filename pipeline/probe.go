@@ -58,7 +58,9 @@ func (r *Runner) probed(ends kadm.ListedOffsets, err error, failed int) int {
 			return failed
 		}
 		problem := fmt.Sprintf("the brokers of %s do not answer: %s", strings.Join(r.s.Brokers, ", "), r.s.Security.Unanswered(err))
-		if err = security.Explain(err); security.Explained(err) {
+		if err = security.Explain(err); security.Tokenless(err) {
+			problem = fmt.Sprintf("there is no token to log in to %s with: %s", strings.Join(r.s.Brokers, ", "), err)
+		} else if security.Explained(err) {
 			problem = fmt.Sprintf("the brokers of %s refuse this process: asking for the ends of topics %s: %s", strings.Join(r.s.Brokers, ", "), strings.Join(r.consumed(), ", "), err)
 		}
 		r.health.set("brokers", problem)

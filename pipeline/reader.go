@@ -60,8 +60,10 @@ type reader struct {
 	parked    bool                // it is not read until it is done
 	held      bool                // the next record has to wait for other feeds
 	awaits    string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
-	err       error               // of the transaction under way
-	stats     txnStats
+	// toldAwaits is of awaits what the log has been told.
+	toldAwaits string
+	err        error // of the transaction under way
+	stats      txnStats
 }
 
 // newReader returns the reader of a partition that has been assigned.

@@ -2,10 +2,13 @@ package pipeline
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -292,6 +295,40 @@ func TestWrongPassword(t *testing.T) {
 	}
 	if securitytest.Named() && !strings.Contains(log, "security.sasl.password_file") {
 		t.Errorf("the log does not say what is wrong:\n%s", log)
+	}
+}
+
+// TestNoToken proves that a process which gets no token to log in with says so on /readyz, names the server of tokens and blames no broker, and runs as soon as that gives one.
+func TestNoToken(t *testing.T) {
+	fake, c := embedded(t)
+	s := c.application(1)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	for _, key := range []kmsg.Key{kmsg.SASLHandshake, kmsg.SASLAuthenticate} { // any token will do
+		fake.ControlKey(int16(key), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			fake.KeepControl()
+			return request.ResponseKind(), nil, true
+		})
+	}
+	var given atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !given.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"access_token": "a", "token_type": "Bearer", "expires_in": 3600}`)
+	}))
+	t.Cleanup(server.Close)
+	s.Security.SASL = security.SASLSettings{Mechanism: "OAUTHBEARER", TokenURL: server.URL, ClientID: "lull", ClientSecret: security.NewSecret("a-Secret-0")}
+	p := c.run(s)
+	awaitReadiness(t, &s, p, fmt.Sprintf("there is no token to log in to %s with: ", strings.Join(s.Brokers, ", ")))
+	awaitReadiness(t, &s, p, "gives no token (security.sasl.token_url): 503 Service Unavailable: its log says more")
+	given.Store(true)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	p.end()
+	if log := p.log.String(); strings.Contains(log, "no broker of") || strings.Contains(log, "a-Secret-0") {
+		t.Errorf("the log blames brokers, or tells a secret:\n%s", log)
 	}
 }
 

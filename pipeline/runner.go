@@ -261,7 +261,9 @@ func (r *Runner) connect() error {
 			r.health.clear("brokers")
 			r.health.set("topics", err.Error())
 		} else {
-			if err = security.Explain(err); security.Explained(err) {
+			if err = security.Explain(err); security.Tokenless(err) {
+				err = fmt.Errorf("there is no token to log in to %s with: %w", strings.Join(r.s.Brokers, ", "), err)
+			} else if security.Explained(err) {
 				err = fmt.Errorf("the brokers of %s refuse this process: %w", strings.Join(r.s.Brokers, ", "), err)
 			} else {
 				err = fmt.Errorf("no broker of %s answers: %w", strings.Join(r.s.Brokers, ", "), r.s.Security.Unanswered(err))

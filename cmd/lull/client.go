@@ -32,6 +32,9 @@ func newClient(ctx context.Context, s *pipeline.Settings, opts ...kgo.Opt) (*kgo
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		client.Close()
+		if security.Tokenless(err) {
+			return nil, fmt.Errorf("there is no token to log in to %s with: %w", strings.Join(s.Brokers, ", "), err)
+		}
 		if err = security.Explain(err); security.Explained(err) {
 			return nil, fmt.Errorf("no broker of %s takes this client: %w", strings.Join(s.Brokers, ", "), err)
 		}

@@ -47,12 +47,18 @@ func lull(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // newBroker returns the address of a broker with an empty topic "shop" of 8 partitions.
 func newBroker(t *testing.T) string {
 	t.Helper()
+	return newFake(t).ListenAddrs()[0]
+}
+
+// newFake returns that broker itself.
+func newFake(t *testing.T) *kfake.Cluster {
+	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(8, "shop"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return cluster.ListenAddrs()[0]
+	return cluster
 }
 
 // A broker that ends the connection in the login is not taken for one that is gone.
@@ -75,6 +81,36 @@ func TestLoginIsEnded(t *testing.T) {
 		"(security.sasl.password_file or LULL_SECURITY_SASL_PASSWORD)): start it, or mend --brokers\n"
 	if code != exitError || errs != want {
 		t.Errorf("exit code %d, %s; want %s", code, errs, want)
+	}
+}
+
+// TestNoToken proves that a server of tokens which does not answer is named, with what to do about it, once, and that brokers are not blamed for it.
+func TestNoToken(t *testing.T) {
+	cluster := newFake(t)
+	cluster.ControlKey(int16(kmsg.SASLHandshake), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		return request.ResponseKind(), nil, true
+	})
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	t.Cleanup(failing.Close)
+	away, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("LULL_SECURITY_SASL_CLIENT_SECRET", "secret-of-this-client")
+	t.Setenv("LULL_SECURITY_SASL_CLIENT_ID", "lull")
+	t.Setenv("LULL_SECURITY_SASL_MECHANISM", "OAUTHBEARER")
+	broker := cluster.ListenAddrs()[0]
+	for url, why := range map[string]string{
+		"http://" + away: `asking URL for a token: Post "URL": dial tcp ` + away + ": connect: connection refused: start that server, or mend security.sasl.token_url",
+		failing.URL:      "URL gives no token (security.sasl.token_url): 503 Service Unavailable: its log says more",
+	} {
+		t.Setenv("LULL_SECURITY_SASL_TOKEN_URL", url)
+		_, errs, code := lull(t, "tail", "shop", "--brokers", broker)
+		want := "lull: there is no token to log in to " + broker + " with: " + strings.ReplaceAll(why, "URL", url) + "\n"
+		if code != exitError || errs != want {
+			t.Errorf("exit code %d, %s; want %s", code, errs, want)
+		}
 	}
 }
 

@@ -24,7 +24,13 @@ import (
 // newApplication returns the address of a broker with an empty topic "shop" of 8 partitions and all of lull's own.
 func newApplication(t *testing.T) string {
 	t.Helper()
-	broker := newBroker(t)
+	return newApplicationOn(t, newFake(t))
+}
+
+// newApplicationOn does the same on a broker whose answers the test changes.
+func newApplicationOn(t *testing.T, fake *kfake.Cluster) string {
+	t.Helper()
+	broker := fake.ListenAddrs()[0]
 	if _, errs, code := lull(t, "topics", "apply", "--brokers", broker, "--input-topic", "shop"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
@@ -223,6 +229,36 @@ func TestRedriveOfTasks(t *testing.T) {
 	redrive("1 sent again: panic 1", "--all")
 	redrive("0 to be sent again", "--all")
 	sent(1)
+}
+
+// What brokers answer to one that has been overtaken, or whose transaction they have ended, is told by what it means, be it to a record or to the end of the transaction, and nothing is sent by it.
+func TestRedriveOvertaken(t *testing.T) {
+	fake := newFake(t)
+	broker := newApplicationOn(t, fake)
+	refuse(t, broker, time.Now(), refusedRecord("unknown_currency", 1))
+	for _, c := range []struct {
+		to    kmsg.Key
+		err   *kerr.Error
+		doing string
+	}{
+		{kmsg.Produce, kerr.InvalidTxnState, `sending to topic "shop"`},
+		{kmsg.EndTxn, kerr.InvalidTxnState, "committing 1 records, of which it is not known now whether they were sent"},
+		{kmsg.EndTxn, kerr.InvalidProducerEpoch, "committing 1 records, of which it is not known now whether they were sent"},
+	} {
+		fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{c.to}, Err: c.err, Count: -1})
+		_, errs, code := lull(t, "dead-letters", "redrive", "--brokers", broker, "--all")
+		want := fmt.Sprintf("%s: another redrive of this group has begun since, or this one was held up for more than %s (%s", c.doing, toolTransaction, c.err.Message)
+		if code != exitError || !strings.Contains(errs, want) || !strings.Contains(errs, "run redrive again: it goes on from there, and sends nothing twice") {
+			t.Errorf("%s: exit code %d, %s, want %s", c.err.Message, code, errs, want)
+		}
+		fault.Remove()
+	}
+	if _, errs, code := lull(t, "dead-letters", "redrive", "--brokers", broker, "--all"); code != 0 || !strings.Contains(errs, "1 sent again") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if sent := redrivenRecords(t, broker); len(sent) != 1 {
+		t.Errorf("%d records were sent", len(sent))
+	}
 }
 
 // Two at once send nothing twice, and the one that is overtaken says so.

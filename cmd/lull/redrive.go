@@ -473,9 +473,9 @@ func (s *redriveSender) abort() {
 	}
 }
 
-// redriveError says what it means that somebody else has the transactional id by now.
+// redriveError says what it means that somebody else has the transactional id by now, or has ended the transaction: then brokers that verify transactions (KIP-890) answer INVALID_TXN_STATE.
 func redriveError(err error) error {
-	if isFenced(err) {
+	if isFenced(err) || errors.Is(err, kerr.InvalidTxnState) {
 		return fmt.Errorf("another redrive of this group has begun since, or this one was held up for more than %s (%w)", toolTransaction, err)
 	}
 	return err

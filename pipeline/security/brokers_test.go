@@ -105,7 +105,7 @@ func TestPorts(t *testing.T) {
 		{"SCRAM, wrong password", c.SASL, plain, login("SCRAM-SHA-256", bad), []string{"do not take this login", "security.sasl.username", "LULL_SECURITY_SASL_PASSWORD"}},
 		{"SCRAM by TLS, wrong password", c.SASLTLS, trusting, login("SCRAM-SHA-512", bad), []string{"do not take this login"}},
 		{"a mechanism of another port", c.SASL, plain, bearer(tokens.URL, right), []string{"does not know security.sasl.mechanism"}},
-		{"a login where none is wanted", c.Open, plain, login("SCRAM-SHA-256", right), []string{"security.sasl.mechanism to none"}},
+		{"a login where none is wanted", c.Open, plain, login("SCRAM-SHA-256", right), []string{"name the port that does in brokers"}},
 		{"no login where one is wanted", c.SASL, plain, none, []string{"SASL", "set security.sasl.mechanism"}},
 		{"plain text to TLS", c.TLS, plain, none, []string{"set security.tls.enabled to true"}},
 		{"plain text with a login to TLS", c.SASLTLS, plain, login("SCRAM-SHA-256", right), []string{"set security.tls.enabled to true"}},

@@ -41,6 +41,12 @@ func Explained(err error) bool {
 	return errors.As(err, &known) || errors.As(err, &file)
 }
 
+// Tokenless reports whether there was no login because the server of tokens does not answer as it should. The error says what to do about that; brokers have no part in it.
+func Tokenless(err error) bool {
+	var away *unavailable
+	return errors.As(err, &away)
+}
+
 // grant ends the advice about rights.
 const grant = "grant what `lull acl print` prints, to the user that the brokers know this process by"
 
@@ -59,7 +65,8 @@ func advice(err error) string {
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		return "the brokers' port does not know security.sasl.mechanism: set one that it knows, or name another port in brokers"
 	case errors.Is(err, kerr.IllegalSaslState):
-		return "the brokers' port may be one without a login: set security.sasl.mechanism to none, or name another port in brokers; a token of OAUTHBEARER that lives for a few seconds only is answered so too"
+		return "this port of the brokers takes no login: name the port that does in brokers; or, of OAUTHBEARER, the token lives for a few seconds only: let the server of tokens give longer ones. " +
+			"Only if the brokers are meant to be used without a login, security.sasl.mechanism is none"
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return "the right to this topic is missing: " + grant
 	case errors.Is(err, kerr.GroupAuthorizationFailed):

@@ -78,6 +78,10 @@ func TestRefusals(t *testing.T) {
 		response.SASLAuthBytes = []byte(`{"status":"invalid_token"}`)
 		return nil
 	})
+	loginless := loginsAt(t, func(_ string, response *kmsg.SASLAuthenticateResponse) error {
+		response.ErrorCode = kerr.IllegalSaslState.Code
+		return nil
+	})
 	replaced = append(replaced, refusing, "REFUSING", token, "TOKEN")
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
@@ -120,6 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"a certificate", mutual, showing("localhost"), security.SASLSettings{}},
 
 		{"a wrong password", refusing, security.TLSSettings{}, scram(bad)},
+		{"a login where none is wanted", loginless, security.TLSSettings{}, scram(secret)},
 		{"a mechanism that brokers do not know", login, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
 		{"no login", login, security.TLSSettings{}, security.SASLSettings{}},
 		{"TLS to a port without", strings.TrimPrefix(plain.URL, "http://"), trusting, security.SASLSettings{}},
@@ -135,6 +140,7 @@ func TestRefusals(t *testing.T) {
 		{"a token that is refused by an error", refusing, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `{"access_token": "a", "token_type": "Bearer"}`))},
 		{"a client that gets no token", token, security.TLSSettings{}, bearer(tokens("TOKENS", 401, `{"error": "invalid_client"}`))},
 		{"a server of tokens that fails", token, security.TLSSettings{}, bearer(tokens("TOKENS", 503, ``))},
+		{"a server of tokens that is away", token, security.TLSSettings{}, bearer("http://127.0.0.1:1/token")},
 		{"a server of something else", token, security.TLSSettings{}, bearer(tokens("TOKENS", 200, `hello`))},
 	} {
 		err := ping(t, []string{at.of}, security.Settings{TLS: at.tls, SASL: at.sasl})

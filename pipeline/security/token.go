@@ -114,7 +114,7 @@ func (t *tokens) ask(ctx context.Context) (*oauth2.Token, error) {
 func tokenError(address string, err error) error {
 	var refused *oauth2.RetrieveError
 	if !errors.As(err, &refused) {
-		return &unavailable{fmt.Errorf("asking %s for a token: %w: start it, or mend security.sasl.token_url", address, err)}
+		return &unavailable{fmt.Errorf("asking %s for a token: %w: start that server, or mend security.sasl.token_url", address, err)}
 	}
 	what := refused.Response.Status
 	if refused.ErrorCode != "" {
