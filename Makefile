@@ -24,6 +24,9 @@ SIM_SEED ?= 1
 # Runs under a fake clock in which everything goes wrong, and the first one's seed.
 ATTACKS ?= 1000
 ATTACK_SEED ?= 1
+# The browser of test-browser, and where it puts its pictures.
+BROWSER ?= chromium
+SHOTS ?=
 # The first of the five ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
 # The first of the two ports of the broker of peers and bench-peers.
@@ -95,6 +98,12 @@ READERS := bin/tools/readers
 .PHONY: test-readers
 test-readers: $(READERS)/installed ## snapshots read by pyarrow, pandas, Polars, DuckDB and lifetimes (needs Python 3.9 to 3.12)
 	LULL_TEST_READERS="$$PWD/$(READERS)" go test -tags invariants -count=1 -run 'TestReaders$$' -v ./cmd/lull
+
+.PHONY: test-browser
+# Any Chromium will do: BROWSER names it. SHOTS=DIR keeps what it sees.
+test-browser: ## reports opened in a real browser: phone and desktop, light and dark (needs Chromium)
+	browser=$$(command -v $(BROWSER)) || { echo "$(BROWSER) is not there: install Chromium, or name it by BROWSER"; exit 1; }; \
+	LULL_TEST_BROWSER=$$browser LULL_TEST_SHOTS="$(SHOTS)" go test -tags invariants -count=1 -run 'TestBrowser$$' ./pipeline/report
 
 $(READERS)/installed: docs/readers/requirements.txt
 	python3 -m venv $(READERS)

@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,7 +28,7 @@ var growing = regexp.MustCompile(`(at the top can stand: ).*|(become )[0-9]+|(re
 // TestErrors proves what somebody is told who has made a mistake, word for word: each file of testdata/errors is read from its top, in a folder and on a broker of its own, on which
 // there is an empty topic shop. Commands:
 //
-//	file NAME    a file in the folder; with compression=gzip or zstd compressed so, with cut=N without the last N of its bytes
+//	file NAME    a file in the folder, or in one in it that is made; with compression=gzip or zstd compressed so, with cut=N without the last N of its bytes
 //	records TOPIC  records in partition 0 of the topic, one a line: key, value and headers as NAME=VALUE, each as a Go string in quotes
 //	member GROUP   a process that is a member of this group from here on
 //	env NAME     the environment variable of this name from here on; nothing unsets it
@@ -148,7 +149,8 @@ func writeGiven(t *testing.T, d *datadriven.TestData) {
 	default:
 		t.Fatalf("%s: there is no compression %q", d.Pos, compression)
 	}
-	if err := os.WriteFile(d.CmdArgs[0].Key, []byte(text[:len(text)-cut]), 0o600); err != nil {
+	name := d.CmdArgs[0].Key
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text[:len(text)-cut]), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 }

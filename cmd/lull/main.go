@@ -145,7 +145,7 @@ LULL_CLOCK_MODE and "mode" under "clock" in the file are the same setting. Exit 
 	}
 	root.AddCommand(
 		newDemoCommand(), newRunCommand(), newConfigCommand(), newTopicsCommand(), newACLCommand(), newMappingCommand(), newDoctorCommand(), newSchemasCommand(), newAsyncAPICommand(), newTriggersCommand(), newModelsCommand(), newFitCommand(),
-		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newResetCommand(), newDiffCommand(), newBacktestCommand(), newSnapshotCommand(), newVersionCommand(),
+		newCustomerCommand(), newProduceCommand(), newTailCommand(), newDeadLettersCommand(), newResetCommand(), newDiffCommand(), newBacktestCommand(), newSnapshotCommand(), newReportCommand(), newVersionCommand(),
 	)
 	return root
 }

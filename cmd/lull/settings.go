@@ -127,8 +127,7 @@ func (f *settingFlag) Type() string {
 
 // addSettingFlags gives the command the flag --config and those of the settings with these keys, of all settings if none is named.
 func addSettingFlags(cmd *cobra.Command, keys ...string) {
-	cmd.Flags().SortFlags = false
-	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML (default $LULL_CONFIG)")
+	addConfigFlag(cmd)
 	for i := range settingsList {
 		s := &settingsList[i]
 		if s.isSecret() || s.isSections() || len(keys) > 0 && !slices.Contains(keys, s.key) {
@@ -140,6 +139,12 @@ func addSettingFlags(cmd *cobra.Command, keys ...string) {
 		}
 		cmd.Flags().Var(&settingFlag{of: s}, s.flag(), usage)
 	}
+}
+
+// addConfigFlag adds the flag that names the file with the settings.
+func addConfigFlag(cmd *cobra.Command) {
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringP("config", "c", "", "`file` with the settings, in YAML (default $LULL_CONFIG)")
 }
 
 // configEnv is the environment variable that stands for --config.
