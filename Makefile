@@ -185,7 +185,7 @@ endef
 .PHONY: peers
 peers: bin/peers/peer.jar ## build the same job for Kafka Streams, run both over a small input, and compare all that they write (needs a JDK 17 and Maven)
 	go build -o bin/benchmarks ./benchmarks
-	$(call on-kafka,bin/benchmarks peers -compare -events 40000 -customers 2000 -seed 5 -disorder 300000)
+	$(call on-kafka,bin/benchmarks peers -compare -events 40000 -customers 2000 -seed 5 -disorder 300000 -silence 100)
 
 .PHONY: bench-peers
 bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on a real broker, after the same comparison; ARGS="-events 5000000 -customers 200000" (needs the same)

@@ -29,12 +29,12 @@ type peersRun struct {
 	generator   GeneratorConfig
 	runs        int
 	silenceDays int
+	rate        int // events a second; 0: all are there before anybody starts
 	compareOnly bool
 	build       string // folder of the peer's program
 	heap        string
 
 	input      *input
-	end        operators.EventTime // that the marks behind the input say
 	agreements []*agreement
 	contenders []*contender
 }
@@ -52,11 +52,12 @@ type contender struct {
 
 // race is what one run came to.
 type race struct {
-	cpu        float64 // seconds of the process's whole life
-	steadyCPU  float64 // seconds from when a fifth of the input was committed
-	steady     float64 // events in that time
-	rate       float64 // events a second in that time
-	rssBytes   int64   // at most, until all was committed
+	cpu        float64         // seconds of the process's whole life
+	steadyCPU  float64         // seconds from when warmShare of the input was committed
+	steady     float64         // events in that time
+	rate       float64         // events a second in that time
+	rssBytes   int64           // at most, until all was committed
+	latencies  []time.Duration // at a fixed rate: of what is answered
 	changelogs volume
 	outputs    volume
 	loadBefore string
@@ -73,7 +74,8 @@ func runPeers(arguments []string) error {
 	flags.Float64Var(&r.generator.Zipf, "zipf", 0, "exponent of the customers' activity by rank; 0: exponentially distributed activity")
 	flags.Int64Var(&r.generator.DisorderMs, "disorder", 0, "how late an event may come, in `milliseconds`")
 	flags.IntVar(&r.runs, "runs", 3, "how often each is run, in turn")
-	flags.IntVar(&r.silenceDays, "silence", 100, "how many `days` pass after the last event, told by a time mark")
+	flags.IntVar(&r.rate, "rate", 0, "events a second, sent while each runs; 0: all are there before")
+	flags.IntVar(&r.silenceDays, "silence", 1, "how many `days` pass after the last event, told by a time mark")
 	flags.BoolVar(&r.compareOnly, "compare", false, "run the pipeline and Kafka Streams once, and compare what they have written")
 	flags.StringVar(&r.build, "build", "bin/peers", "`folder` in which the peer has been built")
 	flags.StringVar(&r.heap, "heap", "1g", "most that the peer's heap may come to, as java -Xmx takes it")
@@ -118,7 +120,7 @@ func (r *peersRun) measure() error {
 	return r.print(os.Stdout, load)
 }
 
-// fill writes the input: the events, and a mark into each partition, so that nobody has to wait for what only time decides.
+// fill writes the input that is there before anybody starts, and by which the report tells what the input is: the events, and a mark into each partition, so that nobody has to wait for what only time decides.
 func (r *peersRun) fill() error {
 	g, err := NewGenerator(r.generator)
 	if err != nil {
@@ -131,14 +133,19 @@ func (r *peersRun) fill() error {
 	if r.input, err = r.b.produce(r.ctx, r.topic, g, r.generator.Events); err != nil {
 		return err
 	}
-	r.end = r.input.last + operators.EventTime(r.silenceDays)*operators.DayMs
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	return r.mark(r.topic, r.input.last)
+}
+
+// mark sends a time mark to every partition: so many days have passed since the last event.
+func (r *peersRun) mark(topic string, last operators.EventTime) error {
+	end := last + operators.EventTime(r.silenceDays)*operators.DayMs
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		return fmt.Errorf("configuring the Kafka client: %w", err)
 	}
 	defer client.Close()
 	for p := range int32(partitions) {
-		mark := &kgo.Record{Topic: r.topic, Partition: p, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(r.end.String())}}}
+		mark := &kgo.Record{Topic: topic, Partition: p, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(end.String())}}}
 		if err := client.ProduceSync(r.ctx, mark).FirstErr(); err != nil {
 			return fmt.Errorf("sending a time mark: %w", err)
 		}
@@ -219,7 +226,7 @@ func (r *peersRun) streams(name, stores string, commit time.Duration) *contender
 		}
 		return startCommand(exec.Command(java, "-XX:+UseParallelGC", "-Xmx"+r.heap,
 			"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(r.build, "peer.jar")+":"+filepath.Join(r.build, "lib", "*"), "lull.peer.Peer",
-			"brokers="+strings.Join(r.b.brokers, ","), "application="+s.Group, "input="+r.topic, "prefix="+s.Prefix, "state="+s.State.Dir,
+			"brokers="+strings.Join(r.b.brokers, ","), "application="+s.Group, "input="+s.Input.Topic, "prefix="+s.Prefix, "state="+s.State.Dir,
 			"stores="+stores, "commit-ms="+strconv.FormatInt(commit.Milliseconds(), 10), "model-version="+model.Version, "model="+strings.Join(texts, ",")))
 	}
 	c.changelogs = []string{streamsChangelog("customers"), streamsChangelog("timers")}
@@ -232,11 +239,17 @@ func streamsChangelog(store string) string { return streamsGroup + "-" + store +
 // streamsGroup is the last part of every application's id.
 const streamsGroup = "app"
 
+// liveTopic is where the events of one run come at a fixed rate, below the prefix.
+const liveTopic = "live"
+
 // application returns the settings of a contender's run.
 func (r *peersRun) application(c *contender, n int) *pipeline.Settings {
 	name := fmt.Sprintf("%d-%d", slices.Index(r.contenders, c), n)
 	s := r.b.settings(r.settings.Prefix+name, filepath.Join(r.work, name))
 	s.Input.Topic, s.Group = r.topic, s.Prefix+streamsGroup
+	if r.rate > 0 {
+		s.Input.Topic = s.Topic(liveTopic)
+	}
 	return &s
 }
 
@@ -244,6 +257,11 @@ func (r *peersRun) application(c *contender, n int) *pipeline.Settings {
 func (r *peersRun) race(c *contender, n int) error {
 	s := r.application(c, n)
 	one := race{loadBefore: loadAverage()}
+	if r.rate > 0 {
+		if err := r.b.createInput(r.ctx, s.Input.Topic); err != nil {
+			return err
+		}
+	}
 	if err := c.prepare(s); err != nil {
 		return err
 	}
@@ -252,7 +270,18 @@ func (r *peersRun) race(c *contender, n int) error {
 		return err
 	}
 	defer process.kill()
-	if err := r.follow(s, process, &one); err != nil {
+	if r.rate > 0 {
+		f, err := startFeed(r, s)
+		if err != nil {
+			return err
+		}
+		err = r.follow(s, process, &one)
+		var failed error
+		one.latencies, failed = f.stop()
+		if err = errors.Join(err, failed); err != nil {
+			return err
+		}
+	} else if err := r.follow(s, process, &one); err != nil {
 		return err
 	}
 	if err := process.stdin.Close(); err != nil {
@@ -278,10 +307,14 @@ func (r *peersRun) race(c *contender, n int) error {
 	return os.RemoveAll(s.State.Dir)
 }
 
-// follow waits until a process has committed the end of the input, and measures what it uses from when it has committed a fifth: programs start, and compilers warm up, before.
+// warmShare is the part of the input that is gone through before a process counts as warm: it starts, and a compiler that works while it runs compiles, meanwhile. That of Java has
+// used some twenty seconds of CPU by then; less input than a million events leaves much of it in the figures.
+const warmShare = 0.5
+
+// follow waits until a process has committed the end of the input, and measures what it uses from when it is warm.
 func (r *peersRun) follow(s *pipeline.Settings, process *child, one *race) error {
 	watched := r.scenario
-	watched.settings = *s
+	watched.settings, watched.topic = *s, s.Input.Topic
 	var beganAt time.Time
 	began, events := 0.0, int64(0)
 	total := int64(r.input.events + partitions)
@@ -291,7 +324,7 @@ func (r *peersRun) follow(s *pipeline.Settings, process *child, one *race) error
 		for _, o := range at {
 			sum += o
 		}
-		if beganAt.IsZero() && sum*5 >= total {
+		if beganAt.IsZero() && float64(sum) >= warmShare*float64(total) {
 			if began, _, failed = processUsage(process.cmd.Process.Pid); failed != nil {
 				return true
 			}

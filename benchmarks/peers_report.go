@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"lull/operators"
 )
@@ -30,12 +31,20 @@ func (r *peersRun) print(w io.Writer, load string) error {
 		{"changelog bytes per event", "%.1f", func(o *race) float64 { return float64(o.changelogs.bytes) / float64(r.input.events) }, true},
 		{"changelog records per event", "%.3f", func(o *race) float64 { return float64(o.changelogs.records) / float64(r.input.events) }, false},
 		{"output bytes per event", "%.1f", func(o *race) float64 { return float64(o.outputs.bytes) / float64(r.input.events) }, false},
+		{"latency p50, ms", "%.0f", latency(0.5), true},
+		{"latency p99, ms", "%.0f", latency(0.99), true},
 		{"events/s, steady", "%.0f", func(o *race) float64 { return o.rate }, false},
 	}
 	for _, f := range figures {
+		if strings.HasPrefix(f.name, "latency") && r.rate == 0 {
+			continue
+		}
 		p.line("| %s | median (least to greatest) | times lull's of the same turn |", f.name)
 		p.line("|---|--:|--:|")
 		for _, c := range r.contenders {
+			if strings.HasPrefix(f.name, "latency") && len(c.runs[0].latencies) == 0 {
+				continue // it writes no segments
+			}
 			ratio := ""
 			if f.ratio && c.name != lullContender {
 				ratio = spread("%.2f", r.ratios(c, f.of))
@@ -49,7 +58,10 @@ func (r *peersRun) print(w io.Writer, load string) error {
 		}
 		p.line("")
 	}
-	p.line("Steady: of the process alone, by /proc, from when it had committed a fifth of the input until it had committed all. Whole life: by wait4(2), from start to exit.")
+	p.line("Steady: of the process alone, by /proc, from when it had committed half of the input until it had committed all. Whole life: by wait4(2), from start to exit.")
+	if r.rate > 0 {
+		p.line("Every run is sent %s events a second. Latency: from when an event was due to the receipt, by a reader of committed records, of the first change of segment that names it as its cause; of the second half of the events.", thousands(r.rate))
+	}
 	p.line("Bytes are keys, values and headers, without batches and compression. lull's outputs have headers and words that the peer leaves out: benchmarks/peers/README.md.")
 	p.line("")
 	p.line("Input: seed %d, Zipf %v, %s to %s, then %d days of silence; %.0f bytes an event with its key, %d partitions.",
@@ -67,6 +79,16 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	p.line("Load average before each run, in turn: %s.", r.loads())
 	printMachine(&p, load, r.profileDir != "")
 	return p.err
+}
+
+// latency returns what reads a percentile of a run's latencies, in milliseconds; 0 if there are none.
+func latency(share float64) func(*race) float64 {
+	return func(o *race) float64 {
+		if len(o.latencies) == 0 {
+			return 0
+		}
+		return float64(percentile(o.latencies, share)) / float64(time.Millisecond)
+	}
 }
 
 // ratios are a figure of a contender's runs over lull's of the same turn, sorted.

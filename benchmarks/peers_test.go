@@ -5,8 +5,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lull/operators"
 	"lull/pipeline"
@@ -164,6 +166,57 @@ func TestFloors(t *testing.T) {
 				t.Errorf("the changelog holds %d keys, want %d", len(got), len(want))
 			}
 		})
+	}
+}
+
+// TestFeed proves that a feed sends every event when it is due and a mark behind them to each partition, and that the first change of segment that names an event of the second half
+// answers it.
+func TestFeed(t *testing.T) {
+	b, err := startBroker(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	r := peersRun{scenario: scenario{b: b, ctx: t.Context(), topic: "live"}, generator: GeneratorConfig{Seed: 1, Events: 200, Customers: 20, Start: shopOpens}, rate: 2000}
+	if err := b.createInput(t.Context(), r.topic); err != nil {
+		t.Fatal(err)
+	}
+	g, err := NewGenerator(r.generator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := feed{r: &r, topic: r.topic, due: make(map[string]time.Time)}
+	began := time.Now()
+	if err := f.send(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < 199*time.Second/2000 {
+		t.Errorf("200 events at 2,000 a second took %s", took)
+	}
+	all, err := r.gather(r.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, of := range all {
+		records += len(of)
+	}
+	if records != 200+partitions || len(all[""]) != partitions {
+		t.Errorf("%d records, %d of them marks", records, len(all[""]))
+	}
+	events := generate(t, r.generator)
+	if first := f.due[events[100].ID]; len(f.due) != 100 || first.Before(began.Add(50*time.Millisecond)) {
+		t.Errorf("%d events wait for an answer, the first due after %s", len(f.due), first.Sub(began))
+	}
+	for _, event := range []int{99, 100, 100, 199} {
+		change := operators.Output{Kind: operators.SegmentOutput, Customer: "a", Cause: operators.Cause{Kind: operators.EventInput, EventID: events[event].ID}}
+		change.Segment = operators.SegmentChange{From: "none", To: "nurture"}
+		if err := f.take(encodeTold(t, change)["a"][0], f.due[events[event].ID].Add(7*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []time.Duration{7 * time.Millisecond, 7 * time.Millisecond}; !slices.Equal(f.latencies, want) || len(f.due) != 98 {
+		t.Errorf("latencies %v, want %v; %d events wait", f.latencies, want, len(f.due))
 	}
 }
 

@@ -53,6 +53,11 @@ final class Job implements Processor<byte[], Event, byte[], byte[]> {
         customers = context.getStateStore(CUSTOMERS);
         timers = context.getStateStore(TIMERS);
         out = new Outputs(context, model);
+        // After an aborted transaction the same task begins anew.
+        watermark = Time.UNSET;
+        horizon = Time.UNSET;
+        near.clear();
+        returning = null;
     }
 
     @Override
