@@ -307,8 +307,8 @@ func (r *peersRun) race(c *contender, n int) error {
 	return os.RemoveAll(s.State.Dir)
 }
 
-// warmShare is the part of the input that is gone through before a process counts as warm: it starts, and a compiler that works while it runs compiles, meanwhile. That of Java has
-// used some twenty seconds of CPU by then; less input than a million events leaves much of it in the figures.
+// warmShare is the part of the input that is gone through before a process counts as warm: it starts, and a compiler that works while it runs compiles, meanwhile. That of Java takes
+// some fifteen seconds of CPU: much less input than a million events leaves a part of it in the figures.
 const warmShare = 0.5
 
 // follow waits until a process has committed the end of the input, and measures what it uses from when it is warm.
