@@ -76,6 +76,16 @@ func TestReport(t *testing.T) {
 		}
 	}
 
+	crossing := [2]float64{} // a bound of risk, one of value
+	for _, week := range reportTables(t, page, "deadlines")[0] {
+		for i := range crossing {
+			crossing[i] += parseFloat(t, strings.ReplaceAll(week[3+i], ",", ""))
+		}
+	}
+	if crossing[0] == 0 || crossing[1] == 0 {
+		t.Errorf("in twelve weeks %v customers cross", crossing)
+	}
+
 	type purchase struct{ month, customer string }
 	log := strings.Split(strings.TrimSpace(string(s.rowsOfFew("1997-01-01", "1997-09-30"))), "\n")
 	head, log := strings.Split(log[0], ","), log[1:]

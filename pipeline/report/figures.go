@@ -117,7 +117,7 @@ func (t *tally) quadrantFigure() figure {
 			s := sumsOf(t.quadrants, name)
 			q.most = max(q.most, s.atRisk)
 			q.cells[r][i] = square{name: name, what: quadrantWhat[name], value: s.atRisk, lines: []string{
-				count(s.customers) + " customers, " + percent(ofAll(float64(s.customers), float64(t.all.customers))), t.money(s.atRisk) + " at risk", t.money(s.clv) + " CLV",
+				many(s.customers, "customer") + ", " + percent(ofAll(float64(s.customers), float64(t.all.customers))), t.money(s.atRisk) + " at risk", t.money(s.clv) + " CLV",
 			}}
 			of.Rows = append(of.Rows, sumsRow(name, s, t.all.customers))
 		}
@@ -131,7 +131,7 @@ func (t *tally) quadrantFigure() figure {
 		f.Notes = append(f.Notes, fmt.Sprintf("Value is high from a CLV of %s %s on.", t.currency(), short(t.model.HighValue)))
 	}
 	if none.customers > 0 {
-		f.Notes = append(f.Notes, count(none.customers)+" customers are in none, as they have no purchase or no score.")
+		f.Notes = append(f.Notes, "Without a quadrant, having no purchase or no score: "+many(none.customers, "customer")+".")
 	}
 	return f
 }
@@ -173,7 +173,7 @@ func (t *tally) deadlineFigure() figure {
 	f.panels, f.beside, f.Tables = []panel{customers, value}, true, []table{of}
 	f.Notes = []string{
 		fmt.Sprintf("In %d weeks %s of %s scored customers cross, with a CLV of %s and a value at risk of %s today.", deadlineWeeks, count(all.customers), count(t.scored), t.money(all.clv), t.money(all.atRisk)),
-		fmt.Sprintf("%s have their next deadline later, %s have none.", count(t.deadlines.later.customers), count(t.deadlines.never.customers)),
+		fmt.Sprintf("With their next deadline later: %s; with none: %s.", many(t.deadlines.later.customers, "customer"), many(t.deadlines.never.customers, "customer")),
 	}
 	return f
 }
@@ -202,7 +202,7 @@ func (t *tally) rfmFigure() figure {
 		var numbers, risks []cell
 		for frequency := range t.rfm[since] {
 			s := &t.rfm[since][frequency]
-			tip := fmt.Sprintf("recency %d, frequency %d: %s customers, %s at risk", since+1, frequency+1, count(s.customers), t.money(s.atRisk))
+			tip := fmt.Sprintf("recency %d, frequency %d: %s, %s at risk", since+1, frequency+1, many(s.customers, "customer"), t.money(s.atRisk))
 			blank := s.customers == 0
 			numbers = append(numbers, cell{value: float64(s.customers), label: short(float64(s.customers)), tip: tip, blank: blank})
 			risks = append(risks, cell{value: s.atRisk, label: short(s.atRisk), tip: tip, blank: blank})
@@ -266,13 +266,13 @@ func (t *tally) aliveFigure() figure {
 				continue
 			}
 			mean := c.sum / float64(c.customers)
-			cells = append(cells, cell{value: mean, label: percent(mean), tip: fmt.Sprintf("%s days since the last, %s purchase days after the first: %s of %s customers", rows[r], columns[i], exact(mean), count(c.customers))})
+			cells = append(cells, cell{value: mean, label: percent(mean), tip: fmt.Sprintf("%s days since the last, %s purchase days after the first: %s, mean of %s", rows[r], columns[i], exact(mean), many(c.customers, "customer"))})
 			of.Rows = append(of.Rows, []string{rows[r], columns[i], count(c.customers), exact(mean)})
 		}
 		g.rows, g.cells = append(g.rows, rows[r]), append(g.cells, cells)
 	}
 	f.panels, f.Tables = []panel{g}, []table{of}
-	f.Notes = []string{fmt.Sprintf("Of %s scored customers. Cells without customers are blank; each range of days ends before the next begins.", count(t.scored))}
+	f.Notes = []string{fmt.Sprintf("Scored customers: %s. Cells without customers are blank; each range of days ends before the next begins.", count(t.scored))}
 	if t.model != nil && t.model.Family == "bgnbd" {
 		f.Notes = append(f.Notes, "Under BG/NBD who has bought once is alive for ever: the first column says nothing.")
 	}
@@ -351,7 +351,7 @@ func (t *tally) cohortNotes() (notes []string) {
 	c := t.cohorts
 	notes = append(notes, fmt.Sprintf("The last cell of each row is of the %s that is not over, or ends at this instant. Orders that were cancelled do not count.", c.span.name))
 	if c.earlier > 0 {
-		notes = append(notes, fmt.Sprintf("%s customers bought first before %s, and are not shown.", count(c.earlier), c.label(0)))
+		notes = append(notes, fmt.Sprintf("Of earlier cohorts than %s, and not shown: %s.", c.label(0), many(c.earlier, "customer")))
 	}
 	return notes
 }
@@ -368,10 +368,13 @@ func (t *tally) retentionFigure() figure {
 	g := t.cohortGrid("Share who bought", percent, func(cohort, age int) (cell, bool) {
 		s := share(cohort, age)
 		tip := fmt.Sprintf("%s, %s %d: %s of %s customers bought (%s)", c.label(cohort), c.span.name, age, count(c.cells[cohort][age].bought), count(c.sizes[cohort]), exact(s))
-		return cell{value: s, label: percent(s), tip: tip}, age > 0 // all have bought in their first
+		if age == 0 { // all have bought in it
+			return cell{label: count(c.sizes[cohort]), tip: fmt.Sprintf("%s: %s", c.label(cohort), many(c.sizes[cohort], "customer"))}, false
+		}
+		return cell{value: s, label: percent(s), tip: tip}, true
 	})
 	f.panels, f.Tables = []panel{g}, []table{t.cohortTable(func(cohort, age int) string { return exact(share(cohort, age)) })}
-	f.Notes = append(t.cohortNotes(), fmt.Sprintf("In %s 0 all have bought; how many these are stands in the numbers below.", c.span.name))
+	f.Notes = append(t.cohortNotes(), fmt.Sprintf("In %s 0 all have bought: where there is room it has how many these are.", c.span.name))
 	return f
 }
 
@@ -426,17 +429,19 @@ func (t *tally) migrationFigure() figure {
 			f.Notes = append(f.Notes, "Nobody changed "+d.name+" in this time.")
 			continue
 		}
-		g := &grid{title: fmt.Sprintf("%s: %s changes", d.name, count(m.total)), rowsOf: "from", columnOf: "to", bounds: short, columns: d.segments, named: true}
+		g := &grid{title: fmt.Sprintf("%s: %s", d.name, many(m.total, "change")), rowsOf: "from", columnOf: "to", bounds: short, columns: d.segments, named: true}
 		numbers := table{Title: d.name, Head: []string{"from", "to", "changes", "value at risk when they changed, " + t.currency()}}
 		for _, from := range d.segments {
 			var cells []cell
 			for _, to := range d.segments {
 				move := [2]string{from, to}
 				n := m.count[move]
-				cells = append(cells, cell{value: float64(n), label: short(float64(n)), blank: n == 0, tip: fmt.Sprintf("%s to %s: %s changes", from, to, count(n))})
+				c := cell{blank: true, tip: fmt.Sprintf("%s to %s: %s", from, to, many(n, "change"))}
 				if n > 0 {
+					c.value, c.label, c.blank = float64(n), short(float64(n)), false
 					numbers.Rows = append(numbers.Rows, []string{from, to, count(n), whole(m.atRisk[move])})
 				}
+				cells = append(cells, c)
 			}
 			g.rows, g.cells = append(g.rows, from), append(g.cells, cells)
 		}

@@ -207,7 +207,7 @@ func TestCohortFigures(t *testing.T) {
 			if shown == 0 || shown != float64(len(first)) != (name == "old") {
 				t.Errorf("%v of %d customers are shown", shown, len(first))
 			}
-			if text := textOf(p.section("retention")); name == "old" && !strings.Contains(text, fmt.Sprintf("%v customers bought first before 20", float64(len(first))-shown)) {
+			if text := textOf(p.section("retention")); name == "old" && !strings.Contains(text, fmt.Sprintf("and not shown: %v customers.", float64(len(first))-shown)) {
 				t.Errorf("it does not tell of the %v others: %s", float64(len(first))-shown, text)
 			}
 			if rows := len(revenue); rows > 18 || rows < 5 || cells == 0 {

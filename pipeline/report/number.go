@@ -24,12 +24,20 @@ func whole(v float64) string {
 
 func count(n int64) string { return whole(float64(n)) }
 
-// short writes a number with three digits: 950, 12.3k, 4.56M.
+// many writes a number of things: 1 customer, 2 customers.
+func many(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return count(n) + " " + thing + "s"
+}
+
+// short writes a number with three digits: 950, 12.3k, 4.56M, and further G for 10⁹, T for 10¹².
 func short(v float64) string {
 	for _, unit := range []struct {
 		size float64
 		name string
-	}{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
+	}{{1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}} {
 		if math.Abs(v) >= 0.9995*unit.size {
 			return strconv.FormatFloat(v/unit.size, 'g', 3, 64) + unit.name
 		}

@@ -42,7 +42,7 @@ func Snapshot(ctx context.Context, tables *snapshot.Tables, folder string) (name
 		return nil, err
 	}
 	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("making the folder of the report: %w: name another by --out", err)
 	}
 	write := func(name string, content []byte) {
 		if err == nil {

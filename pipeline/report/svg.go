@@ -103,7 +103,7 @@ type cell struct {
 	value float64 // what its shade is of
 	label string
 	tip   string
-	blank bool // there is nothing to say
+	blank bool // without a shade: there is nothing to compare
 	open  bool // of a time that is not over
 }
 
@@ -136,12 +136,11 @@ func (g *grid) draw(s *svg, left, top, width float64) (height float64) {
 	fits := true
 	for _, row := range g.cells {
 		for i := range row {
-			if c := &row[i]; !c.blank {
-				if g.most == 0 {
-					most = max(most, c.value)
-				}
-				fits = fits && widthOf(c.label) <= side-3
+			c := &row[i]
+			if !c.blank && g.most == 0 {
+				most = max(most, c.value)
 			}
+			fits = fits && widthOf(c.label) <= side-3
 		}
 	}
 	s.text(left+label, y+lineSize-4, start, "m", fit(g.columnOf, width-label))
@@ -156,6 +155,9 @@ func (g *grid) draw(s *svg, left, top, width float64) (height float64) {
 			x := left + label + float64(i)*side
 			if c.blank {
 				s.rect(x+0.5, y+0.5, side-1, high-1, "hn", c.tip)
+				if fits && c.label != "" {
+					s.text(x+side/2, y+high/2+4, middle, "m", c.label)
+				}
 				continue
 			}
 			n := shade(c.value, most)

@@ -34,6 +34,19 @@ func TestObjectStores(t *testing.T) {
 					t.Errorf("%s: %t, %d bytes, the manifest says %+v", name, ok, len(content), of)
 				}
 			}
+			tables, err := target.Open(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, of := range tables.Manifest.Tables {
+				rows := int64(0)
+				if err := snapshot.Rows(t.Context(), tables, of.Name, func(*struct{}) error { rows++; return nil }); err != nil || rows != of.Rows {
+					t.Errorf("%s: %d rows are read, %v; the manifest says %d", of.Name, rows, err, of.Rows)
+				}
+			}
+			if err := tables.Close(); err != nil {
+				t.Error(err)
+			}
 			if again, err := take(t, target, config, time.Now(), adopted(20, nil)); err != nil || !again.Existed {
 				t.Errorf("the same once more: %v, %v", again, err)
 			}
