@@ -81,6 +81,7 @@ const look = `(async () => {
 	}
 	for (const e of document.querySelectorAll('h1, h2, p, li, a, dt, dd, summary, th, td, caption, b')) {
 		if (!seen(e) || !e.textContent.trim()) continue;
+		if (e.tagName === 'DD' && e.scrollWidth > e.clientWidth) found.cut.push(e.textContent);
 		found.texts++;
 		const style = getComputedStyle(e), name = e.tagName + ' ' + e.textContent.slice(0, 60);
 		if (parseFloat(style.fontSize) < 12) found.small.push(name);
@@ -106,7 +107,7 @@ var visits = []visit{
 }
 
 // TestBrowser: in a real browser, at the width of a phone and of a desktop, in light and dark, the page and each figure's file ask for nothing but themselves, say no error, are no wider than the window, and all of their texts are
-// large enough, stand out from what they stand on, and lie within their drawing and over no other. So do reports of a snapshot with nothing in it.
+// large enough, stand out from what they stand on, and lie within their drawing and over no other. So it is with reports of a snapshot with nothing in it, of one with a dozen customers, and of one with amounts of ten digits.
 func TestBrowser(t *testing.T) {
 	browser := os.Getenv(browserEnv)
 	if browser == "" {
@@ -114,7 +115,20 @@ func TestBrowser(t *testing.T) {
 	}
 	full, empty := newShop(1, 3000), newShop(2, 0)
 	empty.models, empty.quality, empty.manifest.Model = nil, nil, nil
-	few := newShop(3, 12)
+	few, rich := newShop(3, 12), newShop(4, 800)
+	rich.manifest.Application = "a-prefix-of-topics-as-long-as-nobody-would-choose-it.but-may.production."
+	for i := range rich.customers {
+		c := &rich.customers[i]
+		c.RealizedValue *= 1e6
+		for _, v := range []*float64{c.CLV, c.ValueAtRisk, c.AboutToBeLost} {
+			if v != nil {
+				*v *= 1e6
+			}
+		}
+	}
+	for i := range rich.orders {
+		rich.orders[i].Net *= -1e6 // refunds of more than was paid
+	}
 	allocator, stop := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser), chromedp.NoSandbox, chromedp.DisableGPU)...)
 	defer stop()
 	root, end := chromedp.NewContext(allocator)
@@ -122,7 +136,7 @@ func TestBrowser(t *testing.T) {
 	if err := chromedp.Do(root); err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]*shop{"full": full, "few": few, "empty": empty} {
+	for name, s := range map[string]*shop{"full": full, "few": few, "empty": empty, "rich": rich} {
 		dir := reportOf(t, s.write(t))
 		files, err := os.ReadDir(dir)
 		if err != nil || len(files) < 10 {

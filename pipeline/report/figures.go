@@ -124,7 +124,7 @@ func (t *tally) quadrantFigure() figure {
 	}
 	none := sumsOf(t.quadrants, operators.NoQuadrant.String())
 	of.Rows = append(of.Rows, []string{"none", count(none.customers), "", "", "", ""})
-	q.low, q.full = "value at risk: "+t.money(0), t.money(q.most)
+	q.low, q.full = "value at risk: "+t.currency()+" 0", short(q.most)
 	f.panels, f.Tables = []panel{q}, []table{of}
 	f.Notes = append(f.Notes, fmt.Sprintf("About to be lost is by how much CLV falls within %s days of silence.", whole(t.manifest.Terms.ContactDays)))
 	if t.model != nil {

@@ -189,7 +189,13 @@ func (g *grid) heads(s *svg, left, top, side, right float64) (height float64) {
 		}
 		return lineSize
 	}
-	words := func(c string) []string { return wrap(strings.ReplaceAll(c, "_", "_ "), side-4) }
+	words := func(c string) []string { // after _ a line may end too
+		of := wrap(strings.ReplaceAll(c, "_", "_ "), side-4)
+		for i := range of {
+			of[i] = strings.ReplaceAll(of[i], "_ ", "_")
+		}
+		return of
+	}
 	lines, broad := 1, 0.0
 	for _, c := range g.columns {
 		of := words(c)
