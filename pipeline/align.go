@@ -135,33 +135,45 @@ func (r *Runner) hearCommitted(now time.Time) {
 	r.committedFeeds.askedAt = now
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer cancel()
-	var offsets kadm.OffsetResponses
-	var err error
-	r.unlocked(func() { offsets, err = r.adm.FetchOffsets(ctx, r.s.Group) })
-	if err = errors.Join(err, offsets.Error()); err != nil {
+	feeds, err := r.askCommitted(ctx)
+	if err != nil {
 		r.log.Debug().Err(err).Msg("asking what other processes have committed; what reads history waits")
 		return
 	}
 	r.committedFeeds.heardAt = now
+	for id, is := range feeds {
+		was, met := r.committedFeeds.feeds[id]
+		if met {
+			is.watermark = max(is.watermark, was.watermark) // the tasks may have heard of it since the group answered
+		}
+		if !met || is.position > was.position || is.watermark > was.watermark {
+			is.moved = now
+			r.committedFeeds.feeds[id] = is
+		}
+	}
+}
+
+// askCommitted asks the group what all feeds have committed. mu is held.
+func (r *Runner) askCommitted(ctx context.Context) (map[uint64]committedFeed, error) {
+	var offsets kadm.OffsetResponses
+	var err error
+	r.unlocked(func() { offsets, err = r.adm.FetchOffsets(ctx, r.s.Group) })
+	if err = errors.Join(err, offsets.Error()); err != nil {
+		return nil, err
+	}
+	feeds := make(map[uint64]committedFeed)
 	for _, in := range r.inputs {
 		for n := range in.partitions {
-			id := task.FeedID(in.id, n)
 			is := committedFeed{position: -1, watermark: operators.Unset}
 			if at, ok := offsets.Lookup(in.Topic, n); ok {
 				if meta, err := task.DecodeFeedMeta(at.Metadata); err == nil {
 					is.position, is.watermark = meta.Position, meta.Watermark
 				}
 			}
-			was, met := r.committedFeeds.feeds[id]
-			if met {
-				is.watermark = max(is.watermark, was.watermark) // the tasks may have heard of it since the group answered
-			}
-			if !met || is.position > was.position || is.watermark > was.watermark {
-				is.moved = now
-				r.committedFeeds.feeds[id] = is
-			}
+			feeds[task.FeedID(in.id, n)] = is
 		}
 	}
+	return feeds, nil
 }
 
 // committedLimit returns how far the feeds of other processes allow those of this one that read history; Unset if one of them has told nothing yet.

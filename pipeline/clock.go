@@ -69,23 +69,28 @@ func (r *Runner) tellTime() {
 // of yet is younger.
 func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) error {
 	wall := operators.EventTime(now.UnixMilli())
-	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
+	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset, Others: task.NoOthers}
 	if in.clock.Jumped(&reading) {
 		in.hold = in.clock.Read(&reading)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
-	var ends, newest kadm.ListedOffsets
+	topics := []string{in.Topic}
+	if !in.clock.Used() {
+		topics = r.inputNames()
+	}
+	var allEnds, newest kadm.ListedOffsets
 	var err error
 	r.unlocked(func() {
-		if ends, err = r.adm.ListEndOffsets(ctx, in.Topic); err == nil {
-			newest, err = r.adm.ListMaxTimestampOffsets(ctx, in.Topic)
+		if allEnds, err = r.adm.ListEndOffsets(ctx, topics...); err == nil {
+			newest, err = r.adm.ListMaxTimestampOffsets(ctx, topics...)
 		}
 	})
-	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
+	if err = errors.Join(err, allEnds.Error(), newest.Error()); err != nil {
 		return fmt.Errorf("asking for the input's end and its newest record: %w", err)
 	}
+	ends := kadm.ListedOffsets{in.Topic: allEnds[in.Topic]}
 	for _, end := range sortedOffsets(ends) {
 		log := task.Log{End: end.Offset, Newest: operators.Unset}
 		if o, ok := newest.Lookup(end.Topic, end.Partition); ok && o.Timestamp > 0 {
@@ -99,6 +104,11 @@ func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) erro
 		}
 		reading.Watermark = max(reading.Watermark, p.stage.Time().Watermark)
 	}
+	if !in.clock.Used() && !reading.Used() {
+		if reading.Others, err = r.askOthers(ctx, in, wall, allEnds, newest); err != nil {
+			return err
+		}
+	}
 	if in.watcher != nil {
 		reading.Read, reading.Late = in.watcher.look(wall, ends)
 	}
@@ -110,6 +120,41 @@ func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) erro
 		r.unlocked(in.stopWatching)
 	}
 	return err
+}
+
+// askOthers asks how the other inputs stand, beside one that has never had a record, by the ends of all and their newest records.
+func (r *Runner) askOthers(ctx context.Context, in *inputTopic, wall operators.EventTime, ends, newest kadm.ListedOffsets) (task.Others, error) {
+	others := task.NoOthers
+	var used []*inputTopic
+	for _, other := range r.inputs {
+		had := false
+		for _, end := range ends[other.Topic] {
+			had = had || end.Offset > 0
+		}
+		if other == in || !had {
+			continue
+		}
+		used = append(used, other)
+		for _, o := range newest[other.Topic] {
+			if at := operators.EventTime(o.Timestamp); at > 0 && at <= wall { // what a producer has dated ahead proves nothing
+				others.Newest = max(others.Newest, at)
+			}
+		}
+	}
+	if len(used) == 0 || in.hold == task.Free { // it waits for nobody any more
+		return others, nil
+	}
+	feeds, err := r.askCommitted(ctx)
+	if err != nil {
+		return others, fmt.Errorf("asking how far the other inputs have been read: %w", err)
+	}
+	others.Watermark = operators.Never
+	for _, other := range used {
+		for n := range other.partitions {
+			others.Watermark = min(others.Watermark, feeds[task.FeedID(other.id, n)].watermark)
+		}
+	}
+	return others, nil
 }
 
 func (in *inputTopic) stopWatching() {
@@ -135,6 +180,14 @@ func (r *Runner) reportHold() {
 			continue
 		}
 		problem, warning := in.holds(r.s)
+		told := ""
+		if in.clock.Unused() {
+			told = warning
+		}
+		if told != in.told && told != "" {
+			r.log.Warn().Msg(told)
+		}
+		in.told = told
 		if problem != "" {
 			problems = append(problems, problem)
 		}
@@ -156,8 +209,12 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 	if s.Staged() {
 		of = fmt.Sprintf(" %q", in.Topic)
 	}
-	switch limit := time.Duration(in.clock.SilenceMaxMs()) * time.Millisecond; in.hold {
-	case task.Free:
+	limit := time.Duration(in.clock.SilenceMaxMs()) * time.Millisecond
+	if in.clock.Unused() && in.hold != task.Jumped {
+		return "", in.unusedWarning(s, of, limit)
+	}
+	switch in.hold {
+	case task.Free, task.Awaited:
 	case task.Jumped:
 		return "the wall clock has jumped since the process started: set it right, then restart the process", ""
 	case task.Unconfirmed:
@@ -168,6 +225,9 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 	case task.Unknown:
 		return "", fmt.Sprintf("the normal gap of the input%s is not known yet: the clock holds until it has been watched for half an hour, or set clock.source_max_silence", of)
 	case task.Stalled:
+		if !in.clock.Watched() {
+			return "", fmt.Sprintf("the input%s has not been watched before, and its records have not come in time for %s since (clock.source_settle): nobody is held to be silent meanwhile", of, s.Clock.SourceSettle)
+		}
 		warning = fmt.Sprintf("the whole input topic%s has been silent, or nobody has watched it, for longer than %s, and it has not settled since: nobody is held to be "+
 			"silent meanwhile", of, limit)
 		if seen := in.clock.Seen(); seen != operators.Unset {
@@ -175,6 +235,18 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 		}
 	}
 	return "", warning
+}
+
+// unusedWarning says what it means that an input has never had a record.
+func (in *inputTopic) unusedWarning(s *Settings, of string, limit time.Duration) string {
+	switch {
+	case !s.Staged():
+		return "the input has never had a record: nobody is known. See to it that its events go there"
+	case in.hold == task.Free:
+		return fmt.Sprintf("the input%s has never had a record: time goes on without it, and what it is given of the past comes late. See to it that its events go there, or take it out of inputs", of)
+	}
+	return fmt.Sprintf("the input%s has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for %s (clock.source_max_silence), as a history of it may yet be loaded. "+
+		"See to it that its events go there, or take it out of inputs", of, limit)
 }
 
 func oneIf(b bool) float64 {

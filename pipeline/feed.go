@@ -194,15 +194,11 @@ const strangersEvery = 5 * time.Second
 
 // askInputs asks again for the ids of the inputs and their partitions: an input may have been given more since the process started, and a task from another process may know them.
 func (r *Runner) askInputs() error {
-	var names []string
-	for _, in := range r.inputs {
-		names = append(names, in.Topic)
-	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Commit.Timeout)
 	defer cancel()
 	var topics kadm.TopicDetails
 	var err error
-	r.unlocked(func() { topics, err = r.adm.ListTopics(ctx, names...) })
+	r.unlocked(func() { topics, err = r.adm.ListTopics(ctx, r.inputNames()...) })
 	if err == nil {
 		err = topics.Error()
 	}
@@ -214,6 +210,14 @@ func (r *Runner) askInputs() error {
 	}
 	r.noteFeeds()
 	return nil
+}
+
+// inputNames returns the names of the inputs.
+func (r *Runner) inputNames() (names []string) {
+	for _, in := range r.inputs {
+		names = append(names, in.Topic)
+	}
+	return names
 }
 
 // askSpan asks for the first offset of a partition, and for the end of what is committed in it.
@@ -249,11 +253,7 @@ type newest struct {
 
 // askNewest asks for the newest record of all inputs.
 func (r *Runner) askNewest(ctx context.Context) (newest, error) {
-	var topics []string
-	for _, in := range r.inputs {
-		topics = append(topics, in.Topic)
-	}
-	offsets, err := r.adm.ListMaxTimestampOffsets(ctx, topics...)
+	offsets, err := r.adm.ListMaxTimestampOffsets(ctx, r.inputNames()...)
 	if err == nil {
 		err = offsets.Error()
 	}

@@ -163,6 +163,7 @@ type inputTopic struct {
 	hold    task.Hold // of the clock's last reading
 	watcher *watcher  // while the input has not settled
 	read    bool      // a partition of it runs here
+	told    string    // what has been logged of it as one that has never had a record
 }
 
 // schemaCacheFile is where writers' schemas are kept from one start to the next, below state.dir.

@@ -151,7 +151,7 @@ type ClockSettings struct {
 	// Interval is how often a task asks whether it is at the end of its partition. The default is 1s.
 	Interval time.Duration `koanf:"interval"`
 	// SourceMaxSilence is how long the whole input topic may be silent before the clock holds; 0, the default, is the larger of 30 minutes and
-	// three times the longest gap of seven days.
+	// three times the longest gap of seven days. One that has never had a record is waited for as long.
 	SourceMaxSilence time.Duration `koanf:"source_max_silence"`
 	// SourceSettle is how long records must have come in time again before a held clock goes on. The default is 5m.
 	SourceSettle time.Duration `koanf:"source_settle"`

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"time"
 
 	"lull/operators"
@@ -48,6 +49,13 @@ func (r *Runner) missModels() {
 			"auto": "One is fitted when the input has been read; or put one by lull models put", "demand": "Ask for one by lull fit, or put one by lull models put",
 			"off": "Put one by lull models put; fit.mode is off in this process",
 		}[r.s.Fit.Mode] + ". Who has bought until then is scored as soon as it is there"
+	}
+	if missing && r.s.Fit.Mode == "auto" {
+		for _, in := range r.inputs {
+			if in.read && in.clock.Unused() && in.hold == task.Awaited {
+				why += fmt.Sprintf(". The input %q has never had a record, and is waited for", in.Topic)
+			}
+		}
 	}
 	if missing && !r.modelMissed {
 		r.log.Warn().Msg(why)

@@ -45,12 +45,39 @@ func (w *world) pass(d operators.EventTime) {
 	w.now += d
 }
 
+// used reports whether an input has ever had a record.
+func (w *world) used(t topic) bool {
+	return slices.ContainsFunc(w.b.logs[t], func(l *partitionLog) bool { return l.next > 0 })
+}
+
+// others returns how the other inputs stand that have had a record.
+func (w *world) others(t topic, wall operators.EventTime) task.Others {
+	others := task.Others{Newest: operators.Unset, Watermark: operators.Never}
+	for _, at := range w.inputPlaces() {
+		if at.topic == t || !w.used(at.topic) {
+			continue
+		}
+		if newest := w.b.log(at).newest; newest <= wall {
+			others.Newest = max(others.Newest, newest)
+		}
+		meta, err := task.DecodeFeedMeta(w.b.offset(at).metadata)
+		if err != nil {
+			meta.Watermark = operators.Unset // nothing has been committed
+		}
+		others.Watermark = min(others.Watermark, meta.Watermark)
+	}
+	if others.Watermark == operators.Never {
+		return task.NoOthers
+	}
+	return others
+}
+
 // heldBack returns the earliest event of a partition that is held back by an outage which the clock must have noticed when it shows so much; nil if
-// there is none.
+// there is none. An input that has never had a record has no outages.
 func (w *world) heldBack(at place, clock operators.EventTime) *operators.Event {
 	s, n := w.source(at.topic), at.n
 	limit := operators.EventTime(w.opt.Clock.SilenceMaxMs)
-	if len(s.held[n]) == 0 || !s.silent && !s.protects || clock <= s.appended+limit {
+	if len(s.held[n]) == 0 || !w.used(at.topic) || !s.silent && !s.protects || clock <= s.appended+limit {
 		return nil
 	}
 	return s.held[n][s.oldestHeld(n)]
@@ -87,7 +114,7 @@ func (w *world) release(s *source, n int) {
 	if len(s.held[n]) == 0 {
 		return
 	}
-	if w.now-s.appended > operators.EventTime(w.opt.Clock.SilenceMaxMs) {
+	if w.used(s.topic) && w.now-s.appended > operators.EventTime(w.opt.Clock.SilenceMaxMs) {
 		s.protects = true
 	}
 	for range 1 + w.choose("released", 2) {

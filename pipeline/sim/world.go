@@ -47,7 +47,7 @@ type Stats struct {
 	DiskFull                      int
 	Outages, HeldBack             int                   // of a source, and the events that they held back
 	Steps                         int                   // of wall clocks
-	Held                          [task.Stalled + 1]int // readings of the clocks, by what they said
+	Held                          [task.Awaited + 1]int // readings of the clocks, by what they said
 	Swept                         int                   // customers that a sweep has touched
 	Counted                       int                   // customers in the statistics that were compared with the states
 	Called, Capped                int                   // triggers that are actionable, and that a cap withholds

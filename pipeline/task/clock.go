@@ -49,6 +49,24 @@ type Reading struct {
 	Late operators.EventTime
 	// Watermark is the highest of the process's tasks.
 	Watermark operators.EventTime
+	// Others are the other inputs that have had a record, and are wanted while this one has not.
+	Others Others
+}
+
+// Others is how inputs stand beside one that has never had a record.
+type Others struct {
+	// Newest is the newest append time of their records, Unset if there is none.
+	Newest operators.EventTime
+	// Watermark is the least of their feeds, Unset if one has none.
+	Watermark operators.EventTime
+}
+
+// NoOthers is how they stand if there are none.
+var NoOthers = Others{Newest: operators.Unset, Watermark: operators.Unset}
+
+// Used reports whether the topic has ever had a record, even one that is no more.
+func (r *Reading) Used() bool {
+	return slices.ContainsFunc(r.Logs, func(l Log) bool { return l.End > 0 })
 }
 
 // Log is a partition of the input topic.
@@ -74,6 +92,8 @@ const (
 	Unknown
 	// Stalled: the whole input is silent, or was, and has not settled since.
 	Stalled
+	// Awaited: the input has never had a record, and what it is to have may be about to be loaded.
+	Awaited
 )
 
 // Clock judges whether the silence of customers is theirs, or that of the feed or of the clock itself. One serves all tasks of a process. It is used by one
@@ -84,6 +104,9 @@ const (
 // process has read up to the last of them was late when it was appended. What is known of the input is in the tasks' meta records, so a restart or another owner goes on from it.
 //
 // Until then no time may be taken from what has come since either: see HeldFrom.
+//
+// An input that has never had a record has no silence that could be judged, and nobody knows whether it ever will have one. Time goes on without it once the time of the others has been of now for as long as an input may be
+// silent; that it has is remembered like a gap of no length. Its first record finds an input that has been alive until then.
 type Clock struct {
 	Config ClockConfig
 
@@ -92,6 +115,7 @@ type Clock struct {
 	watched   operators.EventTime // since when
 	confirmed bool                // the wall clock of the start
 
+	used     bool                // the input has had a record
 	logs     []Log               // at the last reading
 	looked   operators.EventTime // when that was
 	watching bool                // it followed soon on the one before
@@ -104,14 +128,15 @@ type Clock struct {
 	stalled  bool
 	heldFrom operators.EventTime
 	gaps     []Gap
-	known    bool // an earlier process has watched for long enough
+	known    bool                // an earlier process has watched for long enough
+	awaiting operators.EventTime // a first record: since when the other inputs' time has been of now, Unset if it has not yet
 }
 
 // NewClock returns a clock that has seen nothing, of a process that began at start by its wall clock.
 func NewClock(config ClockConfig, start operators.EventTime) *Clock {
 	return &Clock{
 		Config: config, start: start, seen: operators.Unset, dated: operators.Unset, alive: operators.Unset, awaited: operators.Unset, heard: operators.Unset, settling: operators.Unset,
-		heldFrom: operators.Never,
+		heldFrom: operators.Never, awaiting: operators.Unset,
 	}
 }
 
@@ -157,6 +182,15 @@ func (c *Clock) HeldFrom(now operators.EventTime) operators.EventTime {
 	return min(c.alive, ahead)
 }
 
+// Used reports whether the input is known to have had a record.
+func (c *Clock) Used() bool { return c.used }
+
+// Unused reports whether the input has never had a record, by the last reading.
+func (c *Clock) Unused() bool { return c.begun && !c.used }
+
+// Watched reports whether the input is known to have been alive at any time.
+func (c *Clock) Watched() bool { return c.alive != operators.Unset }
+
 // Seen returns the append time of the newest record of the topic, Unset if none is known.
 func (c *Clock) Seen() operators.EventTime { return c.seen }
 
@@ -181,8 +215,12 @@ func (c *Clock) Read(r *Reading) Hold {
 	if first {
 		c.begun, c.watched = true, r.Wall
 	}
+	c.used = c.used || r.Used() // for good: a topic that was made anew has lost its records
 	c.look(r)
 	c.confirmed = c.confirmed || c.confirms(r)
+	if !c.used {
+		return c.await(r)
+	}
 	c.stalled = !c.confirmed || !c.judge(r) // by a clock that is not believed nothing settles
 	switch {
 	case !c.stalled:
@@ -210,6 +248,24 @@ func (c *Clock) Jumped(r *Reading) bool {
 	return jump > jumpMaxMs || jump < -jumpMaxMs
 }
 
+// await judges an input that has never had a record.
+func (c *Clock) await(r *Reading) Hold {
+	c.stalled, c.heldFrom = false, operators.Never
+	limit := operators.EventTime(c.SilenceMaxMs())
+	if near := max(operators.DayMs, operators.EventTime(c.Config.LatenessMs), operators.EventTime(c.Config.ActionMaxMs)) + limit; c.awaiting == operators.Unset && r.Others.Watermark != operators.Unset && r.Wall-r.Others.Watermark <= near {
+		c.awaiting = r.Wall
+	}
+	switch {
+	case !c.known && (c.awaiting == operators.Unset || r.Wall-c.awaiting < limit):
+		return Awaited
+	case !c.confirmed:
+		return Unconfirmed
+	}
+	c.known, c.alive = true, max(c.alive, c.dated)
+	c.noteGap(Gap{Day: operators.Day(r.Wall / operators.DayMs)})
+	return Free
+}
+
 // look finds the newest append, and how far all have been looked at. What is dated later than now, as producers may claim, tells of its partition only whether something was appended since
 // the last look.
 func (c *Clock) look(r *Reading) {
@@ -220,6 +276,9 @@ func (c *Clock) look(r *Reading) {
 		case i < len(c.logs) && l.End > c.logs[i].End:
 			c.seen = max(c.seen, c.looked)
 		}
+	}
+	if !c.used && r.Others.Newest <= r.Wall {
+		c.dated = max(c.dated, r.Others.Newest)
 	}
 	c.watching = c.looked != 0 && r.Wall-c.looked <= lookMaxMs
 	c.logs, c.looked = append(c.logs[:0], r.Logs...), r.Wall

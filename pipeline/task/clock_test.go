@@ -396,3 +396,69 @@ func TestDowntimeIsNoGap(t *testing.T) {
 		}
 	}
 }
+
+// TestUnused: an input that has never had a record is waited for for as long as an input may be silent, from when the others are of now, and holds nothing then; neither does the next process wait. Its first record needs no time
+// to settle, and if nothing comes after it the input is silent like any other. Before that it is one that nobody has watched.
+func TestUnused(t *testing.T) {
+	empty := func() *watch {
+		w := newWatch(t, hourly)
+		w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
+		w.r.Others = task.NoOthers
+		return w
+	}
+	live := func(w *watch) func() {
+		return func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+	}
+	w := empty()
+	w.minutes(3*60, w.quiet) // all are empty
+	w.is(task.Awaited)
+	w.minutes(3*60, func() { w.r.Others = task.Others{Newest: w.r.Wall, Watermark: w.r.Wall - 30*day} }) // a history of the others is read
+	w.is(task.Awaited)
+	w.minutes(60, live(w))
+	w.is(task.Awaited)
+	if w.Stalled() || !w.Unused() || w.Watched() {
+		t.Error("an input that is awaited is stalled, used or watched")
+	}
+	w.minutes(1, live(w))
+	w.is(task.Free)
+	w.minutes(10*60, live(w))
+	w.is(task.Free)
+	w.restart()
+	w.minutes(1, live(w))
+	w.is(task.Free)
+	w.restart()
+	w.minutes(1, func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 30*day} }) // a downtime's backlog
+	w.is(task.Free)
+	w.minutes(1, w.append)
+	w.is(task.Free)
+	if w.Unused() || w.HeldFrom(w.r.Wall) < w.r.Wall {
+		t.Error("the first record is held")
+	}
+	w.minutes(60, w.quiet)
+	w.is(task.Free)
+	w.minutes(1, w.quiet)
+	w.is(task.Stalled)
+
+	w = empty() // what comes while it is awaited is history
+	w.minutes(10, live(w))
+	w.minutes(1, w.append)
+	w.is(task.Stalled)
+	if w.Watched() || w.HeldFrom(w.r.Wall) < w.r.Wall {
+		t.Error("the first record is held, or has been watched for")
+	}
+
+	w = empty() // a wall clock of another week than the others' records
+	w.r.Others = task.Others{Newest: w.r.Wall, Watermark: w.r.Wall - day}
+	w.r.Wall += 7 * day
+	w.restart()
+	w.minutes(3*60, w.quiet)
+	w.is(task.Awaited)
+	w.Learn(&task.Time{InputAlive: operators.Unset, Gaps: []task.Gap{{Day: operators.Day(start / operators.DayMs)}}})
+	w.minutes(1, w.quiet)
+	w.is(task.Unconfirmed)
+
+	w = settled(t, hourly) // it is made anew
+	w.r.Logs[0], w.r.Logs[1] = task.Log{Newest: operators.Unset}, task.Log{Newest: operators.Unset}
+	w.minutes(3*60, live(w))
+	w.is(task.Stalled)
+}

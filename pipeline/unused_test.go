@@ -1,0 +1,149 @@
+package pipeline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"lull/operators"
+	"lull/schemas"
+)
+
+// besideUnused runs a test on a street whose events go into the first of two input topics, while the other has never had a record. The test starts the hosts.
+func besideUnused(t *testing.T, processes int, test func(t *testing.T, st *street, web string)) {
+	inBubble(t, 1, func(t *testing.T, b *bubble) {
+		s := b.staged()
+		s.Clock.Mode, s.Clock.Interval, s.Clock.SourceMaxSilence = "wall", 20*time.Second, 30*time.Minute
+		s.Commit.Interval = 5 * time.Second
+		b.publishModel(&s, brisk)
+		st := &street{bubble: b, s: s}
+		st.s.Input.Topic = s.InputTopics()[0].Topic
+		for i := range processes {
+			st.hosts = append(st.hosts, b.host(s, fmt.Sprint("p", i)))
+		}
+		st.sleepUntil("2026-01-01T20:00:00Z")
+		for _, c := range customers {
+			st.happens(st.order(c))
+		}
+		st.sleepUntil(opens)
+		test(t, st, s.InputTopics()[1].Topic)
+		for _, h := range st.hosts {
+			h.end()
+		}
+		for _, r := range st.read(s.Topic(DeadLettersTopic)) {
+			l, err := schemas.DecodeLetter(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Errorf("a dead letter: %s, %s", l.Reason, l.Detail)
+		}
+	})
+}
+
+// tell reports whether every process that reads an input says so of it, and whether its clock is held ("1") or not ("0").
+func (st *street) tell(when, topic, held, warning string) {
+	st.t.Helper()
+	told := 0
+	for _, h := range st.hosts {
+		metrics, ready := h.get("/metrics"), h.get("/readyz")
+		name := fmt.Sprintf("\nlull_clock_held{topic=%q} ", topic)
+		if !strings.Contains(metrics, name) {
+			continue
+		}
+		told++
+		if !strings.Contains(metrics, name+held+"\n") || strings.Contains(metrics, fmt.Sprintf("\nlull_source_stalled{topic=%q} 1\n", topic)) {
+			st.t.Errorf("%s: the clock of %q is not held by %q in process %s, or the input is stalled", when, topic, held, h.s.Instance)
+		}
+		if !strings.Contains(ready, warning) || warning == "" && strings.Contains(ready, "input") {
+			st.t.Errorf("%s: /readyz of %s says %s, not %q", when, h.s.Instance, ready, warning)
+		}
+		if warning != "" && !strings.Contains(h.p.log.String(), warning) {
+			st.t.Errorf("%s: %s has not logged %q", when, h.s.Instance, warning)
+		}
+	}
+	if told == 0 {
+		st.t.Errorf("%s: nobody reads %q", when, topic)
+	}
+}
+
+const (
+	waitsForUnused = "has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for 30m0s"
+	goesOnWithout  = "has never had a record: time goes on without it"
+)
+
+// TestUnusedInput proves that an input which has never had a record does not hold the time for ever: it is waited for half an hour, as it may be about to be loaded, and then who is silent is told of when they are due. A process
+// that is killed then does not wait again. The first record, a minute late as others are, finds a time that it belongs to; its input is one like others from then on, that is not to be silent.
+func TestUnusedInput(t *testing.T) {
+	for name, tt := range map[string]struct {
+		processes int
+		killed    bool
+	}{"one process": {1, false}, "two processes": {2, false}, "two killed meanwhile": {2, true}} {
+		t.Run(name, func(t *testing.T) {
+			if raceDetector && !tt.killed {
+				t.Skip("under the race detector one of the three is enough")
+			}
+			besideUnused(t, tt.processes, func(t *testing.T, st *street, web string) {
+				for _, h := range st.hosts {
+					h.start()
+				}
+				st.live("2026-01-02T09:25:00Z")
+				st.tell("at first", web, "1", waitsForUnused)
+				st.live("2026-01-02T09:40:00Z")
+				st.tell("after half an hour", web, "0", goesOnWithout)
+				st.live("2026-01-02T12:00:00Z")
+				st.happens(st.order("c0"))
+				st.live("2026-01-02T12:30:00Z")
+				if tt.killed {
+					for _, h := range st.hosts {
+						h.restart()
+					}
+				}
+				st.live("2026-01-02T12:35:00Z")
+				st.expect("before they are due, less the lateness", nil, nil)
+				st.live("2026-01-02T12:40:00Z")
+				st.expect("when they are due", customers[1:], nil)
+				st.tell("when they are due", web, "0", goesOnWithout)
+
+				client := st.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+				defer client.Close()
+				for i := range 20 {
+					e := st.page(customers[i%len(customers)])
+					e.Time -= operators.EventTime(time.Minute / time.Millisecond)
+					r := st.event(&st.s, e)
+					r.Topic, r.Partition = web, int32(1+i%2)
+					if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+						t.Fatal(err)
+					}
+					st.live(time.Now().Add(time.Minute).UTC().Format(time.RFC3339))
+				}
+				st.tell("when it is used", web, "0", "")
+				st.reaches("when it is used")
+			})
+		})
+	}
+}
+
+// reaches checks that the time of every partition that is read follows the clock.
+func (st *street) reaches(when string) {
+	st.t.Helper()
+	n := 0
+	for _, h := range st.hosts {
+		for line := range strings.Lines(h.get("/metrics")) {
+			if !strings.HasPrefix(line, "lull_watermark_lag_seconds{") {
+				continue
+			}
+			n++
+			lag, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndex(line, " "):]), 64)
+			if err != nil || lag > (st.s.Clock.Lateness+3*time.Minute).Seconds() {
+				st.t.Errorf("%s: %s says %s", when, h.s.Instance, line)
+			}
+		}
+	}
+	if n < 2+3+st.s.Topics.Partitions {
+		st.t.Errorf("%s: %d partitions have a time", when, n)
+	}
+}
