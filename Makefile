@@ -110,6 +110,17 @@ $(READERS)/installed: docs/readers/requirements.txt
 	$(READERS)/bin/python -m pip install --quiet -r $<
 	touch $@
 
+NOTEBOOK := bin/tools/notebook
+
+.PHONY: test-notebook
+test-notebook: $(NOTEBOOK)/installed ## docs/notebook run from start to end, with lifetimes and pymc-marketing (needs Python 3.11 or newer, and a gigabyte)
+	LULL_TEST_NOTEBOOK="$$PWD/$(NOTEBOOK)" go test -tags invariants -count=1 -run 'TestNotebook$$' -v ./cmd/lull
+
+$(NOTEBOOK)/installed: docs/notebook/requirements.txt
+	python3 -m venv $(NOTEBOOK)
+	$(NOTEBOOK)/bin/python -m pip install --quiet -r $<
+	touch $@
+
 .PHONY: sim
 sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS and SIM_SEED choose others
 	go test -c -o bin/sim.test ./pipeline/sim

@@ -631,3 +631,25 @@ func TestReaders(t *testing.T) {
 	}
 	t.Logf("%s", out)
 }
+
+// notebookVariable names a folder with a Python environment in which docs/notebook/requirements.txt are installed.
+const notebookVariable = "LULL_TEST_NOTEBOOK"
+
+// notebookEnvironment is that folder, "" if there is none.
+var notebookEnvironment = os.Getenv(notebookVariable)
+
+// TestNotebook: docs/notebook runs from start to end on a snapshot of the CDNOW customers, and prints what stands in it; among that, that lifetimes' and pymc-marketing's functions, given the
+// columns as they are, have lull's numbers. It is run by `make test-notebook`.
+func TestNotebook(t *testing.T) {
+	if notebookEnvironment == "" {
+		t.Skip(notebookVariable + " is not set: make test-notebook sets it")
+	}
+	s := snapshotShop(t)
+	snapshots := t.TempDir()
+	s.takeSnapshot(snapshots)
+	out, err := exec.Command(filepath.Join(notebookEnvironment, "bin", "python"), "../../docs/notebook/run.py", snapshots).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
+}
