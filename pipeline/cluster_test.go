@@ -237,7 +237,7 @@ func (c *cluster) begin(s Settings, purchases int) {
 // await waits until the group has committed the end of every partition that it reads, and the feeds have told the time that they know.
 func (c *cluster) await(s *Settings, p *process) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 5*time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); c.behind(ctx, s); {
 		select {
