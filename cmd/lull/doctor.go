@@ -27,6 +27,7 @@ type doctorFlags struct {
 	fields           []string // FIELD=PATH, which somebody has said
 	sample           int
 	json             bool
+	load             loadFlags
 }
 
 func newDoctorCommand() *cobra.Command {
@@ -44,19 +45,23 @@ format or mapping that is set for the topic is kept. Amounts are taken to be in 
 most records tell.
 
 What it proposes is judged by names and values alone: look at each line with an exclamation mark. Where it is wrong, or finds nothing, --field says
-which field is what, as often as needed; if something is missing still, what is proposed is a draft to complete. The exit code is 1 if no record of the sample becomes an event.`,
+which field is what, as often as needed; if something is missing still, what is proposed is a draft to complete. The exit code is 1 if no record of the sample becomes an event.
+
+With --events-per-second it computes what that takes: CPU, memory, disk, and what the brokers keep, for as many customers as --customers says or the records let
+expect, by the settings of topics. With both neither records nor a broker are needed. It goes by what was measured of other loads (docs/operating/sizing.md).`,
 		Example: `  lull doctor --topic shop-orders --brokers kafka-1:9092
   lull doctor --topic shop-orders --out orders.yaml --config lull.yaml
   lull doctor --file orders.csv --calendar-timezone Europe/Berlin
-  lull doctor --file orders.csv --field customer_id=Konto --field order_id=Vorgang`,
+  lull doctor --file orders.csv --field customer_id=Konto --field order_id=Vorgang
+  lull doctor --customers 1000000 --events-per-second 58 --topics-replication 3`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, origins, err := loadWithOrigins(cmd.Flags(), os.Environ())
 			switch {
 			case err != nil:
 				return err
-			case (f.topic == "") == (f.file == ""):
-				return usageError{errors.New("either --topic TOPIC or --file FILE must say where records are")}
+			case f.topic != "" && f.file != "" || !f.sampled() && !f.load.given():
+				return usageError{errors.New("either --topic TOPIC or --file FILE must say where records are, or --customers and --events-per-second what is expected")}
 			case f.sample < 1 || f.sample > sampleMost:
 				return usageError{fmt.Errorf("--sample is %d: it must be from 1 to %d", f.sample, sampleMost)}
 			}
@@ -64,6 +69,9 @@ which field is what, as often as needed; if something is missing still, what is 
 				if _, err := os.Stat(f.out); err == nil {
 					return usageError{fmt.Errorf("--out %q is there already: name another, or remove it", f.out)}
 				}
+			}
+			if err := f.load.check(f.sampled()); err != nil {
+				return usageError{err}
 			}
 			d := &doctor{settings: &s, flags: &f, chooseCurrency: origins["money.currency"] == ""}
 			return d.run(cmd)
@@ -75,10 +83,14 @@ which field is what, as often as needed; if something is missing still, what is 
 	cmd.Flags().StringVar(&f.out, "out", "", "`file` that the proposed mapping is written to; it must not be there")
 	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "which field of the records is what, as `FIELD=PATH`: one of "+strings.Join(survey.FieldNames(), ", ")+"; $key can be the customer_id, $timestamp the time")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print all that was found as JSON")
-	addSettingFlags(cmd, "brokers", "input.format", "input.mapping", "input.schema", "calendar.timezone", "clock.lateness", "clock.max_skew", "money.currency", "money.rates",
+	f.load.add(cmd)
+	addSettingFlags(cmd, "topics.partitions", "topics.replication", "topics.retention", "topics.compaction_lag", "clock.mode", "brokers", "input.format", "input.mapping", "input.schema", "calendar.timezone", "clock.lateness", "clock.max_skew", "money.currency", "money.rates",
 		"registry.url", "registry.username", "registry.password_file", "registry.ca_file", "registry.timeout")
 	return cmd
 }
+
+// sampled reports whether there are records to look at.
+func (f *doctorFlags) sampled() bool { return f.topic != "" || f.file != "" }
 
 // doctor is what is found, and what it is found by.
 type doctor struct {
@@ -121,6 +133,8 @@ type doctorReport struct {
 	Trial     *survey.Trial    `json:"trial"` // nil if there is nothing to try
 	Abilities []survey.Ability `json:"abilities"`
 	Size      *survey.Size     `json:"size"`
+	// Load is what is expected, and what that takes; nil if nobody says.
+	Load *doctorLoad `json:"load"`
 	// Unread are the records that cannot be taken apart, by reason.
 	Unread   []survey.Refusal `json:"unread"`
 	Warnings []string         `json:"warnings"`
@@ -147,6 +161,10 @@ type doctorField struct {
 
 func (d *doctor) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
+	if !d.flags.sampled() {
+		d.expect()
+		return d.print(cmd.OutOrStdout())
+	}
 	zone, err := time.LoadLocation(d.settings.Calendar.Timezone)
 	if err != nil {
 		return usageError{fmt.Errorf("calendar.timezone is %q: it must be an IANA time zone such as Europe/Berlin", d.settings.Calendar.Timezone)}
@@ -177,6 +195,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 		if err := d.try(*input, records); err != nil {
 			return err
 		}
+		d.expect()
 	}
 	if err := d.print(cmd.OutOrStdout()); err != nil {
 		return err
@@ -432,6 +451,10 @@ func (d *doctor) print(out io.Writer) error {
 		}
 		return w.Flush()
 	}
-	d.printText(w)
+	if d.flags.sampled() {
+		d.printText(w)
+	} else {
+		d.printLoad(w)
+	}
 	return w.Flush()
 }

@@ -54,6 +54,10 @@ func (d *doctor) printText(out io.Writer) {
 	d.printAbilities(say)
 	d.printQuality(say)
 	d.printSize(say)
+	if r.Load != nil {
+		say("")
+		d.printLoad(out)
+	}
 	d.printNext(say)
 }
 

@@ -223,3 +223,27 @@ func TestDoctorNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestDoctorLoad proves that docs/operating/sizing.md shows what doctor computes for its example, without records and a broker, and that of a sample the customers and the size of events are
+// taken from it, and all else from the settings.
+func TestDoctorLoad(t *testing.T) {
+	const example = "lull doctor --customers 1000000 --events-per-second 58 --topics-replication 3"
+	page := readFile(t, "../../docs/operating/sizing.md")
+	out, errs, code := lull(t, strings.Fields(example)[1:]...)
+	if code != 0 || errs != "" || !strings.Contains(page, "```\n$ "+example+"\n"+out+"```\n") {
+		t.Errorf("exit code %d, %s; the page lacks\n$ %s\n%s", code, errs, example, out)
+	}
+	sample := fileOf(t, "orders.csv", german)
+	report := examine(t, 0, "--file", sample, "--events-per-second", "2", "--peak-events-per-second", "5", "--topics-partitions", "12", "--clock-mode", "event", "--topics-compaction-lag", "24h")
+	rows := strings.Count(german, "\n") - 1
+	size := float64(len(german)-strings.Index(german, "\n")-1-rows) / float64(rows) // without line ends
+	if l := report.Load; l == nil || l.Customers != 2 || l.PerSecond != 2 || l.PeakPerSecond != 5 || l.EventBytes != size || l.Partitions != 12 || l.Needs.CoresMost != 5*150e-6 || l.Needs.ChangelogBytesMost != 2*146+86400*2*5/4*(146+125) {
+		t.Errorf("%+v, want events of %v bytes", l, size)
+	}
+	if out, _, _ := lull(t, "doctor", "--file", sample, "--events-per-second", "2"); !strings.Contains(out, "\nSIZING for 2 customers and 2 events a second, 20 at the peak\n") || !strings.Contains(out, "as in the sample; one replica: times topics.replication, which is not set") {
+		t.Error(out)
+	}
+	if report := examine(t, 0, "--file", sample); report.Load != nil {
+		t.Errorf("%+v of nothing expected", report.Load)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -293,4 +294,76 @@ func TestEstimate(t *testing.T) {
 			t.Fatalf("%+v of %d customers", part, len(trial.seen))
 		}
 	})
+}
+
+// TestNeeds proves by hand what a million customers and five million events a day take, that replicas multiply what brokers keep and nothing else, and that more of anything never takes less.
+func TestNeeds(t *testing.T) {
+	const week = 7 * 24 * 3600
+	load := Load{Customers: 1_000_000, PerSecond: 58, PeakPerSecond: 580, Partitions: 8, Replicas: 1, WallClock: true, CompactionLagMs: week * 1000, RetentionMs: week * 1000}
+	writes := int64(week * 58 * 5 / 4)
+	metas := writes + week*8
+	want := Needs{
+		CoresLeast: 0.0058, CoresMost: 0.087, MemoryBytes: 946 << 20, StateBytesLeast: 130e6, StateBytesMost: 250e6, DiskBytes: 1e9, InputBytesPerDay: 86400 * 58 * 99,
+		ChangelogBytes: 146e6, ChangelogBytesMost: 146e6 + writes*146 + metas*125, ScoresBytes: 359e6, OutputBytes: week * 58 * 161,
+		RestoreSeconds: 4, RestoreSecondsMost: float64(1_000_000+writes+metas) / 250_000, SweepSeconds: 40, Partitions: 8,
+	}
+	if got := load.Needs(); got != want {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	load.Replicas, load.EventBytes = 3, 198
+	want.InputBytesPerDay, want.ChangelogBytes, want.ChangelogBytesMost, want.ScoresBytes, want.OutputBytes = 6*want.InputBytesPerDay, 3*want.ChangelogBytes, 3*want.ChangelogBytesMost, 3*want.ScoresBytes, 3*want.OutputBytes
+	if got := load.Needs(); got != want {
+		t.Errorf("%+v\nwant %+v with three replicas and twice the event", got, want)
+	}
+	load.Customers, load.WallClock = 15_000, false
+	if got := load.Needs(); got.MemoryBytes != 265<<20 || got.ChangelogBytesMost != 3*(15_000*146+writes*(146+125)) {
+		t.Errorf("%+v of few customers under the clock of events", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		few := Load{
+			Customers: rapid.Int64Range(1, 1e8).Draw(t, "customers"), PerSecond: rapid.Float64Range(0.01, 1e5).Draw(t, "events"), Partitions: rapid.Int64Range(1, 1000).Draw(t, "partitions"),
+			Replicas: rapid.Int64Range(1, 5).Draw(t, "replicas"), CompactionLagMs: 1, RetentionMs: 1,
+		}
+		few.PeakPerSecond = few.PerSecond
+		many := few
+		many.Customers, many.PerSecond, many.PeakPerSecond, many.WallClock = 2*few.Customers, 2*few.PerSecond, 3*few.PeakPerSecond, true
+		many.CompactionLagMs, many.RetentionMs = week, week
+		least, most := reflect.ValueOf(few.Needs()), reflect.ValueOf(many.Needs())
+		for i := range least.NumField() {
+			name := least.Type().Field(i).Name
+			less, more := number(least.Field(i)), number(most.Field(i))
+			if less < 0 || more < less {
+				t.Errorf("%s is %v, and %v of more", name, less, more)
+			}
+		}
+	})
+}
+
+func number(v reflect.Value) float64 {
+	if v.CanInt() {
+		return float64(v.Int())
+	}
+	return v.Float()
+}
+
+// TestSizingPage proves that what is computed goes by the figures that docs/operating/sizing.md has as measured, and by its formulas.
+func TestSizingPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operating/sizing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, figure := range []string{
+		fmt.Sprintf("*peak events a second* × %d to %d µs", eventMicrosLeast, eventMicrosMost),
+		fmt.Sprintf("customers × %d to %d bytes", diskBytesLeast, diskBytesMost), "four times that", "| a record of the changelog | " + strconv.Itoa(changelogBytes) + " bytes",
+		fmt.Sprintf("a meta record of some %d bytes", metaBytes), fmt.Sprintf("score %d, segment", scoreBytes), fmt.Sprintf("%d in transactions of 1,000 events", outputBytes),
+		fmt.Sprintf("| input, an event | %d bytes with its key", inputBytes), "÷ 0.25 M a second", fmt.Sprintf("customers × %d µs of CPU", sweepMicros), "0.23 an event were measured",
+		fmt.Sprintf("%d MiB; %d MiB | first figures, 15,000 customers; sweep, 1 M customers", memoryFew>>20, memoryMany>>20),
+	} {
+		if !bytes.Contains(page, []byte(figure)) {
+			t.Errorf("the page lacks %q", figure)
+		}
+	}
+	if diskTimes != 4 || restoredPerSecond != 250_000 || deadlinesPerEvent < 0.23 || customersFew != 15_000 || customersMany != 1_000_000 {
+		t.Error("the page has other figures")
+	}
 }
