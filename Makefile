@@ -57,6 +57,7 @@ CYCLONEDX := bin/tools/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 GOVULNCHECK_VERSION := v1.9.0
 GOVULNCHECK := bin/tools/govulncheck-$(GOVULNCHECK_VERSION)
 DEPLOY_TOOLS := bin/tools/deploy
+STRIMZI := bin/tools/strimzi
 
 SCRIPTS := .ci/run deploy/local/kafka
 
@@ -264,8 +265,8 @@ bin/release/THIRD_PARTY_LICENSES:
 	go run ./internal/licenses texts $@
 
 .PHONY: check-deploy
-check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart and alerts, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl)
-	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL)
+check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(STRIMZI)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart, alerts and Strimzi's objects, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl, Java 17, Maven)
+	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL) --strimzi $(STRIMZI)
 	LULL_TEST_PROMTOOL="$$PWD/$(PROMTOOL)" go test -tags invariants -count=1 -run 'TestAlerts$$' ./pipeline
 
 .PHONY: check-reproducible
@@ -298,6 +299,13 @@ $(ASYNCAPI)/installed: $(wildcard .ci/asyncapi/*)
 $(DEPLOY_TOOLS)/installed: .ci/deploy/requirements.txt
 	python3 -m venv --clear $(DEPLOY_TOOLS)
 	$(DEPLOY_TOOLS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+$(STRIMZI)/installed: .ci/deploy/strimzi.xml
+	rm -rf $(STRIMZI)
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$$PWD/$(STRIMZI)/lib"
+	java -cp '$(STRIMZI)/lib/*' io.strimzi.crdgenerator.CrdGenerator --yaml --target-kube 1.27+ \
+	  io.strimzi.api.kafka.model.topic.KafkaTopic="$$PWD/$(STRIMZI)/KafkaTopic.yaml" io.strimzi.api.kafka.model.user.KafkaUser="$$PWD/$(STRIMZI)/KafkaUser.yaml"
 	touch $@
 
 # Its command is called cmd, in the folder of a major version.

@@ -18,6 +18,7 @@ import textwrap
 import urllib.error
 import urllib.request
 
+import jsonschema
 import kubernetes_validate
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -312,6 +313,37 @@ def check_dashboard(helm):
     expect(rendered == given, f"the chart renders another dashboard:\n{text}")
 
 
+# --- Strimzi ----------------------------------------------------------------------------------
+
+
+def closed(schema):
+    """The schema, in which objects have no fields but those that it names, and none that is deprecated."""
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        kept = {name: closed(of) for name, of in schema["properties"].items() if "deprecated" not in of.get("description", "").lower()}
+        return {**schema, "properties": kept, "additionalProperties": False}
+    if "items" in schema:
+        return {**schema, "items": closed(schema["items"])}
+    return schema
+
+
+def check_strimzi(strimzi):
+    """Every object has the fields, and the values, that Strimzi's definition of its kind takes. The generator's newest version is v1beta2; v1 is that without what was deprecated."""
+    for file, kind in [("topics", "KafkaTopic"), ("users", "KafkaUser")]:
+        versions = yaml.safe_load((strimzi / f"{kind}.yaml").read_text())["spec"]["versions"]
+        newest = next(v for v in versions if v["name"] == "v1beta2")["schema"]["openAPIV3Schema"]
+        validator = jsonschema.Draft202012Validator(closed(newest["properties"]["spec"]))
+        objects = list(yaml.safe_load_all((DEPLOY / "strimzi" / f"{file}.yaml").read_text()))
+        expect(objects, f"deploy/strimzi/{file}.yaml is empty")
+        for o in objects:
+            expect(o["apiVersion"] == "kafka.strimzi.io/v1" and o["kind"] == kind, f"deploy/strimzi/{file}.yaml: {o['apiVersion']} {o['kind']}")
+            expect(re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", o["metadata"]["name"]), f"no object can have the name {o['metadata']['name']}")
+            for error in validator.iter_errors(o["spec"]):
+                sys.exit(f"deploy/strimzi/{file}.yaml: {o['metadata']['name']}: {error.json_path}: {error.message}")
+        spec = objects[0]["spec"]
+        wrong = [{**spec, "partition": 8}, {**spec, "partitions": 0}] if kind == "KafkaTopic" else [{**spec, "acls": []}, {**spec, "authentication": {"type": "password"}}]
+        expect(all(not validator.is_valid(w) for w in wrong), f"the definition of {kind} takes what it does not know")
+
+
 # --- the page ---------------------------------------------------------------------------------
 
 
@@ -342,6 +374,7 @@ def main():
     parser.add_argument("--compose", type=pathlib.Path, required=True, help="the loader of the Compose Specification")
     parser.add_argument("--helm", type=pathlib.Path, required=True)
     parser.add_argument("--promtool", type=pathlib.Path, required=True)
+    parser.add_argument("--strimzi", type=pathlib.Path, required=True, help="the folder with the definitions of Strimzi's objects")
     args = parser.parse_args()
     lull = args.lull.resolve()
     check_image(lull, args.tools)
@@ -351,8 +384,9 @@ def main():
     check_helm(lull, args.helm)
     check_alerts(args.helm, args.promtool)
     check_dashboard(args.helm)
+    check_strimzi(args.strimzi)
     check_page(lull, args.helm)
-    print("image, compose, systemd, Helm, alerts, dashboard and the page: as they must be")
+    print("image, compose, systemd, Helm, alerts, dashboard, Strimzi's objects and the page: as they must be")
 
 
 main()

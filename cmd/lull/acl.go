@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 // aclFlags are the flags of acl print.
 type aclFlags struct {
 	principal, subscriber, subscriberGroup string
-	format                                 string
+	format, cluster                        string
 	roles                                  []string
 }
 
@@ -29,13 +30,15 @@ func newACLCommand() *cobra.Command {
 		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics apply, for the
 other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids, which begin
 with the group's name and end with that of a process. It asks no broker: under whose name lull comes is what the settings log in
-as, or --principal. Of a certificate that is the subject, but for brokers with ssl.principal.mapping.rules, which make another.
+as, or --principal. Of a certificate that is the subject, but for brokers with ssl.principal.mapping.rules, which make another. --format strimzi
+prints KafkaUsers who log in by SCRAM-SHA-512 instead, for brokers that Strimzi runs in Kubernetes (deploy/strimzi).
 
 The roles are ` + strings.Join(roleNames(), ", ") + `. A deployment needs the first for as
 long as it runs, apply once and after an upgrade that brings new topics, the others where somebody does what they are for. reset,
 which deletes, is printed only if --for names it.`,
 		Example: `  lull acl print --config lull.yaml --for run,apply --principal User:lull | sh
-  lull acl print --config lull.yaml --for subscribe --subscriber User:crm --subscriber-group crm-triggers`,
+  lull acl print --config lull.yaml --for subscribe --subscriber User:crm --subscriber-group crm-triggers
+  lull acl print --config lull.yaml --for run,apply --format strimzi --cluster my-cluster | kubectl apply -f -`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -47,8 +50,11 @@ which deletes, is printed only if --for names it.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if f.format == "json" {
+			switch f.format {
+			case "json":
 				return f.printJSON(cmd.OutOrStdout(), roles)
+			case strimziFormat:
+				return f.printUsers(cmd.OutOrStdout(), &s, roles)
 			}
 			return f.printCommands(cmd.OutOrStdout(), &s, roles)
 		}),
@@ -56,7 +62,8 @@ which deletes, is printed only if --for names it.`,
 	cmd.Flags().StringVar(&f.principal, "principal", "", "whom the brokers know lull as: `TYPE:NAME` (default whom the settings log in as, User:lull if they do not say)")
 	cmd.Flags().StringVar(&f.subscriber, "subscriber", "User:subscriber", "whom the brokers know a reader of the outputs as: `TYPE:NAME`")
 	cmd.Flags().StringVar(&f.subscriberGroup, "subscriber-group", "", "consumer `group` of that reader (default its NAME)")
-	cmd.Flags().StringVar(&f.format, "format", "kafka-acls", "kafka-acls: commands for a shell; or json")
+	cmd.Flags().StringVar(&f.format, "format", "kafka-acls", "kafka-acls: commands for a shell; json; or strimzi: objects for Kubernetes")
+	addStrimziCluster(cmd, &f.cluster)
 	cmd.Flags().StringSliceVar(&f.roles, "for", slices.DeleteFunc(roleNames(), func(name string) bool { return name == "reset" }), "`roles` to print")
 	addSettingFlags(cmd, "brokers", "prefix", "group", "input.topic", "fit.mode")
 	return newGroup("acl", "Rights on the brokers", cmd)
@@ -97,8 +104,13 @@ func (f *aclFlags) check(s *pipeline.Settings) (roles []pipeline.Role, err error
 	switch {
 	case s.Input.Topic == "" && !s.Staged():
 		return nil, fmt.Errorf(`input.topic is "": it must be the name of the topic with the events`)
-	case f.format != "kafka-acls" && f.format != "json":
-		return nil, fmt.Errorf("--format is %q: it must be kafka-acls or json", f.format)
+	case f.format != "kafka-acls" && f.format != "json" && f.format != strimziFormat:
+		return nil, fmt.Errorf("--format is %q: it must be kafka-acls, json or strimzi", f.format)
+	}
+	for _, flag := range []struct{ name, value string }{{"--principal", f.principal}, {"--subscriber", f.subscriber}} {
+		if f.format == strimziFormat && !strimziUserName.MatchString(flag.value) {
+			return nil, fmt.Errorf("%s is %q: Strimzi makes users whose names are those of objects: it must be User:NAME, of small letters, digits, dots and hyphens", flag.name, flag.value)
+		}
 	}
 	for _, name := range f.roles {
 		if !slices.Contains(roleNames(), name) {
@@ -141,6 +153,42 @@ func (f *aclFlags) printCommands(w io.Writer, s *pipeline.Settings, roles []pipe
 		}
 	}
 	return p.err
+}
+
+// strimziFormat is that of objects for Kubernetes, of which Strimzi makes topics and users.
+const strimziFormat = "strimzi"
+
+// strimziUserName matches principals that Strimzi can make.
+var strimziUserName = regexp.MustCompile(`^User:[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+
+func addStrimziCluster(cmd *cobra.Command, cluster *string) {
+	cmd.Flags().StringVar(cluster, "cluster", "my-cluster", "`name` of the Kafka object whose brokers Strimzi runs")
+}
+
+// printUsers prints an object for each principal.
+func (f *aclFlags) printUsers(w io.Writer, s *pipeline.Settings, roles []pipeline.Role) error {
+	var names []string
+	byName := make(map[string][]pipeline.Role)
+	for _, role := range roles {
+		_, name, _ := strings.Cut(f.principalOf(role), ":")
+		if byName[name] == nil {
+			names = append(names, name)
+		}
+		byName[name] = append(byName[name], role)
+	}
+	for i, name := range names {
+		text, err := s.UserManifest(f.cluster, name, byName[name])
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			text = append([]byte("---\n"), text...)
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // quote returns a word as a shell takes it.

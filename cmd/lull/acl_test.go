@@ -94,6 +94,30 @@ func TestACLPrint(t *testing.T) {
 	}
 }
 
+// TestStrimzi proves that what lies in deploy/strimzi is what the commands print that stand in it, by deploy/lull.yaml, and asks no broker.
+func TestStrimzi(t *testing.T) {
+	for file, args := range map[string]string{
+		"topics": "topics print --config ../../deploy/lull.yaml --input-partitions 8",
+		"users":  "acl print --config ../../deploy/lull.yaml --for run,apply,subscribe --format strimzi",
+	} {
+		out, errs, code := lull(t, strings.Fields(args)...)
+		text := readFile(t, "../../deploy/strimzi/"+file+".yaml")
+		var objects strings.Builder
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "#") {
+				objects.WriteString(line)
+			}
+		}
+		if code != 0 || errs != "" || out != objects.String() {
+			t.Errorf("%s: exit code %d, %s\n%s\nand deploy/strimzi/%s.yaml has\n%s", args, code, errs, out, file, text)
+		}
+	}
+	out, _, _ := lull(t, strings.Fields("acl print --input-topic shop --for run --format strimzi --principal User:crm.1 --cluster east")...)
+	if strings.Count(out, "kind: KafkaUser") != 1 || !strings.Contains(out, "name: crm.1\n  labels:\n    strimzi.io/cluster: east\n") {
+		t.Error(out)
+	}
+}
+
 // A secret stands in no file of settings and has no flag; the environment can hold it, and nothing shows it.
 func TestSecretSettings(t *testing.T) {
 	const secret = "hunter-2-secret"

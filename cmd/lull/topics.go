@@ -19,7 +19,7 @@ import (
 )
 
 func newTopicsCommand() *cobra.Command {
-	return newGroup("topics", "Manage lull's own topics", newTopicsPlanCommand(), newTopicsApplyCommand(), newTopicsCheckCommand())
+	return newGroup("topics", "Manage lull's own topics", newTopicsPlanCommand(), newTopicsApplyCommand(), newTopicsCheckCommand(), newTopicsPrintCommand())
 }
 
 // topicSettings are the settings that the topics follow from.
@@ -95,6 +95,39 @@ writes (retention, compaction lag), and warns.`,
 			})
 		}),
 	}
+	addSettingFlags(cmd, topicSettings...)
+	return cmd
+}
+
+func newTopicsPrintCommand() *cobra.Command {
+	var partitions int32
+	var cluster string
+	cmd := &cobra.Command{
+		Use:   "print --input-partitions N --config FILE",
+		Short: "Print lull's own topics as objects for Kubernetes",
+		Long: `Print prints the topics that apply would create as KafkaTopics, of which Strimzi makes and keeps topics on the brokers that it runs in
+Kubernetes: instead of apply, not beside it (deploy/strimzi). It asks no broker: --input-partitions says how many partitions the input topic has, which
+the changelog must have too. The input topic is yours, and not among them.`,
+		Example: `  lull topics print --config lull.yaml --input-partitions 8 --cluster my-cluster | kubectl apply -f -`,
+		Args:    cobra.NoArgs,
+		RunE: running(func(cmd *cobra.Command, _ []string) error {
+			s, err := loadValid(cmd.Flags(), os.Environ())
+			switch {
+			case err != nil:
+				return err
+			case partitions < 1 && !s.Staged():
+				return usageError{fmt.Errorf("--input-partitions is %d: it must be how many partitions the topic %q has", partitions, s.Input.Topic)}
+			}
+			text, err := s.TopicManifests(cluster, int(partitions))
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		}),
+	}
+	cmd.Flags().Int32Var(&partitions, "input-partitions", 0, "how many partitions the input topic has")
+	addStrimziCluster(cmd, &cluster)
 	addSettingFlags(cmd, topicSettings...)
 	return cmd
 }

@@ -1,5 +1,5 @@
 // Command reference writes what is generated from package pipeline: the tables of docs/configuration.md and docs/operating/metrics.md, deploy/lull.schema.json, the JSON Schema of a file of settings, and
-// docs/asyncapi.json, the AsyncAPI document of the topics under the default settings. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
+// docs/asyncapi.json, the AsyncAPI document of the topics under the default settings, and deploy/strimzi, the topics and users as objects for Kubernetes. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
 package main
 
 import (
@@ -68,7 +68,44 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{configuration: configured, metrics: measured, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
+	topics, users, err := strimzi()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Join(root, "deploy", "strimzi")
+	return map[string][]byte{filepath.Join(folder, "topics.yaml"): topics, filepath.Join(folder, "users.yaml"): users, configuration: configured, metrics: measured, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
+}
+
+// strimziPartitions is how many partitions the input topic of the manifests has.
+const strimziPartitions = 8
+
+// strimzi returns the topics and users of an application with the input and the replication of deploy/lull.yaml, for a cluster of the name that Strimzi's own examples have.
+func strimzi() (topics, users []byte, err error) {
+	const cluster = "my-cluster"
+	s := pipeline.DefaultSettings()
+	s.Input.Topic, s.Topics.Replication = "shop-events", 3
+	s.EnsureDefaults()
+	if topics, err = s.TopicManifests(cluster, strimziPartitions); err != nil {
+		return nil, nil, err
+	}
+	of := make(map[string][]pipeline.Role)
+	const subscriber = "subscriber"
+	for _, role := range s.Roles(subscriber) {
+		of[role.Name] = []pipeline.Role{role}
+	}
+	lull, err := s.UserManifest(cluster, "lull", append(of["run"], of["apply"]...))
+	if err != nil {
+		return nil, nil, err
+	}
+	reader, err := s.UserManifest(cluster, subscriber, of["subscribe"])
+	if err != nil {
+		return nil, nil, err
+	}
+	header := "# %s, for brokers that Strimzi (0.49 or later) runs in Kubernetes: docs/operating/install.md#brokers-run-by-strimzi\n# Written by make generate for the input topic shop-events with %d partitions; for yours: %s\n"
+	topics = append(fmt.Appendf(nil, header, "lull's own topics", strimziPartitions, "lull topics print --config lull.yaml --input-partitions N --cluster NAME"), topics...)
+	users = fmt.Appendf(nil, header, "The least rights of lull, and of a reader of its outputs", strimziPartitions, "lull acl print --config lull.yaml --for run,apply,subscribe --format strimzi --cluster NAME")
+	users = append(append(append(users, lull...), "---\n"...), reader...)
+	return topics, users, nil
 }
 
 // defaultAsyncAPI returns the AsyncAPI document of an application that is configured as little as can be.
