@@ -1,6 +1,7 @@
 package state
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -548,6 +549,64 @@ func TestCommittedGetConcurrently(t *testing.T) {
 		write(round)
 		p.Commit(int64(round) + 1)
 		if round%7 == 0 {
+			must(t, p.StartFlush())
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	must(t, p.Flush())
+	must(t, d.Close())
+	running.Wait()
+}
+
+// A committed scan beside a partition that works yields every key once, in order, and never one from before what an earlier scan has seen: through commits,
+// flushes, and the closing of the partition, which it survives. The keys are more than it looks at between two looks whether it is closed.
+func TestCommittedScanConcurrently(t *testing.T) {
+	const keys, rounds = 2*scanLook + 100, 40
+	d := openStore(t, vfs.NewMem())
+	p := partition(t, d, 0)
+	write := func(round int) {
+		for k := range keys {
+			must(t, p.Set(binary.BigEndian.AppendUint16(nil, uint16(k)), []byte(strconv.Itoa(round))))
+		}
+	}
+	write(0)
+	p.Commit(1)
+	var running sync.WaitGroup
+	var scans atomic.Int64
+	for range 2 {
+		running.Go(func() {
+			seen := make([]int, keys)
+			for {
+				next := 0
+				err := p.CommittedScan(nil, nil, func(key, value []byte) bool {
+					round, err := strconv.Atoi(string(value))
+					if k := int(binary.BigEndian.Uint16(key)); k != next || err != nil || round < seen[k] {
+						t.Errorf("key %d instead of %d, round %q after %d", k, next, value, seen[k])
+						return false
+					}
+					seen[next] = round
+					next++
+					return true
+				})
+				if errors.Is(err, ErrClosed) {
+					return
+				}
+				if err != nil || next != keys {
+					t.Errorf("a scan ends at key %d of %d: %v", next, keys, err)
+					return
+				}
+				scans.Add(1)
+			}
+		})
+	}
+	for round := 1; round < rounds || scans.Load() < 40; round++ {
+		write(1_000_000 + round) // never committed
+		p.Abort()
+		write(round)
+		p.Commit(int64(round) + 1)
+		if round%3 == 0 {
 			must(t, p.StartFlush())
 		}
 		if t.Failed() {

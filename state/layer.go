@@ -55,6 +55,13 @@ func compareKeys(a, b record) int { return strings.Compare(a.key, b.key) }
 // included. A nil hi is no bound. It looks at every record of every layer: scans are rare, and an ordered layer would cost each of the many
 // single writes a search.
 func newest(layers []*layer, lo, hi []byte) []record {
+	found := queue(gather(layers, lo, hi))
+	found.order()
+	return found
+}
+
+// gather returns the layers' records with lo <= key < hi, those of the first layer first. A nil hi is no bound.
+func gather(layers []*layer, lo, hi []byte) []record {
 	var found []record
 	for _, l := range layers {
 		for k, v := range l.records {
@@ -63,8 +70,7 @@ func newest(layers []*layer, lo, hi []byte) []record {
 			}
 		}
 	}
-	slices.SortStableFunc(found, compareKeys) // stable: of the records of one key the newest stays first
-	return slices.CompactFunc(found, func(a, b record) bool { return a.key == b.key })
+	return found
 }
 
 // Index derives, from a record of a partition, the entry of the timer index that belongs to it: it appends the entry to dst and returns that
@@ -170,6 +176,12 @@ func (h *entryHeap) less(i, j int) bool {
 
 // queue hands out records in order, as entryHeap does entries.
 type queue []record
+
+// order puts gathered records in the order of their keys, and keeps the newest of each.
+func (q *queue) order() {
+	slices.SortStableFunc(*q, compareKeys) // stable: of the records of one key the newest stays first
+	*q = slices.CompactFunc(*q, func(a, b record) bool { return a.key == b.key })
+}
 
 func (q *queue) next() (key, value []byte, ok bool) {
 	if len(*q) == 0 {

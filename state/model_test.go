@@ -367,6 +367,14 @@ func (m *machine) check(t *rapid.T) {
 				t.Fatalf("partition %d: CommittedGet(%q) = %q, %t, %v; want %q, %t", i, k, v, ok, err, want, wantOK)
 			}
 		}
+		scanned := make(map[string]string)
+		err := p.CommittedScan(nil, nil, func(key, value []byte) bool {
+			scanned[string(key)] = string(value)
+			return true
+		})
+		if err != nil || !maps.Equal(scanned, model.committed) {
+			t.Fatalf("partition %d: CommittedScan yields %q, %v; want %q", i, scanned, err, model.committed)
+		}
 		flushed, committed := p.Position()
 		if committed != model.position || flushed < model.flushed || model.flushes[flushed] == nil {
 			t.Fatalf("partition %d: positions %d, %d; want %d or later, %d", i, flushed, committed, model.flushed, model.position)

@@ -12,9 +12,9 @@ import (
 // ErrClosed is the error of using a partition that was released or closed, or whose store was.
 var ErrClosed = errors.New("state is closed")
 
-// Partition is the state of one partition. Its methods are for one goroutine, except CommittedGet.
+// Partition is the state of one partition. Its methods are for one goroutine, except CommittedGet and CommittedScan.
 //
-// Only the owner's goroutine changes which layers there are and what is in them, so it reads them without a lock; mu is for CommittedGet. A
+// Only the owner's goroutine changes which layers there are and what is in them, so it reads them without a lock; mu is for CommittedGet and CommittedScan. A
 // flush in the background reads its layer, which nobody changes any more, and nothing else; its outcome is taken in by the owner, at the next
 // Commit, Restore, EndRestore, Position, StartFlush, Flush, Discard, Release or Close.
 type Partition struct {
@@ -33,12 +33,12 @@ type Partition struct {
 	flushErr      error      // of the last flush, until it is returned
 	restoring     *restoring // nil: none is under way
 
-	mu     sync.RWMutex // held to change the two below, and by CommittedGet to read them
+	mu     sync.RWMutex // held to change the two below, and by CommittedGet and CommittedScan to read them
 	dirty  *layer
 	flying *flush // being written; nil: none
 
 	closed atomic.Bool
-	reads  sync.RWMutex // held for reading by CommittedGet, so that Close waits for it
+	reads  sync.RWMutex // held for reading by CommittedGet and by each look of CommittedScan, so that Close waits for it
 }
 
 // NewPartition returns partition n over a backing that is not a [DB]'s, with its own bound on dirty bytes (see Options.DirtyBytesMax; 0 is
@@ -109,6 +109,81 @@ func (p *Partition) CommittedGet(key []byte) (value []byte, ok bool, err error) 
 	}
 	// Not in memory when looked for: the backing has held it since, or a commit and a flush have put something newer there meanwhile.
 	return p.backingGet(key)
+}
+
+// scanLook is how many records of the backing CommittedScan reads between two looks whether the partition has been closed: some milliseconds.
+const scanLook = 1024
+
+// CommittedScan yields the committed records with lo <= key < hi in key order, until yield returns false; a nil hi is no bound. Each is as it was at some
+// instant after the call, those in memory as they were when it was made. What it yields must not be changed, and may be kept. It takes memory for a reference to every record that is not
+// in the backing yet, and keeps those. Safe for concurrent use with everything; of a partition that is closed meanwhile the error is ErrClosed.
+func (p *Partition) CommittedScan(lo, hi []byte, yield func(key, value []byte) bool) error {
+	p.mu.RLock()
+	layers := []*layer{p.dirty}
+	if p.flying != nil {
+		layers = append(layers, p.flying.layer)
+	}
+	// Taken before the backing is looked at: what a flush takes there meanwhile is in both, and not in neither.
+	found := queue(gather(layers, lo, hi))
+	p.mu.RUnlock()
+	found.order()
+	end, more := makeKey(p.n, classIndex, nil), true
+	if hi != nil {
+		end = makeKey(p.n, classData, hi)
+	}
+	for from := makeKey(p.n, classData, lo); more; {
+		var err error
+		if from, more, err = p.lookAt(&found, from, end, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookAt merges a stretch of the backing, from a key on, with what memory has until its end. It returns where the next begins; more is false if there is none.
+func (p *Partition) lookAt(memory *queue, from, end []byte, yield func(key, value []byte) bool) (next []byte, more bool, err error) {
+	var read []record
+	if err := p.read(func() error {
+		return p.backing.Scan(from, end, func(key, value []byte) bool {
+			read = append(read, record{string(key[prefixBytes:]), copyValue(value)})
+			return len(read) < scanLook
+		})
+	}); err != nil {
+		return nil, false, err
+	}
+	for i := range read {
+		for len(*memory) > 0 && (*memory)[0].key < read[i].key {
+			if key, value, _ := memory.next(); value != nil && !yield(key, value) {
+				return nil, false, nil
+			}
+		}
+		value := read[i].value
+		if len(*memory) > 0 && (*memory)[0].key == read[i].key {
+			_, value, _ = memory.next()
+		}
+		if value != nil && !yield([]byte(read[i].key), value) {
+			return nil, false, nil
+		}
+	}
+	if len(read) == scanLook {
+		return append(makeKey(p.n, classData, []byte(read[len(read)-1].key)), 0), true, nil
+	}
+	for key, value, ok := memory.next(); ok; key, value, ok = memory.next() {
+		if value != nil && !yield(key, value) {
+			break
+		}
+	}
+	return nil, false, nil
+}
+
+// read calls a function that reads the backing, unless the partition is closed.
+func (p *Partition) read(what func() error) error {
+	p.reads.RLock()
+	defer p.reads.RUnlock()
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	return what()
 }
 
 // lookUp returns a key's record in the committed layers in memory; ok is false if there is none, a tombstone is a nil value.
