@@ -52,6 +52,11 @@ func Days(zone *time.Location) func(operators.EventTime) operators.Day {
 	}
 }
 
+// DayStarts returns the function from an accepted instant to its calendar day in a time zone and the start of that day. It is safe for concurrent use.
+func DayStarts(zone *time.Location) func(operators.EventTime) (operators.Day, operators.EventTime) {
+	return newCalendar(zone).day
+}
+
 // day returns the calendar day of an accepted time, and when that day begins: the first instant whose local date it is. That is not 00:00 where a
 // clock change skips it.
 func (c *calendar) day(t operators.EventTime) (operators.Day, operators.EventTime) {

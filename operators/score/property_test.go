@@ -114,3 +114,27 @@ func checkAround(t *rapid.T, f func(age float64) float64, p *operators.Purchases
 		t.Fatalf("at %s it is %v, just before %v; the bound is %v", at, then, before, level)
 	}
 }
+
+// TestPartsOfAnEvaluation: for any model and history what is computed of a score for less is what Evaluate finds, and the bound of what a customer can lose is one.
+func TestPartsOfAnEvaluation(t *testing.T) {
+	op := score.New(defaults(nil))
+	tight := 0
+	rapid.Check(t, func(t *rapid.T) {
+		m, p := drawModel(t), drawPurchases(t)
+		at := p.FirstStart + operators.EventTime(p.LastAge()+logUniform(t, "silence", 1e-3, 3000))*operators.DayMs
+		f := op.Evaluate(&p, m, at)
+		if alive, loss := op.PAlive(&p, m, at), op.AboutToBeLost(&p, m, at); alive != f.PAlive || loss != f.AboutToBeLost {
+			t.Fatalf("P(alive) %v, about to be lost %v; Evaluate %v, %v", alive, loss, f.PAlive, f.AboutToBeLost)
+		}
+		most := op.AboutToBeLostMost(&p, m, at)
+		if !(most >= f.AboutToBeLost) {
+			t.Fatalf("about to be lost is %v, at most %v", f.AboutToBeLost, most)
+		}
+		if most < 100*f.AboutToBeLost {
+			tight++
+		}
+	})
+	if tight == 0 {
+		t.Error("the bound is never within a hundred times of what it bounds")
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"lull/operators"
+	"lull/operators/bgnbd"
 )
 
 // Operator keeps Customer.Score and the customer's row in the scores table.
@@ -92,6 +93,28 @@ func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operator
 func (op *Operator) Evaluate(p *operators.Purchases, m *operators.Model, at operators.EventTime) operators.Facts {
 	e := op.evaluation(p, m)
 	return e.facts(at, e.valueFalls())
+}
+
+// PAlive returns P(alive) at an instant, as Evaluate does, for a fraction of its cost. It takes what Evaluate takes.
+func (op *Operator) PAlive(p *operators.Purchases, m *operators.Model, at operators.EventTime) float64 {
+	params, _ := paramsOf(m)
+	return params.PAlive(bgnbd.History{X: p.Repeats(), TX: p.LastAge(), T: max(p.Age(at), p.LastAge())})
+}
+
+// AboutToBeLost returns the value about to be lost at an instant, as Evaluate does, for a part of its cost. It takes what Evaluate takes.
+func (op *Operator) AboutToBeLost(p *operators.Purchases, m *operators.Model, at operators.EventTime) float64 {
+	e := op.evaluation(p, m)
+	age := max(p.Age(at), e.lastAge)
+	return max(0, e.clv(age)-e.clv(age+op.config.ContactDays))
+}
+
+// AboutToBeLostMost returns a bound that AboutToBeLost does not exceed, for next to nothing: the CLV of who is alive as surely as this customer, buys at the rate that is expected of them until
+// the horizon without ever leaving, and is not discounted. λ of who is alive is distributed by Gamma(r+x, α+T): Fader, Hardie & Lee (2005).
+func (op *Operator) AboutToBeLostMost(p *operators.Purchases, m *operators.Model, at operators.EventTime) float64 {
+	e := op.evaluation(p, m)
+	age := max(p.Age(at), e.lastAge)
+	rate := (e.params.R + float64(e.x)) / (e.params.Alpha + age)
+	return max(0, e.margin) * e.params.PAlive(e.history(age)) * rate * op.horizonDays
 }
 
 // RisingUntil returns the instant at which, in silence since the last purchase, the customer is not rising any more; Unset if they have not been since then. It takes what Evaluate takes.

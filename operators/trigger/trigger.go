@@ -237,7 +237,7 @@ func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline
 	withheld := op.withheld(r, state, env, c, in, deadline)
 	id := out.Trigger(operators.Trigger{
 		Rule: r.Name, Version: r.Version, From: r.From, To: r.To, Deadline: deadline, Actionable: withheld == "", Withheld: withheld, Facts: c.Facts, Used: r.usedOf(s),
-		Reasons: op.reasons(r, s, deadline, c), Counterfactuals: op.counterfactuals(c), Ceiling: op.scores.Ceiling(&c.Purchases, env.Model, &c.Facts),
+		Reasons: op.reasons(r, s, deadline, c), Counterfactuals: Counterfactuals(&c.Facts, &op.terms), Ceiling: op.scores.Ceiling(&c.Purchases, env.Model, &c.Facts),
 		Severity: r.Severity.String(), Action: r.Action, Control: r.inControl(c.ID), Purpose: r.Consent, Consent: r.proof(c), Priority: r.priority.of(s.view),
 		Capped: withheld == "" && r.CapPerDay > 0,
 	})
@@ -336,14 +336,13 @@ func (r *Rule) inControl(customer string) bool {
 	return share > 0 && r.lot("control", customer) < share
 }
 
-// counterfactuals tell what the risk would be after an order now, and when it will be that of somebody dormant.
-func (op *Operator) counterfactuals(c *operators.Customer) []string {
-	f := &c.Facts
+// Counterfactuals tell, of a customer of these facts, what the risk would be after an order at their instant, and when it will be the next of the risks that a name stands for.
+func Counterfactuals(f *operators.Facts, terms *operators.Terms) []string {
 	would := []string{"an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)}
 	for _, next := range [...]struct {
 		at   operators.EventTime
 		risk float64
-	}{{f.HighRiskAt, op.terms.HighRisk}, {f.DormantAt, op.terms.DormantRisk}, {f.LostAt, op.terms.LostRisk}} {
+	}{{f.HighRiskAt, terms.HighRisk}, {f.DormantAt, terms.DormantRisk}, {f.LostAt, terms.LostRisk}} {
 		if next.at > f.AsOf && next.at != operators.Never {
 			return append(would, "silent until "+operators.FormatInstant(next.at)+": churn risk "+operators.FormatThreshold(next.risk))
 		}
