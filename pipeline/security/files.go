@@ -85,29 +85,33 @@ func readAuthorities(setting, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// readCertificate returns the certificate that the process shows.
+// readCertificate returns the certificate that the process shows to brokers.
 func (s *TLSSettings) readCertificate() (*tls.Certificate, error) {
-	const certSetting, keySetting = "security.tls.cert_file", "security.tls.key_file"
-	cert, err := readFile(certSetting, s.CertFile)
+	return readPair("security.tls.cert_file", s.CertFile, "security.tls.key_file", s.KeyFile)
+}
+
+// readPair returns a certificate and its private key.
+func readPair(certSetting, certPath, keySetting, keyPath string) (*tls.Certificate, error) {
+	cert, err := readFile(certSetting, certPath)
 	if err != nil {
 		return nil, err
 	}
-	key, err := readFile(keySetting, s.KeyFile)
+	key, err := readFile(keySetting, keyPath)
 	if err != nil {
 		return nil, err
 	}
 	if !holds(cert, "CERTIFICATE") {
-		return nil, &fileError{certSetting, s.CertFile, fmt.Errorf("there is no certificate in it%s", remedyFor(cert))}
+		return nil, &fileError{certSetting, certPath, fmt.Errorf("there is no certificate in it%s", remedyFor(cert))}
 	}
 	switch {
 	case holds(key, "ENCRYPTED PRIVATE KEY") || bytes.Contains(key, []byte("Proc-Type: 4,ENCRYPTED")):
-		return nil, &fileError{keySetting, s.KeyFile, errors.New("the key is encrypted, and lull asks for no passphrase: write it without one by `openssl pkey -in FILE -out KEY`, readable by lull alone")}
+		return nil, &fileError{keySetting, keyPath, errors.New("the key is encrypted, and lull asks for no passphrase: write it without one by `openssl pkey -in FILE -out KEY`, readable by lull alone")}
 	case !holds(key, "PRIVATE KEY"):
-		return nil, &fileError{keySetting, s.KeyFile, fmt.Errorf("there is no private key in it%s", remedyFor(key))}
+		return nil, &fileError{keySetting, keyPath, fmt.Errorf("there is no private key in it%s", remedyFor(key))}
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, &fileError{keySetting, s.KeyFile, fmt.Errorf("it does not go with security.tls.cert_file %q (%s): it must be the private key of the first certificate there", s.CertFile, strings.TrimPrefix(err.Error(), "tls: "))}
+		return nil, &fileError{keySetting, keyPath, fmt.Errorf("it does not go with %s %q (%s): it must be the private key of the first certificate there", certSetting, certPath, strings.TrimPrefix(err.Error(), "tls: "))}
 	}
 	return &pair, nil
 }
