@@ -3,20 +3,15 @@ package pipeline
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
-)
 
-// isLoopback reports whether host:port can be reached from this machine alone.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
-}
+	"lull/pipeline/query"
+)
 
 // debugHandler answers at http.debug.
 func (r *Runner) debugHandler() http.Handler {
@@ -45,7 +40,7 @@ func (r *Runner) debugHandler() http.Handler {
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		// A page in a browser on this machine may have had its own name resolved to it.
-		if host := request.Host; !isLoopback(host) && !isLoopback(host+":80") {
+		if host := request.Host; !query.Loopback(host) && !query.Loopback(host+":80") {
 			http.Error(w, fmt.Sprintf("host %q: http.debug answers who asks for this machine by its loopback address", host), http.StatusForbidden)
 			return
 		}

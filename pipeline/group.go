@@ -27,7 +27,7 @@ func (r *Runner) join() error {
 		kgo.HeartbeatInterval(min(3*time.Second, r.s.Commit.SessionTimeout/3)),
 		// A static member that is alive and does not rejoin for so long stays one, and its partitions may go to others: no cycle may last as long.
 		kgo.RebalanceTimeout(max(time.Minute, 6*r.s.Commit.Timeout)),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(r.balancer()),
 		kgo.BlockRebalanceOnPoll(),
 		// Offsets are committed with the transactions and nowhere else.
 		kgo.DisableAutoCommit(),
@@ -96,6 +96,7 @@ func (r *Runner) onOffsets(_ context.Context, offsets map[string]map[int32]kgo.O
 func (r *Runner) onRevoked(revoked map[string][]int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.stir()
 	for tp := range each(revoked) {
 		delete(r.assigned, tp)
 		r.dropFeed(tp, "revoked")
@@ -116,6 +117,7 @@ func (r *Runner) onRevoked(revoked map[string][]int32) {
 func (r *Runner) onLost(lost map[string][]int32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.stir()
 	for tp := range each(lost) {
 		delete(r.assigned, tp)
 		r.dropFeed(tp, "lost")
@@ -258,6 +260,7 @@ func (r *Runner) takeRestored() error {
 // begin lets a partition run whose stage has been opened.
 func (r *Runner) begin(p *reader) {
 	p.phase = running
+	r.stir()
 	r.health.clear("reading")
 	position := p.position()
 	r.readFrom(p, position)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"lull/operators"
 	"lull/operators/trigger"
+	"lull/pipeline/query"
 	"lull/schemas"
 )
 
@@ -32,6 +34,8 @@ type metrics struct {
 	snapshotTook  *prometheus.GaugeVec
 	snapshotRows  *prometheus.GaugeVec
 	phases        *prometheus.HistogramVec
+	apiRequests   *prometheus.CounterVec
+	apiSeconds    *prometheus.HistogramVec
 	fireDelay     prometheus.Observer
 	modelAge      *prometheus.GaugeVec
 	diskBytes     *prometheus.GaugeVec
@@ -131,6 +135,16 @@ func newMetrics(rules *trigger.Rules) *metrics {
 		Name: "transaction_phase_seconds", Labels: []string{"phase"}, Unit: "seconds", Meaning: "Time of a transaction's phases: apply, encode (states and outputs), commit",
 		Moves: "`commit` near `commit.interval`: the brokers are slow: look at their load and disks. `apply` grows: see `lull_input_lag_records`",
 	}, prometheus.ExponentialBuckets(0.001, 2, 14))
+	m.apiRequests = counter(Metric{
+		Name: "api_requests_total", Labels: []string{"route", "code"}, Unit: "requests",
+		Meaning: "Requests of the read API, by resource (other: none of them) and status; those that another process passes on count in both",
+		Moves: "`401` grows: a client shows an old token, or somebody tries. `421` or `503` grows outside of rebalances: `http.advertise` is not set everywhere, or is not reached. `429`: raise `http.rate`, or ask " +
+			"less. `500`: the answer and [formats/store.md](../formats/store.md) say more",
+	})
+	m.apiSeconds = histogram(Metric{
+		Name: "api_request_seconds", Labels: []string{"route"}, Unit: "seconds", Meaning: "Time of the read API's answers, with what `wait_for` and other processes took",
+		Moves: "lists and counts near `http.timeout`: each walks through all customers, one request at a time; take [snapshots](../snapshots.md) for what is asked often",
+	}, prometheus.ExponentialBuckets(0.001, 2, 14))
 	m.lag = gauge(Metric{
 		Name: "input_lag_records", Labels: []string{"topic", "partition"}, Unit: "records", Meaning: "Records between the position and the end of the partition, asked for every second",
 		Moves: "grows: add processes, up to the number of partitions",
@@ -225,6 +239,11 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	}
 	for _, outcome := range []string{"committed", "uncommitted"} {
 		m.transactions.WithLabelValues(outcome)
+	}
+	for _, route := range append(query.Routes(), noRoute) {
+		for _, code := range []int{http.StatusOK, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+			m.apiRequests.WithLabelValues(route, strconv.Itoa(code))
+		}
 	}
 	for _, outcome := range []string{"written", "unchanged", "failed"} {
 		m.snapshots.WithLabelValues(outcome)

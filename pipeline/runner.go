@@ -28,7 +28,6 @@ import (
 
 	"lull/operators"
 	"lull/operators/clv"
-	"lull/pipeline/query"
 	"lull/pipeline/registry"
 	"lull/pipeline/security"
 	"lull/pipeline/task"
@@ -103,6 +102,7 @@ type Runner struct {
 	tallies        map[string]*tally                  // of topics of which records have been read
 	snapshotAt     time.Time                          // when a snapshot was last written or found, as far as the one that takes them knows
 	health         health
+	stirred        chan struct{} // closed when a partition has come further, or to this process, or has gone; nil while nobody waits for it
 }
 
 // Run runs until ctx ends, then commits, flushes and returns nil. Snapshots may be nil if snapshots.every is 0. The error is a *FencedError if another process has the instance id.
@@ -138,7 +138,7 @@ func runOn(ctx context.Context, m machine, s Settings, log zerolog.Logger) error
 	}
 	defer server.close()
 	if s.HTTP.Debug != "" {
-		debug, err := r.listen("http.debug", s.HTTP.Debug, &http.Server{Handler: r.debugHandler(), ReadTimeout: query.ReadTimeout, MaxHeaderBytes: 1 << 16})
+		debug, err := r.listen("http.debug", s.HTTP.Debug, &http.Server{Handler: r.debugHandler(), ReadTimeout: readTimeout, MaxHeaderBytes: 1 << 16})
 		if err != nil {
 			return err
 		}
@@ -724,6 +724,7 @@ func (r *Runner) commit() error {
 		p.stats = txnStats{}
 		p.store.MarkAtEnd(time.Now().UnixMilli())
 	}
+	r.stir()
 	r.metrics.transactions.WithLabelValues("committed").Inc()
 	r.metrics.phases.WithLabelValues("encode").Observe(produced.Sub(began).Seconds())
 	r.metrics.phases.WithLabelValues("commit").Observe(time.Since(produced).Seconds())

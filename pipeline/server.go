@@ -6,15 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"lull/operators"
-	"lull/pipeline/query"
-	"lull/pipeline/task"
 )
 
 // server answers probes, metrics and the read API.
@@ -50,9 +48,19 @@ func (r *Runner) serve() (*server, error) {
 		r.mu.Unlock()
 		metrics.ServeHTTP(w, request)
 	})
-	mux.Handle("/v1/", query.Handler(r, r.s.Chain()))
-	return r.listen("http.listen", r.s.HTTP.Listen, &http.Server{Handler: mux, ReadTimeout: query.ReadTimeout, WriteTimeout: query.WriteTimeout, MaxHeaderBytes: 1 << 16})
+	api, err := r.api()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/v1/", api)
+	return r.listen("http.listen", r.s.HTTP.Listen, &http.Server{
+		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: r.s.HTTP.Timeout + readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: 1 << 16, TLSConfig: r.s.HTTP.TLS.Server(),
+		ErrorLog: log.New(r.log, "", 0), // what clients do wrong in TLS and HTTP
+	})
 }
+
+// readTimeout is how long a request may take to come, and the writing of an answer beyond http.timeout.
+const readTimeout = 5 * time.Second
 
 // listen lets a server answer at the address of a setting.
 func (r *Runner) listen(setting, address string, on *http.Server) (*server, error) {
@@ -63,7 +71,11 @@ func (r *Runner) listen(setting, address string, on *http.Server) (*server, erro
 	s := &server{http: on, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		serve := on.Serve
+		if on.TLSConfig != nil {
+			serve = func(l net.Listener) error { return on.ServeTLS(l, "", "") }
+		}
+		if err := serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			r.log.Error().Err(err).Msg("listening")
 		}
 	}()
@@ -152,62 +164,4 @@ func (r *Runner) readiness(now time.Time) readiness {
 	}
 	body.Ready = running_ && len(body.Problems) == 0
 	return body
-}
-
-// View implements query.States. The customer is looked for wherever a known partitioner puts them: the state, not a setting, says which one the input has.
-func (r *Runner) View(customer string) (query.View, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ids.partitions == 0 {
-		return query.View{}, errors.New("the process is starting")
-	}
-	where := newPlacement(r.ids.partitions)
-	var view query.View
-	var elsewhere error
-	for _, n := range where.all([]byte(customer)) {
-		p := r.partitions[n]
-		switch {
-		case p == nil && (len(r.partitions) == 0 || len(r.assigned) > 0):
-			elsewhere = cmp.Or(elsewhere, fmt.Errorf("partition %d has not been assigned to this process yet: /readyz says more", n))
-			continue
-		case p == nil:
-			elsewhere = cmp.Or[error](elsewhere, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: if its group has others, ask them; else try again, it is about to be"})
-			continue
-		case p.phase != running:
-			elsewhere = cmp.Or(elsewhere, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase))
-			continue
-		}
-		var err error
-		if view, err = r.viewIn(p, customer); err != nil || view.State != nil {
-			return view, err
-		}
-	}
-	return view, elsewhere
-}
-
-// viewIn returns what a partition has of a customer.
-func (r *Runner) viewIn(p *partition, customer string) (query.View, error) {
-	view := query.View{Partition: p.n}
-	value, ok, err := p.store.CommittedGet(task.MetaKey)
-	if err != nil {
-		return query.View{}, err
-	}
-	if ok {
-		meta, err := task.DecodeMeta(value)
-		if err != nil {
-			return query.View{}, err
-		}
-		view.Position, view.Watermark, view.HasModel = meta.Position, meta.Watermark, meta.HasModel()
-	}
-	state, ok, err := p.store.CommittedGet(task.CustomerKey(nil, customer))
-	if err != nil || !ok {
-		return view, err
-	}
-	view.State = state
-	c := operators.NewCustomer(customer)
-	if err := c.DecodeState(state); err != nil {
-		return query.View{}, err
-	}
-	view.Model = r.models.Model(c.Model)
-	return view, nil
 }

@@ -117,6 +117,20 @@ type StateSettings struct {
 type HTTPSettings struct {
 	// Listen is the address. The default is 127.0.0.1:8280.
 	Listen string `koanf:"listen"`
+	// Advertise is the address, as host:port, at which the other processes of the group reach this one's http.listen: they pass questions of the read API on to who has the customer's partition. With
+	// http.tls.cert_file it is asked by https, and its host must be in the certificate. The default is "": they cannot, and answer 421 for what they do not have.
+	Advertise string `koanf:"advertise"`
+	// Tokens are those that clients of the read API show, separated by spaces or lines, given by the environment alone: LULL_HTTP_TOKENS.
+	Tokens security.Secret `koanf:"tokens"`
+	// TokensFile holds the tokens, one on each line, at least 32 bytes long; it is read again when it changes. Beyond this machine the read API answers only who shows one of them, or a certificate by
+	// http.tls.client_ca_file; all processes of the group have the same. The default is none.
+	TokensFile string `koanf:"tokens_file" path:"read"`
+	// Rate is how many requests of the read API are answered a second, those that other processes pass on among them. The default is 100.
+	Rate int `koanf:"rate"`
+	// Timeout is how long an answer of the read API may take, with all that it waits for. The default is 10s.
+	Timeout time.Duration `koanf:"timeout"`
+	// TLS says how what is served at http.listen is encrypted, and which clients' certificates are trusted.
+	TLS security.ListenerTLS `koanf:"tls"`
 	// Debug is the address of profiles (/debug/pprof/) and of the log's level (/log-level), such as 127.0.0.1:6060. It must be of this machine alone: whoever reaches it can read memory. The
 	// default is "": neither is served.
 	Debug string `koanf:"debug"`
@@ -369,6 +383,8 @@ func (s *Settings) EnsureDefaults() {
 	defaultTo(&s.State.CacheBytes, 256<<20)
 	defaultTo(&s.State.CachedCustomers, 20_000)
 	defaultTo(&s.HTTP.Listen, "127.0.0.1:8280")
+	defaultTo(&s.HTTP.Rate, 100)
+	defaultTo(&s.HTTP.Timeout, 10*time.Second)
 	defaultTo(&s.Commit.Interval, 100*time.Millisecond)
 	defaultTo(&s.Commit.Timeout, 10*time.Second)
 	defaultTo(&s.Commit.Outputs, 10_000)

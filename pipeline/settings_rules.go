@@ -7,9 +7,12 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"lull/pipeline/query"
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -64,7 +67,8 @@ func (s *Settings) check(p *problems) {
 	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
 	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
 	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
-	p.check(s.HTTP.Debug == "" || isLoopback(s.HTTP.Debug), "http.debug", quoted(s.HTTP.Debug), `host:port of a loopback address, such as 127.0.0.1:6060, or ""`)
+	p.check(s.HTTP.Advertise == "" || isReachable(s.HTTP.Advertise), "http.advertise", quoted(s.HTTP.Advertise), `host:port that other machines reach, such as lull-0.lull:8280, or ""`)
+	p.check(s.HTTP.Debug == "" || query.Loopback(s.HTTP.Debug), "http.debug", quoted(s.HTTP.Debug), `host:port of a loopback address, such as 127.0.0.1:6060, or ""`)
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
 	p.oneOf("input.late", s.Input.Late, "dead-letter", "drop")
 	p.oneOf("outputs.on_unregistered", s.Outputs.OnUnregistered, "register", "refuse")
@@ -93,6 +97,12 @@ func (s *Settings) check(p *problems) {
 		p.found = append(p.found, err)
 	}
 	if err := s.Security.Validate(); err != nil {
+		p.found = append(p.found, err)
+	}
+	if err := s.HTTP.TLS.Validate(); err != nil {
+		p.found = append(p.found, err)
+	}
+	if _, err := security.NewTokens(s.HTTP.Tokens, s.HTTP.TokensFile); err != nil {
 		p.found = append(p.found, err)
 	}
 }
@@ -156,6 +166,16 @@ func (p *problems) number(setting string, value, least, most int64) {
 	p.hold(value >= least && value <= most, value, rule)
 }
 
+// isReachable reports whether an address names a host, and a port of it.
+func isReachable(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	n, err2 := strconv.ParseUint(port, 10, 16)
+	return err == nil && err2 == nil && n > 0 && host != "" && !net.ParseIP(host).IsUnspecified() && strings.Trim(host, hostBytes) == ""
+}
+
+// hostBytes are what a host's name, or address, consists of.
+const hostBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:%"
+
 func quoted(value string) string { return fmt.Sprintf("%q", value) }
 
 func (s *Settings) checkDurations(p *problems) {
@@ -171,6 +191,7 @@ func (s *Settings) checkDurations(p *problems) {
 		{"clock.max_step", s.Clock.MaxStep, least, 0}, {"clock.interval", s.Clock.Interval, least, 0},
 		{"clock.source_max_silence", s.Clock.SourceMaxSilence, 0, 0}, {"clock.source_settle", s.Clock.SourceSettle, least, 0},
 		{"fit.every", s.Fit.Every, time.Minute, 0}, {"fit.check_every", s.Fit.CheckEvery, time.Minute, 0}, {"fit.statistics_every", s.Fit.StatisticsEvery, 10 * time.Millisecond, 0},
+		{"http.timeout", s.HTTP.Timeout, 100 * time.Millisecond, 5 * time.Minute},
 		{"snapshots.keep_for", s.Snapshots.KeepFor, 0, 0},
 		{"session.gap", s.Session.Gap, least, year}, {"triggers.max_age", s.Triggers.MaxAge, least, year},
 		{"segments.dwell", s.Segments.Dwell, least, year},
@@ -201,6 +222,7 @@ func (s *Settings) checkNumbers(p *problems) {
 		{"limits.open_sessions", int64(s.Limits.OpenSessions), 1, 1024},
 		{"limits.orders", int64(s.Limits.Orders), 16, 9_000_000}, // the newest 16 are with the customer; the sum of all fits in 64 bits
 		{"limits.refunds", int64(s.Limits.Refunds), 1, 4096}, {"limits.purposes", int64(s.Limits.Purposes), 1, 256},
+		{"http.rate", int64(s.HTTP.Rate), 1, 1_000_000},
 		{"scores.horizon_months", int64(s.Scores.HorizonMonths), 1, 120}, {"scores.contact_days", int64(s.Scores.ContactDays), 1, 366},
 		{"fit.holdout_weeks", int64(s.Fit.HoldoutWeeks), 4, 104}, {"snapshots.keep", int64(s.Snapshots.Keep), 0, math.MaxInt64},
 		{"topics.partitions", int64(s.Topics.Partitions), 1, 100_000}, {"topics.replication", int64(s.Topics.Replication), 0, 100},

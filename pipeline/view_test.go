@@ -31,7 +31,7 @@ func TestViewElsewhere(t *testing.T) {
 		{"another process has it", "is not assigned to this process", others, nil, true},
 	} {
 		r := &Runner{mu: newLock(), ids: topicIDs{partitions: partitions}, partitions: c.has, assigned: c.assigned}
-		_, err := r.View("c")
+		_, err := r.View("c", query.StateOnly)
 		var elsewhere *query.NotOwnedError
 		if err == nil || errors.As(err, &elsewhere) != c.elsewhere || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, elsewhere %t", c.name, err, c.elsewhere)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lull/pipeline/query"
+	"lull/pipeline/security"
 	"lull/schemas"
 )
 
@@ -25,7 +27,8 @@ func newCustomerCommand() *cobra.Command {
 		Short: "Show one customer's card, from the read API of a running pipeline",
 		Long: `Customer asks a running pipeline for what it knows of a customer, as of the event time that it has reached: facts, predictions,
 segment and reasons, when their silence changes segment or triggers and how, and when they are scored again. With --json it
-is the answer of GET /v1/customers/ID as it is.`,
+is the answer of GET /v1/customers/ID as it is. Beyond this machine the API wants a token: the first of http.tokens_file or of the environment variable
+LULL_HTTP_TOKENS is shown, and the certificate of http.tls.cert_file.`,
 		Args: oneArgument("the customer's ID"),
 		RunE: running(func(cmd *cobra.Command, args []string) error {
 			s, err := loadSettings(cmd.Flags(), os.Environ())
@@ -34,11 +37,18 @@ is the answer of GET /v1/customers/ID as it is.`,
 			}
 			if api == "" {
 				api = "http://" + s.HTTP.Listen
+				if s.HTTP.TLS.Enabled() {
+					api = "https://" + s.HTTP.Listen
+				}
 			}
 			if u, err := url.Parse(api); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 				return usageError{fmt.Errorf("--api %q: it must be a URL such as http://127.0.0.1:8280", api)}
 			}
-			body, err := fetchCard(cmd.Context(), api, args[0])
+			token, err := security.FirstToken(s.HTTP.Tokens, s.HTTP.TokensFile)
+			if err != nil {
+				return err
+			}
+			body, err := fetchCard(cmd.Context(), s.HTTP.TLS.Client((&net.Dialer{}).DialContext), api, token, args[0])
 			if err != nil {
 				return err
 			}
@@ -55,12 +65,12 @@ is the answer of GET /v1/customers/ID as it is.`,
 	}
 	cmd.Flags().StringVar(&api, "api", "", "`URL` of the pipeline's HTTP listener (default that of http.listen)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the card as JSON")
-	addSettingFlags(cmd, "http.listen")
+	addSettingFlags(cmd, "http.listen", "http.tokens_file", "http.tls.cert_file", "http.tls.key_file", "http.tls.client_ca_file")
 	return cmd
 }
 
 // fetchCard returns the customer's card as the read API answers it, in JSON. The error of an unknown customer says so.
-func fetchCard(ctx context.Context, api, customer string) ([]byte, error) {
+func fetchCard(ctx context.Context, client *http.Client, api, token, customer string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	if customer == "" {
@@ -71,7 +81,11 @@ func fetchCard(ctx context.Context, api, customer string) ([]byte, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--api %q: %w", api, err)}
 	}
-	response, err := http.DefaultClient.Do(request)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	defer client.CloseIdleConnections()
+	response, err := client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("asking the pipeline: %w; is it running? --api tells where", err)
 	}

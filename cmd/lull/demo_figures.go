@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -367,7 +368,7 @@ func (d *demo) deadlines(ctx context.Context, o *outcome) ([]deadlineFigure, err
 		if s.nextDeadline == operators.Never || len(list) == shown && s.nextDeadline.String() > list[shown-1].At {
 			break
 		}
-		body, err := fetchCard(ctx, "http://"+d.settings.HTTP.Listen, s.customer)
+		body, err := fetchCard(ctx, http.DefaultClient, "http://"+d.settings.HTTP.Listen, "", s.customer)
 		if err != nil {
 			return nil, fmt.Errorf("asking for customer %s: %w", s.customer, err)
 		}

@@ -1,5 +1,5 @@
 // Command reference writes what is generated from package pipeline: the tables of docs/configuration.md and docs/operating/metrics.md, deploy/lull.schema.json, the JSON Schema of a file of settings, and
-// docs/asyncapi.json, the AsyncAPI document of the topics under the default settings, and deploy/strimzi, the topics and users as objects for Kubernetes. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
+// docs/asyncapi.json, the AsyncAPI document of the topics under the default settings, docs/openapi.json, the OpenAPI document of the read API, and deploy/strimzi, the topics and users as objects for Kubernetes. Meanings are the doc comments of the fields, types and defaults those of the program, rules those that Validate goes by.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"lull/pipeline"
+	"lull/pipeline/query"
 )
 
 //go:generate go run . ../..
@@ -73,7 +74,10 @@ func generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	folder := filepath.Join(root, "deploy", "strimzi")
-	return map[string][]byte{filepath.Join(folder, "topics.yaml"): topics, filepath.Join(folder, "users.yaml"): users, configuration: configured, metrics: measured, filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI}, nil
+	return map[string][]byte{
+		filepath.Join(folder, "topics.yaml"): topics, filepath.Join(folder, "users.yaml"): users, configuration: configured, metrics: measured,
+		filepath.Join(root, "deploy", "lull.schema.json"): schema, filepath.Join(root, "docs", "asyncapi.json"): asyncAPI, filepath.Join(root, "docs", "openapi.json"): query.OpenAPI(),
+	}, nil
 }
 
 // strimziPartitions is how many partitions the input topic of the manifests has.

@@ -2,11 +2,13 @@ package query
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"lull/operators"
 	"lull/operators/bgnbd"
@@ -21,22 +24,59 @@ import (
 	"lull/operators/gammagamma"
 	"lull/operators/optest"
 	"lull/operators/score"
+	"lull/schemas"
 )
 
 // shelf is the committed states of a process that owns all customers; a customer who is not on it is not known.
 type shelf map[string]View
 
-func (s shelf) View(customer string) (View, error) { return s[customer], nil }
+func (s shelf) View(customer string, _ Want) (View, error) { return s[customer], nil }
+
+func (shelf) Await(context.Context, string, InputRecord) error { return nil }
+
+// Holdings is partition 0 alone, as far as the first customer's view says.
+func (s shelf) Holdings() (Holdings, error) {
+	held := Holdings{Total: 1, Held: []Holding{{Watermark: operators.Unset}}, Model: func(ref uint32) *operators.Model {
+		if ref != model.Ref() {
+			return nil
+		}
+		return &model
+	}}
+	for _, view := range s {
+		held.Held[0].Position, held.Held[0].Watermark = view.Position, view.Watermark
+	}
+	return held, nil
+}
+
+func (s shelf) Scan(_ int32, from string, yield func(customer string, state []byte) bool) error {
+	for _, id := range slices.Sorted(maps.Keys(s)) {
+		if id >= from && !yield(id, s[id].State) {
+			break
+		}
+	}
+	return nil
+}
 
 // failing answers every question with an error.
 type failing struct{ err error }
 
-func (f failing) View(string) (View, error) { return View{}, f.err }
+func (f failing) View(string, Want) (View, error) { return View{}, f.err }
+
+func (f failing) Await(context.Context, string, InputRecord) error { return f.err }
+
+func (f failing) Holdings() (Holdings, error) { return Holdings{}, f.err }
+
+func (f failing) Scan(int32, string, func(string, []byte) bool) error { return f.err }
 
 func config() clv.Config {
 	var c clv.Config
 	c.EnsureDefaults()
 	return c
+}
+
+// options are those of a process that is alone, and in no hurry.
+func options() Options {
+	return Options{Chain: config(), Day: schemas.DayStarts(time.UTC), Timeout: time.Minute, Rate: 1_000_000}
 }
 
 // model is that of the literature for CDNOW (Fader, Hardie & Lee 2005; Fader & Hardie 2013), in days, with a cut that nobody falls under.
@@ -77,7 +117,7 @@ func path(id string) string {
 // get asks for a path.
 func get(states States, path string) (status int, body string) {
 	w := httptest.NewRecorder()
-	Handler(states, config()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+	Handler(states, options()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 	return w.Code, w.Body.String()
 }
 
@@ -235,7 +275,7 @@ func TestCardWithoutModel(t *testing.T) {
 			t.Errorf("no %s in %s", want, body)
 		}
 	}
-	if _, body := getCard(t, View{State: stateOf(t, nil, buyer), HasModel: true}); !strings.Contains(body, `"not scored yet: the sweep to the model in force has not come`) {
+	if _, body := getCard(t, View{State: stateOf(t, nil, buyer), HasModel: true}); !strings.Contains(body, `"not scored: the sweep to the model in force has not come`) {
 		t.Errorf("no reason in %s", body)
 	}
 	if strings.Contains(body, "segment_since") {
@@ -296,9 +336,9 @@ func TestRefusals(t *testing.T) {
 		{"unknown customer", states, path("nobody"), 404, `customer "nobody" is not known`},
 		{"unknown, long id", states, path(strings.Repeat("x", 5000)), 404, "is not known"},
 		{"id that is not UTF-8", states, path("a\xff"), 400, "UTF-8"},
-		{"no id", states, "/v1/customers/", 404, "GET /v1/customers/{id}"},
-		{"a folder below a customer", states, path("c") + "/orders", 404, "GET /v1/customers/{id}"},
-		{"another resource", states, "/v1/models", 404, "GET /v1/customers/{id}"},
+		{"no id", states, "/v1/customers/", 404, "GET /v1/openapi.json tells which there are"},
+		{"a folder below a customer", states, path("c") + "/orders", 404, "GET /v1/openapi.json tells which there are"},
+		{"another resource", states, "/v1/models", 404, "GET /v1/openapi.json tells which there are"},
 		{"partition elsewhere", failing{&NotOwnedError{3, "is not assigned to this process"}}, path("c"), 421, "partition 3 is not assigned to this process"},
 		{"partition elsewhere, wrapped", failing{fmt.Errorf("looking: %w", &NotOwnedError{3, "is restoring"})}, path("c"), 421, "partition 3 is restoring"},
 		{"process that starts", failing{errors.New("the process is starting")}, path("c"), 503, "the process is starting"},
@@ -308,7 +348,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(refused.name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			Handler(refused.states, config()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, refused.path, http.NoBody))
+			Handler(refused.states, options()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, refused.path, http.NoBody))
 			var body map[string]string
 			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 				t.Fatalf("%s: %s", err, w.Body)
@@ -390,7 +430,7 @@ func TestNothingIsLogged(t *testing.T) {
 	absurd := model
 	absurd.V = 1e308
 	states := shelf{"ann@example.org": view, "broken": {State: view.State[:20]}, "rich": {State: view.State, Model: &absurd}}
-	server := httptest.NewUnstartedServer(Handler(states, config()))
+	server := httptest.NewUnstartedServer(Handler(states, options()))
 	server.Config.ErrorLog = log.New(&byServer, "", 0)
 	server.Start()
 	_, want := get(states, path("ann@example.org"))

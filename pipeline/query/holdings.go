@@ -1,0 +1,156 @@
+package query
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"lull/operators"
+)
+
+// Standing is what an answer about many customers says of a partition.
+type Standing struct {
+	Partition int32  `json:"partition" doc:"a partition of the input, or of the internal topic of events"`
+	Position  int64  `json:"position" doc:"the next offset of it to be applied: all before is in the answer"`
+	Watermark string `json:"watermark" format:"instant" doc:"event time that it has certainly reached; unset before the first event"`
+}
+
+// Partitions is the answer of GET /v1/partitions.
+type Partitions struct {
+	Total      int32      `json:"total" doc:"partitions that there are"`
+	Partitions []Standing `json:"partitions" doc:"those that the processes of the group answer for, as far as they have come"`
+	Missing    []int32    `json:"missing" doc:"those that nobody answers for just now"`
+}
+
+func standing(h *Holding) Standing {
+	return Standing{Partition: h.Partition, Position: h.Position, Watermark: h.Watermark.String()}
+}
+
+// partitions answers how far each partition has come.
+func partitions(a *api, r *request) (any, error) {
+	all, err := a.gather(r)
+	if err != nil {
+		return nil, err
+	}
+	return all.Partitions, nil
+}
+
+// gathered is who answers for which partitions.
+type gathered struct {
+	Partitions
+	own    Holdings
+	others []string // addresses of those who answer for the rest
+}
+
+// gather asks all processes how far their partitions have come; for a request that was passed on this one alone.
+func (a *api) gather(r *request) (*gathered, error) {
+	own, err := a.states.Holdings()
+	if err != nil {
+		return nil, err
+	}
+	g := &gathered{own: own, Partitions: Partitions{Total: own.Total, Partitions: []Standing{}}}
+	held := make(map[int32]bool)
+	add := func(of []Standing) {
+		for _, s := range of {
+			if !held[s.Partition] {
+				held[s.Partition] = true
+				g.Partitions.Partitions = append(g.Partitions.Partitions, s)
+			}
+		}
+	}
+	for i := range own.Held {
+		add([]Standing{standing(&own.Held[i])})
+	}
+	if int32(len(own.Held)) < own.Total && a.Members != nil && !r.passedOn() {
+		owners, err := a.Members.Owners(r.Context(), false)
+		if err != nil {
+			return nil, err
+		}
+		addresses := make(map[string]bool)
+		for n, address := range owners {
+			if !held[n] {
+				addresses[address] = true
+			}
+		}
+		g.others = slices.Sorted(maps.Keys(addresses))
+		answers, errs := askAll[Partitions](a, r, g.others, "/v1/partitions")
+		for i := range answers {
+			if errs[i] == nil { // else its partitions are missing
+				add(answers[i].Partitions)
+			}
+		}
+	}
+	slices.SortFunc(g.Partitions.Partitions, func(a, b Standing) int { return int(a.Partition) - int(b.Partition) })
+	g.Missing = missing(g.Total, held)
+	return g, nil
+}
+
+func missing(total int32, held map[int32]bool) []int32 {
+	out := []int32{}
+	for n := range total {
+		if !held[n] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// watermark returns the least instant that a partition with any has reached; Unset if none has.
+func (p *Partitions) watermark() operators.EventTime {
+	least := operators.Unset
+	for _, s := range p.Partitions {
+		if at, err := parseInstant(s.Watermark); err == nil && (least == operators.Unset || at < least) {
+			least = at
+		}
+	}
+	return least
+}
+
+// complete refuses an answer that would lack customers, unless that is what was asked for.
+func (r *request) complete(absent []int32) error {
+	if len(absent) == 0 || r.passedOn() || r.query.Get("partial") == "true" {
+		return nil
+	}
+	var names []string
+	for _, n := range absent {
+		names = append(names, fmt.Sprint(n))
+	}
+	return &statusError{http.StatusServiceUnavailable, fmt.Sprintf("no process answers for partition %s of the customers: try again if the group is assigning them or /readyz of one says that it restores; "+
+		"each process needs http.advertise for the others to ask it; partial=true takes what there is", strings.Join(names, ", "))}
+}
+
+// askAll has other processes answer, side by side.
+func askAll[T any](a *api, r *request, addresses []string, uri string) ([]T, []error) {
+	answers, errs := make([]T, len(addresses)), make([]error, len(addresses))
+	var asking sync.WaitGroup
+	for i, address := range addresses {
+		asking.Go(func() {
+			var body raw
+			if body, errs[i] = a.ask(r.Context(), r.Request, address, uri); errs[i] != nil {
+				return
+			}
+			if body.status != http.StatusOK {
+				var why Failure
+				_ = json.Unmarshal(body.text, &why) // it is JSON
+				errs[i] = &statusError{http.StatusServiceUnavailable, fmt.Sprintf("the process at %s answers %d: %s", address, body.status, why.Error)}
+				return
+			}
+			errs[i] = json.Unmarshal(body.text, &answers[i])
+		})
+	}
+	asking.Wait()
+	return answers, errs
+}
+
+// uri returns the path and query of a request for the same with one more parameter.
+func (r *request) uri(name, value string) string {
+	query := make(url.Values, len(r.query)+1)
+	maps.Copy(query, r.query)
+	query.Set(name, value)
+	return r.URL.EscapedPath() + "?" + query.Encode()
+}
