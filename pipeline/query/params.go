@@ -66,6 +66,8 @@ func (r *route) takes() string {
 // check holds a value against what the document says of it.
 func (p *parameter) check(value string) error {
 	switch {
+	case value == "":
+		return invalid("%s is empty: give it a value, or leave it out", p.name)
 	case p.values != nil:
 		if !slices.Contains(p.values, value) {
 			return invalid("%s %q: it must be one of %s", p.name, value, strings.Join(p.values, ", "))
