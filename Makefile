@@ -122,6 +122,17 @@ $(NOTEBOOK)/installed: docs/notebook/requirements.txt
 	$(NOTEBOOK)/bin/python -m pip install --quiet -r $<
 	touch $@
 
+API := bin/tools/api
+
+.PHONY: test-api
+test-api: $(API)/installed ## the read API under requests that Schemathesis makes of its document (needs Python 3.10 or newer)
+	LULL_TEST_SCHEMATHESIS="$$PWD/$(API)/bin/schemathesis" go test -tags invariants -count=1 -run 'TestFuzz$$' -v ./pipeline/query
+
+$(API)/installed: .ci/api/requirements.txt
+	python3 -m venv --clear $(API)
+	$(API)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
 .PHONY: sim
 sim: ## the simulator: over 10,000 crashes, checked after every heal; SIM_WORLDS and SIM_SEED choose others
 	go test -c -o bin/sim.test ./pipeline/sim

@@ -38,6 +38,8 @@ type world struct {
 	watermark operators.EventTime
 	owner     map[int32]int // the process that holds a partition
 	addresses []string      // of the processes, "" of who does not say
+	timeout   time.Duration // of each process
+	position  int64         // of each partition
 	asked     atomic.Int64  // times that the group was asked anew
 }
 
@@ -70,7 +72,7 @@ func (p node) View(id string, want Want) (View, error) {
 }
 
 func (p node) Await(ctx context.Context, id string, record InputRecord) error {
-	if _, err := p.View(id, StateOnly); err != nil || record.Offset < 7 {
+	if _, err := p.View(id, StateOnly); err != nil || record.Offset < p.position {
 		return err
 	}
 	<-ctx.Done()
@@ -120,7 +122,7 @@ func (node) Do(r *http.Request) (*http.Response, error) { return http.DefaultCli
 
 // newWorld returns a world of so many processes with customers of all kinds, whose handlers answer at their addresses.
 func newWorld(t *testing.T, processes int) *world {
-	w := &world{t: t, total: 5, states: make(map[string][]byte), watermark: instant(t, "1998-07-01"), owner: make(map[int32]int)}
+	w := &world{t: t, timeout: 2 * time.Second, position: 7, total: 5, states: make(map[string][]byte), watermark: instant(t, "1998-07-01"), owner: make(map[int32]int)}
 	for i := range 60 {
 		script := fmt.Sprintf("1998-01-%02dT10:00 order_completed order=a amount=%d", i%28+1, i+5)
 		if i%3 == 0 {
@@ -147,7 +149,7 @@ func newWorld(t *testing.T, processes int) *world {
 
 func (w *world) handler(p int, admit func(*http.Request) *Refusal) http.Handler {
 	o := options()
-	o.Admit, o.Members, o.Timeout = admit, node{w, p}, 2*time.Second
+	o.Admit, o.Members, o.Timeout = admit, node{w, p}, w.timeout
 	return Handler(node{w, p}, o)
 }
 
