@@ -498,6 +498,30 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// TestPage: every command in docs/api.md asks for something that there is.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, 3)
+	w.states["20453"] = stateOf(t, &model, buyer)
+	asked := 0
+	for line := range strings.Lines(string(page)) {
+		if !strings.HasPrefix(line, "curl ") {
+			continue
+		}
+		_, path, _ := strings.Cut(strings.Trim(line, "'\n"), ":8280")
+		if status, body := w.get(asked%3, path); status != http.StatusOK {
+			t.Errorf("%s: status %d: %s", line, status, body)
+		}
+		asked++
+	}
+	if asked < len(routes) {
+		t.Errorf("%d commands on the page, of %d resources", asked, len(routes))
+	}
+}
+
 // TestInvalid: what is wrong with a request is told, with what would be right.
 func TestInvalid(t *testing.T) {
 	w := newWorld(t, 1)
