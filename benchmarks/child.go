@@ -28,13 +28,14 @@ type job struct {
 	ProfileDir string
 }
 
-// wireJob is a job on its way to a child: without Settings.Security, which holds secrets, that are written so that nobody can read them. Our brokers' ports are
-// not secured.
+// wireJob is a job on its way to a child: without Settings.Security, and of Settings.HTTP with the address alone, as they hold secrets, that are written so that nobody can read them. Our
+// brokers' ports are not secured, and the child listens to this machine alone.
 type wireJob struct {
 	job
 	Settings struct {
 		pipeline.Settings
 		Security struct{}
+		HTTP     struct{ Listen string }
 	}
 }
 
@@ -42,6 +43,7 @@ type wireJob struct {
 func writeJob(w io.Writer, j *job) error {
 	wire := wireJob{job: *j}
 	wire.Settings.Settings = j.Settings
+	wire.Settings.HTTP.Listen = j.Settings.HTTP.Listen
 	return json.NewEncoder(w).Encode(wire)
 }
 
@@ -51,7 +53,8 @@ func readJob(line []byte) (job, error) {
 	err := json.Unmarshal(line, &wire)
 	j := wire.job
 	j.Settings = wire.Settings.Settings
-	j.Settings.EnsureDefaults() // of Security
+	j.Settings.HTTP.Listen = wire.Settings.HTTP.Listen
+	j.Settings.EnsureDefaults() // of Security and HTTP
 	return j, err
 }
 
