@@ -102,7 +102,7 @@ func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) erro
 		if end, ok := ends.Lookup(in.Topic, p.n); ok {
 			p.reach.Ask(wall, end.Offset)
 		}
-		reading.Watermark = max(reading.Watermark, p.stage.Time().Watermark)
+		reading.Watermark, reading.Had = max(reading.Watermark, p.stage.Time().Watermark), reading.Had || p.stage.Position() > 0
 	}
 	if !in.clock.Used() && !reading.Used() {
 		if reading.Others, err = r.askOthers(ctx, in, wall, allEnds, newest); err != nil {

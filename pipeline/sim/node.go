@@ -357,7 +357,7 @@ func (n *node) tellTime(in *clocked) {
 		if p.topic == in.topic {
 			reading = append(reading, p)
 			p.reach.Ask(r.Wall, r.Logs[p.n].End)
-			r.Watermark = max(r.Watermark, p.stage.Time().Watermark)
+			r.Watermark, r.Had = max(r.Watermark, p.stage.Time().Watermark), r.Had || p.stage.Position() > 0
 		}
 	}
 	if len(reading) == 0 {

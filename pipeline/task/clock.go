@@ -49,6 +49,8 @@ type Reading struct {
 	Late operators.EventTime
 	// Watermark is the highest of the process's tasks.
 	Watermark operators.EventTime
+	// Had reports that records of the topic have been read, by a position in it: its log may have been cut off to nothing since.
+	Had bool
 	// Others are the other inputs that have had a record, and are wanted while this one has not.
 	Others Others
 }
@@ -66,7 +68,7 @@ var NoOthers = Others{Newest: operators.Unset, Watermark: operators.Unset}
 
 // Used reports whether the topic has ever had a record, even one that is no more.
 func (r *Reading) Used() bool {
-	return slices.ContainsFunc(r.Logs, func(l Log) bool { return l.End > 0 })
+	return r.Had || slices.ContainsFunc(r.Logs, func(l Log) bool { return l.End > 0 })
 }
 
 // Log is a partition of the input topic.
@@ -146,6 +148,7 @@ func (c *Clock) Learn(m *Time) {
 	for _, g := range m.Gaps {
 		c.noteGap(g)
 		c.known = true
+		c.used = c.used || g.Ms > 0 // one of no length says that nobody waits for a first record any more
 	}
 }
 
@@ -215,7 +218,7 @@ func (c *Clock) Read(r *Reading) Hold {
 	if first {
 		c.begun, c.watched = true, r.Wall
 	}
-	c.used = c.used || r.Used() // for good: a topic that was made anew has lost its records
+	c.used = c.used || r.Used() // for good: one whose log is empty now has lost its records
 	c.look(r)
 	c.confirmed = c.confirmed || c.confirms(r)
 	if !c.used {

@@ -462,3 +462,32 @@ func TestUnused(t *testing.T) {
 	w.minutes(3*60, live(w))
 	w.is(task.Stalled)
 }
+
+// TestUnusedHasHadRecords: an input whose log is empty, but of which records have been read, by a position in it, or followed each other, by what is remembered, has lost them: it is silent.
+func TestUnusedHasHadRecords(t *testing.T) {
+	for name, had := range map[string]func(w *watch){
+		"a position": func(w *watch) { w.r.Had = true },
+		"a gap": func(w *watch) {
+			w.Learn(&task.Time{InputAlive: operators.Unset, Gaps: []task.Gap{{Day: 1, Ms: int64(minute)}}})
+		},
+		"both, and no waiting": func(w *watch) {
+			w.r.Had = true
+			w.Learn(&task.Time{InputAlive: w.r.Wall, Gaps: []task.Gap{{Day: 1}, {Day: 2, Ms: 1}}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch(t, hourly)
+			w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
+			had(w)
+			live := func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+			w.minutes(1, live)
+			if w.Unused() {
+				t.Error("it has never had a record")
+			}
+			w.minutes(3*60, live)
+			if w.last == task.Free || w.last == task.Awaited {
+				t.Errorf("the clock is held by %d", w.last)
+			}
+		})
+	}
+}
