@@ -131,7 +131,7 @@ type Clock struct {
 	heldFrom operators.EventTime
 	gaps     []Gap
 	known    bool                // an earlier process has watched for long enough
-	awaiting operators.EventTime // a first record: since when the other inputs' time has been of now, Unset if it has not yet
+	awaiting operators.EventTime // a first record: since when the other inputs' time has been of now, Unset if it is not
 }
 
 // NewClock returns a clock that has seen nothing, of a process that began at start by its wall clock.
@@ -255,7 +255,11 @@ func (c *Clock) Jumped(r *Reading) bool {
 func (c *Clock) await(r *Reading) Hold {
 	c.stalled, c.heldFrom = false, operators.Never
 	limit := operators.EventTime(c.SilenceMaxMs())
-	if near := max(operators.DayMs, operators.EventTime(c.Config.LatenessMs), operators.EventTime(c.Config.ActionMaxMs)) + limit; c.awaiting == operators.Unset && r.Others.Watermark != operators.Unset && r.Wall-r.Others.Watermark <= near {
+	near := max(operators.DayMs, operators.EventTime(c.Config.LatenessMs), operators.EventTime(c.Config.ActionMaxMs)) + limit
+	switch others := r.Others.Watermark; {
+	case others == operators.Unset || r.Wall-others > near:
+		c.awaiting = operators.Unset
+	case c.awaiting == operators.Unset || !c.watching: // or nobody knows how they were since
 		c.awaiting = r.Wall
 	}
 	switch {

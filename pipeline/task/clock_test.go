@@ -491,3 +491,31 @@ func TestUnusedHasHadRecords(t *testing.T) {
 		})
 	}
 }
+
+// TestUnusedWaitsAnew: who has not been waited for for long enough is waited for anew if the others' time is not of now any more, as a history of one of them has begun, or nobody has looked for a while.
+func TestUnusedWaitsAnew(t *testing.T) {
+	for name, meanwhile := range map[string]func(w *watch, live func()){
+		"a history":     func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others.Watermark = w.r.Wall - 30*day }) },
+		"another input": func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others.Watermark = operators.Unset }) },
+		"nobody looks": func(w *watch, live func()) {
+			w.r.Wall += 6 * minute
+			w.r.Monotonic += int64(6 * minute)
+			w.minutes(1, live)
+		},
+		"nobody looks yet": func(w *watch, live func()) { w.restart(); w.minutes(1, live) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch(t, hourly)
+			w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
+			live := func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+			w.minutes(55, live)
+			meanwhile(w, live)
+			w.minutes(59, live)
+			w.is(task.Awaited)
+			w.minutes(2, live)
+			w.is(task.Free)
+			w.minutes(1, func() { w.r.Others.Watermark = w.r.Wall - 30*day }) // a backlog
+			w.is(task.Free)
+		})
+	}
+}
