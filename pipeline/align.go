@@ -41,6 +41,7 @@ type committedFeeds struct {
 type committedFeed struct {
 	position  int64
 	watermark operators.EventTime
+	gapMs     int64 // the longest of its input that is remembered
 	moved     time.Time
 }
 
@@ -166,8 +167,8 @@ func (r *Runner) askCommitted(ctx context.Context) (map[uint64]committedFeed, er
 		for n := range in.partitions {
 			is := committedFeed{position: -1, watermark: operators.Unset}
 			if at, ok := offsets.Lookup(in.Topic, n); ok {
-				if meta, err := task.DecodeFeedMeta(at.Metadata); err == nil {
-					is.position, is.watermark = meta.Position, meta.Watermark
+				if meta, err := task.DecodeFeedMeta(at.Metadata); err == nil && meta.InputID == in.id {
+					is.position, is.watermark, is.gapMs = meta.Position, meta.Watermark, task.Longest(meta.Gaps)
 				}
 			}
 			feeds[task.FeedID(in.id, n)] = is

@@ -69,28 +69,17 @@ func (r *Runner) tellTime() {
 // of yet is younger.
 func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) error {
 	wall := operators.EventTime(now.UnixMilli())
-	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset, Others: task.NoOthers}
+	reading := task.Reading{Wall: wall, Monotonic: now.Sub(r.began).Milliseconds(), Read: operators.Unset, Watermark: operators.Unset}
 	if in.clock.Jumped(&reading) {
 		in.hold = in.clock.Read(&reading)
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, r.s.Clock.Interval)
 	defer cancel()
-	topics := []string{in.Topic}
-	if !in.clock.Used() {
-		topics = r.inputNames()
+	ends, newest, err := r.askEnds(ctx, in.Topic)
+	if err != nil {
+		return err
 	}
-	var allEnds, newest kadm.ListedOffsets
-	var err error
-	r.unlocked(func() {
-		if allEnds, err = r.adm.ListEndOffsets(ctx, topics...); err == nil {
-			newest, err = r.adm.ListMaxTimestampOffsets(ctx, topics...)
-		}
-	})
-	if err = errors.Join(err, allEnds.Error(), newest.Error()); err != nil {
-		return fmt.Errorf("asking for the input's end and its newest record: %w", err)
-	}
-	ends := kadm.ListedOffsets{in.Topic: allEnds[in.Topic]}
 	for _, end := range sortedOffsets(ends) {
 		log := task.Log{End: end.Offset, Newest: operators.Unset}
 		if o, ok := newest.Lookup(end.Topic, end.Partition); ok && o.Timestamp > 0 {
@@ -105,7 +94,7 @@ func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) erro
 		reading.Watermark, reading.Had = max(reading.Watermark, p.stage.Time().Watermark), reading.Had || p.stage.Position() > 0
 	}
 	if !in.clock.Used() && !reading.Used() {
-		if reading.Others, err = r.askOthers(ctx, in, wall, allEnds, newest); err != nil {
+		if err = r.askOthers(ctx, in, &reading); err != nil {
 			return err
 		}
 	}
@@ -122,39 +111,59 @@ func (r *Runner) readClock(in *inputTopic, now time.Time, active []*reader) erro
 	return err
 }
 
-// askOthers asks how the other inputs stand, beside one that has never had a record, by the ends of all and their newest records.
-func (r *Runner) askOthers(ctx context.Context, in *inputTopic, wall operators.EventTime, ends, newest kadm.ListedOffsets) (task.Others, error) {
-	others := task.NoOthers
-	var used []*inputTopic
+// askEnds asks for the ends of topics and their newest records. mu is held.
+func (r *Runner) askEnds(ctx context.Context, topics ...string) (ends, newest kadm.ListedOffsets, err error) {
+	r.unlocked(func() {
+		if ends, err = r.adm.ListEndOffsets(ctx, topics...); err == nil {
+			newest, err = r.adm.ListMaxTimestampOffsets(ctx, topics...)
+		}
+	})
+	if err = errors.Join(err, ends.Error(), newest.Error()); err != nil {
+		return nil, nil, fmt.Errorf("asking for the input's end and its newest record: %w", err)
+	}
+	return ends, newest, nil
+}
+
+// askOthers asks how the other inputs stand that have had a record, beside one whose log is empty, and whether the group knows that this has had some. mu is held.
+func (r *Runner) askOthers(ctx context.Context, in *inputTopic, reading *task.Reading) error {
+	var names []string
 	for _, other := range r.inputs {
-		had := false
-		for _, end := range ends[other.Topic] {
-			had = had || end.Offset > 0
-		}
-		if other == in || !had {
-			continue
-		}
-		used = append(used, other)
-		for _, o := range newest[other.Topic] {
-			if at := operators.EventTime(o.Timestamp); at > 0 && at <= wall { // what a producer has dated ahead proves nothing
-				others.Newest = max(others.Newest, at)
-			}
+		if other != in {
+			names = append(names, other.Topic)
 		}
 	}
-	if len(used) == 0 || in.hold == task.Free { // it waits for nobody any more
-		return others, nil
+	if len(names) == 0 {
+		return nil
+	}
+	ends, newest, err := r.askEnds(ctx, names...)
+	if err != nil {
+		return err
 	}
 	feeds, err := r.askCommitted(ctx)
 	if err != nil {
-		return others, fmt.Errorf("asking how far the other inputs have been read: %w", err)
+		return fmt.Errorf("asking how far the other inputs have been read: %w", err)
 	}
-	others.Watermark = operators.Never
-	for _, other := range used {
-		for n := range other.partitions {
-			others.Watermark = min(others.Watermark, feeds[task.FeedID(other.id, n)].watermark)
+	for _, of := range r.inputs {
+		is, had := task.Other{Newest: operators.Unset, Watermark: operators.Never}, false
+		for n := range of.partitions {
+			feed := feeds[task.FeedID(of.id, n)]
+			is.Watermark, is.GapMs = min(is.Watermark, feed.watermark), max(is.GapMs, feed.gapMs)
+			end, _ := ends.Lookup(of.Topic, n)
+			had = had || feed.position > 0 || feed.gapMs > 0 || end.Offset > 0
+		}
+		for _, o := range newest[of.Topic] {
+			if o.Timestamp > 0 {
+				is.Newest = max(is.Newest, operators.EventTime(o.Timestamp))
+			}
+		}
+		switch {
+		case of == in:
+			reading.Had = reading.Had || had
+		case had:
+			reading.Others = append(reading.Others, is)
 		}
 	}
-	return others, nil
+	return nil
 }
 
 func (in *inputTopic) stopWatching() {
@@ -244,6 +253,9 @@ func (in *inputTopic) unusedWarning(s *Settings, of string, limit time.Duration)
 		return "the input has never had a record: nobody is known. See to it that its events go there"
 	case in.hold == task.Free:
 		return fmt.Sprintf("the input%s has never had a record: time goes on without it, and what it is given of the past comes late. See to it that its events go there, or take it out of inputs", of)
+	case in.hold == task.Stalled:
+		return fmt.Sprintf("the input%s has never had a record, and another one has been silent, by the wall clock here, for longer than it may be: nobody is held to be silent meanwhile. "+
+			"See to it that the other's events go on, and that the clock is right", of)
 	}
 	return fmt.Sprintf("the input%s has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for %s (clock.source_max_silence), as a history of it may yet be loaded. "+
 		"See to it that its events go there, or take it out of inputs", of, limit)

@@ -73,6 +73,7 @@ func (st *street) tell(when, topic, held, warning string) {
 const (
 	waitsForUnused = "has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for 30m0s"
 	goesOnWithout  = "has never had a record: time goes on without it"
+	othersAreQuiet = "has never had a record, and another one has been silent, by the wall clock here, for longer than it may be"
 )
 
 // TestUnusedInput proves that an input which has never had a record does not hold the time for ever: it is waited for half an hour, as it may be about to be loaded, and then who is silent is told of when they are due. A process
@@ -125,6 +126,21 @@ func TestUnusedInput(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestUnusedBesideSilence proves that time goes on without an input which has never had a record only as long as the others are not silent: their records are all that would show that the wall clock is wrong.
+func TestUnusedBesideSilence(t *testing.T) {
+	besideUnused(t, 1, func(t *testing.T, st *street, web string) {
+		st.hosts[0].start()
+		st.live("2026-01-02T09:40:00Z")
+		st.tell("after half an hour", web, "0", goesOnWithout)
+		st.sleepUntil("2026-01-02T10:05:00Z")
+		st.tell("when the others have been silent for less than half an hour", web, "0", goesOnWithout)
+		st.sleepUntil("2026-01-02T10:15:00Z")
+		st.tell("when they have been for longer", web, "1", othersAreQuiet)
+		st.live("2026-01-02T10:20:00Z")
+		st.tell("when they are not any more", web, "0", goesOnWithout)
+	})
 }
 
 // reaches checks that the time of every partition that is read follows the clock.

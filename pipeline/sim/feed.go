@@ -67,6 +67,9 @@ func (n *node) resume(f *feed) {
 		return
 	}
 	meta := task.NewFeedMeta(0, inputID(f.topic))
+	if n.w.source(f.topic).waitedFor {
+		meta.Gaps = []task.Gap{{Day: operators.Day(start / day)}}
+	}
 	if at.offset >= 0 {
 		var err error
 		if meta, err = task.DecodeFeedMeta(at.metadata); err != nil || meta.Position != at.offset || meta.InputID != inputID(f.topic) {

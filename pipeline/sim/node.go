@@ -342,7 +342,7 @@ func (n *node) tellTime(in *clocked) {
 	if n.w.opt.Task.EventClock {
 		return
 	}
-	r := task.Reading{Wall: n.w.now + n.off, Monotonic: int64(n.w.now - n.began), Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset, Others: task.NoOthers}
+	r := task.Reading{Wall: n.w.now + n.off, Monotonic: int64(n.w.now - n.began), Read: operators.Unset, Late: operators.Unset, Watermark: operators.Unset}
 	if in.clock.Jumped(&r) {
 		in.hold = in.clock.Read(&r)
 		n.w.Stats.Held[in.hold]++
@@ -363,7 +363,7 @@ func (n *node) tellTime(in *clocked) {
 	if len(reading) == 0 {
 		return
 	}
-	if !r.Used() && n.w.request(func() error { r.Others = n.w.others(in.topic, r.Wall); return nil }) != nil {
+	if !r.Used() && n.w.request(func() error { r.Others = n.w.others(in.topic); return nil }) != nil {
 		return
 	}
 	if in.watcher != nil {

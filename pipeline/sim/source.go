@@ -9,12 +9,14 @@ import (
 
 // source is what produces an input. In an outage it is silent, and holds its events back; afterwards they come out of order, among others that are new.
 type source struct {
-	topic    topic
-	silent   bool
-	appended operators.EventTime  // when the last record before an outage was, that is or will be a long one
-	protects bool                 // the outage was longer than the source may be silent: until all is there, the clock must hold
-	held     [][]*operators.Event // by partition
-	open     []*txn               // by partition: a transaction that has not ended
+	topic     topic
+	silent    bool
+	unused    bool                 // nobody writes to it yet
+	waitedFor bool                 // an earlier process has, for long enough, for its first record
+	appended  operators.EventTime  // when the last record before an outage was, that is or will be a long one
+	protects  bool                 // the outage was longer than the source may be silent: until all is there, the clock must hold
+	held      [][]*operators.Event // by partition
+	open      []*txn               // by partition: a transaction that has not ended
 }
 
 // toggle begins an outage of a source, or ends it.
@@ -51,25 +53,23 @@ func (w *world) used(t topic) bool {
 }
 
 // others returns how the other inputs stand that have had a record.
-func (w *world) others(t topic, wall operators.EventTime) task.Others {
-	others := task.Others{Newest: operators.Unset, Watermark: operators.Never}
-	for _, at := range w.inputPlaces() {
-		if at.topic == t || !w.used(at.topic) {
+func (w *world) others(t topic) (list []task.Other) {
+	for _, other := range w.inputTopics() {
+		if other == t || !w.used(other) {
 			continue
 		}
-		if newest := w.b.log(at).newest; newest <= wall {
-			others.Newest = max(others.Newest, newest)
+		is := task.Other{Newest: operators.Unset, Watermark: operators.Never}
+		for n, log := range w.b.logs[other] {
+			is.Newest = max(is.Newest, log.newest)
+			meta, err := task.DecodeFeedMeta(w.b.offset(place{other, n}).metadata)
+			if err != nil {
+				meta.Watermark = operators.Unset // nothing has been committed
+			}
+			is.Watermark, is.GapMs = min(is.Watermark, meta.Watermark), max(is.GapMs, task.Longest(meta.Gaps))
 		}
-		meta, err := task.DecodeFeedMeta(w.b.offset(at).metadata)
-		if err != nil {
-			meta.Watermark = operators.Unset // nothing has been committed
-		}
-		others.Watermark = min(others.Watermark, meta.Watermark)
+		list = append(list, is)
 	}
-	if others.Watermark == operators.Never {
-		return task.NoOthers
-	}
-	return others
+	return list
 }
 
 // heldBack returns the earliest event of a partition that is held back by an outage which the clock must have noticed when it shows so much; nil if
@@ -173,8 +173,9 @@ func (w *world) records(at place) []entry {
 			}
 			in.at = w.now
 		case what == 38: // none of ours. The producer of one partition may claim any time
-			if at == (place{inputTopic, 0}) {
-				in.at += operators.EventTime(w.choose("claimed", 2)) * 3650 * day
+			if at == (place{inputTopic, 0}) && !w.mistaken() && w.choose("claimed", 2) == 1 {
+				in.at += 3650 * day
+				w.claimed = true
 			}
 		case what >= 35 && len(log.entries) > 0:
 			again, _ := log.entries[w.choose("again", len(log.entries))].payload.(input)
@@ -232,7 +233,7 @@ func (w *world) endOpen(at place) {
 // settleSources brings the sources back that were silent, and says that time has come: by marks, or by inputs that have settled.
 func (w *world) settleSources() {
 	for _, s := range w.sources {
-		s.silent = false
+		s.silent, s.unused = false, false
 		for n := range s.held {
 			w.endOpen(place{s.topic, n})
 			for len(s.held[n]) > 0 {

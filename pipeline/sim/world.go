@@ -95,6 +95,7 @@ type world struct {
 	events  int
 	depth   int  // how many cycles are under way, one within another
 	calm    bool // nothing goes wrong any more
+	claimed bool // a producer has dated a record ahead
 	Stats   Stats
 
 	violations []string
@@ -117,6 +118,11 @@ func Run(opt Options, choose Choose) (Stats, []string) {
 		w.nodes = append(w.nodes, &node{w: w, name: fmt.Sprint("node-", i), disk: newDisk()})
 	}
 	for range opt.Heals {
+		if len(w.opt.Inputs) > 1 && !w.opt.Task.EventClock && !w.used(secondInput) {
+			s := w.source(secondInput)
+			s.unused = w.choose("unused", 2) == 1
+			s.waitedFor = s.unused && w.choose("waited for", 2) == 1
+		}
 		for range opt.Turns {
 			w.turn()
 		}
@@ -179,8 +185,24 @@ func pick[T any](w *world, what string, from []T) T {
 	return from[w.choose(what, len(from))]
 }
 
-// stepMax is how wrong a clock may be when a process starts before that is noticed.
-func (w *world) stepMax() operators.EventTime { return operators.EventTime(w.opt.Clock.StepMaxMs) }
+// errorMax returns by how much a wall clock must be wrong at least to be noticed: it is too far from all that the inputs confirm, or they seem to be silent by it. What a producer claims hides their silence.
+func (w *world) errorMax() operators.EventTime {
+	if step := operators.EventTime(w.opt.Clock.StepMaxMs); w.claimed {
+		return step
+	}
+	return operators.EventTime(min(w.opt.Clock.StepMaxMs, w.opt.Clock.SilenceMaxMs))
+}
+
+// mistaken reports whether a process runs whose clock is noticed by the silence of the inputs alone.
+func (w *world) mistaken() bool {
+	step := operators.EventTime(w.opt.Clock.StepMaxMs)
+	return slices.ContainsFunc(w.nodes, func(n *node) bool { return n.up && n.offAtStart > 0 && n.offAtStart < step })
+}
+
+// written returns the partitions of the inputs that are written to.
+func (w *world) written() []place {
+	return slices.DeleteFunc(w.inputPlaces(), func(at place) bool { return w.source(at.topic).unused })
+}
 
 func (w *world) violate(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
@@ -266,7 +288,7 @@ func (w *world) turn() {
 	case what < 18:
 		w.runNode(w.choose("node", len(w.nodes)))
 	case what < 32:
-		w.produce(pick(w, "partition", w.inputPlaces()))
+		w.produce(pick(w, "partition", w.written()))
 	case what < 34:
 		if d := operators.EventTime(w.choose("time passes", int(2*day))); !w.returning() {
 			w.now += d
@@ -289,7 +311,7 @@ func (w *world) turn() {
 		w.toggle(pick(w, "source", w.sources))
 	case what >= 41 && !w.opt.Task.EventClock:
 		n := w.nodes[w.choose("clock", len(w.nodes))]
-		n.off = []operators.EventTime{0, -2 * day, -12 * hour, -5 * minute, 5 * minute, 12 * hour, 2 * day, 20 * day}[w.choose("set", 8)]
+		n.off = []operators.EventTime{0, -2 * day, -12 * hour, -5 * minute, 5 * minute, 12 * hour, 2 * day, 5 * day, 20 * day}[w.choose("set", 9)]
 		w.Stats.Steps++
 	}
 }
@@ -301,7 +323,7 @@ func (w *world) runNode(i int) {
 		return
 	}
 	if !n.up {
-		if n.off > -w.stepMax() && n.off < w.stepMax() {
+		if n.off > -w.errorMax() && n.off < w.errorMax() {
 			n.off = 0 // a smaller error is put right when a machine starts
 		}
 		n.up, n.parts, n.feeds, n.began, n.offAtStart = true, map[int]*part{}, map[place]*feed{}, w.now, n.off

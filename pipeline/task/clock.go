@@ -27,6 +27,14 @@ func (c *ClockConfig) Late(appended, happened operators.EventTime) bool {
 	return appended-happened > operators.EventTime(c.LatenessMs)
 }
 
+// silenceMaxMs returns how long an input may be silent whose records have had such a gap at most.
+func (c *ClockConfig) silenceMaxMs(gapMs int64) int64 {
+	if c.SilenceMaxMs > 0 {
+		return c.SilenceMaxMs
+	}
+	return max(silenceMinMs, 3*gapMs)
+}
+
 const (
 	silenceMinMs = 30 * 60_000
 	lookMaxMs    = 5 * 60_000 // between two looks, if what lies between them is a gap of the input and not of the watch
@@ -52,19 +60,41 @@ type Reading struct {
 	// Had reports that records of the topic have been read, by a position in it: its log may have been cut off to nothing since.
 	Had bool
 	// Others are the other inputs that have had a record, and are wanted while this one has not.
-	Others Others
+	Others []Other
 }
 
-// Others is how inputs stand beside one that has never had a record.
-type Others struct {
-	// Newest is the newest append time of their records, Unset if there is none.
+// Other is how an input stands beside one that has never had a record.
+type Other struct {
+	// Newest is the newest append time of its records, Unset if there is none.
 	Newest operators.EventTime
-	// Watermark is the least of their feeds, Unset if one has none.
+	// Watermark is the least of its feeds, Unset if one has none.
 	Watermark operators.EventTime
+	// GapMs is the longest gap between its records that is remembered, in milliseconds.
+	GapMs int64
 }
 
-// NoOthers is how they stand if there are none.
-var NoOthers = Others{Newest: operators.Unset, Watermark: operators.Unset}
+// others returns the newest append time of the other inputs' records that is not later than now, the least watermark of their feeds, and until when none of them has been silent for longer than it may be; Unset is what is not known.
+func (r *Reading) others(c *ClockConfig) (newest, watermark, until operators.EventTime) {
+	if len(r.Others) == 0 {
+		return operators.Unset, operators.Unset, operators.Unset
+	}
+	newest, watermark, until = operators.Unset, operators.Never, operators.Never
+	for _, o := range r.Others {
+		last := min(o.Newest, r.Wall)
+		if o.Newest > r.Wall+jumpMaxMs { // a producer has claimed it, and who knows what it hides
+			last = operators.Unset
+		}
+		newest = max(newest, last)
+		if last == operators.Unset && o.Watermark != operators.Unset {
+			last = o.Watermark + operators.EventTime(c.LatenessMs)
+		}
+		if last != operators.Unset {
+			last += operators.EventTime(c.silenceMaxMs(o.GapMs))
+		}
+		watermark, until = min(watermark, o.Watermark), min(until, last)
+	}
+	return newest, watermark, until
+}
 
 // Used reports whether the topic has ever had a record, even one that is no more.
 func (r *Reading) Used() bool {
@@ -92,7 +122,7 @@ const (
 	Unconfirmed
 	// Unknown: the input has not been watched for long enough to tell how long it may be silent.
 	Unknown
-	// Stalled: the whole input is silent, or was, and has not settled since.
+	// Stalled: the whole input is silent, or was, and has not settled since; of one that has never had a record, another input is silent by this wall clock.
 	Stalled
 	// Awaited: the input has never had a record, and what it is to have may be about to be loaded.
 	Awaited
@@ -108,7 +138,8 @@ const (
 // Until then no time may be taken from what has come since either: see HeldFrom.
 //
 // An input that has never had a record has no silence that could be judged, and nobody knows whether it ever will have one. Time goes on without it once the time of the others has been of now for as long as an input may be
-// silent; that it has is remembered like a gap of no length. Its first record finds an input that has been alive until then.
+// silent; that it has is remembered like a gap of no length. Its first record finds an input that has been alive until then. As it has no record by which a wrong wall clock would show, that is believed as long as
+// it finds none of the others silent.
 type Clock struct {
 	Config ClockConfig
 
@@ -199,14 +230,7 @@ func (c *Clock) Seen() operators.EventTime { return c.seen }
 
 // SilenceMaxMs returns how long the input may be silent.
 func (c *Clock) SilenceMaxMs() int64 {
-	if c.Config.SilenceMaxMs > 0 {
-		return c.Config.SilenceMaxMs
-	}
-	longest := int64(0)
-	for _, g := range c.gaps {
-		longest = max(longest, g.Ms)
-	}
-	return max(silenceMinMs, 3*longest)
+	return c.Config.silenceMaxMs(Longest(c.gaps))
 }
 
 // Read takes in a reading, and returns whether the wall clock may be believed by it.
@@ -254,9 +278,10 @@ func (c *Clock) Jumped(r *Reading) bool {
 // await judges an input that has never had a record.
 func (c *Clock) await(r *Reading) Hold {
 	c.stalled, c.heldFrom = false, operators.Never
+	_, others, until := r.others(&c.Config)
 	limit := operators.EventTime(c.SilenceMaxMs())
 	near := max(operators.DayMs, operators.EventTime(c.Config.LatenessMs), operators.EventTime(c.Config.ActionMaxMs)) + limit
-	switch others := r.Others.Watermark; {
+	switch {
 	case others == operators.Unset || r.Wall-others > near:
 		c.awaiting = operators.Unset
 	case c.awaiting == operators.Unset || !c.watching: // or nobody knows how they were since
@@ -267,6 +292,8 @@ func (c *Clock) await(r *Reading) Hold {
 		return Awaited
 	case !c.confirmed:
 		return Unconfirmed
+	case r.Wall > until: // so is everybody's time, by that input's clock; or this one is wrong
+		return Stalled
 	}
 	c.known, c.alive = true, max(c.alive, c.dated)
 	c.noteGap(Gap{Day: operators.Day(r.Wall / operators.DayMs)})
@@ -284,8 +311,8 @@ func (c *Clock) look(r *Reading) {
 			c.seen = max(c.seen, c.looked)
 		}
 	}
-	if !c.used && r.Others.Newest <= r.Wall {
-		c.dated = max(c.dated, r.Others.Newest)
+	if newest, _, _ := r.others(&c.Config); !c.used {
+		c.dated = max(c.dated, newest)
 	}
 	c.watching = c.looked != 0 && r.Wall-c.looked <= lookMaxMs
 	c.logs, c.looked = append(c.logs[:0], r.Logs...), r.Wall

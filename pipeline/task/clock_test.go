@@ -403,16 +403,15 @@ func TestUnused(t *testing.T) {
 	empty := func() *watch {
 		w := newWatch(t, hourly)
 		w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
-		w.r.Others = task.NoOthers
 		return w
 	}
 	live := func(w *watch) func() {
-		return func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+		return func() { w.r.Others = []task.Other{{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute}} }
 	}
 	w := empty()
 	w.minutes(3*60, w.quiet) // all are empty
 	w.is(task.Awaited)
-	w.minutes(3*60, func() { w.r.Others = task.Others{Newest: w.r.Wall, Watermark: w.r.Wall - 30*day} }) // a history of the others is read
+	w.minutes(3*60, func() { w.r.Others = []task.Other{{Newest: w.r.Wall, Watermark: w.r.Wall - 30*day}} }) // a history of the others is read
 	w.is(task.Awaited)
 	w.minutes(60, live(w))
 	w.is(task.Awaited)
@@ -427,7 +426,7 @@ func TestUnused(t *testing.T) {
 	w.minutes(1, live(w))
 	w.is(task.Free)
 	w.restart()
-	w.minutes(1, func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 30*day} }) // a downtime's backlog
+	w.minutes(1, func() { w.r.Others = []task.Other{{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 30*day}} }) // a downtime's backlog
 	w.is(task.Free)
 	w.minutes(1, w.append)
 	w.is(task.Free)
@@ -448,7 +447,7 @@ func TestUnused(t *testing.T) {
 	}
 
 	w = empty() // a wall clock of another week than the others' records
-	w.r.Others = task.Others{Newest: w.r.Wall, Watermark: w.r.Wall - day}
+	w.r.Others = []task.Other{{Newest: w.r.Wall, Watermark: w.r.Wall - day}}
 	w.r.Wall += 7 * day
 	w.restart()
 	w.minutes(3*60, w.quiet)
@@ -479,7 +478,7 @@ func TestUnusedHasHadRecords(t *testing.T) {
 			w := newWatch(t, hourly)
 			w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
 			had(w)
-			live := func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+			live := func() { w.r.Others = []task.Other{{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute}} }
 			w.minutes(1, live)
 			if w.Unused() {
 				t.Error("it has never had a record")
@@ -495,8 +494,8 @@ func TestUnusedHasHadRecords(t *testing.T) {
 // TestUnusedWaitsAnew: who has not been waited for for long enough is waited for anew if the others' time is not of now any more, as a history of one of them has begun, or nobody has looked for a while.
 func TestUnusedWaitsAnew(t *testing.T) {
 	for name, meanwhile := range map[string]func(w *watch, live func()){
-		"a history":     func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others.Watermark = w.r.Wall - 30*day }) },
-		"another input": func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others.Watermark = operators.Unset }) },
+		"a history":     func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others[0].Watermark = w.r.Wall - 30*day }) },
+		"another input": func(w *watch, _ func()) { w.minutes(1, func() { w.r.Others[0].Watermark = operators.Unset }) },
 		"nobody looks": func(w *watch, live func()) {
 			w.r.Wall += 6 * minute
 			w.r.Monotonic += int64(6 * minute)
@@ -507,15 +506,60 @@ func TestUnusedWaitsAnew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWatch(t, hourly)
 			w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
-			live := func() { w.r.Others = task.Others{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute} }
+			live := func() { w.r.Others = []task.Other{{Newest: w.r.Wall - minute, Watermark: w.r.Wall - 11*minute}} }
 			w.minutes(55, live)
 			meanwhile(w, live)
 			w.minutes(59, live)
 			w.is(task.Awaited)
 			w.minutes(2, live)
 			w.is(task.Free)
-			w.minutes(1, func() { w.r.Others.Watermark = w.r.Wall - 30*day }) // a backlog
+			w.minutes(1, func() { w.r.Others[0].Watermark = w.r.Wall - 30*day }) // a backlog
 			w.is(task.Free)
+		})
+	}
+}
+
+// TestUnusedWrongClock: an input that has never had a record has none by which it would show that the wall clock is wrong by less than clock.max_step, so it is held while any other input is silent by it for longer than that
+// may be, which holds everybody's time anyway.
+func TestUnusedWrongClock(t *testing.T) {
+	ofNow, future := operators.EventTime(0), -365*day
+	for name, tt := range map[string]struct {
+		config task.ClockConfig
+		others []task.Other // as of how long ago by this clock
+		want   task.Hold
+	}{
+		"right":                            {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}}, task.Free},
+		"right, the other has been silent": {task.ClockConfig{}, []task.Other{{Newest: 29 * minute, Watermark: 10 * minute}}, task.Free},
+		"wrong by an hour":                 {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Stalled},
+		"wrong by less than one may be":    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(20 * minute)}}, task.Free},
+		"wrong by more than one may be":    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(19 * minute)}}, task.Stalled},
+		"the limit is set":                 {hourly, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Free},
+		"wrong by more than is set":        {hourly, []task.Other{{Newest: hour + 1, Watermark: 70 * minute, GapMs: int64(day)}}, task.Stalled},
+		"by one of two":                    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(day)}, {Newest: 40 * minute, Watermark: 70 * minute}}, task.Stalled},
+		"dated ahead, right":               {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 30 * minute}}, task.Free},
+		"dated ahead, wrong by an hour":    {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 70 * minute}}, task.Stalled},
+		"a clock that is a little behind":  {task.ClockConfig{}, []task.Other{{Newest: -minute, Watermark: day}}, task.Free},
+		"all records have been deleted":    {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: operators.Unset, Watermark: day}}, task.Stalled},
+		"no input has had a record by now": {task.ClockConfig{}, nil, task.Unconfirmed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatch(t, tt.config)
+			w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
+			w.Learn(&task.Time{InputAlive: operators.Unset, Gaps: []task.Gap{{Day: operators.Day(start / operators.DayMs)}}}) // it has been waited for
+			w.minutes(3, func() {
+				w.r.Others = nil
+				for _, o := range tt.others {
+					if o.Newest != operators.Unset {
+						o.Newest = w.r.Wall - o.Newest
+					}
+					o.Watermark = w.r.Wall - o.Watermark
+					w.r.Others = append(w.r.Others, o)
+				}
+			})
+			w.is(tt.want)
+			if w.Stalled() || tt.want != task.Free && w.Watched() {
+				t.Error("an input that has never had a record is stalled, or takes a wrong clock for its life")
+			}
 		})
 	}
 }

@@ -63,6 +63,14 @@ func (m *Time) observe(customer string, t operators.EventTime, latenessMs, jumpM
 	m.Ahead = slices.DeleteFunc(m.Ahead, func(w Witness) bool { return w.Time <= bound })
 }
 
+// Longest returns the length of the longest of some gaps in milliseconds, 0 if there is none.
+func Longest(gaps []Gap) (ms int64) {
+	for _, g := range gaps {
+		ms = max(ms, g.Ms)
+	}
+	return ms
+}
+
 // advance moves the watermark to t unless it is there already. Witnesses that it overtakes have nothing to prove any more.
 func (m *Time) advance(t operators.EventTime) {
 	if t <= m.Watermark {
