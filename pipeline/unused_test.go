@@ -2,12 +2,16 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
 	"lull/schemas"
@@ -140,6 +144,41 @@ func TestUnusedBesideSilence(t *testing.T) {
 		st.tell("when they have been for longer", web, "1", othersAreQuiet)
 		st.live("2026-01-02T10:20:00Z")
 		st.tell("when they are not any more", web, "0", goesOnWithout)
+	})
+}
+
+// TestClockWithoutOthers proves that the clock of an input which has had records is asked for by its own topic, from a process's first reading on: brokers that do not answer about another hold nothing of it.
+func TestClockWithoutOthers(t *testing.T) {
+	besideUnused(t, 1, func(t *testing.T, st *street, web string) {
+		h := st.hosts[0]
+		h.start()
+		st.live("2026-01-02T09:20:00Z")
+		var refused atomic.Int64
+		st.fake.ControlKey(int16(kmsg.ListOffsets), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			st.fake.KeepControl()
+			req := request.(*kmsg.ListOffsetsRequest)
+			if !slices.ContainsFunc(req.Topics, func(t kmsg.ListOffsetsRequestTopic) bool { return t.Topic == web }) {
+				return nil, nil, false
+			}
+			refused.Add(1)
+			resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+			for _, asked := range req.Topics {
+				topic := kmsg.NewListOffsetsResponseTopic()
+				topic.Topic = asked.Topic
+				for _, of := range asked.Partitions {
+					partition := kmsg.NewListOffsetsResponseTopicPartition()
+					partition.Partition, partition.ErrorCode = of.Partition, kerr.LeaderNotAvailable.Code
+					topic.Partitions = append(topic.Partitions, partition)
+				}
+				resp.Topics = append(resp.Topics, topic)
+			}
+			return resp, nil, true
+		})
+		h.restart()
+		st.live("2026-01-02T09:25:00Z")
+		if metrics := h.get("/metrics"); refused.Load() == 0 || !strings.Contains(metrics, fmt.Sprintf("\nlull_clock_held{topic=%q} 0\n", st.s.Input.Topic)) {
+			t.Errorf("%d requests for the other input were refused, and the clock is held", refused.Load())
+		}
 	})
 }
 
