@@ -348,7 +348,10 @@ func (n *node) tellTime(in *clocked) {
 		n.w.Stats.Held[in.hold]++
 		return
 	}
-	n.at()
+	asked := n.w.now
+	if n.at(); n.w.now-asked > day { // it has given up: by newer records than those of then a clock that is wrong is less so
+		return
+	}
 	if n.w.request(func() error { r.Logs = n.w.b.inputs(in.topic); return nil }) != nil {
 		return
 	}
