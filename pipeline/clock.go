@@ -219,7 +219,10 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 		of = fmt.Sprintf(" %q", in.Topic)
 	}
 	limit := time.Duration(in.clock.SilenceMaxMs()) * time.Millisecond
-	if in.clock.Unused() && in.hold != task.Jumped {
+	switch {
+	case in.clock.Unused() && in.hold == task.Unconfirmed && in.clock.Dated():
+		return fmt.Sprintf("the input%s has never had a record, and nothing in the others is as new as the wall clock says it is: the clock holds until a record confirms it (clock.max_step is %s)", of, s.Clock.MaxStep), ""
+	case in.clock.Unused() && in.hold != task.Jumped:
 		return "", in.unusedWarning(s, of, limit)
 	}
 	switch in.hold {

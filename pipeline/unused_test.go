@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"lull/operators"
+	"lull/pipeline/task"
 	"lull/schemas"
 )
 
@@ -145,6 +146,31 @@ func TestUnusedBesideSilence(t *testing.T) {
 		st.live("2026-01-02T10:20:00Z")
 		st.tell("when they are not any more", web, "0", goesOnWithout)
 	})
+}
+
+// TestUnusedProblem proves that a wall clock which is wrong by the records of the other inputs is a problem, and not taken for a wait; as it is not one if no record says so.
+func TestUnusedProblem(t *testing.T) {
+	s := Settings{Inputs: map[string]TopicInput{"orders": {}, "web": {}}}
+	s.EnsureDefaults()
+	now := operators.EventTime(time.Date(2026, 1, 2, 9, 0, 0, 0, time.UTC).UnixMilli())
+	const day = operators.EventTime(24 * time.Hour / time.Millisecond)
+	for name, tt := range map[string]struct {
+		newest           operators.EventTime
+		problem, warning string
+	}{
+		"the clock is wrong": {now - 2*day, `the input "web" has never had a record, and nothing in the others is as new as the wall clock says it is`, ""},
+		"nothing says so":    {now + 365*day, "", `the input "web" has never had a record: nobody is held to be silent`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := &inputTopic{InputTopic: InputTopic{Topic: "web"}, clock: task.NewClock(s.clock(), now)}
+			in.clock.Learn(&task.Time{InputAlive: operators.Unset, Gaps: []task.Gap{{Day: 1}}})
+			in.hold = in.clock.Read(&task.Reading{Wall: now, Logs: []task.Log{{Newest: operators.Unset}}, Watermark: operators.Unset, Others: []task.Other{{Newest: tt.newest, Watermark: now - 2*day}}})
+			problem, warning := in.holds(&s)
+			if in.hold != task.Unconfirmed || !strings.HasPrefix(problem, tt.problem) || !strings.HasPrefix(warning, tt.warning) || (problem == "") != (tt.problem == "") || (warning == "") != (tt.warning == "") {
+				t.Errorf("held by %d: problem %q, warning %q", in.hold, problem, warning)
+			}
+		})
+	}
 }
 
 // TestClockWithoutOthers proves that the clock of an input which has had records is asked for by its own topic, from a process's first reading on: brokers that do not answer about another hold nothing of it.

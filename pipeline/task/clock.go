@@ -228,6 +228,9 @@ func (c *Clock) Watched() bool { return c.alive != operators.Unset }
 // Seen returns the append time of the newest record of the topic, Unset if none is known.
 func (c *Clock) Seen() operators.EventTime { return c.seen }
 
+// Dated reports whether a record is known that says by its own time what the wall clock should be near to.
+func (c *Clock) Dated() bool { return c.dated != operators.Unset }
+
 // SilenceMaxMs returns how long the input may be silent.
 func (c *Clock) SilenceMaxMs() int64 {
 	return c.Config.silenceMaxMs(Longest(c.gaps))
@@ -345,13 +348,18 @@ func (c *Clock) judge(r *Reading) bool {
 	return true
 }
 
-// confirms reports whether the input comes near the wall clock.
+// confirms reports whether the input comes near the wall clock, or the others do beside one that has never had a record.
 func (c *Clock) confirms(r *Reading) bool {
 	step := operators.EventTime(c.Config.StepMaxMs)
 	if c.dated != operators.Unset && r.Wall-c.dated <= step {
 		return true
 	}
-	return r.Watermark != operators.Unset && r.Wall-(r.Watermark+operators.EventTime(c.Config.LatenessMs)) <= step
+	reached := r.Watermark
+	if !c.used {
+		_, others, _ := r.others(&c.Config)
+		reached = max(reached, others)
+	}
+	return reached != operators.Unset && r.Wall-(reached+operators.EventTime(c.Config.LatenessMs)) <= step
 }
 
 // noteGap remembers the longest gap of each of the last days.

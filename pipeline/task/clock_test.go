@@ -1,6 +1,7 @@
 package task_test
 
 import (
+	"slices"
 	"testing"
 
 	"lull/operators"
@@ -528,19 +529,23 @@ func TestUnusedWrongClock(t *testing.T) {
 		others []task.Other // as of how long ago by this clock
 		want   task.Hold
 	}{
-		"right":                            {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}}, task.Free},
-		"right, the other has been silent": {task.ClockConfig{}, []task.Other{{Newest: 29 * minute, Watermark: 10 * minute}}, task.Free},
-		"wrong by an hour":                 {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Stalled},
-		"wrong by less than one may be":    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(20 * minute)}}, task.Free},
-		"wrong by more than one may be":    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(19 * minute)}}, task.Stalled},
-		"the limit is set":                 {hourly, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Free},
-		"wrong by more than is set":        {hourly, []task.Other{{Newest: hour + 1, Watermark: 70 * minute, GapMs: int64(day)}}, task.Stalled},
-		"by one of two":                    {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(day)}, {Newest: 40 * minute, Watermark: 70 * minute}}, task.Stalled},
-		"dated ahead, right":               {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 30 * minute}}, task.Free},
-		"dated ahead, wrong by an hour":    {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 70 * minute}}, task.Stalled},
-		"a clock that is a little behind":  {task.ClockConfig{}, []task.Other{{Newest: -minute, Watermark: day}}, task.Free},
-		"all records have been deleted":    {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: operators.Unset, Watermark: day}}, task.Stalled},
-		"no input has had a record by now": {task.ClockConfig{}, nil, task.Unconfirmed},
+		"right":                              {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}}, task.Free},
+		"right, the other has been silent":   {task.ClockConfig{}, []task.Other{{Newest: 29 * minute, Watermark: 10 * minute}}, task.Free},
+		"wrong by an hour":                   {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Stalled},
+		"wrong by less than one may be":      {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(20 * minute)}}, task.Free},
+		"wrong by more than one may be":      {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(19 * minute)}}, task.Stalled},
+		"the limit is set":                   {hourly, []task.Other{{Newest: hour, Watermark: 70 * minute}}, task.Free},
+		"wrong by more than is set":          {hourly, []task.Other{{Newest: hour + 1, Watermark: 70 * minute, GapMs: int64(day)}}, task.Stalled},
+		"by one of two":                      {task.ClockConfig{}, []task.Other{{Newest: hour, Watermark: 70 * minute, GapMs: int64(day)}, {Newest: 40 * minute, Watermark: 70 * minute}}, task.Stalled},
+		"dated ahead, right":                 {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 30 * minute}}, task.Free},
+		"dated ahead, wrong by an hour":      {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: future, Watermark: 70 * minute}}, task.Stalled},
+		"only dated ahead":                   {task.ClockConfig{}, []task.Other{{Newest: future, Watermark: 30 * minute}}, task.Free},
+		"only dated ahead, wrong by an hour": {task.ClockConfig{}, []task.Other{{Newest: future, Watermark: 70 * minute}}, task.Stalled},
+		"only dated ahead, wrong by days":    {task.ClockConfig{}, []task.Other{{Newest: future, Watermark: 2 * day}}, task.Unconfirmed},
+		"wrong by days":                      {task.ClockConfig{}, []task.Other{{Newest: 2 * day, Watermark: 2 * day}}, task.Unconfirmed},
+		"a clock that is a little behind":    {task.ClockConfig{}, []task.Other{{Newest: -minute, Watermark: day}}, task.Free},
+		"all records have been deleted":      {task.ClockConfig{}, []task.Other{{Newest: ofNow, Watermark: 10 * minute}, {Newest: operators.Unset, Watermark: day}}, task.Stalled},
+		"no input has had a record by now":   {task.ClockConfig{}, nil, task.Unconfirmed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWatch(t, tt.config)
@@ -557,6 +562,9 @@ func TestUnusedWrongClock(t *testing.T) {
 				}
 			})
 			w.is(tt.want)
+			if newest := func(o task.Other) bool { return o.Newest != operators.Unset && o.Newest != future }; w.Dated() != slices.ContainsFunc(tt.others, newest) {
+				t.Errorf("that a record's own time is known is %t", w.Dated())
+			}
 			if w.Stalled() || tt.want != task.Free && w.Watched() {
 				t.Error("an input that has never had a record is stalled, or takes a wrong clock for its life")
 			}
