@@ -249,19 +249,22 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 	return "", warning
 }
 
+// takeOut is what to do with an input that is not wanted: tasks may have heard of its time.
+const takeOut = "take it out of inputs, and start all processes once with --on-offset-mismatch=rebuild: what has been told stays counted"
+
 // unusedWarning says what it means that an input has never had a record.
 func (in *inputTopic) unusedWarning(s *Settings, of string, limit time.Duration) string {
 	switch {
 	case !s.Staged():
 		return "the input has never had a record: nobody is known. See to it that its events go there"
 	case in.hold == task.Free:
-		return fmt.Sprintf("the input%s has never had a record: time goes on without it, and what it is given of the past comes late. See to it that its events go there, or take it out of inputs", of)
+		return fmt.Sprintf("the input%s has never had a record: time goes on without it, and what it is given of the past comes late. See to it that its events go there, or "+takeOut, of)
 	case in.hold == task.Stalled:
 		return fmt.Sprintf("the input%s has never had a record, and another one has been silent, by the wall clock here, for longer than it may be: nobody is held to be silent meanwhile. "+
 			"See to it that the other's events go on, and that the clock is right", of)
 	}
 	return fmt.Sprintf("the input%s has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for %s (clock.source_max_silence), as a history of it may yet be loaded. "+
-		"See to it that its events go there, or take it out of inputs", of, limit)
+		"See to it that its events go there, or "+takeOut, of, limit)
 }
 
 func oneIf(b bool) float64 {

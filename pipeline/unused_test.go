@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func (st *street) tell(when, topic, held, warning string) {
 
 const (
 	waitsForUnused = "has never had a record: nobody is held to be silent before it has one, or the time of the other inputs has been of now for 30m0s"
-	goesOnWithout  = "has never had a record: time goes on without it"
+	goesOnWithout  = "has never had a record: time goes on without it, and what it is given of the past comes late. See to it that its events go there, or take it out of inputs, and start all processes once with --on-offset-mismatch=rebuild"
 	othersAreQuiet = "has never had a record, and another one has been silent, by the wall clock here, for longer than it may be"
 )
 
@@ -171,6 +172,31 @@ func TestUnusedProblem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnusedTakenOut proves that an input which has never had a record can be taken out again when time has gone on without it: the tasks, which have heard of its time, refuse until they are told, once, and nothing is lost.
+func TestUnusedTakenOut(t *testing.T) {
+	besideUnused(t, 1, func(t *testing.T, st *street, web string) {
+		h := st.hosts[0]
+		h.start()
+		st.live("2026-01-02T09:40:00Z")
+		st.tell("after half an hour", web, "0", goesOnWithout)
+		h.s.Inputs = maps.Clone(h.s.Inputs)
+		delete(h.s.Inputs, web)
+		for _, answer := range []struct{ flag, until string }{{"", "09:45"}, {"rebuild", "09:50"}, {"", "12:00"}} {
+			h.s.OnOffsetMismatch = answer.flag
+			h.s.EnsureDefaults()
+			h.restart()
+			st.live("2026-01-02T" + answer.until + ":00Z")
+			refused := strings.Contains(h.get("/readyz"), "the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out")
+			if first := answer.until == "09:45"; refused != first {
+				t.Errorf("at %s with the answer %q the tasks refuse: %t", answer.until, answer.flag, refused)
+			}
+		}
+		st.happens(st.order("c0"))
+		st.live("2026-01-02T12:40:00Z")
+		st.expect("when they are due", customers[1:], nil)
+	})
 }
 
 // TestClockWithoutOthers proves that the clock of an input which has had records is asked for by its own topic, from a process's first reading on: brokers that do not answer about another hold nothing of it.
