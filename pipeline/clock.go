@@ -245,6 +245,9 @@ func (in *inputTopic) holds(s *Settings) (problem, warning string) {
 		if seen := in.clock.Seen(); seen != operators.Unset {
 			warning += fmt.Sprintf("; its newest record is of %s", seen)
 		}
+		if in.clock.Days() < 2 && s.Clock.SourceMaxSilence == 0 {
+			warning += "; it has had records for less than two days, by which nobody knows how long it is silent as a rule: if it is seldom written to, set clock.source_max_silence"
+		}
 	}
 	return "", warning
 }

@@ -174,6 +174,32 @@ func TestUnusedProblem(t *testing.T) {
 	}
 }
 
+// TestSilentAtFirst proves that an input which falls silent after its first record is said to be one that nobody knows yet, and what to do; and not one of which more is known, or whose limit is set.
+func TestSilentAtFirst(t *testing.T) {
+	const minute, hint = operators.EventTime(time.Minute / time.Millisecond), "less than two days, by which nobody knows how long it is silent as a rule: if it is seldom written to, set clock.source_max_silence"
+	for name, tt := range map[string]struct {
+		gaps []task.Gap // that are remembered beside that of the wait
+		set  time.Duration
+		told bool
+	}{"one record": {nil, 0, true}, "of a day": {[]task.Gap{{Day: 20_000, Ms: 1}}, 0, true}, "of days": {[]task.Gap{{Day: 20_000, Ms: 1}, {Day: 20_001, Ms: 1}}, 0, false}, "the limit is set": {nil, time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			s := Settings{Inputs: map[string]TopicInput{"orders": {}, "web": {}}}
+			s.EnsureDefaults()
+			s.Clock.SourceMaxSilence = tt.set
+			now := operators.EventTime(time.Date(2026, 1, 2, 9, 0, 0, 0, time.UTC).UnixMilli())
+			in := &inputTopic{InputTopic: InputTopic{Topic: "web"}, clock: task.NewClock(s.clock(), now)}
+			in.clock.Learn(&task.Time{InputAlive: now, Gaps: append([]task.Gap{{Day: 19_999}}, tt.gaps...)})
+			log := task.Log{End: 1, Newest: now}
+			for i := range operators.EventTime(62) {
+				in.hold = in.clock.Read(&task.Reading{Wall: now + i*minute, Monotonic: int64(i * minute), Logs: []task.Log{log}, Watermark: operators.Unset})
+			}
+			if problem, warning := in.holds(&s); in.hold != task.Stalled || problem != "" || strings.Contains(warning, hint) != tt.told {
+				t.Errorf("held by %d: problem %q, warning %q", in.hold, problem, warning)
+			}
+		})
+	}
+}
+
 // TestUnusedTakenOut proves that an input which has never had a record can be taken out again when time has gone on without it: the tasks, which have heard of its time, refuse until they are told, once, and nothing is lost.
 func TestUnusedTakenOut(t *testing.T) {
 	besideUnused(t, 1, func(t *testing.T, st *street, web string) {

@@ -225,6 +225,16 @@ func (c *Clock) Unused() bool { return c.begun && !c.used }
 // Watched reports whether the input is known to have been alive at any time.
 func (c *Clock) Watched() bool { return c.alive != operators.Unset }
 
+// Days returns on how many of the last days the input is known to have had records that followed each other.
+func (c *Clock) Days() (n int) {
+	for _, g := range c.gaps {
+		if g.Ms > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Seen returns the append time of the newest record of the topic, Unset if none is known.
 func (c *Clock) Seen() operators.EventTime { return c.seen }
 

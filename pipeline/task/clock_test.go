@@ -520,6 +520,21 @@ func TestUnusedWaitsAnew(t *testing.T) {
 	}
 }
 
+// TestUnusedFirstRecord: a first record need not settle, unless the newest of the others by which the input has been alive is older than one may be that nothing is known of.
+func TestUnusedFirstRecord(t *testing.T) {
+	for ago, want := range map[operators.EventTime]task.Hold{28 * minute: task.Free, 31 * minute: task.Stalled} {
+		w := newWatch(t, task.ClockConfig{})
+		w.r.Logs = []task.Log{{Newest: operators.Unset}, {Newest: operators.Unset}}
+		w.Learn(&task.Time{InputAlive: operators.Unset, Gaps: []task.Gap{{Day: operators.Day(start / operators.DayMs)}}})
+		w.minutes(1, func() {
+			w.r.Others = []task.Other{{Newest: w.r.Wall - ago, Watermark: w.r.Wall - ago, GapMs: int64(hour)}}
+		})
+		w.is(task.Free)
+		w.minutes(1, w.append)
+		w.is(want)
+	}
+}
+
 // TestUnusedWrongClock: an input that has never had a record has none by which it would show that the wall clock is wrong by less than clock.max_step, so it is held while any other input is silent by it for longer than that
 // may be, which holds everybody's time anyway.
 func TestUnusedWrongClock(t *testing.T) {
