@@ -50,27 +50,48 @@ func (r *Runner) stir() {
 	}
 }
 
-// View implements query.States. The customer is looked for wherever a known partitioner puts them: the state, not a setting, says which one the input has.
+// View implements query.States.
 func (r *Runner) View(customer string, want query.Want) (query.View, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ids.partitions == 0 {
 		return query.View{}, errStarting
 	}
-	where := newPlacement(r.ids.partitions)
 	var view query.View
-	var elsewhere error
-	for _, n := range where.all([]byte(customer)) {
+	var missing query.NotOwnedError
+	for _, n := range r.places(customer) {
 		p, err := r.holder(n)
-		if err != nil {
-			elsewhere = cmp.Or(elsewhere, err)
-			continue
-		}
-		if view, err = r.viewIn(p, customer, want); err != nil || view.State != nil {
-			return view, err
+		var elsewhere *query.NotOwnedError
+		switch {
+		case errors.As(err, &elsewhere):
+			missing.Partitions, missing.Why = append(missing.Partitions, n), elsewhere.Why
+		case err != nil:
+			missing.Unready = cmp.Or(missing.Unready, err)
+		default:
+			if view, err = r.viewIn(p, customer, want); err != nil || view.State != nil {
+				return view, err
+			}
 		}
 	}
-	return view, elsewhere
+	if len(missing.Partitions) > 0 {
+		return query.View{}, &missing
+	}
+	return view, missing.Unready
+}
+
+// places returns the partitions that a customer can be in. With a first stage it is the one that it puts them into; else each that a known partitioner does: the state, not a setting, says which
+// one the input has. mu is held.
+func (r *Runner) places(customer string) (places []int32) {
+	where := newPlacement(r.ids.partitions)
+	if r.s.Staged() {
+		return []int32{where.of([]byte(customer))}
+	}
+	for _, n := range where.all([]byte(customer)) {
+		if !slices.Contains(places, n) {
+			places = append(places, n)
+		}
+	}
+	return places
 }
 
 // holder returns a partition that runs here, or why there is none: a *query.NotOwnedError if another process has it, or is about to. mu is held.
@@ -80,7 +101,7 @@ func (r *Runner) holder(n int32) (*partition, error) {
 	case p == nil && (len(r.partitions) == 0 || len(r.assigned) > 0):
 		return nil, fmt.Errorf("partition %d has not been assigned to this process yet: /readyz says more", n)
 	case p == nil:
-		return nil, &query.NotOwnedError{Partition: n, Why: "is not assigned to this process: if its group has others, ask them; else try again, it is about to be"}
+		return nil, &query.NotOwnedError{Partitions: []int32{n}, Why: "is not assigned to this process: if its group has others, ask them; else try again, it is about to be"}
 	case p.phase != running:
 		return nil, fmt.Errorf("partition %d is %s: /readyz says more", n, p.phase)
 	}
@@ -262,7 +283,7 @@ func (r *Runner) Scan(n int32, from string, yield func(customer string, state []
 		return !ok || yield(string(id), value)
 	})
 	if errors.Is(err, state.ErrClosed) {
-		return &query.NotOwnedError{Partition: n, Why: "has gone to another process meanwhile"}
+		return &query.NotOwnedError{Partitions: []int32{n}, Why: "has gone to another process meanwhile"}
 	}
 	return err
 }

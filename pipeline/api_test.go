@@ -47,6 +47,76 @@ func askAPI(t *testing.T, client *http.Client, address, token, path string) (sta
 	return response.StatusCode, string(text)
 }
 
+// runGroup runs processes that ask each other, until each has so many partitions.
+func (c *cluster) runGroup(s *Settings, scheme string, client *http.Client, partitions int, instances ...string) (processes []*process, addresses []string) {
+	c.t.Helper()
+	for _, instance := range instances {
+		of := *s
+		of.Instance, of.State.Dir, of.HTTP.Listen = instance, c.t.TempDir(), freeAddress(c.t)
+		_, port, _ := net.SplitHostPort(of.HTTP.Listen)
+		of.HTTP.Advertise = "localhost:" + port
+		if err := of.Validate(); err != nil {
+			c.t.Fatal(err)
+		}
+		processes = append(processes, c.run(of))
+		addresses = append(addresses, scheme+"://localhost:"+port)
+	}
+	for _, address := range addresses {
+		for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
+			response, err := client.Get(address + "/readyz")
+			if err != nil {
+				continue
+			}
+			ready := response.StatusCode
+			var body struct{ Partitions map[string]any }
+			err = json.NewDecoder(response.Body).Decode(&body)
+			response.Body.Close()
+			if err == nil && ready == http.StatusOK && len(body.Partitions) == partitions {
+				break
+			}
+		}
+	}
+	return processes, addresses
+}
+
+// TestAPIPlaces: with one input a customer is found from any process, whichever of the known partitioners has put them where they are, and one whom nobody knows is not known to any.
+func TestAPIPlaces(t *testing.T) {
+	c := newCluster(t)
+	const partitions = 6
+	s := c.application(partitions)
+	c.publish(&s)
+	processes, addresses := c.runGroup(&s, "http", http.DefaultClient, partitions/3, "one", "two", "three")
+	manual := c.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer manual.Close()
+	where := newPlacement(partitions)
+	for i := range 12 {
+		id := fmt.Sprintf("c%d", i)
+		record := c.event(&s, operators.Event{Kind: operators.OrderCompleted, Customer: id, ID: id, OrderID: id, Time: instant(t, "2024-01-01T00:00:00Z"), Amount: operators.Money(100 + i)})
+		record.Partition = where.all([]byte(id))[i%3]
+		if err := manual.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		for _, wait := range []string{fmt.Sprintf("?wait_for=%s/%d/%d", record.Topic, record.Partition, record.Offset), ""} {
+			for n, address := range addresses {
+				status, body := askAPI(t, http.DefaultClient, address, "", "/v1/customers/"+id+wait)
+				if want := fmt.Sprintf(`"realized_value": %d,`, 100+i); status != http.StatusOK || !strings.Contains(body, want) {
+					t.Errorf("process %d on %s%s in partition %d: status %d: %s", n, id, wait, record.Partition, status, body)
+				}
+			}
+		}
+	}
+	for i := range 12 {
+		for n, address := range addresses {
+			if status, body := askAPI(t, http.DefaultClient, address, "", fmt.Sprintf("/v1/customers/nobody%d", i)); status != http.StatusNotFound {
+				t.Errorf("process %d on nobody %d: status %d: %s", n, i, status, body)
+			}
+		}
+	}
+	for _, p := range processes {
+		p.end()
+	}
+}
+
 // TestAPIOverGroup: both of two processes answer for all customers alike, with the write in it whose record they are asked to wait for, by plain text and by TLS with a token that is passed on; lists and
 // counts have everybody. So it is with one input that is keyed by customer, and with two that are not.
 func TestAPIOverGroup(t *testing.T) {
@@ -70,35 +140,7 @@ func TestAPIOverGroup(t *testing.T) {
 					client = s.HTTP.TLS.Client((&net.Dialer{}).DialContext)
 					defer client.CloseIdleConnections()
 				}
-				var addresses []string
-				var processes []*process
-				for _, instance := range []string{"one", "two"} {
-					of := s
-					of.Instance, of.State.Dir, of.HTTP.Listen = instance, t.TempDir(), freeAddress(t)
-					_, port, _ := net.SplitHostPort(of.HTTP.Listen)
-					of.HTTP.Advertise = "localhost:" + port
-					if err := of.Validate(); err != nil {
-						t.Fatal(err)
-					}
-					processes = append(processes, c.run(of))
-					addresses = append(addresses, scheme+"://localhost:"+port)
-				}
-				// Both have partitions.
-				for _, address := range addresses {
-					for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C {
-						response, err := client.Get(address + "/readyz")
-						if err != nil {
-							continue
-						}
-						ready := response.StatusCode
-						var body struct{ Partitions map[string]any }
-						err = json.NewDecoder(response.Body).Decode(&body)
-						response.Body.Close()
-						if err == nil && ready == http.StatusOK && len(body.Partitions) == s.taskPartitions(4)/2 {
-							break
-						}
-					}
-				}
+				processes, addresses := c.runGroup(&s, scheme, client, s.taskPartitions(4)/2, "one", "two")
 				const customers = 12
 				for i := range customers {
 					id := fmt.Sprintf("customer %d", i)

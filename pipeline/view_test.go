@@ -11,8 +11,7 @@ import (
 	"lull/pipeline/query"
 )
 
-// A process sends a reader to the others of its group only if it has partitions itself, and is not about to get more: a lone process that joins its group
-// has no others.
+// A process sends a reader to the others of its group for a partition that it has not, and is not about to have; and only if it has not found the customer in another that they can be in.
 func TestViewElsewhere(t *testing.T) {
 	const partitions = 4
 	where := newPlacement(partitions)
@@ -30,7 +29,7 @@ func TestViewElsewhere(t *testing.T) {
 		{"another is being assigned", "/readyz says more", others, map[topicPartition]kgo.EpochOffset{{}: {}}, false},
 		{"another process has it", "is not assigned to this process", others, nil, true},
 	} {
-		r := &Runner{mu: newLock(), ids: topicIDs{partitions: partitions}, partitions: c.has, assigned: c.assigned}
+		r := &Runner{s: &Settings{Inputs: map[string]TopicInput{"a": {}, "b": {}}}, mu: newLock(), ids: topicIDs{partitions: partitions}, partitions: c.has, assigned: c.assigned}
 		_, err := r.View("c", query.StateOnly)
 		var elsewhere *query.NotOwnedError
 		if err == nil || errors.As(err, &elsewhere) != c.elsewhere || !strings.Contains(err.Error(), c.want) {

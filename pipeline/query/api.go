@@ -1,12 +1,15 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,7 +48,7 @@ const (
 
 // States gives committed states. It is safe for concurrent use.
 type States interface {
-	// View returns the view of a customer. The error is a *NotOwnedError if the customer's partition is not this process's.
+	// View returns the view of a customer. The error is a *NotOwnedError if nothing is known of them here, and a partition that they can be in is not this process's.
 	View(customer string, want Want) (View, error)
 	// Await returns when the input record has been applied to the customer's partition. The error is a *NotOwnedError if that is not this process's, an *InvalidError if it cannot be
 	// the customer's record, and a *NotReachedError when ctx has ended first.
@@ -80,13 +83,26 @@ type InputRecord struct {
 
 func (r InputRecord) String() string { return fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset) }
 
-// NotOwnedError says that a customer's partition is not this process's.
+// NotOwnedError says that partitions are not this process's, in any of which a customer can be.
 type NotOwnedError struct {
-	Partition int32
-	Why       string
+	Partitions []int32
+	Why        string
+	// Unready is what keeps this process from looking into another of the customer's that is its own; nil if nothing does.
+	Unready error
 }
 
-func (e *NotOwnedError) Error() string { return fmt.Sprintf("partition %d %s", e.Partition, e.Why) }
+func (e *NotOwnedError) Error() string {
+	return fmt.Sprintf("partition %s %s", numbers(e.Partitions), e.Why)
+}
+
+// numbers lists partitions.
+func numbers(partitions []int32) string {
+	var names []string
+	for _, n := range partitions {
+		names = append(names, fmt.Sprint(n))
+	}
+	return strings.Join(names, ", ")
+}
 
 // NotReachedError says that a record had not been applied in time.
 type NotReachedError struct {
@@ -194,10 +210,23 @@ type statusError struct {
 
 func (e *statusError) Error() string { return e.why }
 
-// hopHeader marks a request that has been passed on: whoever gets it answers from what it holds, or not at all.
+// hopHeader marks a request that has been passed on: whoever gets it answers from what it holds, or not at all. Of a request about one customer it names the partitions to look into.
 const hopHeader = "Lull-Forwarded"
 
+// hopAll is the mark of a request about all customers.
+const hopAll = "all"
+
 func (r *request) passedOn() bool { return r.Header.Get(hopHeader) != "" }
+
+// lookedInto reports whether a process has looked into all partitions that it was asked for, if these are the ones that it does not hold.
+func (r *request) lookedInto(missing []int32) bool {
+	for text := range strings.SplitSeq(r.Header.Get(hopHeader), ", ") {
+		if n, err := strconv.ParseInt(text, 10, 32); err != nil || slices.Contains(missing, int32(n)) {
+			return false
+		}
+	}
+	return true
+}
 
 // raw is an answer that is JSON already.
 type raw struct {
@@ -360,18 +389,27 @@ func ofCustomer(want Want, tell func(a *api, r *request, c *seen) (any, error)) 
 		}
 		c, err := a.see(r, id, want)
 		var elsewhere *NotOwnedError
-		if errors.As(err, &elsewhere) {
-			if a.Members != nil && !r.passedOn() {
-				return a.forward(r, elsewhere)
-			}
-			return nil, fmt.Errorf("customer %q: %w", id, err)
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			return tell(a, r, c)
+		case !errors.As(err, &elsewhere):
 			return nil, err
+		case r.lookedInto(elsewhere.Partitions):
+			return nil, elsewhere.nowhere(id)
+		case a.Members != nil && !r.passedOn():
+			return a.forward(r, id, elsewhere)
 		}
-		return tell(a, r, c)
+		return nil, fmt.Errorf("customer %q: %w", id, err)
 	}
 }
+
+// unknown is the answer about a customer who is in none of the partitions that they can be in.
+func unknown(id string) error {
+	return &statusError{http.StatusNotFound, fmt.Sprintf("customer %q is not known", id)}
+}
+
+// nowhere is the answer about a customer whom nobody knows who was asked for these partitions.
+func (e *NotOwnedError) nowhere(id string) error { return cmp.Or(e.Unready, unknown(id)) }
 
 // see waits for what the request waits for, and reads the customer.
 func (a *api) see(r *request, id string, want Want) (*seen, error) {
@@ -383,13 +421,14 @@ func (a *api) see(r *request, id string, want Want) (*seen, error) {
 		if err := a.states.Await(r.Context(), id, record); err != nil {
 			return nil, err
 		}
+		r.query.Del("wait_for") // whoever else is asked has nothing to wait for
 	}
 	view, err := a.states.View(id, want)
 	if err != nil {
 		return nil, err
 	}
 	if view.State == nil {
-		return nil, &statusError{http.StatusNotFound, fmt.Sprintf("customer %q is not known", id)}
+		return nil, unknown(id)
 	}
 	c := operators.NewCustomer(id)
 	if err := c.DecodeState(view.State); err != nil {

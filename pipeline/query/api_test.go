@@ -36,11 +36,13 @@ type world struct {
 	total     int32
 	states    map[string][]byte
 	watermark operators.EventTime
-	owner     map[int32]int // the process that holds a partition
-	addresses []string      // of the processes, "" of who does not say
-	timeout   time.Duration // of each process
-	position  int64         // of each partition
-	asked     atomic.Int64  // times that the group was asked anew
+	owner     map[int32]int  // the process that holds a partition
+	addresses []string       // of the processes, "" of who does not say
+	timeout   time.Duration  // of each process
+	position  int64          // of each partition
+	asked     atomic.Int64   // times that the group was asked anew
+	scattered bool           // customers can be in the partition after theirs too, and in the second after it
+	unready   map[int32]bool // partitions that their processes do not answer for yet
 }
 
 func (w *world) partitionOf(id string) int32 {
@@ -57,8 +59,25 @@ type node struct {
 
 func (p node) View(id string, want Want) (View, error) {
 	n := p.partitionOf(id)
-	if p.owner[n] != p.n {
-		return View{}, &NotOwnedError{n, "is not assigned to this process"}
+	missing := NotOwnedError{Why: "is not assigned to this process"}
+	places := []int32{n}
+	if p.scattered {
+		places = []int32{(n + 1) % p.total, n, (n + 2) % p.total}
+	}
+	for _, at := range places {
+		switch {
+		case p.owner[at] != p.n:
+			missing.Partitions = append(missing.Partitions, at)
+		case p.unready[at]:
+			missing.Unready = fmt.Errorf("partition %d is restoring", at)
+		}
+	}
+	switch has := p.owner[n] == p.n && !p.unready[n] && p.states[id] != nil; {
+	case has:
+	case len(missing.Partitions) > 0:
+		return View{}, &missing
+	case missing.Unready != nil:
+		return View{}, missing.Unready
 	}
 	v := View{State: p.states[id], Model: &model, HasModel: true, Partition: n, Position: 7, Watermark: p.watermark}
 	if v.State != nil && want == WithDays {
@@ -293,7 +312,7 @@ func TestForward(t *testing.T) {
 
 	// Whoever gets a request that was passed on does not pass it on.
 	request := httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody)
-	request.Header.Set(hopHeader, "1")
+	request.Header.Set(hopHeader, fmt.Sprint(n))
 	recorder := httptest.NewRecorder()
 	w.handler(0, nil).ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusMisdirectedRequest || w.asked.Load() != 0 {
@@ -314,7 +333,7 @@ func TestForward(t *testing.T) {
 		t.Errorf("a part of the customers: %d, without partitions %d", len(part.Customers), part.Missing)
 	}
 	w.addresses[1] = "http://127.0.0.1:1"
-	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "the process at http://127.0.0.1:1, which does not answer for it") {
+	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "the process at http://127.0.0.1:1 does not answer (") {
 		t.Errorf("nobody there: status %d: %s", status, body)
 	}
 	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
@@ -324,6 +343,54 @@ func TestForward(t *testing.T) {
 		t.Errorf("somebody else there: status %d: %s", status, body)
 	}
 	w.addresses[1] = address
+}
+
+// TestForwardPlaces: a customer who can be in several partitions is asked for at the owner of each; that nobody knows them is said once all have been looked into.
+func TestForwardPlaces(t *testing.T) {
+	w := newWorld(t, 3)
+	w.scattered = true
+	w.unready = make(map[int32]bool)
+	for id := range w.states {
+		for p := range 3 {
+			if status, body := w.get(p, "/v1/customers/"+id); status != http.StatusOK {
+				t.Errorf("%s, asked for at %d: status %d: %s", id, p, status, body)
+			}
+		}
+	}
+	var id string // whom nobody knows, and who could be in partitions 0, 1 and 2, one of each process
+	for i := 0; id == "" || w.partitionOf(id) != 0; i++ {
+		id = fmt.Sprintf("nobody %d", i)
+	}
+	path := "/v1/customers/" + url.PathEscape(id)
+	check := func(what string, p, want int, why string) {
+		t.Helper()
+		if status, body := w.get(p, path); status != want || !strings.Contains(unquote(body), why) {
+			t.Errorf("%s, asked at %d: status %d: %s, want %d, %s", what, p, status, body, want, why)
+		}
+	}
+	for p := range 3 {
+		check("unknown", p, http.StatusNotFound, "is not known")
+	}
+	if n := w.asked.Load(); n != 0 {
+		t.Errorf("the group was asked anew %d times", n)
+	}
+	w.unready[2] = true
+	check("one elsewhere restores", 0, http.StatusServiceUnavailable, "answers 503: partition 2 is restoring")
+	check("one here restores", 2, http.StatusServiceUnavailable, "partition 2 is restoring")
+	w.unready[2] = false
+
+	// Its partition has gone on to another process, which holds another of them: it has not been looked into where it was.
+	for hop, want := range map[string]int{"0": 404, "1": 421, "0, 1": 421, "all": 421} {
+		request := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+		request.Header.Set(hopHeader, hop)
+		recorder := httptest.NewRecorder()
+		w.handler(0, nil).ServeHTTP(recorder, request)
+		if recorder.Code != want {
+			t.Errorf("passed on for partitions %s: status %d: %s", hop, recorder.Code, recorder.Body)
+		}
+	}
+	w.addresses[1] = ""
+	check("one does not say where it answers", 0, http.StatusMisdirectedRequest, "partition 1 is not this process's")
 }
 
 // TestWhatIf: what an order or silence would make of a customer is what the pipeline makes of them when it comes.

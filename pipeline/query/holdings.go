@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 
 	"lull/operators"
@@ -116,12 +114,8 @@ func (r *request) complete(absent []int32) error {
 	if len(absent) == 0 || r.passedOn() || r.query.Get("partial") == "true" {
 		return nil
 	}
-	var names []string
-	for _, n := range absent {
-		names = append(names, fmt.Sprint(n))
-	}
 	return &statusError{http.StatusServiceUnavailable, fmt.Sprintf("no process answers for partition %s of the customers: try again if the group is assigning them or /readyz of one says that it restores; "+
-		"each process needs http.advertise for the others to ask it; partial=true takes what there is", strings.Join(names, ", "))}
+		"each process needs http.advertise for the others to ask it; partial=true takes what there is", numbers(absent))}
 }
 
 // askAll has other processes answer, side by side.
@@ -131,13 +125,11 @@ func askAll[T any](a *api, r *request, addresses []string, uri string) ([]T, []e
 	for i, address := range addresses {
 		asking.Go(func() {
 			var body raw
-			if body, errs[i] = a.ask(r.Context(), r.Request, address, uri); errs[i] != nil {
+			if body, errs[i] = a.ask(r.Context(), r.Request, address, uri, hopAll); errs[i] != nil {
 				return
 			}
 			if body.status != http.StatusOK {
-				var why Failure
-				_ = json.Unmarshal(body.text, &why) // it is JSON
-				errs[i] = &statusError{http.StatusServiceUnavailable, fmt.Sprintf("the process at %s answers %d: %s", address, body.status, why.Error)}
+				errs[i] = body.failure(address)
 				return
 			}
 			errs[i] = json.Unmarshal(body.text, &answers[i])
@@ -147,10 +139,9 @@ func askAll[T any](a *api, r *request, addresses []string, uri string) ([]T, []e
 	return answers, errs
 }
 
-// uri returns the path and query of a request for the same with one more parameter.
-func (r *request) uri(name, value string) string {
-	query := make(url.Values, len(r.query)+1)
-	maps.Copy(query, r.query)
-	query.Set(name, value)
-	return r.URL.EscapedPath() + "?" + query.Encode()
+// uri returns the path and query of a request for the same.
+func (r *request) uri() string {
+	of := *r.URL
+	of.RawQuery = r.query.Encode()
+	return of.RequestURI()
 }

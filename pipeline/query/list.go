@@ -236,10 +236,9 @@ func list(a *api, r *request) (any, error) {
 	if err := r.complete(all.Missing); err != nil {
 		return nil, err
 	}
-	uri := r.URL.RequestURI()
 	if l.after == nil && l.asOf == operators.Unset {
 		if l.asOf = all.watermark(); l.asOf != operators.Unset {
-			uri = r.uri("as_of", l.asOf.String())
+			r.query.Set("as_of", l.asOf.String())
 		}
 	}
 	p := page{listing: l}
@@ -259,7 +258,7 @@ func list(a *api, r *request) (any, error) {
 		found = append(found, placed{entry: p.first[i]})
 	}
 	more := p.dropped
-	answers, errs := askAll[List](a, r, all.others, uri)
+	answers, errs := askAll[List](a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
@@ -493,7 +492,7 @@ func counts(a *api, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, errs := askAll[Counts](a, r, all.others, r.URL.RequestURI())
+	answers, errs := askAll[Counts](a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
