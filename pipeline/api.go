@@ -237,11 +237,8 @@ func (r *Runner) reached(customer string, record query.InputRecord) (at string, 
 	if !r.s.Staged() {
 		return fmt.Sprintf("its partition is at offset %d", meta.Position), meta.Position > record.Offset, nil
 	}
-	feed := task.FeedID(in.id, record.Partition)
-	for _, u := range meta.Upstreams {
-		if u.Feed == feed {
-			return fmt.Sprintf("the customer's partition has its partition's records up to offset %d", u.Offset), u.Offset >= record.Offset, nil
-		}
+	if passed, ok := meta.PassedOf(task.FeedID(in.id, record.Partition)); ok {
+		return fmt.Sprintf("the customer's partition has its partition's records up to offset %d", passed), passed >= record.Offset, nil
 	}
 	return "the customer's partition has no record of its partition", false, nil
 }

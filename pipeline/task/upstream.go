@@ -67,6 +67,19 @@ func (m *Meta) upstream(feed uint64) *Upstream {
 	return nil
 }
 
+// PassedOf returns up to which offset a feed's records have had their whole effect; ok is false if the task does not read it. While deadlines that come before a record are still being fired, the last is not among
+// them: it may be that record.
+func (m *Meta) PassedOf(feed uint64) (offset int64, ok bool) {
+	u := m.upstream(feed)
+	switch {
+	case u == nil:
+		return 0, false
+	case m.Observed == m.Position:
+		return u.Offset - 1, true
+	}
+	return u.Offset, true
+}
+
 // Reads reports whether the task reads a feed.
 func (t *Task) Reads(feed uint64) bool { return t.meta.upstream(feed) != nil }
 

@@ -95,6 +95,35 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// TestPassedOf: a record of a feed has passed when its customer has it, not when a transaction ends in the midst of the deadlines before it.
+func TestPassedOf(t *testing.T) {
+	p := newProcess(t, settings(), operators.NewChain(bell{}))
+	p.begin()
+	p.task.SetUpstreams([]uint64{1})
+	p.commit()
+	apply := func(offset int64, id, at string, b *task.Budget, want task.Outcome, passed int64) {
+		t.Helper()
+		p.begin()
+		event := &operators.Event{Kind: operators.PageViewed, ID: id, Customer: id, Time: january(t, at), Quantity: 1}
+		got, err := p.task.ApplyFrom(offset, event, &task.Relay{Feed: 1, Offset: 10 + offset, Watermark: january(t, at), Cut: -1}, b)
+		if got != want || err != nil {
+			t.Fatalf("offset %d: %v, %v, not %v", offset, got, err, want)
+		}
+		p.commit()
+		if at, ok := p.task.Meta().PassedOf(1); at != passed || !ok {
+			t.Errorf("offset %d: passed up to %d, %t, not %d", offset, at, ok, passed)
+		}
+	}
+	apply(0, "a", "02T00:00", unbounded(), task.Applied, 10)
+	none := &task.Budget{Expired: func() bool { return false }}
+	apply(1, "b", "03T00:00", none, task.Unfinished, 10)
+	p.crash()
+	apply(1, "b", "03T00:00", unbounded(), task.Applied, 11)
+	if _, ok := p.task.Meta().PassedOf(2); ok {
+		t.Error("a feed that the task does not read has passed something on")
+	}
+}
+
 // TestCut: a feed whose log was cut off passes other events on under offsets that the task knows; told so, it takes them in.
 func TestCut(t *testing.T) {
 	p := newProcess(t, settings(), operators.NewChain(bell{}))
