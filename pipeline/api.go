@@ -94,12 +94,13 @@ func (r *Runner) places(customer string) (places []int32) {
 	return places
 }
 
-// holder returns a partition that runs here, or why there is none: a *query.NotOwnedError if another process has it, or is about to. mu is held.
+// holder returns a partition that runs here, or why there is none: a *query.NotOwnedError if it is not this process's. mu is held.
 func (r *Runner) holder(n int32) (*partition, error) {
 	p := r.partitions[n]
+	_, next := r.assigned[topicPartition{r.s.taskTopic(), n}]
 	switch {
-	case p == nil && (len(r.partitions) == 0 || len(r.assigned) > 0):
-		return nil, fmt.Errorf("partition %d has not been assigned to this process yet: /readyz says more", n)
+	case p == nil && next:
+		return nil, fmt.Errorf("partition %d has just been assigned to this process: /readyz says more", n)
 	case p == nil:
 		return nil, &query.NotOwnedError{Partitions: []int32{n}, Why: "is not assigned to this process: if its group has others, ask them; else try again, it is about to be"}
 	case p.phase != running:
