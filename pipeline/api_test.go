@@ -20,6 +20,7 @@ import (
 	"lull/pipeline/query"
 	"lull/pipeline/security"
 	"lull/pipeline/securitytest"
+	"lull/schemas"
 )
 
 // apiToken is a token of the read API.
@@ -114,6 +115,39 @@ func TestAPIPlaces(t *testing.T) {
 	}
 	for _, p := range processes {
 		p.end()
+	}
+}
+
+// TestWaitForRefused: a record that is refused is not waited for in vain.
+func TestWaitForRefused(t *testing.T) {
+	for _, staged := range []bool{false, true} {
+		t.Run(fmt.Sprintf("staged %t", staged), func(t *testing.T) {
+			c := newCluster(t)
+			s := c.application(1)
+			if staged {
+				s = c.staged()
+			}
+			c.publish(&s)
+			processes, addresses := c.runGroup(&s, "http", http.DefaultClient, s.taskPartitions(1), "one")
+			order := operators.Event{Kind: operators.OrderCompleted, Customer: "ann", ID: "1", OrderID: "1", Time: instant(t, "2024-01-01T00:00:00Z"), Amount: 100}
+			for i, currency := range []string{s.Money.Currency, "XTS"} {
+				value, err := schemas.EncodeEvent(nil, &order, currency)
+				if err != nil {
+					t.Fatal(err)
+				}
+				record := &kgo.Record{Topic: s.InputTopics()[0].Topic, Key: []byte("ann"), Value: value}
+				c.produce(record)
+				status, body := askAPI(t, http.DefaultClient, addresses[0], "", fmt.Sprintf("/v1/customers/ann?wait_for=%s/%d/%d", record.Topic, record.Partition, record.Offset))
+				if status != http.StatusOK || !strings.Contains(body, `"realized_value": 100,`) {
+					t.Errorf("record %d: status %d: %s", i, status, body)
+				}
+				order.ID, order.OrderID = "2", "2"
+			}
+			if letters := c.read(s.Topic(DeadLettersTopic)); len(letters) != 1 {
+				t.Errorf("%d dead letters", len(letters))
+			}
+			processes[0].end()
+		})
 	}
 }
 

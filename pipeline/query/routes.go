@@ -86,7 +86,7 @@ var (
 	idParameter   = parameter{name: "id", in: "path", example: "20453", doc: "the customer's id in UTF-8, percent-encoded"}
 	waitParameter = parameter{
 		name: "wait_for", pattern: waitPattern, example: "shop-events/3/9160",
-		doc: "an input record, as TOPIC/PARTITION/OFFSET: the answer has it in it, or is 504 when http.timeout has passed. Who has produced it so reads their own write",
+		doc: "an input record, as TOPIC/PARTITION/OFFSET: the answer has it in it, unless it was refused, or is 504 when http.timeout has passed. Who has produced it so reads their own write",
 	}
 	partialParameter = parameter{name: "partial", values: []string{"true", "false"}, deflt: "false", doc: "true: without the customers of partitions that nobody answers for, instead of 503"}
 
