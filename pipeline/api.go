@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -30,13 +31,22 @@ func (r *Runner) api() (http.Handler, error) {
 	guard := query.Guard{Listen: of.Listen, Tokens: tokens, Certificates: of.TLS.ClientCAFile != ""}
 	return query.Handler(r, query.Options{
 		Chain: r.s.Chain(), Day: schemas.DayStarts(r.s.zone()), Timeout: of.Timeout, Rate: of.Rate, Admit: guard.Admit,
-		Members: &members{r: r, client: of.TLS.Client(r.machine.dial), asking: newLock()},
+		Members: &members{r: r, client: of.TLS.Client(dialWithin(of.Timeout/5, r.machine.dial)), asking: newLock()},
 		Observe: func(route string, status int, took time.Duration) {
 			route = cmp.Or(route, noRoute)
 			r.metrics.apiRequests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 			r.metrics.apiSeconds.WithLabelValues(route).Observe(took.Seconds())
 		},
 	}), nil
+}
+
+// dialWithin returns a dialer that gives up after so long.
+func dialWithin(timeout time.Duration, dial dialer) security.Dialer {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 // noRoute is what paths of the API are counted as that are none of its resources.

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -287,6 +289,17 @@ func TestAdvertised(t *testing.T) {
 	}
 	if got := addressIn([]byte("x" + "http://a:1" + "\x00\x0alull")); got != "http://a:1" {
 		t.Errorf("address %q", got)
+	}
+}
+
+// TestDialWithin: a process whose machine does not answer is not waited for as long as an answer may take.
+func TestDialWithin(t *testing.T) {
+	dial := dialWithin(time.Millisecond, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	if _, err := dial(t.Context(), "tcp", "192.0.2.1:8280"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
 	}
 }
 

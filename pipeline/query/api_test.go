@@ -336,6 +336,12 @@ func TestForward(t *testing.T) {
 	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "the process at http://127.0.0.1:1 does not answer (") {
 		t.Errorf("nobody there: status %d: %s", status, body)
 	}
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hanging.Close()
+	w.addresses[1] = hanging.URL
+	if part := read[List](w, 0, "/v1/customers?partial=true&limit=1000"); !slices.Equal(part.Missing, []int32{1, 4}) || len(part.Customers) == 0 {
+		t.Errorf("a part of the customers, beside one who hangs: %d, without partitions %d", len(part.Customers), part.Missing)
+	}
 	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
 	defer stranger.Close()
 	w.addresses[1] = stranger.URL

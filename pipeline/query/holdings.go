@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -42,7 +43,7 @@ func partitions(a *api, r *request) (any, error) {
 type gathered struct {
 	Partitions
 	own    Holdings
-	others []string // addresses of those who answer for the rest
+	others []string // addresses of those who have answered for the rest
 }
 
 // gather asks all processes how far their partitions have come; for a request that was passed on this one alone.
@@ -75,11 +76,14 @@ func (a *api) gather(r *request) (*gathered, error) {
 				addresses[address] = true
 			}
 		}
-		g.others = slices.Sorted(maps.Keys(addresses))
-		answers, errs := askAll[Partitions](a, r, g.others, "/v1/partitions")
+		asked := slices.Sorted(maps.Keys(addresses))
+		ctx, cancel := context.WithTimeout(r.Context(), a.Timeout/5) // it takes no time, and who hangs must leave some to the others
+		defer cancel()
+		answers, errs := askAll[Partitions](ctx, a, r, asked, "/v1/partitions")
 		for i := range answers {
 			if errs[i] == nil { // else its partitions are missing
 				add(answers[i].Partitions)
+				g.others = append(g.others, asked[i])
 			}
 		}
 	}
@@ -119,13 +123,13 @@ func (r *request) complete(absent []int32) error {
 }
 
 // askAll has other processes answer, side by side.
-func askAll[T any](a *api, r *request, addresses []string, uri string) ([]T, []error) {
+func askAll[T any](ctx context.Context, a *api, r *request, addresses []string, uri string) ([]T, []error) {
 	answers, errs := make([]T, len(addresses)), make([]error, len(addresses))
 	var asking sync.WaitGroup
 	for i, address := range addresses {
 		asking.Go(func() {
 			var body raw
-			if body, errs[i] = a.ask(r.Context(), r.Request, address, uri, hopAll); errs[i] != nil {
+			if body, errs[i] = a.ask(ctx, r.Request, address, uri, hopAll); errs[i] != nil {
 				return
 			}
 			if body.status != http.StatusOK {

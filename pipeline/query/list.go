@@ -258,7 +258,7 @@ func list(a *api, r *request) (any, error) {
 		found = append(found, placed{entry: p.first[i]})
 	}
 	more := p.dropped
-	answers, errs := askAll[List](a, r, all.others, r.uri())
+	answers, errs := askAll[List](r.Context(), a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
@@ -492,7 +492,7 @@ func counts(a *api, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, errs := askAll[Counts](a, r, all.others, r.uri())
+	answers, errs := askAll[Counts](r.Context(), a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
