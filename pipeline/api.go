@@ -28,6 +28,7 @@ func (r *Runner) api() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens.Tell = r.tellTokens
 	guard := query.Guard{Listen: of.Listen, Tokens: tokens, Certificates: of.TLS.ClientCAFile != ""}
 	return query.Handler(r, query.Options{
 		Chain: r.s.Chain(), Day: schemas.DayStarts(r.s.zone()), Timeout: of.Timeout, Rate: of.Rate, Admit: guard.Admit,
@@ -38,6 +39,18 @@ func (r *Runner) api() (http.Handler, error) {
 			r.metrics.apiSeconds.WithLabelValues(route).Observe(took.Seconds())
 		},
 	}), nil
+}
+
+// tellTokens tells why the file of tokens, which has changed, is not taken, or that it is.
+func (r *Runner) tellTokens(why error) {
+	if why == nil {
+		r.health.warnIf("tokens", "")
+		r.log.Info().Msg("the tokens of the read API are those of http.tokens_file again")
+		return
+	}
+	warning := fmt.Sprintf("the tokens of the read API are those from before: %s", why)
+	r.health.warnIf("tokens", warning)
+	r.log.Warn().Msg(warning)
 }
 
 // dialWithin returns a dialer that gives up after so long.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -272,6 +273,38 @@ func TestAPIClosed(t *testing.T) {
 		t.Errorf("the requests are not counted: %s", metrics)
 	}
 	p.end()
+}
+
+// TestTokensFileTold: a file of tokens that is spoilt while the process runs is told by /readyz and the log until it is mended; those from before go on.
+func TestTokensFileTold(t *testing.T) {
+	c := newCluster(t)
+	s := c.application(1)
+	s.HTTP.Listen, s.HTTP.TokensFile = freeAddress(t), filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		if err := os.WriteFile(s.HTTP.TokensFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(apiToken)
+	p := c.run(s)
+	awaitReadiness(t, &s, p, `"ready":true`)
+	const warning = "the tokens of the read API are those from before: http.tokens_file"
+	await := func(told bool) {
+		t.Helper()
+		for tick := time.NewTicker(20 * time.Millisecond); strings.Contains(ask(&s, "/readyz"), warning) != told; <-tick.C {
+			if status, body := askAPI(t, http.DefaultClient, "http://"+s.HTTP.Listen, apiToken, "/v1/partitions"); status != http.StatusOK && status != http.StatusTooManyRequests {
+				t.Fatalf("status %d: %s", status, body)
+			}
+		}
+	}
+	write("spoilt")
+	await(true)
+	write(apiToken + "\n")
+	await(false)
+	p.end()
+	if log := p.log.String(); !strings.Contains(log, warning) || !strings.Contains(log, "are those of http.tokens_file again") || strings.Contains(log, "spoilt") {
+		t.Errorf("the log is %s", log)
+	}
 }
 
 // TestAdvertised: what a member tells the group is read from its metadata, and metadata of others have no address.

@@ -103,6 +103,9 @@ const tokenBytesMin = 32
 
 // Tokens are those that a client of the read API can show. They are those of the environment, or of a file with one on each line, which is read again when it has changed. The zero value has none.
 type Tokens struct {
+	// Tell is told why a file that has changed is not taken, each time that this is another reason, and nil once it is taken; nil: nobody is. It is set before the first Match, and called by one goroutine at a time.
+	Tell func(why error)
+
 	environment Secret
 	path        string
 
@@ -111,6 +114,7 @@ type Tokens struct {
 	looked  time.Time
 	changed time.Time // of the file that was read
 	size    int64
+	problem string // what has been told; "" nothing
 }
 
 // The settings that tokens come from.
@@ -186,7 +190,7 @@ func (t *Tokens) Match(token string, now time.Time) bool {
 	return same == 1
 }
 
-// current returns the tokens, of a file as it is or was a second ago. If it cannot be read, or holds none, those from before go on: it may be about to be replaced.
+// current returns the tokens, of a file as it is or was a second ago. If it cannot be read, or is not as it must be, those from before go on: it may be about to be replaced.
 func (t *Tokens) current(now time.Time) [][sha256.Size]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -194,12 +198,26 @@ func (t *Tokens) current(now time.Time) [][sha256.Size]byte {
 		return t.read
 	}
 	t.looked = now
-	file, err := os.Stat(t.path)
-	if err != nil || file.ModTime().Equal(t.changed) && file.Size() == t.size {
-		return t.read
+	err, problem := t.reload(), ""
+	if err != nil {
+		problem = err.Error()
 	}
-	if t.load() == nil {
-		t.changed, t.size = file.ModTime(), file.Size()
+	if problem != t.problem && t.Tell != nil {
+		t.Tell(err)
 	}
+	t.problem = problem
 	return t.read
+}
+
+// reload reads the file if it is another than the one that was read.
+func (t *Tokens) reload() error {
+	file, err := os.Stat(t.path)
+	if err == nil && file.ModTime().Equal(t.changed) && file.Size() == t.size {
+		return nil
+	}
+	if failed := t.load(); failed != nil || err != nil {
+		return failed
+	}
+	t.changed, t.size = file.ModTime(), file.Size()
+	return nil
 }

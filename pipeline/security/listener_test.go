@@ -2,6 +2,7 @@ package security_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -47,10 +48,19 @@ func TestTokens(t *testing.T) {
 	if err != nil || !tokens.Set() {
 		t.Fatal(tokens, err)
 	}
+	var told []error
+	tokens.Tell = func(why error) { told = append(told, why) }
 	now := time.Now()
-	check := func(what string, a, b bool) {
+	check := func(what string, a, b bool, tells ...string) {
 		t.Helper()
 		now = now.Add(2 * time.Second)
+		told = nil
+		defer func() {
+			t.Helper()
+			if len(told) != len(tells) || len(tells) > 0 && !strings.Contains(fmt.Sprint(told[0]), tells[0]) || strings.Contains(fmt.Sprint(told), tokenB[:20]) {
+				t.Errorf("%s: told is %v, want %q", what, told, tells)
+			}
+		}()
 		if tokens.Match(tokenA, now) != a || tokens.Match(tokenB, now) != b || tokens.Match("", now) || tokens.Match(tokenA+tokenB, now) {
 			t.Errorf("%s: the first matches %t, the second %t", what, !a, !b)
 		}
@@ -59,13 +69,14 @@ func TestTokens(t *testing.T) {
 	write(tokenA + "\r\n" + tokenB)
 	check("with another", true, true)
 	write(tokenB[:20])
-	check("not as it must be", true, true)
+	check("not as it must be", true, true, "token 1 is 20 bytes long")
+	check("not as it must be still", true, true)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	check("gone", true, true)
+	check("gone", true, true, "it must be a file that this user can read")
 	write(tokenB + "\n")
-	check("without the first", false, true)
+	check("without the first", false, true, "<nil>")
 	if none, err := security.NewTokens(security.Secret{}, ""); err != nil || none.Set() || none.Match("", now) {
 		t.Errorf("no tokens: set %t, %v", none.Set(), err)
 	}
