@@ -336,6 +336,19 @@ func TestDialWithin(t *testing.T) {
 	}
 }
 
+// TestAsks: a token goes to the address of a process alone, and by TLS if the listeners of the group have it.
+func TestAsks(t *testing.T) {
+	plain, encrypted := HTTPSettings{}, HTTPSettings{TLS: security.ListenerTLS{CertFile: "a.pem", KeyFile: "a.key"}}
+	for address, by := range map[string]*HTTPSettings{
+		"http://lull-0:8280": &plain, "https://lull-0:8280": &encrypted, "http://[::1]:8280": &plain,
+		"": nil, "lull-0:8280": nil, "ftp://lull-0:8280": nil, "http://lull-0": nil, "https://lull-0:8280/v1?a=": nil, "http://lull-0:8280/": nil, "http://a@lull-0:8280": nil, "http://0.0.0.0:8280": nil,
+	} {
+		if plain.asks(address) != (by == &plain) || encrypted.asks(address) != (by == &encrypted) {
+			t.Errorf("%q is asked by plain text %t, by TLS %t", address, plain.asks(address), encrypted.asks(address))
+		}
+	}
+}
+
 // TestMembersUnknown: a group that the brokers say nothing of is named.
 func TestMembersUnknown(t *testing.T) {
 	s := Settings{Group: "g"}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,11 +27,22 @@ func (r *Runner) balancer() kgo.GroupBalancer {
 	if r.s.HTTP.Advertise == "" {
 		return sticky
 	}
-	scheme := "http"
-	if r.s.HTTP.TLS.Enabled() {
-		scheme = "https"
+	return &advertising{sticky, r.s.HTTP.scheme() + r.s.HTTP.Advertise}
+}
+
+// scheme returns what the addresses of the group's processes begin with.
+func (s *HTTPSettings) scheme() string {
+	if s.TLS.Enabled() {
+		return "https://"
 	}
-	return &advertising{sticky, scheme + "://" + r.s.HTTP.Advertise}
+	return "http://"
+}
+
+// asks reports whether a process is asked at an address that a member of the group says is its own: clients' tokens are shown there, so that they must not go in plain text where this process
+// encrypts, nor anywhere but to a process.
+func (s *HTTPSettings) asks(address string) bool {
+	at, ok := strings.CutPrefix(address, s.scheme())
+	return ok && isReachable(at)
 }
 
 // JoinGroupMetadata implements kgo.GroupBalancer: the user data end with the address, its length and addressMark. What stands before is the balancer's own, which reads no further.
@@ -111,7 +123,7 @@ func (m *members) Owners(ctx context.Context, anew bool) (map[int32]string, erro
 		}
 		address := addressIn(joined.UserData)
 		for _, topic := range assigned.Topics {
-			if address == "" || topic.Topic != m.r.s.taskTopic() {
+			if !m.r.s.HTTP.asks(address) || topic.Topic != m.r.s.taskTopic() {
 				continue
 			}
 			for _, n := range topic.Partitions {
