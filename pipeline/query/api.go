@@ -230,8 +230,9 @@ func (r *request) lookedInto(missing []int32) bool {
 
 // raw is an answer that is JSON already.
 type raw struct {
-	status int
-	text   []byte
+	status     int
+	text       []byte
+	retryAfter string // the header; "" if there is none
 }
 
 // serve returns the handler of a route's requests. Of nil the parameters are not looked at.
@@ -296,6 +297,9 @@ func (a *api) reply(w http.ResponseWriter, r *http.Request, handle func(*request
 	}
 	if text, ok := body.(raw); ok {
 		h.Set("Content-Type", "application/json")
+		if text.retryAfter != "" {
+			h.Set("Retry-After", text.retryAfter)
+		}
 		w.WriteHeader(text.status)
 		_, _ = w.Write(text.text) // the client has gone: nobody is left to tell
 		return

@@ -336,6 +336,17 @@ func TestForward(t *testing.T) {
 	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "the process at http://127.0.0.1:1 does not answer (") {
 		t.Errorf("nobody there: status %d: %s", status, body)
 	}
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		fail(w, http.StatusTooManyRequests, "busy")
+	}))
+	defer busy.Close()
+	w.addresses[1] = busy.URL
+	recorder = httptest.NewRecorder()
+	w.handler(0, nil).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody))
+	if recorder.Code != http.StatusTooManyRequests || recorder.Header().Get("Retry-After") != "7" {
+		t.Errorf("the owner is busy: status %d, Retry-After %q", recorder.Code, recorder.Header().Get("Retry-After"))
+	}
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer hanging.Close()
 	w.addresses[1] = hanging.URL

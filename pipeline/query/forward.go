@@ -76,7 +76,7 @@ func (a *api) ask(ctx context.Context, of *http.Request, address, uri, hop strin
 	if !json.Valid(text) {
 		return raw{}, &statusError{http.StatusServiceUnavailable, fmt.Sprintf("what answers at %s is no lull: http.advertise of a process of the group names it", address)}
 	}
-	return raw{response.StatusCode, text}, nil
+	return raw{response.StatusCode, text, response.Header.Get("Retry-After")}, nil
 }
 
 // failure is the error of an answer that is no success.

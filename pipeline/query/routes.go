@@ -1,6 +1,10 @@
 package query
 
-import "lull/operators"
+import (
+	"net/http"
+
+	"lull/operators"
+)
 
 // openAPIPath is where the document of the API is.
 const openAPIPath = "/v1/openapi.json"
@@ -70,7 +74,7 @@ func init() { // their answers read the document, which reads them
 		},
 		{
 			path: openAPIPath, summary: "This document", doc: "OpenAPI 3.1.",
-			answer: func(*api, *request) (any, error) { return raw{200, OpenAPI()}, nil },
+			answer: func(*api, *request) (any, error) { return raw{status: http.StatusOK, text: OpenAPI()}, nil },
 		},
 	}
 	for i := range routes {

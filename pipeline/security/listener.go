@@ -74,10 +74,10 @@ func (s *ListenerTLS) Server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.read() }}
 }
 
-// Client returns a client for the listeners of other processes with the same settings, which shows them this one's certificate.
+// Client returns a client for the listeners of other processes with the same settings, which shows them this one's certificate. How long an answer may take is for the context of each request to say.
 func (s *ListenerTLS) Client(dial Dialer) *http.Client {
 	transport := &http.Transport{
-		DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: time.Minute,
+		DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 5 * time.Second,
 		Proxy: nil, // they are of the same network
 	}
 	if s.Enabled() {
