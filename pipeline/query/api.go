@@ -163,7 +163,11 @@ type api struct {
 	rate    *rate.Limiter
 	// scanning is taken while all of the customers here are walked through: one request at a time does, so that the live work keeps its processors.
 	scanning chan struct{}
+	waiting  chan struct{} // as many as wait for records
 }
+
+// waitersMax is how many requests wait for records at once: each looks, by the lock of the live work, whenever a partition has come further.
+const waitersMax = 64
 
 // Handler returns the handler of /v1/.
 func Handler(states States, o Options) http.Handler {
@@ -172,7 +176,7 @@ func Handler(states States, o Options) http.Handler {
 	scores := score.New(o.Chain.Score)
 	a := &api{
 		Options: o, states: states, chain: clv.NewChain(o.Chain), score: scores, segment: segment.New(o.Chain.Segment, terms, scores), config: o.Chain,
-		rate: rate.NewLimiter(rate.Limit(o.Rate), o.Rate), scanning: make(chan struct{}, 1),
+		rate: rate.NewLimiter(rate.Limit(o.Rate), o.Rate), scanning: make(chan struct{}, 1), waiting: make(chan struct{}, waitersMax),
 	}
 	mux := http.NewServeMux()
 	for i := range routes {
@@ -328,7 +332,7 @@ func (a *api) failed(w http.ResponseWriter, r *http.Request, err error) {
 		switch status.status {
 		case http.StatusMethodNotAllowed:
 			w.Header().Set("Allow", "GET, HEAD")
-		case http.StatusServiceUnavailable:
+		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 			w.Header().Set("Retry-After", "1")
 		}
 		fail(w, status.status, status.why)
@@ -422,7 +426,7 @@ func (a *api) see(r *request, id string, want Want) (*seen, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := a.states.Await(r.Context(), id, record); err != nil {
+		if err := a.await(r.Context(), id, record); err != nil {
 			return nil, err
 		}
 		r.query.Del("wait_for") // whoever else is asked has nothing to wait for
@@ -439,6 +443,23 @@ func (a *api) see(r *request, id string, want Want) (*seen, error) {
 		return nil, &statusError{http.StatusInternalServerError, fmt.Sprintf("reading customer %q: %s", id, err)}
 	}
 	return &seen{view, c, max(c.At, view.Watermark)}, nil
+}
+
+// await waits for a record. If as many wait as may, it is said at once whether it has been applied.
+func (a *api) await(ctx context.Context, id string, record InputRecord) error {
+	select {
+	case a.waiting <- struct{}{}:
+		defer func() { <-a.waiting }()
+		return a.states.Await(ctx, id, record)
+	default:
+	}
+	now, cancel := context.WithCancel(ctx)
+	cancel()
+	err := a.states.Await(now, id, record)
+	if late := new(NotReachedError); errors.As(err, &late) {
+		return &statusError{http.StatusTooManyRequests, fmt.Sprintf("the record %s has not been applied yet, and %d requests wait for theirs already: ask again in a second", record, waitersMax)}
+	}
+	return err
 }
 
 // parseRecord returns the record that topic/partition/offset names. Topics have no slashes.

@@ -16,8 +16,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -720,6 +722,38 @@ func TestRate(t *testing.T) {
 	if refused == 0 || refused > 7 {
 		t.Errorf("of 10 requests %d were refused, at 3 a second", refused)
 	}
+}
+
+// TestWaiters: of more who wait for records than may the rest is told to come back, unless the record is there already.
+func TestWaiters(t *testing.T) {
+	w := newWorld(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		h := w.handler(0, nil)
+		ask := func(offset int) *httptest.ResponseRecorder {
+			recorder := httptest.NewRecorder()
+			h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, fmt.Sprintf("/v1/customers/c0?wait_for=events/0/%d", offset), http.NoBody))
+			return recorder
+		}
+		var asking sync.WaitGroup
+		for range waitersMax {
+			asking.Go(func() {
+				if r := ask(7); r.Code != http.StatusGatewayTimeout {
+					t.Errorf("waiting: status %d: %s", r.Code, r.Body)
+				}
+			})
+		}
+		synctest.Wait()
+		if r := ask(7); r.Code != http.StatusTooManyRequests || r.Header().Get("Retry-After") != "1" || unquote(r.Body.Bytes()) != "the record events/0/7 has not been applied yet, and 64 requests wait for theirs already: ask again in a second" {
+			t.Errorf("one more: status %d: %s", r.Code, r.Body)
+		}
+		if r := ask(6); r.Code != http.StatusOK {
+			t.Errorf("the record is there: status %d: %s", r.Code, r.Body)
+		}
+		asking.Wait()
+		if r := ask(7); r.Code != http.StatusGatewayTimeout {
+			t.Errorf("nobody waits any more: status %d: %s", r.Code, r.Body)
+		}
+	})
 }
 
 // TestTimeout: a walk through all customers ends when its time is over, and one that waits for its turn does too.
