@@ -504,6 +504,31 @@ func TestCourse(t *testing.T) {
 			t.Errorf("of %d points %v, the last %+v; deadline %+v", limit, kinds, last, course.Deadline)
 		}
 	}
+	// A purchase that is dated ahead of now: the card counts it, and it is no point of the past.
+	ahead := operators.NewCustomer("e")
+	if err := ahead.DecodeState(w.states["c"]); err != nil {
+		t.Fatal(err)
+	}
+	for now, past := range map[string]int{"1998-02-01": 2, "1998-01-01": 0} {
+		ahead.At, w.watermark = instant(t, now), instant(t, now)
+		w.states["e"] = ahead.AppendState(nil)
+		course, card := read[Course](w, 0, "/v1/customers/e/p-alive"), read[Card](w, 0, "/v1/customers/e")
+		purchases := 0
+		for i, p := range course.Points {
+			if i > 0 && p.At < course.Points[i-1].At {
+				t.Errorf("at %s point %d: %+v after %+v", now, i, p, course.Points[i-1])
+			}
+			if p.What == "purchase" {
+				purchases++
+			}
+			if p.What == "now" && (p.PAlive != card.Score.PAlive || p.At != card.AsOf) {
+				t.Errorf("at %s: now %+v, the card has %+v", now, p, card.Score)
+			}
+		}
+		if purchases != past || !slices.ContainsFunc(course.Points, func(p CoursePoint) bool { return p.What == "now" }) {
+			t.Errorf("at %s: %d purchases in %+v", now, purchases, course.Points)
+		}
+	}
 	w.states["d"] = stateOf(t, &model, "1998-03-01T10:00 page name=home")
 	for _, path := range []string{"p-alive", "what-if?order=1"} {
 		if status, body := w.get(0, "/v1/customers/d/"+path); status != http.StatusConflict || !strings.Contains(string(body), "not scored: the customer has no purchase") {

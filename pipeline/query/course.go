@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/http"
+	"slices"
 
 	"lull/operators"
 )
@@ -48,37 +49,38 @@ func course(a *api, r *request, c *seen) (any, error) {
 		out.Deadline, end = &CardDeadline{At: next.String(), What: what}, next
 	}
 	days, limit := c.Days, r.number("points", pointsDefault)
+	if i := slices.IndexFunc(days, func(d operators.PurchaseDay) bool { return d.DayStart > c.at }); i >= 0 {
+		days = days[:i] // what does not prove that time has come to it may stand ahead
+	}
 	if keep := max(1, (limit-2)/2); len(days) > keep { // half of the points are for the purchases, those of now and of the deadline left out
 		out.Older = len(days) - keep
 	}
-	begin := days[out.Older].DayStart
+	begin := c.at
+	if len(days) > 0 {
+		begin = days[out.Older].DayStart
+	}
 	spare := limit - 2 - (len(days) - out.Older)
 	step := (end - begin) / operators.EventTime(max(1, spare+1))
 	add := func(at operators.EventTime, with *operators.Purchases, what string) {
 		out.Points = append(out.Points, CoursePoint{At: at.String(), PAlive: a.score.PAlive(with, c.Model, at), What: what})
 	}
+	// The points between lie on one grid over all of it, so that longer silence has more.
+	between := func(from, until operators.EventTime, with *operators.Purchases, what string) {
+		for at := begin + ((from-begin)/max(1, step)+1)*step; step > 0 && at < until; at += step {
+			add(at, with, what)
+		}
+	}
 	for i := out.Older; i < len(days); i++ {
 		known := operators.Purchases{Count: uint32(i) + 1, First: p.First, FirstStart: p.FirstStart, Last: days[i].Day}
-		until := end
+		until := c.at
 		if i+1 < len(days) {
 			until = days[i+1].DayStart
 		}
 		add(days[i].DayStart, &known, "purchase")
-		// The points between lie on one grid over all of it, so that longer silence has more.
-		at := begin + ((days[i].DayStart-begin)/max(1, step)+1)*step
-		for ; step > 0 && at < min(until, c.at); at += step {
-			add(at, &known, "silence")
-		}
-		if i+1 < len(days) {
-			continue
-		}
-		add(c.at, &known, "now")
-		for ; step > 0 && at < until; at += step {
-			if at > c.at {
-				add(at, &known, "foretold")
-			}
-		}
+		between(days[i].DayStart, until, &known, "silence")
 	}
+	add(c.at, p, "now")
+	between(c.at, end, p, "foretold")
 	if out.Deadline != nil {
 		add(next, p, "deadline")
 	}
