@@ -118,14 +118,14 @@ const scanLook = 1024
 // instant after the call, those in memory as they were when it was made. What it yields must not be changed, and may be kept. It takes memory for a reference to every record that is not
 // in the backing yet, and keeps those. Safe for concurrent use with everything; of a partition that is closed meanwhile the error is ErrClosed.
 func (p *Partition) CommittedScan(lo, hi []byte, yield func(key, value []byte) bool) error {
+	// Both are taken before the backing is looked at: what a flush takes there meanwhile is in both, and not in neither. A layer that is being written does not change any more, so that no commit
+	// needs to wait until all of it has been looked at.
 	p.mu.RLock()
-	layers := []*layer{p.dirty}
-	if p.flying != nil {
-		layers = append(layers, p.flying.layer)
-	}
-	// Taken before the backing is looked at: what a flush takes there meanwhile is in both, and not in neither.
-	found := queue(gather(layers, lo, hi))
+	found, flying := queue(gather([]*layer{p.dirty}, lo, hi)), p.flying
 	p.mu.RUnlock()
+	if flying != nil {
+		found = append(found, gather([]*layer{flying.layer}, lo, hi)...)
+	}
 	found.order()
 	end, more := makeKey(p.n, classIndex, nil), true
 	if hi != nil {
