@@ -56,14 +56,16 @@ def expect(holds, message):
 
 
 def validate_settings(lull, env, folder):
-    """lull takes these settings: lull.yaml of the folder, all that it names, and every variable. Those that name files get files: a certificate, its key, or a
-    password."""
+    """lull takes these settings: lull.yaml of the folder, all that it names, and every variable. Those that name files get files: a certificate, its key, a
+    password, or tokens."""
     with tempfile.TemporaryDirectory() as name:
         certificate, key, password = (f"{name}/{file}" for file in ["certificate", "key", "password"])
         if any(variable.endswith(("_CA_FILE", "_CERT_FILE")) for variable in env):
             run("openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=lull", "-keyout", key, "-out", certificate)
         pathlib.Path(password).write_text("secret\n")
-        files = {"_CA_FILE": certificate, "_CERT_FILE": certificate, "_KEY_FILE": key, "_PASSWORD_FILE": password}
+        tokens = f"{name}/tokens"
+        pathlib.Path(tokens).write_text(32 * "t" + "\n")
+        files = {"_CA_FILE": certificate, "_CERT_FILE": certificate, "_KEY_FILE": key, "_PASSWORD_FILE": password, "_TOKENS_FILE": tokens}
         env = {v: next((file for end, file in files.items() if v.endswith(end)), value) for v, value in env.items()}
         run(lull, "config", "validate", env={**env, "LULL_CONFIG": str(folder / "lull.yaml")})
 
@@ -263,7 +265,9 @@ def check_objects(lull, objects, file):
             expect(confined["readOnlyRootFilesystem"] and not confined["allowPrivilegeEscalation"] and confined["capabilities"]["drop"] == ["ALL"], f"{where}: not confined")
             volumes = {v["name"] for v in pod["volumes"]} | ({"state"} if o["kind"] == "StatefulSet" else set())
             expect({m["name"] for m in container["volumeMounts"]} == volumes, f"{where}: volumes and mounts differ")
-            env = {e["name"]: e.get("value", "shop-lull-0") for e in container["env"]}
+            env = {}
+            for e in container["env"]:  # a value may name the variables before it, as Kubernetes has it
+                env[e["name"]] = re.sub(r"\$\((\w+)\)", lambda m: env.get(m[1], m[0]), e.get("value", "shop-lull-0"))
             for variable, path in env.items():
                 if variable.endswith("_FILE"):
                     expect(any(path.startswith(m["mountPath"] + "/") for m in container["volumeMounts"]), f"{where}: nothing is mounted for {variable}, {path}")

@@ -57,7 +57,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("it says %s", told)
 	}
 	page := readFile(t, filepath.Join(folder, "report.html"))
-	for _, text := range []string{"As of 1997-09-30 00:00 UTC", "model cdnow-published (mbgnbd)", "in USD, margin expected within 365 days", "2,357"} {
+	for _, text := range []string{"As of 1997-09-30 00:00 UTC", "model cdnow-published (mbgnbd)", "in USD, margin expected within 365.25 days", "2,357"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page lacks %q", text)
 		}

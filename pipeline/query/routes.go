@@ -39,7 +39,7 @@ func init() { // their answers read the document, which reads them
 				{name: "rising", values: []string{"true", "false"}, doc: "only who is of high potential at low spend so far, or is not"},
 				{name: "limit", least: 1, most: pageMax, deflt: pageDefault, doc: "customers on a page at most"},
 				{name: "cursor", pattern: `^[A-Za-z0-9_-]{1,8192}$`, doc: "next_cursor of the page before; all other parameters as for that one"},
-				{name: "as_of", instant: true, doc: "the instant that customers are evaluated at, unless they were heard of later; the default is the least watermark"},
+				{name: "as_of", instant: true, doc: "the instant that numbers are evaluated at, unless a customer was heard of later; segments and stages, also those that are filtered by, are as they stand now; the default is the least watermark"},
 				partialParameter,
 			},
 			body: List{}, answer: list,

@@ -75,8 +75,8 @@ func (t *tally) modelName() string {
 // valueTerms says what values are.
 func (t *tally) valueTerms() string {
 	terms := &t.manifest.Terms
-	return fmt.Sprintf("%s · %s · CLV and value at risk in %s, margin expected within %s days, at a margin of %s, discounted by %s a month", t.at(), t.modelName(), terms.Currency, whole(terms.HorizonDays),
-		percent(terms.Margin), percent(terms.DiscountMonthly))
+	return fmt.Sprintf("%s · %s · CLV and value at risk in %s, margin expected within %s days, at a margin of %s, discounted by %s a month", t.at(), t.modelName(), terms.Currency, plain(terms.HorizonDays),
+		plain(100*terms.Margin)+"%", plain(100*terms.DiscountMonthly)+"%")
 }
 
 // money writes an amount as a person reads it, and in which currency.

@@ -60,6 +60,9 @@ func percent(share float64) string {
 	}
 }
 
+// plain writes a number by which others are recomputed, with six digits at most: 365.25.
+func plain(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
 // exact writes a share with four digits.
 func exact(share float64) string { return strconv.FormatFloat(100*share, 'f', 2, 64) + " %" }
 

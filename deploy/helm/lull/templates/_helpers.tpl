@@ -53,6 +53,10 @@ securityContext:
 - name: LULL_REGISTRY_PASSWORD_FILE
   value: /etc/lull-credentials/{{ . }}
 {{- end }}
+{{- with .httpTokensKey }}
+- name: LULL_HTTP_TOKENS_FILE
+  value: /etc/lull-credentials/{{ . }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- with .Values.tls }}
