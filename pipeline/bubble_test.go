@@ -39,9 +39,13 @@ type bubble struct {
 // bubbleStart is the time at which bubbles begin, after all that history tells.
 const bubbleStart = "2026-01-01T00:00:00Z"
 
+// confineBubble is called before a bubble begins, and what it returns after it has ended.
+var confineBubble = func() (end func()) { return func() {} }
+
 // inBubble runs a test inside of a bubble with three brokers.
 func inBubble(t *testing.T, seed uint64, test func(t *testing.T, b *bubble)) {
 	t.Helper()
+	defer confineBubble()()
 	synctest.Test(t, func(t *testing.T) {
 		start, err := time.Parse(time.RFC3339, bubbleStart)
 		if err != nil {
