@@ -82,7 +82,7 @@ test: ## all tests that need only Go, with assertions on
 
 .PHONY: test-race
 test-race: ## the same tests under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 30m ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 45m ./...
 
 .PHONY: test-kafka
 # The attacks have brokers of their own: make check and make attacks run them.
