@@ -543,21 +543,24 @@ func TestCommittedGetConcurrently(t *testing.T) {
 			}
 		})
 	}
-	for round := 1; round < rounds || reads.Load() < 10_000; round++ {
+	work(t, p, write, 7, func(round int) bool { return round >= rounds && reads.Load() >= 10_000 })
+	must(t, d.Close())
+	running.Wait()
+}
+
+// work writes and commits round after round, with writes before each that are never committed and a flush every so many, until it is done.
+func work(t *testing.T, p *Partition, write func(round int), flushEvery int, done func(round int) bool) {
+	t.Helper()
+	for round := 1; !done(round) && !t.Failed(); round++ {
 		write(1_000_000 + round) // never committed
 		p.Abort()
 		write(round)
 		p.Commit(int64(round) + 1)
-		if round%7 == 0 {
+		if round%flushEvery == 0 {
 			must(t, p.StartFlush())
-		}
-		if t.Failed() {
-			break
 		}
 	}
 	must(t, p.Flush())
-	must(t, d.Close())
-	running.Wait()
 }
 
 // A committed scan beside a partition that works yields every key once, in order, and never one from before what an earlier scan has seen: through commits,
@@ -601,19 +604,7 @@ func TestCommittedScanConcurrently(t *testing.T) {
 			}
 		})
 	}
-	for round := 1; round < rounds || scans.Load() < 40; round++ {
-		write(1_000_000 + round) // never committed
-		p.Abort()
-		write(round)
-		p.Commit(int64(round) + 1)
-		if round%3 == 0 {
-			must(t, p.StartFlush())
-		}
-		if t.Failed() {
-			break
-		}
-	}
-	must(t, p.Flush())
+	work(t, p, write, 3, func(round int) bool { return round >= rounds && scans.Load() >= 40 })
 	must(t, d.Close())
 	running.Wait()
 }

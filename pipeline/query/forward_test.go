@@ -1,0 +1,129 @@
+package query
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestForward: any process answers for any customer as the owner does, by one hop; where nobody says who has the partition, the answer says what to do.
+func TestForward(t *testing.T) {
+	w := newWorld(t, 3)
+	ids := slices.Sorted(maps.Keys(w.states))
+	id := ids[slices.IndexFunc(ids, func(id string) bool { return w.owner[w.partitionOf(id)] == 1 && !strings.HasSuffix(id, "9") })] // who has bought
+	n := w.partitionOf(id)
+	for _, path := range []string{"", "/p-alive", "/what-if?order=expected", "?wait_for=events/1/6"} {
+		_, want := w.get(1, "/v1/customers/"+id+path)
+		if status, got := w.get(0, "/v1/customers/"+id+path); status != http.StatusOK || !bytes.Equal(got, want) {
+			t.Errorf("%s: status %d: %s, want %s", path, status, got, want)
+		}
+	}
+	if status, body := w.get(0, "/v1/customers/"+id+"?wait_for=events/1/7"); status != http.StatusGatewayTimeout || !strings.Contains(string(body), "events/1/7 has not been applied yet: its partition is at offset 7") {
+		t.Errorf("waiting for what does not come: status %d: %s", status, body)
+	}
+
+	// Whoever gets a request that was passed on does not pass it on.
+	request := httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody)
+	request.Header.Set(hopHeader, fmt.Sprint(n))
+	recorder := httptest.NewRecorder()
+	w.handler(0, nil).ServeHTTP(recorder, request)
+	if recorder.Code != http.StatusMisdirectedRequest || w.asked.Load() != 0 {
+		t.Errorf("a second hop: status %d, the group asked %d times", recorder.Code, w.asked.Load())
+	}
+
+	address := w.addresses[1]
+	w.addresses[1] = ""
+	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusMisdirectedRequest || !strings.Contains(string(body), fmt.Sprintf("partition %d is not this process's", n)) || !strings.Contains(string(body), "set http.advertise") {
+		t.Errorf("nobody says where: status %d: %s", status, body)
+	}
+	for _, path := range []string{"/v1/customers", "/v1/counts"} {
+		if status, body := w.get(0, path); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "partial=true takes what there is") || !strings.Contains(string(body), "no process answers for partition 1, 4") {
+			t.Errorf("%s: nobody says where: status %d: %s", path, status, body)
+		}
+	}
+	if part := read[List](w, 0, "/v1/customers?partial=true&limit=1000"); !slices.Equal(part.Missing, []int32{1, 4}) || len(part.Customers) == 0 || len(part.Customers) >= len(w.states) {
+		t.Errorf("a part of the customers: %d, without partitions %d", len(part.Customers), part.Missing)
+	}
+	w.addresses[1] = "http://127.0.0.1:1"
+	if status, body := w.get(0, "/v1/customers/"+id); status != http.StatusServiceUnavailable || !strings.Contains(string(body), "the process at http://127.0.0.1:1 does not answer (") {
+		t.Errorf("nobody there: status %d: %s", status, body)
+	}
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		fail(w, http.StatusTooManyRequests, "busy")
+	}))
+	defer busy.Close()
+	w.addresses[1] = busy.URL
+	recorder = httptest.NewRecorder()
+	w.handler(0, nil).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody))
+	if recorder.Code != http.StatusTooManyRequests || recorder.Header().Get("Retry-After") != "7" {
+		t.Errorf("the owner is busy: status %d, Retry-After %q", recorder.Code, recorder.Header().Get("Retry-After"))
+	}
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hanging.Close()
+	w.addresses[1] = hanging.URL
+	if part := read[List](w, 0, "/v1/customers?partial=true&limit=1000"); !slices.Equal(part.Missing, []int32{1, 4}) || len(part.Customers) == 0 {
+		t.Errorf("a part of the customers, beside one who hangs: %d, without partitions %d", len(part.Customers), part.Missing)
+	}
+	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
+	defer stranger.Close()
+	w.addresses[1] = stranger.URL
+	if status, body := w.get(0, "/v1/customers?limit=1"); status != http.StatusServiceUnavailable {
+		t.Errorf("somebody else there: status %d: %s", status, body)
+	}
+	w.addresses[1] = address
+}
+
+// TestForwardPlaces: a customer who can be in several partitions is asked for at the owner of each; that nobody knows them is said once all have been looked into.
+func TestForwardPlaces(t *testing.T) {
+	w := newWorld(t, 3)
+	w.scattered = true
+	w.unready = make(map[int32]bool)
+	for id := range w.states {
+		for p := range 3 {
+			if status, body := w.get(p, "/v1/customers/"+id); status != http.StatusOK {
+				t.Errorf("%s, asked for at %d: status %d: %s", id, p, status, body)
+			}
+		}
+	}
+	var id string // whom nobody knows, and who could be in partitions 0, 1 and 2, one of each process
+	for i := 0; id == "" || w.partitionOf(id) != 0; i++ {
+		id = fmt.Sprintf("nobody %d", i)
+	}
+	path := "/v1/customers/" + url.PathEscape(id)
+	check := func(what string, p, want int, why string) {
+		t.Helper()
+		if status, body := w.get(p, path); status != want || !strings.Contains(unquote(body), why) {
+			t.Errorf("%s, asked at %d: status %d: %s, want %d, %s", what, p, status, body, want, why)
+		}
+	}
+	for p := range 3 {
+		check("unknown", p, http.StatusNotFound, "is not known")
+	}
+	if n := w.asked.Load(); n != 0 {
+		t.Errorf("the group was asked anew %d times", n)
+	}
+	w.unready[2] = true
+	check("one elsewhere restores", 0, http.StatusServiceUnavailable, "answers 503: partition 2 is restoring")
+	check("one here restores", 2, http.StatusServiceUnavailable, "partition 2 is restoring")
+	w.unready[2] = false
+
+	// Its partition has gone on to another process, which holds another of them: it has not been looked into where it was.
+	for hop, want := range map[string]int{"0": 404, "1": 421, "0, 1": 421, "all": 421} {
+		request := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+		request.Header.Set(hopHeader, hop)
+		recorder := httptest.NewRecorder()
+		w.handler(0, nil).ServeHTTP(recorder, request)
+		if recorder.Code != want {
+			t.Errorf("passed on for partitions %s: status %d: %s", hop, recorder.Code, recorder.Body)
+		}
+	}
+	w.addresses[1] = ""
+	check("one does not say where it answers", 0, http.StatusMisdirectedRequest, "partition 1 is not this process's")
+}

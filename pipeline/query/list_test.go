@@ -1,0 +1,113 @@
+package query
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+
+	"lull/operators"
+)
+
+// TestLists compares the pages of every order and of filters, of one process and of three that ask each other, with all customers' rows, sorted at once; and the
+// figures of each with the customer's card.
+func TestLists(t *testing.T) {
+	for _, processes := range []int{1, 3} {
+		w := newWorld(t, processes)
+		all := read[List](w, 0, "/v1/customers?limit=1000")
+		if len(all.Customers) != len(w.states) || all.NextCursor != nil || len(all.Partitions) != 5 || len(all.Missing) != 0 || all.AsOf != "1998-07-01T00:00:00.000Z" {
+			t.Fatalf("of %d customers %d are listed, by %+v", len(w.states), len(all.Customers), all)
+		}
+		for _, row := range all.Customers {
+			card := read[Card](w, 0, "/v1/customers/"+row.CustomerID)
+			if row.Segment != card.Segment || row.Lifecycle != card.Lifecycle || row.RFMGroup != card.RFMGroup || row.RealizedValue != card.Facts.RealizedValue ||
+				row.Partition != card.Partition || row.AsOf != card.AsOf || (row.Deadline == nil) != (card.Deadline == nil) || row.Deadline != nil && *row.Deadline != *card.Deadline {
+				t.Errorf("row %+v is not of card %+v", row, card)
+			}
+			if s := card.Score; s != nil && *row.Figures != (Figures{s.PAlive, s.ChurnRisk, s.ExpectedPurchases, s.BuysAgain, s.CLV, s.ValueAtRisk, s.AboutToBeLost}) {
+				t.Errorf("figures %+v are not those of card %+v", row.Figures, s)
+			}
+		}
+		for _, c := range []struct {
+			query string
+			takes func(*Row) bool
+			less  func(a, b *Row) int
+		}{
+			{"order=id", func(*Row) bool { return true }, func(*Row, *Row) int { return 0 }},
+			{"order=deadline", func(r *Row) bool { return r.Deadline != nil }, func(a, b *Row) int { return cmp.Compare(a.Deadline.At, b.Deadline.At) }},
+			{"order=value_about_to_be_lost", func(r *Row) bool { return r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
+			{"segment=advocate&order=value_about_to_be_lost", func(r *Row) bool { return r.Segment == "advocate" && r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
+			{"lifecycle=prospect", func(r *Row) bool { return r.Lifecycle == "prospect" }, func(*Row, *Row) int { return 0 }},
+		} {
+			var want []string
+			taken := slices.DeleteFunc(slices.Clone(all.Customers), func(r Row) bool { return !c.takes(&r) })
+			slices.SortFunc(taken, func(a, b Row) int { return cmp.Or(c.less(&a, &b), cmp.Compare(a.CustomerID, b.CustomerID)) })
+			for i := range taken {
+				want = append(want, taken[i].CustomerID)
+			}
+			for _, limit := range []int{1, 7, 1000} {
+				var got []string
+				cursor := ""
+				for pages := 0; pages <= len(want); pages++ {
+					path := fmt.Sprintf("/v1/customers?%s&limit=%d", c.query, limit)
+					if cursor != "" {
+						path += "&cursor=" + url.QueryEscape(cursor)
+					}
+					page := read[List](w, pages%processes, path) // whichever is asked
+					for _, row := range page.Customers {
+						got = append(got, row.CustomerID)
+					}
+					if page.NextCursor == nil {
+						break
+					}
+					cursor = *page.NextCursor
+				}
+				if len(want) == 0 || !slices.Equal(got, want) {
+					t.Errorf("%d processes, %s, pages of %d: %v, want %v", processes, c.query, limit, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestCursorsStand: time that passes between two pages, and customers who come, move nobody from one to the other; who is behind the cursor is on the next.
+func TestCursorsStand(t *testing.T) {
+	w := newWorld(t, 1)
+	const query = "/v1/customers?order=value_about_to_be_lost&limit=5"
+	want := read[List](w, 0, "/v1/customers?order=value_about_to_be_lost&limit=10").Customers[5:]
+	first := read[List](w, 0, query)
+	w.watermark += 60 * operators.DayMs
+	w.states["first of all"] = stateOf(t, &model, "1998-02-01T10:00 order_completed order=a amount=99000\n1998-03-01T11:00 order_completed order=b amount=99000")
+	second := read[List](w, 0, query+"&cursor="+*first.NextCursor)
+	if second.AsOf != first.AsOf || len(second.Customers) != 5 {
+		t.Fatalf("the second page is of %s, the first of %s: %+v", second.AsOf, first.AsOf, second.Customers)
+	}
+	for i := range want {
+		if second.Customers[i].CustomerID != want[i].CustomerID || *second.Customers[i].Figures != *want[i].Figures {
+			t.Errorf("place %d: %+v, want %+v", 5+i, second.Customers[i], want[i])
+		}
+	}
+}
+
+// TestCounts compares the counts with the rows of all customers.
+func TestCounts(t *testing.T) {
+	for _, processes := range []int{1, 3} {
+		w := newWorld(t, processes)
+		want := newCounts()
+		for _, row := range read[List](w, 0, "/v1/customers?limit=1000").Customers {
+			want.Customers++
+			want.Segments[row.Segment]++
+			want.Lifecycles[row.Lifecycle]++
+			want.RFMGroups[row.RFMGroup]++
+		}
+		got := read[Counts](w, processes-1, "/v1/counts")
+		if len(got.Partitions) != 5 || len(got.Missing) > 0 {
+			t.Fatalf("counted are %+v", got)
+		}
+		got.Partitions, got.Missing = want.Partitions, want.Missing
+		if fmt.Sprint(got) != fmt.Sprint(*want) {
+			t.Errorf("%d processes: %+v, want %+v", processes, got, *want)
+		}
+	}
+}
