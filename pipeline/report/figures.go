@@ -126,7 +126,7 @@ func (t *tally) quadrantFigure() figure {
 	of.Rows = append(of.Rows, []string{"none", count(none.customers), "", "", "", ""})
 	q.low, q.full = "value at risk: "+t.currency()+" 0", short(q.most)
 	f.panels, f.Tables = []panel{q}, []table{of}
-	f.Notes = append(f.Notes, fmt.Sprintf("About to be lost is by how much CLV falls within %s days of silence.", whole(t.manifest.Terms.ContactDays)))
+	f.Notes = append(f.Notes, fmt.Sprintf("About to be lost is by how much CLV falls within %s days of silence.", plain(t.manifest.Terms.ContactDays)))
 	if t.model != nil {
 		f.Notes = append(f.Notes, fmt.Sprintf("Value is high from a CLV of %s %s on.", t.currency(), short(t.model.HighValue)))
 	}

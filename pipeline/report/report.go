@@ -168,9 +168,9 @@ func (t *tally) page(figures []figure) ([]byte, error) {
 		}
 		if t.scored > 0 {
 			content.Headlines = append(content.Headlines,
-				headline{t.money(t.all.clv), fmt.Sprintf("CLV: margin expected within %s days", whole(terms.HorizonDays))},
-				headline{t.money(t.all.atRisk), fmt.Sprintf("value at risk, within %s days", whole(terms.HorizonDays))},
-				headline{t.money(t.all.aboutToBeLost), fmt.Sprintf("CLV lost by %s days of silence of everybody", whole(terms.ContactDays))})
+				headline{t.money(t.all.clv), fmt.Sprintf("CLV: margin expected within %s days", plain(terms.HorizonDays))},
+				headline{t.money(t.all.atRisk), fmt.Sprintf("value at risk, within %s days", plain(terms.HorizonDays))},
+				headline{t.money(t.all.aboutToBeLost), fmt.Sprintf("CLV lost by %s days of silence of everybody", plain(terms.ContactDays))})
 		}
 	}
 	for i := range figures {
