@@ -40,8 +40,8 @@ is what and why, what lull can do with the records and what is missing for the r
 large the state will be. It proposes the mapping, and shows what becomes of the sample by it, as lull run would decode it. It reads
 what has been committed, joins no group, commits no offset and writes nothing but the file of --out.
 
-With --file the records are those of a file, JSON lines or CSV with a line of the columns' names, and no broker is needed; the first are read. A
-format or mapping that is set for the topic is kept. Amounts are taken to be in money.currency, and if that is not set in the currency that
+With --file the records are those of a file, JSON lines or CSV with a line of the columns' names, and no broker is needed; the first are read, and of what
+is larger than 256 MiB, decompressed, no more than that: the number of all records is extrapolated from it then. A format or mapping that is set for the topic is kept. Amounts are taken to be in money.currency, and if that is not set in the currency that
 most records tell.
 
 What it proposes is judged by names and values alone: look at each line with an exclamation mark. Where it is wrong, or finds nothing, --field says
@@ -73,7 +73,7 @@ expect, by the settings of topics. With both neither records nor a broker are ne
 			if err := f.load.check(f.sampled()); err != nil {
 				return usageError{err}
 			}
-			d := &doctor{settings: &s, flags: &f, chooseCurrency: origins["money.currency"] == ""}
+			d := &doctor{settings: &s, flags: &f, chooseCurrency: origins["money.currency"] == "", sampleBytesMax: sampleBytesMax}
 			return d.run(cmd)
 		}),
 	}
@@ -97,6 +97,7 @@ type doctor struct {
 	settings       *pipeline.Settings
 	flags          *doctorFlags
 	chooseCurrency bool // money.currency is not set
+	sampleBytesMax int
 
 	report  doctorReport
 	sample  survey.Sample
@@ -108,6 +109,7 @@ type doctor struct {
 type doctorReport struct {
 	Source string       `json:"source"` // the topic, or the file
 	Topic  *doctorTopic `json:"topic"`  // nil of a file
+	File   *doctorFile  `json:"file"`   // nil of a topic
 	// Sampled is how many records were read, and Format how their values are written: Fitting of those that have a value are so.
 	Sampled    int      `json:"sampled"`
 	Format     string   `json:"format"`

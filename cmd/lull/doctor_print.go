@@ -24,6 +24,9 @@ func (d *doctor) printText(out io.Writer) {
 	if t := r.Topic; t != nil {
 		say("  topic    %d partitions, %d of them empty; at most %d records; clean-up %s, kept for %s", t.Partitions, t.Empty, t.Records, orUnknown(t.Cleanup), msText(t.RetentionMs))
 	}
+	if r.File != nil && !r.File.Whole {
+		say("  !        %s", r.File.partText())
+	}
 	d.printSample(say)
 	if r.Topic != nil {
 		say("  key      %s", d.keyText())
@@ -59,6 +62,19 @@ func (d *doctor) printText(out io.Writer) {
 		d.printLoad(out)
 	}
 	d.printNext(say)
+}
+
+// partText says what of the file was read, and what the numbers stand for.
+func (f *doctorFile) partText() string {
+	size := bytesText(strconv.Itoa(f.BytesRead))
+	if f.Compressed {
+		size += ", decompressed,"
+	}
+	text := fmt.Sprintf("only the first %s are read, %d records and part of another: ", size, f.RecordsRead)
+	if f.Records == 0 {
+		return text + "nobody can tell how much follows, so the customers and the size below are of these alone"
+	}
+	return text + fmt.Sprintf("in all about %d records, if the rest is like them, as the customers and the size below take it to be", f.Records)
 }
 
 func (d *doctor) printSample(say func(string, ...any)) {
@@ -209,17 +225,22 @@ func lasting(ms int64) string {
 
 func (d *doctor) printSize(say func(string, ...any)) {
 	s := d.report.Size
+	isWhole := d.report.File == nil || d.report.File.Whole
 	say("\nSIZE")
 	switch {
 	case s.Events == 0:
 		say("  nothing to go by: no record becomes an event")
 		return
-	case s.Records <= int64(d.report.Sampled):
+	case s.Records <= int64(d.report.Sampled) && isWhole:
 		say("  %d customers: the sample is all that there is", s.Sampled)
+	case s.Records <= int64(d.report.Sampled):
+		say("  %d customers in the part that was read", s.Sampled)
 	default:
-		say("  %d customers in %d events of the sample; in all %d records at least about %d, by how many came once and twice (Chao 1984), and at most %d, as many new ones in each record as in the sample",
-			s.Sampled, s.Events, s.Records, s.Least, s.Most)
-		say("  the newest records show who is active now, so that those who left long ago may be more; the count of records is that of offsets, which compaction and transactions leave gaps in")
+		say("  %d customers in %d events of the sample; in %s at least about %d, by how many came once and twice (Chao 1984), and at most %d, as many new ones in each record as in the sample",
+			s.Sampled, s.Events, d.allText(), s.Least, s.Most)
+		if d.report.Topic != nil {
+			say("  the newest records show who is active now, so that those who left long ago may be more; the count of records is that of offsets, which compaction and transactions leave gaps in")
+		}
 	}
 	size := bytesText(strconv.FormatInt(s.BytesLeast, 10))
 	if s.BytesMost > s.BytesLeast {
@@ -230,6 +251,18 @@ func (d *doctor) printSize(say func(string, ...any)) {
 		say("  partitions: %d, those of the topic, whose number the state follows", d.report.Topic.Partitions)
 	} else {
 		say("  partitions of lull.events: topics.partitions, %d are enough; one process runs many, and at most one process runs each", s.Partitions)
+	}
+}
+
+// allText says what the customers and the state are estimated for.
+func (d *doctor) allText() string {
+	switch f, records := d.report.File, d.report.Size.Records; {
+	case f == nil || f.Whole:
+		return fmt.Sprintf("all %d records", records)
+	case f.Records == 0:
+		return fmt.Sprintf("the %d records of the part that was read", records)
+	default:
+		return fmt.Sprintf("the about %d records of all of it", records)
 	}
 }
 

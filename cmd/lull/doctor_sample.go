@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,46 +22,103 @@ import (
 	"lull/schemas"
 )
 
-// The bounds of a sample.
+// The bounds of a sample: how many records, and how many bytes of a topic or of a file, decompressed.
 const (
 	sampleMost     = 20_000
 	sampleBytesMax = 256 << 20
 )
 
-// readFile reads the first records of a file, and returns how many there are in it.
+// doctorFile says what of a file has been read.
+type doctorFile struct {
+	// BytesRead is how many bytes were read from its beginning, decompressed, and RecordsRead how many records are whole in them.
+	BytesRead   int   `json:"bytes_read"`
+	RecordsRead int64 `json:"records_read"`
+	Compressed  bool  `json:"compressed"`
+	// Whole is true if that is all of it.
+	Whole bool `json:"whole"`
+	// Records is how many there are in all of it: extrapolated unless it is Whole, by the bytes of the file that hold the part, and 0 if nobody knows how large the file is.
+	Records int64 `json:"records_in_file"`
+}
+
+// counted counts the bytes that are read of a file.
+type counted struct {
+	io.Reader
+	bytes int64
+}
+
+func (c *counted) Read(p []byte) (n int, err error) {
+	n, err = c.Reader.Read(p)
+	c.bytes += int64(n)
+	return n, err
+}
+
+// readFile reads the first records of a file, and returns how many there are in it, or in what has been read of it if nobody knows.
 func (d *doctor) readFile(cmd *cobra.Command) (records int64, err error) {
-	file, _, err := openInput(cmd, d.flags.file)
+	file, size, err := openInput(cmd, d.flags.file)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = file.Close() }() // it has only been read
-	reader, err := uncompressed(file, jsonFormat)
+	stored := &counted{Reader: file}
+	begins := bufio.NewReader(stored)
+	magic, _ := begins.Peek(len(zstdMagic)) // an error is told again
+	reader, err := uncompressed(begins, jsonFormat)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", d.flags.file, err)
 	}
-	text, err := io.ReadAll(io.LimitReader(reader, sampleBytesMax))
+	text, err := io.ReadAll(io.LimitReader(reader, int64(d.sampleBytesMax)))
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", d.flags.file, err)
 	}
-	var values [][]byte
-	if text = bytes.TrimSpace(text); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
-		values = splitJSON(text)
-	} else {
-		first, _, _ := bytes.Cut(text, []byte("\n"))
-		columns, delimiter, ok := survey.Header(bytes.TrimSpace(first))
-		values = splitRows(text, nil, cmp.Or(delimiter, ','))
-		if ok {
-			d.sample.Columns, d.sample.Delimiter, values = columns, delimiter, values[1:]
-		}
+	read := &doctorFile{BytesRead: len(text), Compressed: bytes.HasPrefix(magic, []byte(gzipMagic)) || bytes.HasPrefix(magic, []byte(zstdMagic))}
+	d.report.File = read
+	switch _, err := reader.Peek(1); {
+	case err == nil:
+	case errors.Is(err, io.EOF):
+		read.Whole = true
+	default:
+		return 0, fmt.Errorf("%s: %w", d.flags.file, err)
 	}
-	if len(values) == 0 {
+	values := d.split(text)
+	if !read.Whole && len(values) > 0 {
+		values = values[:len(values)-1] // it may have been cut in two
+	}
+	switch {
+	case len(values) > 0:
+	case read.Whole:
 		return 0, fmt.Errorf("there is no record in %s: it must be JSON lines, or CSV with a line of the columns' names", d.flags.file)
+	default:
+		return 0, fmt.Errorf("%s: the first %s hold no whole record: it must be JSON lines, or CSV with a line of the columns' names", d.flags.file, bytesText(strconv.Itoa(len(text))))
 	}
-	records = int64(len(values))
 	for i, value := range values[:min(len(values), d.flags.sample)] {
 		d.sample.Records = append(d.sample.Records, schemas.Source{Topic: d.flags.file, Offset: int64(i), Value: value, AppendTime: operators.Unset})
 	}
-	return records, nil
+	read.RecordsRead = int64(len(values))
+	switch {
+	case read.Whole:
+		read.Records = read.RecordsRead
+	case size > 0:
+		of := stored.bytes // less a little that is read ahead
+		if !read.Compressed {
+			of = int64(len(text))
+		}
+		read.Records = int64(float64(read.RecordsRead) * float64(size) / float64(of))
+	}
+	return cmp.Or(read.Records, read.RecordsRead), nil
+}
+
+// split returns the records of a text, and keeps the columns' names.
+func (d *doctor) split(text []byte) (values [][]byte) {
+	if text = bytes.TrimSpace(text); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+		return splitJSON(text)
+	}
+	first, _, _ := bytes.Cut(text, []byte("\n"))
+	columns, delimiter, ok := survey.Header(bytes.TrimSpace(first))
+	values = splitRows(text, nil, cmp.Or(delimiter, ','))
+	if ok {
+		d.sample.Columns, d.sample.Delimiter, values = columns, delimiter, values[1:]
+	}
+	return values
 }
 
 // readTopic reads the newest records of all partitions, and returns how many there are at most.
@@ -86,10 +145,16 @@ func (d *doctor) readTopic(ctx context.Context) (records int64, err error) {
 			topic.describe(ctx, adm, d.flags.topic, spans)
 		}
 		windows, whole := newestWindows(spans, d.flags.sample, least)
-		read, err = readSample(ctx, client, d.flags.topic, windows)
+		isCut := false
+		read, isCut, err = readSample(ctx, client, d.flags.topic, windows, d.sampleBytesMax)
 		client.Close()
 		if err != nil {
 			return 0, err
+		}
+		if isCut {
+			d.report.Warnings = append(d.report.Warnings, fmt.Sprintf("the records are so large that the sample ends after %s: %d of the %d that --sample asks for, and perhaps not of all partitions alike",
+				bytesText(strconv.Itoa(d.sampleBytesMax)), len(read), d.flags.sample))
+			break
 		}
 		if whole || len(read) >= min(d.flags.sample, int(topic.Records)) {
 			break
@@ -132,23 +197,23 @@ func newestWindows(spans map[int32]span, records, least int) (windows map[int32]
 //lull:unread it ends the reading, and is told to nobody
 var errSampled = errors.New("the sample is large enough")
 
-// readSample reads what is in the windows, but no more than sampleBytesMax bytes.
-func readSample(ctx context.Context, client *kgo.Client, topic string, windows map[int32]span) (records []*kgo.Record, err error) {
+// readSample reads what is in the windows, but no more than so many bytes; isCut says that there would be more.
+func readSample(ctx context.Context, client *kgo.Client, topic string, windows map[int32]span, bytesMax int) (records []*kgo.Record, isCut bool, err error) {
 	size := 0
 	err = readSpans(ctx, client, topic, windows, func(r *kgo.Record) error {
 		if w := windows[r.Partition]; r.Offset < w.start || r.Offset >= w.end || isTimeMark(r) {
 			return nil
 		}
 		records = append(records, r)
-		if size += len(r.Key) + len(r.Value); size > sampleBytesMax {
+		if size += len(r.Key) + len(r.Value); size > bytesMax {
 			return errSampled
 		}
 		return nil
 	})
-	if errors.Is(err, errNothingMore) || errors.Is(err, errSampled) {
+	if isCut = errors.Is(err, errSampled); isCut || errors.Is(err, errNothingMore) {
 		err = nil
 	}
-	return records, err
+	return records, isCut, err
 }
 
 // isTimeMark reports whether a record is one of lull's time marks, and no event.

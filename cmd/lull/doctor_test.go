@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,11 +14,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/twmb/avro"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"lull/pipeline"
 )
 
 // examine runs doctor with --json and returns what it found.
@@ -61,6 +68,91 @@ func TestDoctorFile(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
+	}
+}
+
+// partOf runs doctor on a file of which only so many bytes are read.
+func partOf(t *testing.T, bytesMax int, path string, stdin io.Reader) (report doctorReport, text string, err error) {
+	t.Helper()
+	settings := pipeline.DefaultSettings()
+	var out bytes.Buffer
+	cmd := &cobra.Command{}
+	cmd.SetContext(t.Context())
+	cmd.SetOut(&out)
+	cmd.SetIn(stdin)
+	d := &doctor{settings: &settings, flags: &doctorFlags{file: path, sample: 20}, sampleBytesMax: bytesMax}
+	err = d.run(cmd)
+	return d.report, out.String(), err
+}
+
+// TestDoctorPart proves that of a file which is larger than what is read of it doctor says so, counts no record twice and none that is cut in two, and extrapolates the number of records from the part, or, where nobody
+// knows how large the whole is, says that its numbers are of the part: of CSV and of JSON in one line and in several, plain and compressed.
+func TestDoctorPart(t *testing.T) {
+	const records, bytesMax = 30_000, 500_000
+	noise := rand.New(rand.NewPCG(1, 1)) // so that all parts of it are compressed alike
+	var csv, lines, indented strings.Builder
+	csv.WriteString("customer_id,time,amount,order_id\n")
+	for range records {
+		customer, order := noise.IntN(1000), noise.Uint64()
+		fmt.Fprintf(&csv, "c-%d,2026-06-03T08:00:00Z,12.50,%d\n", customer, order)
+		fmt.Fprintf(&lines, `{"customer_id":"c-%d","time":"2026-06-03T08:00:00Z","amount":12.50,"order_id":"%d"}`+"\n", customer, order)
+		fmt.Fprintf(&indented, "{\n  \"customer_id\": \"c-%d\",\n  \"time\": \"2026-06-03T08:00:00Z\",\n  \"amount\": 12.50,\n  \"order_id\": \"%d\"\n}\n", customer, order)
+	}
+	zip := func(text string) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		if _, err := io.WriteString(w, text); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{"orders.csv": csv.String(), "orders.jsonl": lines.String(), "orders.json": indented.String()} {
+		inPart := int64(bytesMax * records / len(text))
+		for _, compressed := range []bool{false, true} {
+			path := fileOf(t, name, text)
+			if compressed {
+				path = fileOf(t, name+".gz", zip(text))
+			}
+			report, out, err := partOf(t, bytesMax, path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := report.File
+			if f.Whole || f.BytesRead != bytesMax || f.RecordsRead < inPart*99/100 || f.RecordsRead > inPart*101/100 || report.Trial.Refused != 0 {
+				t.Errorf("%s: %+v", path, f)
+			}
+			// Of what is compressed some tens of KiB are read ahead, much of so small a file.
+			if f.Records < records/3 || f.Records > records*101/100 || report.Size.Records != f.Records || report.Size.Most > f.Records {
+				t.Errorf("%s: %+v, %+v", path, f, report.Size)
+			}
+			want := fmt.Sprintf("only the first 488.2 KiB are read, %d records and ", f.RecordsRead)
+			if compressed {
+				want = fmt.Sprintf("only the first 488.2 KiB, decompressed, are read, %d records and ", f.RecordsRead)
+			}
+			if !strings.Contains(out, want) || !strings.Contains(out, fmt.Sprintf("in all about %d records, if the rest is like them", f.Records)) || !strings.Contains(out, fmt.Sprintf("in the about %d records of all of it at least about", f.Records)) {
+				t.Errorf("%q is not in\n%s", want, out)
+			}
+		}
+		report, out, err := partOf(t, bytesMax, "-", strings.NewReader(text))
+		if f := report.File; err != nil || f.Whole || f.Records != 0 || report.Size.Records != f.RecordsRead {
+			t.Errorf("%s on standard input: %+v, %v", name, f, err)
+		}
+		if want := "nobody can tell how much follows, so the customers and the size below are of these alone"; !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+		report, out, err = partOf(t, len(text), fileOf(t, name, text), nil)
+		if f := report.File; err != nil || !f.Whole || f.RecordsRead != records || f.Records != records || strings.Contains(out, "only the first") || strings.Contains(out, "offsets") {
+			t.Errorf("%s as a whole: %+v, %v\n%s", name, f, err, out)
+		}
+	}
+	// As many as the sample asks for are not all that there is, if more follows.
+	_, out, err := partOf(t, 400, "-", strings.NewReader(csv.String()))
+	if err != nil || strings.Contains(out, "all that there is") || !strings.Contains(out, "customers in the part that was read") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	const endless = "orders.json: the first 100 B hold no whole record: it must be JSON lines, or CSV with a line of the columns' names"
+	if _, _, err := partOf(t, 100, fileOf(t, "orders.json", "["+strings.Repeat(lines.String()[:80]+",", 9)), nil); err == nil || !strings.HasSuffix(err.Error(), endless) {
+		t.Errorf("%v, want ... %s", err, endless)
 	}
 }
 
@@ -115,6 +207,16 @@ func TestDoctorTopic(t *testing.T) {
 	groups, err := kadm.NewClient(client).ListGroups(t.Context())
 	if err != nil || len(groups) > 0 {
 		t.Errorf("%v, %v", groups, err)
+	}
+	settings := pipeline.DefaultSettings()
+	settings.Brokers = []string{broker}
+	large := &doctor{settings: &settings, flags: &doctorFlags{topic: "shop", sample: 90}, sampleBytesMax: 3000}
+	if _, err := large.readTopic(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want = fmt.Sprintf("the records are so large that the sample ends after 2.9 KiB: %d of the 90 that --sample asks for, and perhaps not of all partitions alike", len(large.sample.Records))
+	if n := len(large.sample.Records); n == 0 || n >= 90 || len(large.report.Warnings) != 1 || large.report.Warnings[0] != want {
+		t.Errorf("%q, want %q", large.report.Warnings, want)
 	}
 }
 

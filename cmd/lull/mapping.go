@@ -183,7 +183,7 @@ func (t *trial) split(file io.Reader) ([][]byte, error) {
 	return splitJSON(text), nil
 }
 
-// splitJSON returns the JSON values of a text, however they are laid out; if they are not all JSON, its lines.
+// splitJSON returns the JSON values of a text, however they are laid out, the last one as it is if the text ends within it; if they are not all JSON, its lines.
 func splitJSON(text []byte) (values [][]byte) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	for {
@@ -191,6 +191,9 @@ func splitJSON(text []byte) (values [][]byte) {
 		err := d.Decode(&value)
 		if errors.Is(err, io.EOF) {
 			return values
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return append(values, bytes.TrimSpace(text[d.InputOffset():]))
 		}
 		if err != nil {
 			break

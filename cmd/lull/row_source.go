@@ -71,16 +71,20 @@ func openSource(r io.Reader, format fileFormat, delimiter rune) (rowSource, erro
 
 // otherFiles are the files that are taken for one of the formats and are not of it, by how they begin.
 var otherFiles = []struct{ begins, is string }{
-	{"\x1f\x8b", "a file that is compressed twice: decompress it once"},
-	{"\x28\xb5\x2f\xfd", "a file that is compressed twice: decompress it once"},
+	{gzipMagic, "a file that is compressed twice: decompress it once"},
+	{zstdMagic, "a file that is compressed twice: decompress it once"},
 	{"PK\x03\x04", "a ZIP archive, as spreadsheets are: save the table as CSV, or take the file out of the archive"},
 	{"PAR1", "a Parquet file: write its rows as CSV, JSON lines or an Avro object container file"},
 	{"\xff\xfe", "a text in UTF-16: convert it to UTF-8"},
 	{"\xfe\xff", "a text in UTF-16: convert it to UTF-8"},
 }
 
-// containerMagic is how an Avro object container file begins.
-const containerMagic = "Obj\x01"
+// How files begin: Avro object containers, and compressed ones.
+const (
+	containerMagic = "Obj\x01"
+	gzipMagic      = "\x1f\x8b"
+	zstdMagic      = "\x28\xb5\x2f\xfd"
+)
 
 // uncompressed returns the text of r: decompressed, without a byte order mark. The error also says that its first bytes are those of another format.
 func uncompressed(r io.Reader, format fileFormat) (*bufio.Reader, error) {
@@ -88,13 +92,13 @@ func uncompressed(r io.Reader, format fileFormat) (*bufio.Reader, error) {
 	text := bufio.NewReaderSize(r, bufferBytes)
 	magic, _ := text.Peek(4)
 	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+	case bytes.HasPrefix(magic, []byte(gzipMagic)):
 		unzip, err := gzip.NewReader(text)
 		if err != nil {
 			return nil, decompressing(err)
 		}
 		text = bufio.NewReaderSize(decompressed{unzip}, bufferBytes)
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case bytes.HasPrefix(magic, []byte(zstdMagic)):
 		unzip, err := zstd.NewReader(text, zstd.WithDecoderConcurrency(1)) // without goroutines, which somebody would have to end
 		if err != nil {
 			return nil, decompressing(err)
