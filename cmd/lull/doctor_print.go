@@ -262,7 +262,7 @@ func (d *doctor) allText() string {
 	case f.Records == 0:
 		return fmt.Sprintf("the %d records of the part that was read", records)
 	default:
-		return fmt.Sprintf("the about %d records of all of it", records)
+		return fmt.Sprintf("all of it, about %d records,", records)
 	}
 }
 

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -353,14 +354,17 @@ func (a *api) failed(w http.ResponseWriter, r *http.Request, err error) {
 
 // answer writes the body as JSON. What JSON cannot hold, infinite values of a model of absurd amounts, is an error and not half an answer.
 func answer(w http.ResponseWriter, status int, body any) {
-	text, err := json.MarshalIndent(body, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false) // people read it, and by nosniff no browser takes it for HTML
+	if err := e.Encode(body); err != nil {
 		fail(w, http.StatusInternalServerError, fmt.Sprintf("writing the answer: %s", err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // the client has gone: nobody is left to tell
+	_, _ = w.Write(text.Bytes()) // the client has gone: nobody is left to tell
 }
 
 // Failure is the body of every answer that is no success.

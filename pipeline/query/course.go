@@ -60,7 +60,8 @@ func course(a *api, r *request, c *seen) (any, error) {
 		begin = days[out.Older].DayStart
 	}
 	spare := limit - 2 - (len(days) - out.Older)
-	step := (end - begin) / operators.EventTime(max(1, spare+1))
+	steps := operators.EventTime(max(1, spare+1))
+	step := (end - begin + steps - 1) / steps // rounded up: else the last would be some milliseconds before the end
 	add := func(at operators.EventTime, with *operators.Purchases, what string) {
 		out.Points = append(out.Points, CoursePoint{At: at.String(), PAlive: a.score.PAlive(with, c.Model, at), What: what})
 	}

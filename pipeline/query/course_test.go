@@ -19,12 +19,12 @@ func TestCourse(t *testing.T) {
 	params := bgnbd.Params{R: model.R, Alpha: model.Alpha, A: model.A, B: model.B, Family: bgnbd.MBGNBD}
 	first := instant(t, "1998-01-04")
 	purchases := []float64{0, 19, 38} // days: 4 and 23 January, 11 February
-	for _, limit := range []int{4, 20, 1000} {
+	for _, limit := range []int{4, 6, 20, 1000} {
 		course := read[Course](w, 0, fmt.Sprintf("/v1/customers/c/p-alive?points=%d", limit))
 		if len(course.Points) > limit+2 || course.Model != "cdnow" || course.Older != max(0, 3-max(1, (limit-2)/2)) {
 			t.Fatalf("%d points of at most %d, older %d", len(course.Points), limit, course.Older)
 		}
-		before, kinds := operators.Unset, make(map[string]int)
+		before, foretold, kinds := operators.Unset, operators.Unset, make(map[string]int)
 		for i, p := range course.Points {
 			at, err := parseInstant(p.At)
 			if err != nil {
@@ -44,9 +44,14 @@ func TestCourse(t *testing.T) {
 				t.Errorf("now is %s", p.At)
 			}
 			before = at
-			kinds[p.What]++
+			if kinds[p.What]++; p.What == "foretold" {
+				foretold = at
+			}
 		}
-		last := course.Points[len(course.Points)-1]
+		last, least := course.Points[len(course.Points)-1], operators.EventTime(operators.DayMs)/24
+		if at, _ := parseInstant(last.At); course.Points[len(course.Points)-2].What == "foretold" && at-foretold < least {
+			t.Errorf("of %d points the last but one, %s, is of the same time as the last, %s", limit, foretold, last.At)
+		}
 		if kinds["now"] != 1 || kinds["deadline"] != 1 || kinds["purchase"] != 3-course.Older || limit == 1000 && (kinds["silence"] == 0 || kinds["foretold"] == 0) || last.At != course.Deadline.At {
 			t.Errorf("of %d points %v, the last %+v; deadline %+v", limit, kinds, last, course.Deadline)
 		}

@@ -89,7 +89,7 @@ func parseCursor(text string) (*cursor, error) {
 	if err == nil {
 		err = json.Unmarshal(decoded, &c)
 	}
-	if err != nil || c.String() != text {
+	if err != nil || c.String() != text || c.AsOf != operators.Unset && (c.AsOf < instantMin || c.AsOf >= instantEnd) {
 		return nil, invalid("cursor %q: it must be next_cursor of the page before", text)
 	}
 	return &c, nil

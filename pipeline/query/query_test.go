@@ -408,13 +408,13 @@ func TestConsents(t *testing.T) {
 	}
 }
 
-// TestIDs: whatever an id consists of, percent-encoded it arrives as it is.
+// TestIDs: whatever an id consists of, percent-encoded it arrives as it is, and is legible in the answer.
 func TestIDs(t *testing.T) {
 	view := View{State: stateOf(t, nil, buyer)}
-	for _, id := range []string{"00042", "a/b", "a//b", "..", ".", "a b+c", "50%", "?x=1#y", "müller", "客户", `"quoted"`, "a\nb", strings.Repeat("x", 256)} {
+	for _, id := range []string{"00042", "a/b", "a//b", "..", ".", "a b+c", "50%", "?x=1#y", "müller", "客户", `"quoted"`, "a\nb", "<a> & b", strings.Repeat("x", 256)} {
 		status, body := get(shelf{id: view}, path(id))
 		var card Card
-		if err := json.Unmarshal([]byte(body), &card); err != nil || status != http.StatusOK || card.CustomerID != id {
+		if err := json.Unmarshal([]byte(body), &card); err != nil || status != http.StatusOK || card.CustomerID != id || strings.Contains(body, `\u`) {
 			t.Errorf("id %q: status %d, %v: %s", id, status, err, body)
 		}
 	}
