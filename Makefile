@@ -58,6 +58,7 @@ GOVULNCHECK_VERSION := v1.9.0
 GOVULNCHECK := bin/tools/govulncheck-$(GOVULNCHECK_VERSION)
 DEPLOY_TOOLS := bin/tools/deploy
 STRIMZI := bin/tools/strimzi
+OPERATOR := bin/tools/operator
 
 SCRIPTS := .ci/run deploy/local/kafka
 
@@ -276,8 +277,8 @@ bin/release/THIRD_PARTY_LICENSES:
 	go run ./internal/licenses texts $@
 
 .PHONY: check-deploy
-check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(STRIMZI)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart, alerts and Strimzi's objects, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl, Java 17, Maven)
-	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL) --strimzi $(STRIMZI)
+check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(STRIMZI)/installed $(OPERATOR)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart, alerts and Strimzi's objects, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl, Java 17, Maven)
+	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL) --strimzi $(STRIMZI) --operator $(OPERATOR)
 	LULL_TEST_PROMTOOL="$$PWD/$(PROMTOOL)" go test -tags invariants -count=1 -run 'TestAlerts$$' ./pipeline
 
 .PHONY: check-reproducible
@@ -317,6 +318,12 @@ $(STRIMZI)/installed: .ci/deploy/strimzi.xml
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory="$$PWD/$(STRIMZI)/lib"
 	java -cp '$(STRIMZI)/lib/*' io.strimzi.crdgenerator.CrdGenerator --yaml --target-kube 1.27+ \
 	  io.strimzi.api.kafka.model.topic.KafkaTopic="$$PWD/$(STRIMZI)/KafkaTopic.yaml" io.strimzi.api.kafka.model.user.KafkaUser="$$PWD/$(STRIMZI)/KafkaUser.yaml"
+	touch $@
+
+# The definitions of the Prometheus Operator's objects, made of its types as its own are.
+$(OPERATOR)/installed: $(wildcard .ci/operator/*)
+	rm -rf $(OPERATOR)
+	go -C .ci/operator tool controller-gen crd paths=github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1 output:crd:dir="$$PWD/$(OPERATOR)"
 	touch $@
 
 # Its command is called cmd, in the folder of a major version.

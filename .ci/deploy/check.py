@@ -29,8 +29,8 @@ DEPLOY = pathlib.Path("deploy")
 CHART = DEPLOY / "helm" / "lull"
 # The oldest Kubernetes that the chart takes, and the newest that the schemas know: what is right for both is right between them.
 KUBERNETES = {"oldest": "1.27", "newest": "1.37"}
-# Kinds of the Prometheus Operator, whose schemas are not Kubernetes's own.
-FOREIGN = {"ServiceMonitor", "PrometheusRule"}
+# Kinds of the Prometheus Operator, whose schemas are not Kubernetes's own, and the files of their definitions.
+FOREIGN = {"ServiceMonitor": "monitoring.coreos.com_servicemonitors.yaml", "PrometheusRule": "monitoring.coreos.com_prometheusrules.yaml"}
 # systemd-analyze security: 0 is nothing exposed, 100 everything. 12 is what is left to a process that needs the network.
 EXPOSURE_MAX = 15
 
@@ -68,6 +68,23 @@ def validate_settings(lull, env, folder):
         files = {"_CA_FILE": certificate, "_CERT_FILE": certificate, "_KEY_FILE": key, "_PASSWORD_FILE": password, "_TOKENS_FILE": tokens}
         env = {v: next((file for end, file in files.items() if v.endswith(end)), value) for v, value in env.items()}
         run(lull, "config", "validate", env={**env, "LULL_CONFIG": str(folder / "lull.yaml")})
+
+
+def closed(schema):
+    """The schema, in which objects have no fields but those that it names, and none that is deprecated."""
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        kept = {name: closed(of) for name, of in schema["properties"].items() if "deprecated" not in of.get("description", "").lower()}
+        return {**schema, "properties": kept, "additionalProperties": False}
+    if "items" in schema:
+        return {**schema, "items": closed(schema["items"])}
+    return schema
+
+
+def definition(file, name):
+    """The apiVersion of a CustomResourceDefinition's version of that name, and what holds the specifications of its objects against it."""
+    crd = yaml.safe_load(file.read_text())["spec"]
+    schema = next(v for v in crd["versions"] if v["name"] == name)["schema"]["openAPIV3Schema"]
+    return f"{crd['group']}/{name}", jsonschema.Draft202012Validator(closed(schema["properties"]["spec"]))
 
 
 # --- the image --------------------------------------------------------------------------------
@@ -180,9 +197,9 @@ def check_systemd(lull):
 # --- Helm -------------------------------------------------------------------------------------
 
 
-def check_helm(lull, helm):
-    """Helm lints and renders the chart with each of its values; every object fits the schemas of Kubernetes, from the oldest to the newest; lull takes the
-    settings, the files beside them, and the variables of every container."""
+def check_helm(lull, helm, operator):
+    """Helm lints and renders the chart with each of its values; every object fits the schemas of Kubernetes, from the oldest to the newest, or of the Prometheus
+    Operator; lull takes the settings, the files beside them, and the variables of every container."""
     values = sorted((CHART / "ci").glob("*.yaml"))
     expect(len(values) >= 3, f"values to check the chart with are missing: {values}")
     kinds = set()
@@ -193,10 +210,9 @@ def check_helm(lull, helm):
             objects = [o for o in yaml.safe_load_all(text) if o]
             kinds |= {o["kind"] for o in objects}
             for o in objects:
-                if o["kind"] not in FOREIGN:
-                    fits(o, version, f"{file} on Kubernetes {version}")
+                fits(o, version, operator, f"{file} on Kubernetes {version}")
             check_objects(lull, objects, file)
-    missing = {"StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "Job", "Pod"} | FOREIGN
+    missing = {"StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy", "Job", "Pod"} | FOREIGN.keys()
     expect(missing <= kinds, f"no values render {missing - kinds}")
     for what, setting, says in [
         ("a value that the chart does not know", "replica=2", "replica"),
@@ -208,11 +224,19 @@ def check_helm(lull, helm):
     refuses("no broker", helm, "template", "shop", CHART, says="brokers")
 
 
-def fits(o, version, where):
-    try:
-        kubernetes_validate.validate(o, version, strict=True)
-    except kubernetes_validate.ValidationError as wrong:
-        sys.exit(f"{where}: {o['kind']} {o['metadata']['name']}: {wrong}")
+def fits(o, version, operator, where):
+    """The object has the fields and values that the schemas of its kind take: those of Kubernetes, or of the Prometheus Operator."""
+    if o["kind"] not in FOREIGN:
+        try:
+            kubernetes_validate.validate(o, version, strict=True)
+        except kubernetes_validate.ValidationError as wrong:
+            sys.exit(f"{where}: {o['kind']} {o['metadata']['name']}: {wrong}")
+        return
+    api_version, validator = definition(operator / FOREIGN[o["kind"]], "v1")
+    expect(o["apiVersion"] == api_version, f"{where}: {o['kind']} of {o['apiVersion']}, not {api_version}")
+    for error in validator.iter_errors(o["spec"]):
+        sys.exit(f"{where}: {o['kind']} {o['metadata']['name']}: {error.json_path}: {error.message}")
+    expect(not validator.is_valid({**o["spec"], "endpoint": []}), f"the definition of {o['kind']} takes what it does not know")
 
 
 def pod_of(o):
@@ -320,22 +344,10 @@ def check_dashboard(helm):
 # --- Strimzi ----------------------------------------------------------------------------------
 
 
-def closed(schema):
-    """The schema, in which objects have no fields but those that it names, and none that is deprecated."""
-    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        kept = {name: closed(of) for name, of in schema["properties"].items() if "deprecated" not in of.get("description", "").lower()}
-        return {**schema, "properties": kept, "additionalProperties": False}
-    if "items" in schema:
-        return {**schema, "items": closed(schema["items"])}
-    return schema
-
-
 def check_strimzi(strimzi):
     """Every object has the fields, and the values, that Strimzi's definition of its kind takes. The generator's newest version is v1beta2; v1 is that without what was deprecated."""
     for file, kind in [("topics", "KafkaTopic"), ("users", "KafkaUser")]:
-        versions = yaml.safe_load((strimzi / f"{kind}.yaml").read_text())["spec"]["versions"]
-        newest = next(v for v in versions if v["name"] == "v1beta2")["schema"]["openAPIV3Schema"]
-        validator = jsonschema.Draft202012Validator(closed(newest["properties"]["spec"]))
+        _, validator = definition(strimzi / f"{kind}.yaml", "v1beta2")
         objects = list(yaml.safe_load_all((DEPLOY / "strimzi" / f"{file}.yaml").read_text()))
         expect(objects, f"deploy/strimzi/{file}.yaml is empty")
         for o in objects:
@@ -351,8 +363,8 @@ def check_strimzi(strimzi):
 # --- the page ---------------------------------------------------------------------------------
 
 
-def check_page(lull, helm):
-    """What docs/operating/install.md shows holds: Helm renders its values, systemd takes its lines, and its files are there."""
+def check_page(lull, helm, operator):
+    """What docs/operating/install.md shows holds: Helm renders its values, to objects as they must be, systemd takes its lines, and its files are there."""
     page = pathlib.Path("docs/operating/install.md").read_text()
     blocks = {of: [textwrap.dedent(b) for b in re.findall(rf"(?ms)^ *```{of}\n(.*?)^ *```$", page)] for of in ["yaml", "ini", ""]}
     expect(len(blocks["yaml"]) >= 2 and len(blocks["ini"]) == 1 and len(blocks[""]) >= 4, f"the page has other blocks: {blocks}")
@@ -361,7 +373,10 @@ def check_page(lull, helm):
         for block in blocks["yaml"]:
             values.write_text(block)
             text = run(helm, "template", "lull", CHART, "--kube-version", KUBERNETES["newest"], "--values", values)
-            check_objects(lull, [o for o in yaml.safe_load_all(text) if o], "values of the page")
+            objects = [o for o in yaml.safe_load_all(text) if o]
+            for o in objects:
+                fits(o, KUBERNETES["newest"], operator, "values of the page")
+            check_objects(lull, objects, "values of the page")
         unit = pathlib.Path(name) / "lull.service"
         unit.write_text((DEPLOY / "systemd" / "lull.service").read_text().replace("/usr/local/bin/lull", str(lull)) + blocks["ini"][0])
         said = run("systemd-analyze", "verify", "--man=no", unit)
@@ -379,17 +394,18 @@ def main():
     parser.add_argument("--helm", type=pathlib.Path, required=True)
     parser.add_argument("--promtool", type=pathlib.Path, required=True)
     parser.add_argument("--strimzi", type=pathlib.Path, required=True, help="the folder with the definitions of Strimzi's objects")
+    parser.add_argument("--operator", type=pathlib.Path, required=True, help="the folder with those of the Prometheus Operator's")
     args = parser.parse_args()
     lull = args.lull.resolve()
     check_image(lull, args.tools)
     check_confined(lull)
     check_compose(lull, args.compose.resolve())
     check_systemd(lull)
-    check_helm(lull, args.helm)
+    check_helm(lull, args.helm, args.operator)
     check_alerts(args.helm, args.promtool)
     check_dashboard(args.helm)
     check_strimzi(args.strimzi)
-    check_page(lull, args.helm)
+    check_page(lull, args.helm, args.operator)
     print("image, compose, systemd, Helm, alerts, dashboard, Strimzi's objects and the page: as they must be")
 
 
