@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -179,6 +180,25 @@ func TestNewerVersion(t *testing.T) {
 				t.Errorf("the changelog has %d records, %d before", len(after), len(before))
 			}
 		})
+	}
+}
+
+// TestVersionsOnPages proves that the pages which show the sentence of a later version's state name this one's.
+func TestVersionsOnPages(t *testing.T) {
+	for _, name := range []string{"failures.md", "upgrading.md"} {
+		page, err := os.ReadFile("../docs/operating/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := regexp.MustCompile(`this program reads versions 1 to (\d+)`).FindAllStringSubmatch(string(page), -1)
+		if len(said) == 0 {
+			t.Errorf("%s does not show the sentence", name)
+		}
+		for _, of := range said {
+			if of[1] != strconv.Itoa(task.MetaVersion) {
+				t.Errorf("%s: %s, and it is %d", name, of[0], task.MetaVersion)
+			}
+		}
 	}
 }
 
