@@ -117,7 +117,7 @@ func (t *tally) quadrantFigure() figure {
 			s := sumsOf(t.quadrants, name)
 			q.most = max(q.most, s.atRisk)
 			q.cells[r][i] = square{name: name, what: quadrantWhat[name], value: s.atRisk, lines: []string{
-				many(s.customers, "customer") + ", " + percent(ofAll(float64(s.customers), float64(t.all.customers))), t.money(s.atRisk) + " at risk", t.money(s.clv) + " CLV",
+				many(s.customers, "customer") + ", " + percent(ofAll(float64(s.customers), float64(t.all.customers))), t.money(s.atRisk) + " at risk", t.money(s.clv) + " CLV", t.money(s.aboutToBeLost) + " about to be lost",
 			}}
 			of.Rows = append(of.Rows, sumsRow(name, s, t.all.customers))
 		}
@@ -316,7 +316,10 @@ func (t *tally) cohortGrid(title string, bounds func(float64) string, show func(
 		var cells []cell
 		for age := range of.cells[i] {
 			c, ok := show(i, age)
-			c.blank = !ok || of.sizes[i] == 0
+			if ok && of.sizes[i] == 0 { // a share of nobody is no number
+				c, ok = cell{tip: of.label(i) + ": no customers"}, false
+			}
+			c.blank = !ok
 			c.open = age == len(of.cells[i])-1
 			cells = append(cells, c)
 		}
@@ -500,7 +503,7 @@ func figureOf(v float64) string {
 func (t *tally) qualityFigure() figure {
 	f := figure{
 		ID: "quality", Title: "Data quality by source", Terms: t.at() + " · records by day of the watermark, in UTC · counted facts, no model and no horizon",
-		Says: "The share of each source's records with something wrong, by what it was, and the share without a fault day by day. Records that came late or twice are counted although lull has mended them.",
+		Says: "The share of each source's records with something wrong, by what it was, and the share with any fault day by day. Records that came late or twice are counted although lull has mended them.",
 	}
 	switch {
 	case t.tables.Table(snapshot.QualityTable) == nil:
@@ -511,7 +514,7 @@ func (t *tally) qualityFigure() figure {
 		return f
 	}
 	kinds := &grid{title: "Records with a fault, share of all", rowsOf: "source", columnOf: "what was wrong", columns: faults[:], bounds: percent, named: true}
-	days := &grid{title: "Records without a fault, by day", rowsOf: "source", columnOf: fmt.Sprintf("the %d days until %s", qualityDays, t.quality.last), bounds: func(v float64) string { return percent(1-v) + " without" }}
+	days := &grid{title: "Records with a fault, by day, in %", rowsOf: "source", columnOf: fmt.Sprintf("the %d days until %s", qualityDays, t.quality.last), bounds: percent}
 	from := t.quality.last - qualityDays + 1
 	for day := from; day <= t.quality.last; day++ {
 		days.columns = append(days.columns, day.String()[8:])
@@ -532,7 +535,8 @@ func (t *tally) qualityFigure() figure {
 				daily = append(daily, cell{blank: true, tip: fmt.Sprintf("%s, %s: no records", name, day)})
 				continue
 			}
-			daily = append(daily, cell{value: 1 - c.score(), label: percent(c.score()), tip: fmt.Sprintf("%s, %s: %s of %s records without a fault", name, day, exact(c.score()), count(c.records))})
+			share := 1 - c.score()
+			daily = append(daily, cell{value: share, label: strings.TrimSuffix(percent(share), "%"), blank: share == 0, tip: fmt.Sprintf("%s, %s: %s of %s records with a fault", name, day, exact(share), count(c.records))})
 		}
 		for _, g := range []*grid{kinds, days} {
 			g.rows = append(g.rows, name)

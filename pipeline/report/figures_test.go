@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -271,6 +272,54 @@ func TestChangeFigures(t *testing.T) {
 		if sources != 3 {
 			t.Errorf("%d sources", sources)
 		}
+	}
+}
+
+// TestLabels: a cell of nobody has no share, a day says what part of its records had a fault, however few they are, and the quadrants say what is about to be lost.
+func TestLabels(t *testing.T) {
+	s := newShop(8, 600)
+	const missing = "2024-11"
+	late := make(map[string]bool) // customers of a month in which nobody may begin
+	seen := make(map[string]bool)
+	for _, o := range s.orders {
+		if !o.Cancelled && !seen[o.CustomerID] {
+			seen[o.CustomerID], late[o.CustomerID] = true, days(*o.Day).Format("2006-01") == missing
+		}
+	}
+	s.orders = slices.DeleteFunc(s.orders, func(o shopOrder) bool { return late[o.CustomerID] })
+	day := shopAsOf.UTCDay() - 1
+	s.quality = []shopQuality{{Source: "clean", Day: day, Records: 10_000}, {Source: "nearly", Day: day, Records: 10_000, Late: 1}}
+	dir := reportOf(t, s.write(t))
+	drawing := func(figure string) string {
+		text, err := os.ReadFile(filepath.Join(dir, figure+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	retention := drawing("retention")
+	zeros := len(regexp.MustCompile(`: 0 of [1-9][0-9]* customers bought`).FindAllString(retention, -1))
+	if labels := strings.Count(retention, ">0%</text>"); labels < zeros || labels > zeros+1 { // the shades begin at 0 % too
+		t.Errorf("%d cells say 0%%, want %d", labels, zeros)
+	}
+	for _, figure := range []string{"retention", "revenue"} {
+		if d := drawing(figure); !strings.Contains(d, missing+": no customers") || strings.Contains(d, missing+", month 1") {
+			t.Errorf("%s of a month in which nobody began: %s", figure, d)
+		}
+	}
+	quality := drawing("quality")
+	for _, want := range []string{"clean, " + day.String() + ": 0.00 % of 10,000 records with a fault", "nearly, " + day.String() + ": 0.01 % of 10,000 records with a fault", "&lt;0.1</text>"} {
+		if !strings.Contains(quality, want) {
+			t.Errorf("%q is not in %s", want, quality)
+		}
+	}
+	_, _, _, lost := s.sum(func(c *shopCustomer) bool { return c.Quadrant == "save" })
+	if want := regexp.MustCompile(`EUR ([0-9,]+) about to be lost`).FindAllStringSubmatch(drawing("quadrants"), -1); len(want) < 4 || !slices.ContainsFunc(want, func(m []string) bool { return math.Abs(number(t, m[1])-lost) <= 0.5 }) {
+		t.Errorf("the quadrants tell %q, and what is about to be lost of save is %v", want, lost)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil || !strings.Contains(string(page), "<h1>Customers of corner shop</h1>") {
+		t.Errorf("%v: no title", err)
 	}
 }
 

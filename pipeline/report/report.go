@@ -157,7 +157,7 @@ func (t *tally) page(figures []figure) ([]byte, error) {
 		Headlines                                             []headline
 		Figures                                               []shown
 	}{
-		Application: m.Application, Instant: instant(t.asOf), Model: t.modelName(), Snapshot: m.Snapshot, Version: m.WrittenBy, Style: template.CSS(style()),
+		Application: strings.TrimSuffix(m.Application, "."), Instant: instant(t.asOf), Model: t.modelName(), Snapshot: m.Snapshot, Version: m.WrittenBy, Style: template.CSS(style()),
 		Terms: t.valueTerms(),
 	}
 	if t.tables.Table("customers") != nil {

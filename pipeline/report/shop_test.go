@@ -100,7 +100,7 @@ func newShop(seed uint64, customers int) *shop {
 	r := rand.New(rand.NewPCG(seed, 0))
 	model := "m-2025-06"
 	s := &shop{manifest: snapshot.Manifest{
-		Format: 1, Snapshot: shopName, Application: "corner shop", AsOf: shopAsOf.String(), Model: &model, WrittenBy: "test",
+		Format: 1, Snapshot: shopName, Application: "corner shop.", AsOf: shopAsOf.String(), Model: &model, WrittenBy: "test",
 		Terms: snapshot.Terms{Currency: "EUR", HorizonDays: 365.25, ContactDays: 30, DiscountMonthly: 0.01, Margin: 0.4},
 	}}
 	asOf := shopAsOf.UTCDay()

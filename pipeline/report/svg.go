@@ -28,7 +28,9 @@ const (
 )
 
 // widthOf returns about how wide a text is.
-func widthOf(text string) float64 { return charWidth * float64(len([]rune(text))) }
+func widthOf(text string) float64 {
+	return charWidth * (float64(len([]rune(text))) + float64(strings.Count(text, "%"))/2) // a short text has nothing to make up for the broadest sign
+}
 
 // fit returns a text that is cut where it is wider than that.
 func fit(text string, width float64) string {
