@@ -37,6 +37,7 @@ func newSnapshotCommand() *cobra.Command {
 		Short: "Write all customers at one instant, and their orders, as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
 		Long: `Snapshot reads the application's changelog and models, on any machine, and writes tables of what lull knows, with all rows evaluated at
 one instant: the least watermark of the partitions, or an earlier one by --as-of. It asks no running process and changes none.
+Of an earlier instant it leaves out what came after it, as far as the state tells that apart, and says what is in all the same.
 docs/snapshots.md says what each column means.
 
 Each snapshot lies in a folder of its own below --out, named for its instant. Its manifest.json is written last: what has one is
@@ -341,6 +342,9 @@ func printTaken(p *printer, taken *snapshot.Taken) error {
 		model = "model " + *m.Model
 	}
 	p.line("snapshot %s %s: as of %s, %s", m.Snapshot, what, m.AsOf, model)
+	if isPast(m) {
+		p.line("  the states are later than that: refunds, cancellations and updates that came after it are in, of orders before it, and segments are placed anew where segments_rebuilt says so (docs/snapshots.md, One instant)")
+	}
 	for i := range m.Tables {
 		t := &m.Tables[i]
 		since := ""
@@ -353,4 +357,9 @@ func printTaken(p *printer, taken *snapshot.Taken) error {
 		p.line("removed %s", name)
 	}
 	return p.err
+}
+
+// isPast reports whether the instant is an earlier one than the least watermark, which the states stand for.
+func isPast(m *snapshot.Manifest) bool {
+	return !slices.ContainsFunc(m.Partitions, func(p snapshot.PartitionState) bool { return p.Watermark <= m.AsOf }) // instants sort as texts
 }

@@ -138,6 +138,14 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the same once more: %s", told)
 	}
 
+	const stillIn = "refunds, cancellations and updates that came after it are in"
+	if told := s.lull("snapshot", "--from-changelog", "--out", out, "--config", s.config); strings.Contains(told, stillIn) {
+		t.Errorf("of the least watermark: %s", told)
+	}
+	if told := s.lull("snapshot", "--from-changelog", "--out", t.TempDir(), "--config", s.config, "--as-of", "1997-04-20"); !strings.Contains(told, stillIn) {
+		t.Errorf("of an earlier instant: %s", told)
+	}
+
 	earlier := t.TempDir()
 	if dir, m := s.takeSnapshot(earlier, "--as-of", "1997-03-15"); len(s.checkSnapshot(dir, m)) == len(rows) {
 		t.Error("all had bought by March")

@@ -2,6 +2,10 @@ package snapshot_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -124,7 +128,8 @@ func TestModelAt(t *testing.T) {
 
 // TestKeep: the newest snapshots are kept, and beside them the one that has just been asked for, whether it is written now or was there already.
 func TestKeep(t *testing.T) {
-	target, now := open(t, t.TempDir()), time.Now()
+	dir := t.TempDir()
+	target, now := open(t, dir), time.Now()
 	of := func(asOf int, age time.Duration, config snapshot.Config) *snapshot.Taken {
 		t.Helper()
 		config.AsOf = day(asOf)
@@ -142,6 +147,9 @@ func TestKeep(t *testing.T) {
 	second := of(11, old, snapshot.Config{}).Manifest.Snapshot
 	if taken := of(9, old, snapshot.Config{Keep: 1}); len(taken.Removed) != 1 || taken.Removed[0] != first {
 		t.Errorf("removed are %v, want %s", taken.Removed, first)
+	}
+	if _, err := os.Stat(filepath.Join(dir, first)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its folder is left: %v", err)
 	}
 	if taken := of(9, 0, snapshot.Config{KeepFor: time.Hour}); !taken.Existed || len(taken.Removed) != 0 {
 		t.Errorf("removed are %v", taken.Removed)

@@ -26,6 +26,7 @@ import (
 type Target struct {
 	bucket *blob.Bucket
 	name   string
+	isPath bool // name is the path of a folder, not a URL
 }
 
 // latestName is the name of the file that names the newest whole snapshot.
@@ -44,7 +45,7 @@ func OpenTarget(ctx context.Context, out string) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", out, err)
 	}
-	return &Target{bucket, out}, nil
+	return &Target{bucket, out, !strings.Contains(out, "://")}, nil
 }
 
 // CheckTarget says what keeps OpenTarget from opening it as long as out is what it is. Nothing is asked of a store.
@@ -205,6 +206,9 @@ func (t *Target) remove(ctx context.Context, snapshot string) error {
 		if err := t.bucket.Delete(ctx, name); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return fmt.Errorf("removing %s in %q: %w", name, t.name, err)
 		}
+	}
+	if t.isPath { // a bucket has no folders, and nobody is told of one: another process may be writing there
+		_ = os.Remove(filepath.Join(t.name, snapshot))
 	}
 	return nil
 }
