@@ -88,7 +88,7 @@ func partOf(t *testing.T, bytesMax int, path string, stdin io.Reader) (report do
 // TestDoctorPart proves that of a file which is larger than what is read of it doctor says so, counts no record twice and none that is cut in two, and extrapolates the number of records from the part, or, where nobody
 // knows how large the whole is, says that its numbers are of the part: of CSV and of JSON in one line and in several, plain and compressed.
 func TestDoctorPart(t *testing.T) {
-	const records, bytesMax = 30_000, 500_000
+	const records, bytesMax = 30_000, 500 << 10
 	noise := rand.New(rand.NewPCG(1, 1)) // so that all parts of it are compressed alike
 	var csv, lines, indented strings.Builder
 	csv.WriteString("customer_id,time,amount,order_id\n")
@@ -125,9 +125,9 @@ func TestDoctorPart(t *testing.T) {
 			if f.Records < records/3 || f.Records > records*101/100 || report.Size.Records != f.Records || report.Size.Most > f.Records {
 				t.Errorf("%s: %+v, %+v", path, f, report.Size)
 			}
-			want := fmt.Sprintf("only the first 488.2 KiB are read, %d records and ", f.RecordsRead)
+			want := fmt.Sprintf("only the first 500 KiB are read, %d records and ", f.RecordsRead)
 			if compressed {
-				want = fmt.Sprintf("only the first 488.2 KiB, decompressed, are read, %d records and ", f.RecordsRead)
+				want = fmt.Sprintf("only the first 500 KiB, decompressed, are read, %d records and ", f.RecordsRead)
 			}
 			if !strings.Contains(out, want) || !strings.Contains(out, fmt.Sprintf("in all about %d records, if the rest is like them", f.Records)) || !strings.Contains(out, fmt.Sprintf("in all of it, about %d records, at least about", f.Records)) {
 				t.Errorf("%q is not in\n%s", want, out)
@@ -210,11 +210,11 @@ func TestDoctorTopic(t *testing.T) {
 	}
 	settings := pipeline.DefaultSettings()
 	settings.Brokers = []string{broker}
-	large := &doctor{settings: &settings, flags: &doctorFlags{topic: "shop", sample: 90}, sampleBytesMax: 3000}
+	large := &doctor{settings: &settings, flags: &doctorFlags{topic: "shop", sample: 90}, sampleBytesMax: 3 << 10}
 	if _, err := large.readTopic(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want = fmt.Sprintf("the records are so large that the sample ends after 2.9 KiB: %d of the 90 that --sample asks for, and perhaps not of all partitions alike", len(large.sample.Records))
+	want = fmt.Sprintf("the records are so large that the sample ends after 3 KiB: %d of the 90 that --sample asks for, and perhaps not of all partitions alike", len(large.sample.Records))
 	if n := len(large.sample.Records); n == 0 || n >= 90 || len(large.report.Warnings) != 1 || large.report.Warnings[0] != want {
 		t.Errorf("%q, want %q", large.report.Warnings, want)
 	}
