@@ -161,7 +161,11 @@ func (s *story) tell() string {
 			if !o.Trigger.Actionable {
 				act = "do not act: " + o.Trigger.Withheld
 			}
-			fmt.Fprintf(&text, "%s trigger: %s, %s\n", o.Time, o.Trigger.Rule, act)
+			of := ""
+			if o.Trigger.Deadline != o.Time {
+				of = " of " + o.Trigger.Deadline.String()
+			}
+			fmt.Fprintf(&text, "%s trigger: %s%s, %s\n", o.Time, o.Trigger.Rule, of, act)
 			because(&text, o.Trigger.Reasons)
 			because(&text, o.Trigger.Counterfactuals)
 			if o.Trigger.Consent != "" {

@@ -9,6 +9,9 @@ import (
 	"pgregory.net/rapid"
 
 	"lull/operators"
+	"lull/operators/clv"
+	"lull/operators/optest"
+	"lull/operators/trigger"
 )
 
 // late is what has happened to a customer whose events come out of order.
@@ -18,22 +21,25 @@ type late struct {
 	tooLate bool // nothing is said of what stands
 }
 
-// differs tells how the triggers that a story has sent and not withdrawn differ from those of the oracle, who sees the events in order; "" if they do not.
+// differs tells how the triggers that a story has sent and not withdrawn differ from those of the oracle, who sees the events in order; "" if they do not. One that was sent before a late order came may be of a later
+// instant than the oracle's, if all from this to that it was so.
 func (l *late) differs(s *story) string {
 	if l.tooLate {
 		return ""
 	}
 	want := l.inOrder(s.Env.Watermark)
 	got := standing(s.Outputs, "churn_risk")
-	same := func(a, b operators.EventTime) bool { return a-b <= 1 && b-a <= 1 }
+	same := func(deadline operators.EventTime, m move) bool {
+		return deadline >= m.deadline-1 && deadline <= max(m.deadline+1, m.ends-1)
+	}
 	if !slices.EqualFunc(got, want, same) {
-		return fmt.Sprintf("the triggers that stand are of %v, the oracle's of %v", got, want)
+		return fmt.Sprintf("the triggers that stand are of %v, the oracle's %v", got, want)
 	}
 	return ""
 }
 
-// inOrder returns the deadlines of the triggers of who has seen the events in order, and silence until an instant.
-func (l *late) inOrder(until operators.EventTime) (deadlines []operators.EventTime) {
+// inOrder returns the triggers of who has seen the events in order, and silence until an instant.
+func (l *late) inOrder(until operators.EventTime) (triggers []move) {
 	o := newOracle(l.model)
 	events := slices.Clone(l.events)
 	slices.SortStableFunc(events, func(a, b operators.Event) int { return cmp.Compare(a.Time, b.Time) })
@@ -41,12 +47,7 @@ func (l *late) inOrder(until operators.EventTime) (deadlines []operators.EventTi
 		o.event(e)
 	}
 	o.silence(max(until, o.at))
-	for _, m := range o.moves {
-		if m.from == m.to {
-			deadlines = append(deadlines, m.deadline)
-		}
-	}
-	return deadlines
+	return slices.DeleteFunc(o.moves, func(m move) bool { return m.from != m.to })
 }
 
 // standing returns the deadlines of a rule's triggers that have been sent and not withdrawn, in order.
@@ -85,8 +86,8 @@ func TestArrivalOrder(t *testing.T) {
 			const hour = 3_600_000
 			gap := rapid.SampledFrom([]int64{1, hour, 3 * hour, 3 * hour, 15 * hour, 40 * operators.DayMs, 300 * operators.DayMs}).Draw(t, "gap")
 			at += operators.EventTime(gap + rapid.Int64Range(0, hour).Draw(t, "more"))
-			if deadlines := aim.inOrder(at + 3000*operators.DayMs); len(deadlines) > 0 && deadlines[len(deadlines)-1] > at && rapid.Bool().Draw(t, "about a trigger") {
-				at = max(at, deadlines[len(deadlines)-1]+operators.EventTime(rapid.SampledFrom([]int64{-hour, -hour, -1, 0, 1, hour}).Draw(t, "from it")))
+			if triggers := aim.inOrder(at + 3000*operators.DayMs); len(triggers) > 0 && triggers[len(triggers)-1].deadline > at && rapid.Bool().Draw(t, "about a trigger") {
+				at = max(at, triggers[len(triggers)-1].deadline+operators.EventTime(rapid.SampledFrom([]int64{-hour, -hour, -1, 0, 1, hour}).Draw(t, "from it")))
 			}
 			e := operators.Event{
 				Kind: operators.OrderCompleted, Customer: "c", ID: fmt.Sprint("e", i), Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
@@ -104,9 +105,9 @@ func TestArrivalOrder(t *testing.T) {
 			s.event(a.e)
 		}
 		s.jump(at + operators.EventTime(rapid.Int64Range(0, 900).Draw(t, "silence")*operators.DayMs))
-		for _, deadline := range s.late.inOrder(s.Env.Watermark) {
+		for _, m := range s.late.inOrder(s.Env.Watermark) {
 			for _, e := range s.late.events {
-				if e.Kind == operators.OrderCompleted && e.Time < deadline && e.Time > deadline-latenessMs {
+				if e.Kind == operators.OrderCompleted && e.Time < m.deadline && e.Time > m.deadline-latenessMs {
 					t.Skip("a silence shorter than the lateness")
 				}
 			}
@@ -115,4 +116,99 @@ func TestArrivalOrder(t *testing.T) {
 			t.Fatal(differs)
 		}
 	})
+}
+
+// TestMilestoneInAnyOrder lets orders come in any order, at any age, under a rule that once true stays so. It is told once, by the order with which it becomes known, and nothing is taken back: what comes later moves the instant, or nothing.
+// Its deadline is the instant at which, by the orders known then, it became true, and it is stale if that is too long ago.
+func TestMilestoneInAnyOrder(t *testing.T) {
+	byLate, stale := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		config := withRules(t, `
+rules:
+  - {name: milestone, when: purchases >= 3 && net_value >= 100.0}
+`)
+		r := optest.NewRunner()
+		r.Chain, r.LatenessMs, r.Env.Model = clv.NewChain(config), latenessMs, cdnow("mbgnbd")
+		const hour = 3_600_000
+		var orders []operators.Event
+		at := operators.EventTime(9_000 * operators.DayMs)
+		for i := range rapid.IntRange(3, 10).Draw(t, "orders") {
+			at += operators.EventTime(rapid.SampledFrom([]int64{1, hour, 15 * hour, 40 * operators.DayMs}).Draw(t, "gap"))
+			orders = append(orders, operators.Event{
+				Kind: operators.OrderCompleted, Customer: "c", ID: fmt.Sprint("e", i), Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
+				OrderID: fmt.Sprint("o", i), Amount: operators.Money(rapid.Int64Range(0, 9_999).Draw(t, "amount")),
+			})
+		}
+		orders = rapid.Permutation(orders).Draw(t, "as they come")
+		var want []operators.EventTime
+		for i := range orders {
+			known := slices.SortedFunc(slices.Values(orders[:i+1]), func(a, b operators.Event) int { return cmp.Compare(a.Time, b.Time) })
+			became, is := milestone(known)
+			r.Event(&orders[i])
+			if is && want == nil {
+				want = append(want, became)
+				if became < r.Customer.At {
+					byLate++
+				}
+			}
+		}
+		var got []operators.EventTime
+		for i := range r.Outputs {
+			o := &r.Outputs[i]
+			if o.Kind != operators.TriggerOutput {
+				continue
+			}
+			got = append(got, o.Trigger.Deadline)
+			if o.Trigger.Withheld == trigger.Stale {
+				stale++
+			}
+			if o.Trigger.Withdraws != (operators.ID{}) {
+				t.Errorf("withdrawn: %v", o.Trigger.Reasons)
+			}
+			if old := o.Trigger.Deadline+operators.DayMs < o.Time-latenessMs; old != (o.Trigger.Withheld == trigger.Stale) {
+				t.Errorf("it is of %s, told at %s, and withheld as %q", o.Trigger.Deadline, o.Time, o.Trigger.Withheld)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("triggers of %v, not of %v", got, want)
+		}
+	})
+	if byLate == 0 || stale == 0 {
+		t.Errorf("%d triggers were of the past, %d were stale: nothing was proved", byLate, stale)
+	}
+}
+
+// milestone returns when orders, in the order of their times, came to be of three days and for 100 dollars.
+func milestone(orders []operators.Event) (at operators.EventTime, is bool) {
+	days, sum := map[operators.Day]bool{}, operators.Money(0)
+	for i := range orders {
+		days[orders[i].Day] = true
+		sum += orders[i].Amount
+		if len(days) >= 3 && sum >= 100_00 {
+			return orders[i].Time, true
+		}
+	}
+	return 0, false
+}
+
+// TestDatedAhead takes in an order that is dated ahead and proves no time, and then one that comes late: no trigger is of a time that has not come.
+func TestDatedAhead(t *testing.T) {
+	r := optest.NewRunner()
+	r.Chain, r.LatenessMs, r.Env.Model = clv.NewChain(withRules(t, `
+rules:
+  - {name: milestone, when: purchases >= 4 && net_value >= 100.0}
+`)), latenessMs, cdnow("mbgnbd")
+	order := func(day operators.Day, amount operators.Money) *operators.Event {
+		start := operators.EventTime(day) * operators.DayMs
+		return &operators.Event{Kind: operators.OrderCompleted, Customer: "c", ID: day.String(), OrderID: day.String(), Time: start, Day: day, DayStart: start, Amount: amount}
+	}
+	r.Event(order(9_000, 1_00))
+	r.Event(order(9_002, 1_00))
+	now := r.Customer.At
+	r.Step(operators.Input{Kind: operators.EventInput, At: now, Event: order(9_009, 1_00)})
+	r.Event(order(9_001, 99_00))
+	last := &r.Outputs[len(r.Outputs)-1]
+	if last.Kind != operators.TriggerOutput || last.Trigger.Deadline != now {
+		t.Errorf("the last output is %+v, not a trigger of %s", last, now)
+	}
 }

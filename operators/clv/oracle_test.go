@@ -31,6 +31,7 @@ type move struct {
 	at       operators.EventTime // when it was found out
 	from, to operators.Quadrant  // of a change of quadrant
 	deadline operators.EventTime // of a trigger
+	ends     operators.EventTime // when what a trigger says is no longer so
 }
 
 func (m move) String() string {
@@ -99,11 +100,14 @@ func (o *oracle) judge(at operators.EventTime) {
 	if any {
 		highRiskAt := c.falls(c.alive, 0.3)
 		atPurchase := highRiskAt <= c.lastStart+operators.DayMs
+		if at < highRiskAt {
+			o.end(at)
+		}
 		switch {
 		case at >= highRiskAt:
 			o.highRisk = true
 			if o.armed && !atPurchase {
-				defer func() { o.moves = append(o.moves, move{at: at, deadline: highRiskAt}) }()
+				defer func() { o.moves = append(o.moves, move{at: at, deadline: highRiskAt, ends: operators.Never}) }()
 			}
 			o.armed = false
 		case at < c.falls(c.alive, 0.4):
@@ -122,12 +126,22 @@ func (o *oracle) judge(at operators.EventTime) {
 		}[index(at < c.falls(c.value, line))][index(o.highRisk)]
 	} else {
 		o.highRisk, o.armed = false, true
+		o.end(at)
 	}
 	dwells := at < o.since+operators.DayMs && o.quadrant != operators.NoQuadrant && to != operators.NoQuadrant
 	if to != o.quadrant && !dwells {
 		o.since = at
 		o.moves = append(o.moves, move{at: at, from: o.quadrant, to: to})
 		o.quadrant = to
+	}
+}
+
+// end notes that risk is high no longer.
+func (o *oracle) end(at operators.EventTime) {
+	for i := range o.moves {
+		if m := &o.moves[i]; m.from == m.to && m.ends == operators.Never {
+			m.ends = at
+		}
 	}
 }
 

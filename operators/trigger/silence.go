@@ -139,3 +139,8 @@ func (s *sight) became(c *condition, at operators.EventTime) (began operators.Ev
 	}
 	return at, false
 }
+
+// fulfils reports whether a rule's condition holds at an instant, and nothing holds it back.
+func (s *sight) fulfils(r *Rule, at operators.EventTime) bool {
+	return s.holds(r.when, at) && (r.hold == nil || !s.holds(r.hold, at))
+}

@@ -105,7 +105,7 @@ func (*Operator) Deadline(c *operators.Customer) (operators.EventTime, operators
 
 // Step withdraws what a late fact disproves, and lets the rules fire whose conditions have become true.
 //
-// A condition may be found true without a deadline: an event, or a model, makes it true; or shows that silence made it true in the past. That is a crossing like any other, and its
+// A condition may be found true without a deadline: an event, or a model, makes it true; or shows that silence, or an event, made it true in the past. That is a crossing like any other, and its
 // age decides whether to act.
 func (op *Operator) Step(env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	op.forget(c, in)
@@ -153,13 +153,10 @@ func (op *Operator) judge(r *Rule, state *operators.RuleState, s *sight, env *op
 		if in.NewTerms { // nobody is called because the rules are others
 			break
 		}
-		deadline, inSilence := in.At, false
-		if !r.steps {
-			deadline, inSilence = s.became(r.when, in.At)
-		}
+		deadline, inSilence := op.since(r, s, c, env.Model, in)
 		// Nor because there are scores at all.
 		if inSilence || !c.Changed.FirstScore || in.Kind != operators.ModelInput {
-			op.send(r, state, s, deadline, env, c, in, out)
+			op.send(r, state, s, deadline, inSilence, env, c, in, out)
 		}
 	case holds:
 		state.Held = true
@@ -232,8 +229,8 @@ func (s *sight) moves(r *Rule, held bool, at operators.EventTime) move {
 	return stays
 }
 
-// send tells of a rule that has fired.
-func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline operators.EventTime, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
+// send tells of a rule that has fired, its condition being true since the deadline, by silence or not.
+func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline operators.EventTime, inSilence bool, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	withheld := op.withheld(r, state, env, c, in, deadline)
 	id := out.Trigger(operators.Trigger{
 		Rule: r.Name, Version: r.Version, From: r.From, To: r.To, Deadline: deadline, Actionable: withheld == "", Withheld: withheld, Facts: c.Facts, Used: r.usedOf(s),
@@ -245,7 +242,7 @@ func (op *Operator) send(r *Rule, state *operators.RuleState, s *sight, deadline
 	if r.CooldownMs > 0 && !r.cooling(state, deadline) && !r.spared(c) {
 		state.Cooling, state.Cooled = true, deadline
 	}
-	byEvent := in.Kind == operators.EventInput && deadline == in.At
+	byEvent := in.Kind == operators.EventInput && (deadline == in.At || !inSilence)
 	// Of an event that was late itself nobody knows afterwards what had changed by it.
 	if !r.steps || !byEvent || in.Event.Time == in.At {
 		state.Sent, state.Deadline, state.At, state.ByEvent, state.ID = true, deadline, in.At, byEvent, id

@@ -36,9 +36,10 @@ func (op *Operator) cooldown(key uint16) operators.EventTime {
 	return 0
 }
 
-// withdraw takes back what an event disproves that happened before a trigger's deadline and has come to be known only now. The rule is armed, as if it had never fired.
+// withdraw takes back what an event disproves that happened before a trigger's deadline and has come to be known only now: that the condition held at the deadline. The rule is armed, as if it had never fired.
 // Of segments what they were is not kept: what is disproved is that they can have been as the condition says. While only a past that is disproved keeps it so, the rule stays held.
 //
+// That the condition had held before, too, disproves nothing: who acted on the trigger acted on what was so, and is not to act on it again.
 // An event at the deadline itself disproves nothing that silence made: it lasted until then.
 func (op *Operator) withdraw(r *Rule, state *operators.RuleState, s *sight, env *operators.Env, c *operators.Customer, in *operators.Input, out *operators.Outbox) {
 	deadline := state.Deadline
@@ -50,18 +51,14 @@ func (op *Operator) withdraw(r *Rule, state *operators.RuleState, s *sight, env 
 		until++ // the event that made it counts
 	}
 	then, known := op.asOf(c, env.Model, until, deadline)
-	if !known || then != nil && op.began(r, then, state, c, env.Model) {
+	if !known || then != nil && op.wasSo(r, then, state, c) {
 		return
 	}
 	reason := "with it, no purchase is left at " + operators.FormatInstant(deadline)
 	if then != nil {
-		reason = "with it, this did not become true at " + operators.FormatInstant(deadline) + ": " + r.When
-		if r.steps {
-			reason = "with it, this was not so at " + operators.FormatInstant(deadline) + ": " + r.When
-		} else if began, ok := then.began(r, deadline); ok {
-			reason += "; it became true at " + operators.FormatInstant(began)
-		} else if next := then.turn(r.when, deadline); !then.holds(r.when, deadline) && next.at != operators.Never && !next.open {
-			reason += "; in silence it does at " + operators.FormatInstant(next.at)
+		reason = "with it, this was not so at " + operators.FormatInstant(deadline) + ": " + r.When
+		if next := then.turn(r.when, deadline); !r.steps && !then.holds(r.when, deadline) && next.at != operators.Never && !next.open {
+			reason += "; in silence it is from " + operators.FormatInstant(next.at) + " on"
 		}
 	}
 	out.Trigger(operators.Trigger{
@@ -86,51 +83,26 @@ func (op *Operator) mayBeSo(r *Rule, s *sight, c *operators.Customer, at, by ope
 	seen := *s
 	for _, segment := range op.segments.Possible(s.p, s.m, at, past, bought) {
 		seen.segment = &segment
-		if seen.holds(r.when, at) && (r.hold == nil || !seen.holds(r.hold, at)) {
+		if seen.fulfils(r, at) {
 			return true
 		}
 	}
 	return false
 }
 
-// asOf returns what is seen at an instant of the customer without the orders from another on; nil if they have no purchase then. known is false if what is kept at hand does not tell.
-func (op *Operator) asOf(c *operators.Customer, m *operators.Model, without, at operators.EventTime) (s *sight, known bool) {
-	p, known := c.PurchasesBefore(without)
-	if !known || p.Count == 0 {
-		return nil, known
+// wasSo reports whether a rule's condition held at the deadline of what it has sent, as it is seen then; of segments, whether it can have held.
+func (op *Operator) wasSo(r *Rule, then *sight, state *operators.RuleState, c *operators.Customer) bool {
+	switch {
+	case !r.steps:
+		return then.fulfils(r, state.Deadline)
+	case !state.ByEvent:
+		return op.mayBeSo(r, then, c, state.Deadline, state.Deadline, false)
 	}
-	f := op.scores.Evaluate(&p, m, at)
-	return &sight{atoms: op.config.Rules.atoms, view: view{p: &p, f: &f, m: m, terms: &op.terms, scores: op.scores}}, true
-}
-
-// began reports whether a rule's condition became true at the deadline of what it has sent, as it is seen then; of segments, whether it can have been true.
-func (op *Operator) began(r *Rule, then *sight, state *operators.RuleState, c *operators.Customer, m *operators.Model) bool {
-	if r.steps {
-		if !state.ByEvent {
-			return op.mayBeSo(r, then, c, state.Deadline, state.Deadline, false)
+	// Where it was an order shortly before that moved them, as who has come back by it, what was told of this one is as true.
+	for i := len(c.Ledger.Orders) - 1; i >= 0 && c.Ledger.Orders[i].Time > state.Deadline-operators.DayMs; i-- {
+		if by := c.Ledger.Orders[i].Time; by <= state.Deadline && op.mayBeSo(r, then, c, state.Deadline, by, true) {
+			return true
 		}
-		// Where it was an order shortly before that moved them, as who has come back by it, what was told of this one is as true.
-		for i := len(c.Ledger.Orders) - 1; i >= 0 && c.Ledger.Orders[i].Time > state.Deadline-operators.DayMs; i-- {
-			if by := c.Ledger.Orders[i].Time; by <= state.Deadline && op.mayBeSo(r, then, c, state.Deadline, by, true) {
-				return true
-			}
-		}
-		return false
 	}
-	if !then.holds(r.when, state.Deadline) || r.hold != nil && then.holds(r.hold, state.Deadline) {
-		return false
-	}
-	if !state.ByEvent {
-		return !then.holds(r.when, state.Deadline-1)
-	}
-	earlier, known := op.asOf(c, m, state.Deadline, state.Deadline-1)
-	return !known || earlier == nil || !earlier.holds(r.when, state.Deadline-1)
-}
-
-// began returns when a condition that holds at an instant became true in the silence before it; ok is false if it does not hold, or has held all through it.
-func (s *sight) began(r *Rule, at operators.EventTime) (operators.EventTime, bool) {
-	if !s.holds(r.when, at) {
-		return at, false
-	}
-	return s.became(r.when, at)
+	return false
 }
