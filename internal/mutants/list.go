@@ -148,7 +148,7 @@ var mutants = []mutant{
 	{"take for the instant that of an order at which it had long been true", "operators/trigger/late.go", "!then.fulfils(r, by-1) {", "!then.fulfils(r, by-1) || known {", check{"operators/clv", "TestMilestoneInAnyOrder"}},
 	{"take for the instant that of the late event in any case", "operators/trigger/late.go", "orders[i].Time > in.Event.Time; i--", "false; i--", check{"operators/clv", "TestMilestoneInAnyOrder"}},
 	{"tell a trigger of a time that has not come", "operators/trigger/late.go", "min(orders[i].Time, in.At)", "orders[i].Time", check{"operators/clv", "TestDatedAhead"}},
-	{"let a trigger stand that a late order disproves", "operators/trigger/trigger.go", "\t\tif state.Sent && in.Kind == operators.EventInput {", "\t\tif false {", check{"operators/clv", "TestArrivalOrder"}},
+	{"let a trigger stand that a late order disproves", "operators/trigger/trigger.go", "\t\tif state.Sent && in.Kind == operators.EventInput {", "\t\tif false {", check{"operators/clv", "TestScenarios"}},
 	{"begin no cool-down with what was noticed too late", "operators/trigger/trigger.go", "!r.cooling(state, deadline) && !r.spared(c)", "withheld == \"\"", check{"operators/trigger", "TestCooldown"}},
 	{"call because the rules are others", "operators/trigger/trigger.go", "\t\tif in.NewTerms { // nobody is called because the rules are others\n\t\t\tbreak\n\t\t}\n", "", check{"operators/clv", "TestOtherRules"}},
 	{"let the statement of consent that comes last hold", "operators/consent/consent.go", "\tif known && cmp.Or(", "\tif held.Purpose == \"?\" && cmp.Or(", check{"operators/consent", "TestAnyOrder"}},
