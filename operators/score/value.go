@@ -49,17 +49,30 @@ func (op *Operator) values(p *operators.Purchases, m *operators.Model, u *Uncert
 	e := op.evaluation(p, m)
 	v := e.values()
 	h := e.history(max(p.Age(at), e.lastAge))
-	v.add(op, e.params, e.spending, h)
-	if u != nil {
-		if points := newton.SigmaPoints(parameterPoint(e.params, e.spending), u.covariance()); points != nil {
-			v.futures = v.futures[:0]
-			for _, point := range points {
-				purchases, spending := parametersAt(e.params.Family, point)
-				v.add(op, purchases, spending, h)
-			}
-		}
+	for _, of := range possible(e.params, e.spending, u) {
+		v.add(op, of.purchases, of.spending, h)
 	}
 	return v
+}
+
+// part is what the parameters may be.
+type part struct {
+	purchases bgnbd.Params
+	spending  gammagamma.Params
+}
+
+// possible returns what the parameters may be, each as likely as the others: those given alone if nothing, or nothing usable, is known of their error.
+func possible(p bgnbd.Params, s gammagamma.Params, u *Uncertainty) (parts []part) {
+	if u != nil {
+		for _, point := range newton.SigmaPoints(parameterPoint(p, s), u.covariance()) {
+			purchases, spending := parametersAt(p.Family, point)
+			parts = append(parts, part{purchases, spending})
+		}
+	}
+	if parts == nil {
+		parts = []part{{p, s}}
+	}
+	return parts
 }
 
 // NextPurchase returns the days from an instant within which the next purchase comes with probability q, in [0, 1), if there is one, of a customer with these purchases, of

@@ -78,27 +78,26 @@ const batchRows = 256
 // customers calls write for the row of every customer that was known at the instant, in the order of their ids.
 func (s *source) customers(write func(row *customerRow) error) error {
 	batch := make([]held, 0, batchRows)
-	rows, errs := make([]*customerRow, batchRows), make([]error, batchRows)
+	var done [batchRows]evaluated
+	var ranges *score.Ranges // nil: nothing is predicted
+	if s.model != nil {
+		ranges = s.score.Ranges(s.model, s.asOf)
+	}
 	flush := func() error {
-		var next atomic.Int64
-		var workers sync.WaitGroup
-		for range s.processors {
-			workers.Go(func() {
-				for i := next.Add(1) - 1; i < int64(len(batch)); i = next.Add(1) - 1 {
-					c := &batch[i]
-					rows[i], _, errs[i] = s.row(c.Customer, c.partition.n, c.partition.meta.Adoptions)
-				}
-			})
-		}
-		workers.Wait()
+		s.each(len(batch), func(i int) { done[i] = s.evaluate(&batch[i]) })
 		for i := range batch {
-			if errs[i] != nil {
-				return errs[i]
+			done[i].plan(&batch[i], ranges) // which hangs on the order
+		}
+		s.each(len(batch), func(i int) { done[i].addRange(&batch[i]) })
+		for i := range batch {
+			d := &done[i]
+			if d.err != nil {
+				return d.err
 			}
-			if rows[i] == nil {
+			if d.row == nil {
 				continue
 			}
-			if err := write(rows[i]); err != nil {
+			if err := write(d.row); err != nil {
 				return err
 			}
 		}
@@ -118,6 +117,20 @@ func (s *source) customers(write func(row *customerRow) error) error {
 	return flush()
 }
 
+// each calls work for 0 to n-1, on as many processors as may evaluate.
+func (s *source) each(n int, work func(i int)) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range s.processors {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				work(int(i))
+			}
+		})
+	}
+	workers.Wait()
+}
+
 // evaluator evaluates customers at one instant. It is safe for concurrent use.
 type evaluator struct {
 	asOf   operators.EventTime
@@ -127,14 +140,6 @@ type evaluator struct {
 	score  *score.Operator
 	// segments are the operators that silence and models move customers by, without those that only tell of it.
 	segments *operators.Chain
-
-	newcomers sync.Map // by the first purchase day: what is the same for all who have bought on that day alone
-}
-
-// newcomer is what the model says of all customers of one purchase day alike: the value of the first purchase says nothing of the next.
-type newcomer struct {
-	value score.ValueRange
-	next  [3]*operators.EventTime
 }
 
 func newEvaluator(config clv.Config, models map[uint32]*operators.Model, model *operators.Model, asOf operators.EventTime) *evaluator {
@@ -145,16 +150,21 @@ func newEvaluator(config clv.Config, models map[uint32]*operators.Model, model *
 	}
 }
 
-// row returns the customer's row; known is false of who had not been heard of at the instant. adoptions are those of the customer's partition. c is changed.
-func (e *evaluator) row(c *operators.Customer, partition int32, adoptions []task.Adoption) (row *customerRow, known bool, err error) {
-	defer func() {
-		if r := recover(); r != nil { // what operators do with a state that is not theirs
-			err = fmt.Errorf("evaluating customer %q of partition %d: %v", c.ID, partition, r)
-		}
-	}()
+// evaluated is what has become of a customer.
+type evaluated struct {
+	row       *customerRow // nil: not known at the instant
+	purchases operators.Purchases
+	predicted bool // the row has what the model makes of the purchases, but for the points of CLV
+	values    func() score.ValueRange
+	err       error
+}
+
+// evaluate returns the customer's row, without the points of CLV. c is changed.
+func (e *evaluator) evaluate(c *held) (done evaluated) {
+	defer done.catch(c)
 	s := &e.config.Score
-	row = &customerRow{
-		CustomerID: c.ID, AsOf: e.asOf, Partition: partition, StateAt: instant(c.At), Currency: s.Currency,
+	row := &customerRow{
+		CustomerID: c.ID, AsOf: e.asOf, Partition: c.partition.n, StateAt: instant(c.At), Currency: s.Currency,
 		HorizonDays: float64(s.HorizonMonths) * s.MonthDays, ContactDays: s.ContactDays,
 	}
 	if e.model != nil {
@@ -162,18 +172,44 @@ func (e *evaluator) row(c *operators.Customer, partition int32, adoptions []task
 	}
 	p := c.Purchases
 	if c.At > e.asOf {
-		p = purchasesAt(c, e.asOf)
-		if p.Count == 0 && !heardOf(c, e.asOf) {
-			return nil, false, nil
+		p = purchasesAt(c.Customer, e.asOf)
+		if p.Count == 0 && !heardOf(c.Customer, e.asOf) {
+			return evaluated{}
 		}
 	}
-	e.facts(row, c, &p)
+	e.facts(row, c.Customer, &p)
 	row.quality(&c.Faults)
-	e.place(row, c, &p, adoptions)
-	if p.Count > 0 && e.model != nil {
+	e.place(row, c.Customer, &p, c.partition.meta.Adoptions)
+	predicted := p.Count > 0 && e.model != nil
+	if predicted {
 		e.predict(row, &p)
 	}
-	return row, true, nil
+	return evaluated{row: row, purchases: p, predicted: predicted}
+}
+
+// plan decides how the points of CLV are computed.
+func (d *evaluated) plan(c *held, ranges *score.Ranges) {
+	if d.predicted {
+		defer d.catch(c)
+		d.values = ranges.Next(&d.purchases)
+	}
+}
+
+// addRange fills in the points of CLV.
+func (d *evaluated) addRange(c *held) {
+	if !d.predicted {
+		return
+	}
+	defer d.catch(c)
+	v := d.values()
+	d.row.CLVLow, d.row.CLVMedian, d.row.CLVHigh = &v.Low, &v.Median, &v.High
+}
+
+// catch makes an error of a panic, which is what operators do with a state that is not theirs.
+func (d *evaluated) catch(c *held) {
+	if r := recover(); r != nil {
+		*d = evaluated{err: fmt.Errorf("evaluating customer %q of partition %d: %v", c.ID, c.partition.n, r)}
+	}
 }
 
 // facts fills in what has happened.
@@ -271,36 +307,19 @@ func (e *evaluator) step(c *operators.Customer, kind operators.InputKind, at ope
 	e.segments.Step(&operators.Env{Watermark: at, Now: at, Model: model}, c, &operators.Input{Kind: kind, At: at}, &told)
 }
 
-// predict fills in what the model makes of purchases, of which there are some.
+// predict fills in what the model makes of purchases, of which there are some, but for the points of CLV.
 func (e *evaluator) predict(row *customerRow, p *operators.Purchases) {
 	f := e.score.Evaluate(p, e.model, e.asOf)
 	row.PAlive, row.ExpectedPurchases, row.BuysAgain, row.ExpectedSpend, row.CLV = &f.PAlive, &f.ExpectedPurchases, &f.BuysAgain, &f.ExpectedSpend, &f.CLV
 	row.ValueAtRisk, row.AboutToBeLost = &f.ValueAtRisk, &f.AboutToBeLost
-	n := e.ahead(p)
-	row.CLVLow, row.CLVMedian, row.CLVHigh = &n.value.Low, &n.value.Median, &n.value.High
-	row.NextPurchaseLow, row.NextPurchaseMedian, row.NextPurchaseHigh = n.next[0], n.next[1], n.next[2]
+	for i, column := range [...]**operators.EventTime{&row.NextPurchaseLow, &row.NextPurchaseMedian, &row.NextPurchaseHigh} {
+		if days := e.score.NextPurchase(p, e.model, e.asOf, [...]float64{0.1, 0.5, 0.9}[i]); days < float64(timeEnd-e.asOf)/operators.DayMs {
+			*column = instant(e.asOf + operators.EventTime(days*operators.DayMs))
+		}
+	}
 	if next, what := e.score.Next(p, e.model, e.asOf); next < timeEnd {
 		row.NextDeadline, row.NextDeadlineWhat = &next, &what
 	}
-}
-
-// ahead returns the points of what is to come.
-func (e *evaluator) ahead(p *operators.Purchases) *newcomer {
-	if p.Count == 1 {
-		if known, ok := e.newcomers.Load(p.FirstStart); ok {
-			return known.(*newcomer)
-		}
-	}
-	n := &newcomer{value: e.score.ValueRange(p, e.model, score.UncertaintyOf(e.model), e.asOf)}
-	for i, q := range [...]float64{0.1, 0.5, 0.9} {
-		if days := e.score.NextPurchase(p, e.model, e.asOf, q); days < float64(timeEnd-e.asOf)/operators.DayMs {
-			n.next[i] = instant(e.asOf + operators.EventTime(days*operators.DayMs))
-		}
-	}
-	if p.Count == 1 {
-		e.newcomers.Store(p.FirstStart, n)
-	}
-	return n
 }
 
 // timeEnd is the start of the year 2200: no event is later, and not every reader of Parquet knows later instants.

@@ -28,7 +28,7 @@ func day(n int) operators.EventTime {
 // models returns n models, of the versions m1, m2 and so on.
 func models(n int) (all []operators.Model) {
 	for i := range n {
-		all = append(all, operators.Model{Version: "m" + strconv.Itoa(i+1)})
+		all = append(all, operators.Model{Version: "m" + strconv.Itoa(i+1), Family: "mbgnbd"})
 	}
 	return all
 }
