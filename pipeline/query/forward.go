@@ -65,6 +65,9 @@ func (a *api) ask(ctx context.Context, of *http.Request, address, uri, hop strin
 		r.Header.Set("Authorization", token)
 	}
 	response, err := a.Members.Do(r)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
 	if err != nil {
 		return raw{}, &statusError{http.StatusServiceUnavailable, fmt.Sprintf("the process at %s does not answer (%s): see whether it runs, and whether http.advertise there is its address; try again", address, err)}
 	}

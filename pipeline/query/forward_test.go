@@ -80,6 +80,29 @@ func TestForward(t *testing.T) {
 	w.addresses[1] = address
 }
 
+// TestHangingPeer: a process that says what it holds, and then answers no more, leaves time for an answer that names it; with partial=true for one without its customers.
+func TestHangingPeer(t *testing.T) {
+	w := newWorld(t, 3)
+	hanging := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/partitions" {
+			w.handler(1, nil).ServeHTTP(out, r)
+			return
+		}
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	w.addresses[1] = hanging.URL
+	for _, path := range []string{"/v1/customers", "/v1/counts"} {
+		want := "the process at " + hanging.URL + " does not answer (nothing in nineteen twentieths of http.timeout (2s))"
+		if status, body := w.get(0, path); status != http.StatusServiceUnavailable || !strings.Contains(string(body), want) {
+			t.Errorf("%s: status %d: %s, want %s", path, status, body, want)
+		}
+	}
+	if part := read[List](w, 0, "/v1/customers?partial=true&limit=1000"); !slices.Equal(part.Missing, []int32{1, 4}) || len(part.Customers) == 0 {
+		t.Errorf("a part of the customers: %d, without partitions %d", len(part.Customers), part.Missing)
+	}
+}
+
 // TestForwardPlaces: a customer who can be in several partitions is asked for at the owner of each; that nobody knows them is said once all have been looked into.
 func TestForwardPlaces(t *testing.T) {
 	w := newWorld(t, 3)

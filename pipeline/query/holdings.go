@@ -143,6 +143,29 @@ func askAll[T any](ctx context.Context, a *api, r *request, addresses []string, 
 	return answers, errs
 }
 
+// startAsking has other processes answer the same request, while this one looks at what it has itself. What it returns waits for them, and gives them up if there is an error here. Who has not answered when a twentieth of the
+// time is left is not waited for, so that there is an answer that says who it was: they themselves give up at a tenth.
+func startAsking[T any](a *api, r *request, addresses []string) (answers func(failed error) ([]T, []error)) {
+	late := fmt.Errorf("nothing in nineteen twentieths of http.timeout (%s)", a.Timeout)
+	deadline, _ := r.Context().Deadline() // serve has set it
+	ctx, cancel := context.WithDeadlineCause(r.Context(), deadline.Add(-a.Timeout/20), late)
+	var found []T
+	var errs []error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		found, errs = askAll[T](ctx, a, r, addresses, r.uri())
+	}()
+	return func(failed error) ([]T, []error) {
+		if failed != nil {
+			cancel()
+		}
+		<-done
+		cancel()
+		return found, errs
+	}
+}
+
 // uri returns the path and query of a request for the same.
 func (r *request) uri() string {
 	of := *r.URL

@@ -241,8 +241,11 @@ func list(a *api, r *request) (any, error) {
 			r.query.Set("as_of", l.asOf.String())
 		}
 	}
+	others := startAsking[List](a, r, all.others)
 	p := page{listing: l}
-	if err := a.collect(r.Context(), &p, &all.own); err != nil {
+	err = a.collect(r.Context(), &p, &all.own)
+	answers, errs := others(err)
+	if err != nil {
 		return nil, err
 	}
 	out := &List{AsOf: l.asOf.String(), Order: l.order, Customers: []Row{}, Partitions: []Standing{}}
@@ -258,7 +261,6 @@ func list(a *api, r *request) (any, error) {
 		found = append(found, placed{entry: p.first[i]})
 	}
 	more := p.dropped
-	answers, errs := askAll[List](r.Context(), a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
@@ -472,6 +474,7 @@ func counts(a *api, r *request) (any, error) {
 	if err := r.complete(all.Missing); err != nil {
 		return nil, err
 	}
+	others := startAsking[Counts](a, r, all.others)
 	out, c := newCounts(), operators.NewCustomer("")
 	for i := range all.own.Held {
 		out.Partitions = append(out.Partitions, standing(&all.own.Held[i]))
@@ -489,10 +492,10 @@ func counts(a *api, r *request) (any, error) {
 		}
 		return true, nil
 	})
+	answers, errs := others(err)
 	if err != nil {
 		return nil, err
 	}
-	answers, errs := askAll[Counts](r.Context(), a, r, all.others, r.uri())
 	for i := range answers {
 		if errs[i] != nil {
 			if r.query.Get("partial") == "true" {
