@@ -8,7 +8,7 @@ SHELL := bash
 # What is tested is what is shipped: a static binary. Only the race detector needs cgo.
 export CGO_ENABLED := 0
 
-# Arguments of `lull demo`, bench-restore and bench-sweep, as in: make demo ARGS="--kill 5 --json"
+# Arguments of `lull demo` and the benchmarks, as in: make demo ARGS="--kill 5 --json"
 ARGS ?=
 # How long each benchmark runs.
 BENCHTIME ?= 3s
@@ -197,6 +197,11 @@ bench-restore: ## what a cold start, a restart after SIGKILL and a take-over tak
 bench-sweep: ## what a new model for everybody costs the latency of live orders; ARGS="-customers 1000000 -kill", LULL_BROKERS for real ones
 	go build -o bin/benchmarks ./benchmarks
 	bin/benchmarks sweep $(ARGS)
+
+.PHONY: bench-snapshot
+bench-snapshot: build ## what a snapshot takes, beside a process and by its schedule, and costs the latency of live orders; ARGS="-customers 1000000 -quiet 60s", LULL_BROKERS for real ones
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks snapshot $(ARGS)
 
 # $(call on-kafka,COMMAND) runs the command with LULL_BROKERS naming a real Apache Kafka that is there for it alone.
 define on-kafka

@@ -131,12 +131,12 @@ func (b *broker) produce(ctx context.Context, topic string, g source, n int) (*i
 	return in, nil
 }
 
-// prepare creates the topics of an application and puts the model of the CDNOW shop in force from the beginning.
-func (b *broker) prepare(ctx context.Context, s *pipeline.Settings) error {
+// prepare creates the topics of an application and puts a model in force from the beginning.
+func (b *broker) prepare(ctx context.Context, s *pipeline.Settings, m *operators.Model) error {
 	if _, err := pipeline.CreateTopics(ctx, *s, 0); err != nil {
 		return err
 	}
-	return b.putModel(ctx, s, &model)
+	return b.putModel(ctx, s, m)
 }
 
 // putModel publishes a model.

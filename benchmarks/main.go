@@ -33,6 +33,8 @@ func main() {
 		exit(runRestore(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == sweepArgument:
 		exit(runSweep(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == snapshotArgument:
+		exit(runSnapshot(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == peersArgument:
 		exit(runPeers(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == guardArgument:
@@ -127,7 +129,7 @@ func (b *broker) catchUp(ctx context.Context, dir, name string, j *job, in *inpu
 	if j.Floor != "" {
 		_, err = b.adm.CreateTopic(ctx, partitions, 1, nil, j.Settings.Topic(copyTopic))
 	} else {
-		err = b.prepare(ctx, &j.Settings)
+		err = b.prepare(ctx, &j.Settings, &model)
 	}
 	if err != nil {
 		return one, fmt.Errorf("creating the topics of %s: %w", name, err)

@@ -67,7 +67,8 @@ type race struct {
 func runPeers(arguments []string) error {
 	r := peersRun{generator: GeneratorConfig{Start: shopOpens}}
 	flags := flag.NewFlagSet("benchmarks peers", flag.ExitOnError)
-	r.flags(flags, "the pipeline's last run")
+	r.flags(flags)
+	r.profileFlag(flags, "the pipeline's last run")
 	flags.Uint64Var(&r.generator.Seed, "seed", 1, "seed of the generator")
 	flags.IntVar(&r.generator.Events, "events", 1_000_000, "number of events")
 	flags.IntVar(&r.generator.Customers, "customers", 40_000, "number of customers")
@@ -168,7 +169,7 @@ func (r *peersRun) enter() {
 		{
 			name: lullContender,
 			prepare: func(s *pipeline.Settings) error {
-				return r.b.prepare(r.ctx, s)
+				return r.b.prepare(r.ctx, s, &model)
 			},
 			start: func(s *pipeline.Settings) (*child, error) {
 				return startChild(&job{Settings: *s, ProfileDir: r.profileDir})

@@ -63,7 +63,8 @@ func runRestore(arguments []string) error {
 	flags.IntVar(&r.tail, "tail", 200_000, "number of events that a process has applied without a flush when it is killed")
 	flags.IntVar(&r.rate, "rate", 2000, "events a second while processes are killed")
 	flags.DurationVar(&r.session, "session", 10*time.Second, "session timeout")
-	r.flags(flags, "the last cold start")
+	r.flags(flags)
+	r.profileFlag(flags, "the last cold start")
 	_ = flags.Parse(arguments) // it exits
 	if flags.NArg() > 0 || r.runs < 1 {
 		return errors.New("restore: no arguments but flags, and -runs of at least 1")
@@ -99,7 +100,7 @@ func (r *restoreRun) fill() error {
 	if r.events, err = NewGenerator(config); err != nil {
 		return err
 	}
-	if err := r.create(); err != nil {
+	if err := r.create(&model); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "producing %d events\n", r.generator.Events)

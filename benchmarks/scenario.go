@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"lull/operators"
 	"lull/pipeline"
 )
 
@@ -30,10 +31,14 @@ type scenario struct {
 	settings pipeline.Settings
 }
 
-// flags defines the flags that every scenario has. profiled says what runs under the profiler.
-func (s *scenario) flags(flags *flag.FlagSet, profiled string) {
+// flags defines the flags that every scenario has.
+func (s *scenario) flags(flags *flag.FlagSet) {
 	flags.StringVar(&s.dir, "dir", "", "existing `folder` below which the data of the run are kept meanwhile (default that for temporary files)")
 	flags.StringVar(&s.brokers, "brokers", os.Getenv("LULL_BROKERS"), "brokers, as in lull run (default an embedded one)")
+}
+
+// profileFlag defines the flag of who can profile: profiled says what runs under the profiler.
+func (s *scenario) profileFlag(flags *flag.FlagSet, profiled string) {
 	flags.StringVar(&s.profileDir, "profile", "", "existing `folder` for a CPU and an allocation profile of "+profiled+"; profiling costs time itself")
 }
 
@@ -68,8 +73,8 @@ func (s *scenario) name() {
 }
 
 // create creates the application's topics, with a model in force.
-func (s *scenario) create() error {
-	return errors.Join(s.b.createInput(s.ctx, s.topic), s.b.prepare(s.ctx, &s.settings))
+func (s *scenario) create(m *operators.Model) error {
+	return errors.Join(s.b.createInput(s.ctx, s.topic), s.b.prepare(s.ctx, &s.settings, m))
 }
 
 // deleteTopics leaves nothing behind on brokers that are not ours.
