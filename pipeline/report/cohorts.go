@@ -130,7 +130,7 @@ func (t *tally) readOrders(ctx context.Context, tables *snapshot.Tables) error {
 	if err != nil || !some {
 		return err
 	}
-	t.cohorts = newCohorts(timeOf(first), timeOf(max(last, (t.asOf-1).UTCDay())))
+	t.cohorts = newCohorts(timeOf(first), timeOf(max(last, t.day(t.asOf-1))))
 	t.sample.first = first
 	id, days := "", []purchaseDay(nil)
 	flush := func() {
@@ -213,7 +213,7 @@ func (t *tally) rehearse() (r *rehearsed, missing string, err error) {
 	if t.cohorts == nil {
 		return nil, "No order counts yet.", nil
 	}
-	last := t.asOf.UTCDay() - 1 // the last that is over
+	last := t.day(t.asOf) - 1 // the last that is over
 	span := int(last - t.sample.first + 1)
 	if span < backtestDays {
 		return nil, fmt.Sprintf("A backtest needs %d days from the first purchase on, and there are %d: it says something from %s on.", backtestDays, max(span, 0), t.sample.first+backtestDays), nil

@@ -141,6 +141,34 @@ func instantOf(t *testing.T, text string) operators.EventTime {
 	return operators.EventTime(at.UnixMilli())
 }
 
+// TestCohortDays: the period of a snapshot's last day, which is not over, goes by the application's calendar, and by UTC where the manifest names none; a zone that nobody knows is refused.
+func TestCohortDays(t *testing.T) {
+	s := newShop(5, 400)
+	asOf := shopAsOf + 20*operators.DayMs + 37_800_000 // 2025-06-30T22:30:00Z
+	s.manifest.AsOf = asOf.String()
+	for zone, want := range map[string]string{"": "2025-06", "Europe/Berlin": "2025-07", "America/New_York": "2025-06"} {
+		s.manifest.Terms.Timezone = zone
+		rows := pageOf(t, reportOf(t, s.write(t))).table("retention", 0)
+		if got := rows[len(rows)-1][0]; got != want {
+			t.Errorf("%q: the last cohort is of %s, want %s", zone, got, want)
+		}
+	}
+	s.manifest.Terms.Timezone = "Europe/Atlantis"
+	target, err := snapshot.Kept(t.Context(), s.write(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	tables, err := target.Open(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tables.Close()
+	if _, err := report.Snapshot(t.Context(), tables, t.TempDir()); err == nil || !strings.Contains(err.Error(), "the manifest of snapshot "+shopName+": timezone: unknown time zone Europe/Atlantis") {
+		t.Errorf("%v, want the zone that is not known", err)
+	}
+}
+
 // TestCohortFigures: retention and revenue of each cohort are what a plain walk over the orders gives, in weeks, months, quarters and years, as the past is long; and each customer is of one cohort, or of those that are not shown.
 func TestCohortFigures(t *testing.T) {
 	for name, v := range map[string]struct {

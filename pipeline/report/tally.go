@@ -9,6 +9,7 @@ import (
 
 	"lull/operators"
 	"lull/pipeline/snapshot"
+	"lull/schemas"
 )
 
 // tally is what is kept of a snapshot: sums over its rows, whatever their number, and a sample of the customers for the backtest.
@@ -16,6 +17,7 @@ type tally struct {
 	manifest *snapshot.Manifest
 	tables   *snapshot.Tables // to tell which there are
 	asOf     operators.EventTime
+	day      func(operators.EventTime) operators.Day // the application's calendar
 
 	all       sums // customers with a purchase
 	customers int64
@@ -124,8 +126,12 @@ func read(ctx context.Context, tables *snapshot.Tables) (*tally, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the manifest of snapshot %s: as_of: %w", tables.Manifest.Snapshot, err)
 	}
+	zone, err := time.LoadLocation(tables.Manifest.Terms.Timezone) // UTC of a manifest that names none
+	if err != nil {
+		return nil, fmt.Errorf("the manifest of snapshot %s: timezone: %w", tables.Manifest.Snapshot, err)
+	}
 	t := &tally{
-		manifest: tables.Manifest, tables: tables, asOf: operators.EventTime(asOf.UnixMilli()), quadrants: make(map[string]*sums), groups: make(map[string]*sums),
+		manifest: tables.Manifest, tables: tables, asOf: operators.EventTime(asOf.UnixMilli()), day: schemas.Days(zone), quadrants: make(map[string]*sums), groups: make(map[string]*sums),
 		quality: quality{sources: make(map[string]*sourceQuality)},
 	}
 	if err := snapshot.Rows(ctx, tables, "customers", t.addCustomer); err != nil {

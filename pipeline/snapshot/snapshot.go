@@ -56,6 +56,7 @@ type Terms struct {
 	ContactDays     float64 `json:"contact_days"`
 	DiscountMonthly float64 `json:"discount_monthly"`
 	Margin          float64 `json:"margin"`
+	Timezone        string  `json:"timezone"` // that calendar days are of: calendar.timezone, as the state has it; "" of a state that does not tell
 }
 
 // PartitionState says what was read of a partition.
@@ -150,6 +151,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 		if counted := p.shape.Get("money.currency"); counted != "" && counted != config.Chain.Score.Currency {
 			return nil, nil, fmt.Errorf("partition %d: the state counts in %s, and money.currency is %s: give the settings that lull run has, by --config", p.n, counted, config.Chain.Score.Currency)
 		}
+		m.Terms.Timezone = cmp.Or(m.Terms.Timezone, p.shape.Get("calendar.timezone"))
 		m.Partitions = append(m.Partitions, PartitionState{p.n, p.position(), p.meta.Position, p.meta.Watermark.String()})
 		if at := p.meta.Watermark; at != operators.Unset && at < least {
 			least, behind = at, p

@@ -126,6 +126,16 @@ func TestModelAt(t *testing.T) {
 	}
 }
 
+// TestTimezone: the manifest names the time zone that the state counts days in.
+func TestTimezone(t *testing.T) {
+	w := takeOf(t, snapshot.Config{AsOf: snapshot.DefaultAsOf}, func(put func(key, value []byte)) {
+		put(task.ShapeKey, task.Shape{{Name: "calendar.timezone", Value: "Europe/Berlin"}}.Append(nil))
+	})
+	if got := w.Manifest.Terms.Timezone; got != "Europe/Berlin" {
+		t.Errorf("timezone %q, want that of the state", got)
+	}
+}
+
 // TestKeep: the newest snapshots are kept, and beside them the one that has just been asked for, whether it is written now or was there already.
 func TestKeep(t *testing.T) {
 	dir := t.TempDir()
