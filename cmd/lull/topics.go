@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -274,18 +275,16 @@ func msText(value string) string {
 	return (time.Duration(n) * time.Millisecond).String()
 }
 
-// bytesText shows a number of bytes for a person.
+// bytesText shows a number of bytes for a person, to the nearest tenth of a unit.
 func bytesText(value string) string {
 	n, err := strconv.ParseFloat(value, 64)
 	if err != nil || n < 0 {
 		return "?"
 	}
-	units := []string{"B", "KiB", "MiB", "GiB"}
-	for _, unit := range units[:len(units)-1] {
-		if n < 1024 {
-			return strconv.FormatFloat(n, 'f', -1, 64) + " " + unit
-		}
-		n = float64(int64(n/1024*10)) / 10
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	tenths := func() float64 { return math.Round(10*n) / 10 }
+	for len(units) > 1 && tenths() >= 1024 {
+		n, units = n/1024, units[1:]
 	}
-	return strconv.FormatFloat(n, 'f', -1, 64) + " " + units[len(units)-1]
+	return strconv.FormatFloat(tenths(), 'f', -1, 64) + " " + units[0]
 }
