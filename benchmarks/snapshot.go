@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +27,19 @@ type snapshotRun struct {
 
 	out   string // folder of the snapshots
 	taken []*snapshotOutcome
+	walks []*walk
 }
+
+// walk is a request of the read API for which a process walks through its customers, asked again and again for a phase.
+type walk struct {
+	path   string
+	quiet  *phase // that came before it
+	during *phase
+	took   []time.Duration
+}
+
+// walked are the requests that are measured.
+var walked = []string{"/v1/counts", "/v1/customers?order=id", "/v1/customers?order=deadline", "/v1/customers?order=value_about_to_be_lost"}
 
 // snapshotOutcome is what became of one snapshot.
 type snapshotOutcome struct {
@@ -78,6 +92,11 @@ func (r *snapshotRun) run() (err error) {
 	if err := r.beside(); err != nil {
 		return err
 	}
+	for _, path := range walked {
+		if err := r.walk(path); err != nil {
+			return err
+		}
+	}
 	r.child.kill()
 	if err := r.start(r.command("run", "--snapshots-every", r.every().String(), "--snapshots-out", r.out, "--snapshots-keep", "2")); err != nil {
 		return err
@@ -116,6 +135,7 @@ func (r *snapshotRun) command(name string, arguments ...string) (*child, error) 
 	cmd := exec.Command(r.lull, arguments...)
 	cmd.Env = append(os.Environ(),
 		"TMPDIR="+r.work, "LULL_INSTANCE="+s.Instance, "LULL_INPUT_TOPIC="+s.Input.Topic, "LULL_STATE_DIR="+s.State.Dir, "LULL_HTTP_LISTEN="+s.HTTP.Listen,
+		"LULL_HTTP_TIMEOUT=5m", // on a busy machine walks take longer than they may
 		"LULL_CLOCK_MODE="+s.Clock.Mode, "LULL_FIT_MODE="+s.Fit.Mode)
 	return startCommand(cmd)
 }
@@ -162,6 +182,35 @@ func (r *snapshotRun) beside() error {
 		}
 	}
 	return nil
+}
+
+// walk asks for the same, one request after the other, for as long as a quiet phase is.
+func (r *snapshotRun) walk(path string) (err error) {
+	w := &walk{path: path, quiet: r.phases[len(r.phases)-1]}
+	if w.during, err = r.begin("GET " + path); err != nil {
+		return err
+	}
+	for began := time.Now(); time.Since(began) < r.quiet; {
+		asked := time.Now()
+		response, err := r.get(path)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			return fmt.Errorf("reading the answer to GET %s: %w", path, err)
+		}
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("GET %s is answered by status %d: %s", path, response.StatusCode, body)
+		}
+		w.took = append(w.took, time.Since(asked))
+	}
+	if err := r.end(w.during); err != nil {
+		return err
+	}
+	r.walks = append(r.walks, w)
+	return r.rest("quiet", r.quiet)
 }
 
 // scheduled lets the process take snapshots. The first, which it takes at once, is not measured: neither the process nor its load is warm.

@@ -26,8 +26,15 @@ func (r *snapshotRun) print(w io.Writer, loadBefore string) error {
 			o.rssBytes>>20, float64(all)/(1<<20), float64(bytes)/(1<<20))
 	}
 	p.line("")
+	p.line("| request | answers | median, s | least to greatest, s | CPU s for each |")
+	p.line("|---|--:|--:|--:|--:|")
+	for _, w := range r.walks {
+		cpu := (w.during.cores() - w.quiet.cores()) * w.during.took.Seconds() / float64(len(w.took))
+		p.line("| %s | %d | %.2f | %.2f to %.2f | %.2f |", w.path, len(w.took), percentile(w.took, 0.5).Seconds(), percentile(w.took, 0).Seconds(), percentile(w.took, 1).Seconds(), cpu)
+	}
+	p.line("")
 	r.explainPhases(&p, "a snapshot")
-	p.line("CPU of a process of its own is its whole life's; that of the schedule's is what the live process used beyond its share in the quiet phase before. Resident memory of the schedule's is the live process's.")
+	p.line("CPU of a process of its own is its whole life's; that of the schedule's is what the live process used beyond its share in the quiet phase before. Resident memory of the schedule's is the live process's. CPU of a request is counted as that of the schedule's.")
 	printSettings(&p, &r.settings)
 	printMachine(&p, loadBefore, false)
 	return p.err
