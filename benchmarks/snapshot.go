@@ -24,6 +24,7 @@ type snapshotRun struct {
 	liveRun
 	lull   string // the program
 	fitted bool
+	every  time.Duration
 
 	out   string // folder of the snapshots
 	taken []*snapshotOutcome
@@ -63,6 +64,7 @@ func runSnapshot(arguments []string) error {
 	r.liveFlags(flags, "snapshot")
 	flags.StringVar(&r.lull, "lull", "bin/lull", "the program that runs, and takes snapshots")
 	flags.BoolVar(&r.fitted, "fitted", true, "a model that was fitted, whose error is in the points of CLV; else one that was put by hand")
+	flags.DurationVar(&r.every, "every", time.Minute, "snapshots.every of the schedule: longer than one takes, at least a minute")
 	r.flags(flags)
 	_ = flags.Parse(arguments) // it exits
 	if err := r.check(flags); err != nil {
@@ -98,7 +100,7 @@ func (r *snapshotRun) run() (err error) {
 		}
 	}
 	r.child.kill()
-	if err := r.start(r.command("run", "--snapshots-every", r.every().String(), "--snapshots-out", r.out, "--snapshots-keep", "2")); err != nil {
+	if err := r.start(r.command("run", "--snapshots-every", r.every.String(), "--snapshots-out", r.out, "--snapshots-keep", "2")); err != nil {
 		return err
 	}
 	if err := r.scheduled(); err != nil {
@@ -122,9 +124,6 @@ func fitOf(customers int) *operators.Fit {
 	}
 	return f
 }
-
-// every is how often the schedule takes a snapshot, and so how long it is quiet between two of them.
-func (r *snapshotRun) every() time.Duration { return max(r.quiet, time.Minute) }
 
 // command starts a command of lull, with the settings of the application.
 func (r *snapshotRun) command(name string, arguments ...string) (*child, error) {
@@ -226,7 +225,10 @@ func (r *snapshotRun) scheduled() error {
 		} else if err := r.scheduledOne(); err != nil {
 			return err
 		}
-		if err := r.rest("quiet", r.every()-5*time.Second); err != nil { // short of the next one
+		if err := r.rest("quiet", min(r.quiet, r.every-5*time.Second)); err != nil { // short of the next one
+			return err
+		}
+		if _, err := r.begin(""); err != nil {
 			return err
 		}
 	}
@@ -246,7 +248,7 @@ func (r *snapshotRun) scheduledOne() (err error) {
 		return err
 	}
 	if written := o.during.spent[`lull_snapshots_total{outcome="written"}`]; written != 1 {
-		return fmt.Errorf("the schedule has taken %v snapshots, want one: raise -quiet, which is snapshots.every too, above the time that one takes", written)
+		return fmt.Errorf("the schedule has taken %v snapshots, want one: raise -every, which is snapshots.every, above the time that one takes", written)
 	}
 	o.cpu = (o.during.cores() - o.quiet.cores()) * o.during.took.Seconds()
 	_, o.rssBytes, err = processUsage(r.child.cmd.Process.Pid)

@@ -91,3 +91,19 @@ func BenchmarkRanges(b *testing.B) {
 		}
 	}
 }
+
+// TestEvaluateKnown: with what the state knows the same is found as without.
+func TestEvaluateKnown(t *testing.T) {
+	op, m := score.New(defaults(nil)), cdnow("mbgnbd")
+	for x, last := range []int{0, 10, 80, 250} {
+		p := purchases(0, x, last, 3000, operators.Money(4000*x))
+		for age := 250; age < 900; age += 130 {
+			at := instantOf(operators.Day(age))
+			f, next, what := op.EvaluateKnown(&p, m, at, op.ValueFalls(&p, m))
+			wantNext, wantWhat := op.Next(&p, m, at)
+			if want := op.Evaluate(&p, m, at); f != want || next != wantNext || what != wantWhat {
+				t.Errorf("x = %d, at %d: %+v, %s, %s, want %+v, %s, %s", x, age, f, next, what, want, wantNext, wantWhat)
+			}
+		}
+	}
+}

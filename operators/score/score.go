@@ -127,13 +127,30 @@ func (op *Operator) RisingUntil(p *operators.Purchases, m *operators.Model) oper
 // takes what Evaluate takes.
 func (op *Operator) Next(p *operators.Purchases, m *operators.Model, at operators.EventTime) (operators.EventTime, string) {
 	e := op.evaluation(p, m)
-	next, alive := e.next(at, e.valueFalls())
+	return e.nextInWords(at, e.valueFalls())
+}
+
+// ValueFalls returns what operators.Score.ValueFalls is, which is most of what Evaluate and Next cost. It takes what Evaluate takes.
+func (op *Operator) ValueFalls(p *operators.Purchases, m *operators.Model) operators.EventTime {
+	e := op.evaluation(p, m)
+	return e.valueFalls()
+}
+
+// EvaluateKnown returns what Evaluate and Next do, of a customer of whom ValueFalls is known.
+func (op *Operator) EvaluateKnown(p *operators.Purchases, m *operators.Model, at, valueFalls operators.EventTime) (f operators.Facts, next operators.EventTime, what string) {
+	e := op.evaluation(p, m)
+	next, what = e.nextInWords(at, valueFalls)
+	return e.facts(at, valueFalls), next, what
+}
+
+func (e *evaluation) nextInWords(at, valueFalls operators.EventTime) (operators.EventTime, string) {
+	next, alive := e.next(at, valueFalls)
 	switch {
 	case next == operators.Never:
 		return next, ""
 	case alive == valueBound:
-		terms := op.config.Terms()
-		return next, "CLV falls under the cut of " + terms.FormatAmount(m.HighValue)
+		terms := e.op.config.Terms()
+		return next, "CLV falls under the cut of " + terms.FormatAmount(e.cut)
 	}
 	return next, "churn risk reaches " + operators.FormatThreshold(complement(alive))
 }

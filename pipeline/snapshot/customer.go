@@ -135,6 +135,7 @@ func (s *source) each(n int, work func(i int)) {
 type evaluator struct {
 	asOf   operators.EventTime
 	model  *operators.Model // nil: none is in force
+	terms  uint32           // of the settings that it is evaluated under
 	models map[uint32]*operators.Model
 	config clv.Config
 	score  *score.Operator
@@ -142,10 +143,11 @@ type evaluator struct {
 	segments *operators.Chain
 }
 
-func newEvaluator(config clv.Config, models map[uint32]*operators.Model, model *operators.Model, asOf operators.EventTime) *evaluator {
+func newEvaluator(of *Config, models map[uint32]*operators.Model, model *operators.Model, asOf operators.EventTime) *evaluator {
+	config := of.Chain
 	scores := score.New(config.Score)
 	return &evaluator{
-		asOf: asOf, model: model, models: models, config: config, score: scores,
+		asOf: asOf, model: model, terms: of.Terms, models: models, config: config, score: scores,
 		segments: operators.NewChain(scores, segment.New(config.Segment, config.Score.Terms(), scores)),
 	}
 }
@@ -179,10 +181,10 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 	}
 	e.facts(row, c.Customer, &p)
 	row.quality(&c.Faults)
-	e.place(row, c.Customer, &p, c.partition.meta.Adoptions)
+	valueFalls := e.place(row, c.Customer, &p, c.partition.meta.Adoptions)
 	predicted := p.Count > 0 && e.model != nil
 	if predicted {
-		e.predict(row, &p)
+		e.predict(row, &p, valueFalls)
 	}
 	return evaluated{row: row, purchases: p, predicted: predicted}
 }
@@ -240,8 +242,9 @@ func (r *customerRow) quality(f *operators.Faults) {
 	r.DataQuality = known / (known + float64(f.Total()))
 }
 
-// place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones.
-func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, adoptions []task.Adoption) {
+// place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones. It
+// returns when CLV falls under the model's cut, which the state knows of most.
+func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, adoptions []task.Adoption) (valueFalls operators.EventTime) {
 	if c.At > e.asOf {
 		row.SegmentsRebuilt = true
 		anew := operators.NewCustomer(c.ID)
@@ -253,8 +256,16 @@ func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.
 	} else {
 		e.silence(c, adoptions)
 	}
-	if p.Count > 0 && e.model != nil && c.Model != e.model.Ref() {
-		e.step(c, operators.ModelInput, e.asOf, e.model)
+	if p.Count > 0 && e.model != nil {
+		switch {
+		case c.Model != e.model.Ref():
+			e.step(c, operators.ModelInput, e.asOf, e.model)
+			valueFalls = c.Score.ValueFalls
+		case c.Score.Scored && c.Terms == e.terms:
+			valueFalls = c.Score.ValueFalls
+		default:
+			valueFalls = e.score.ValueFalls(p, e.model)
+		}
 	}
 	row.RFMGroup, row.Quadrant, row.Lifecycle, row.Rising = c.Segment.RFMGroup.String(), c.Segment.Quadrant.String(), c.Segment.Lifecycle.String(), c.Segment.Rising
 	if p.Count > 0 && e.model != nil && e.model.Cuts != nil {
@@ -262,6 +273,7 @@ func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.
 		since, frequency, monetary := int32(scores.SinceLastPurchase), int32(scores.Frequency), int32(scores.Monetary)
 		row.RFMSince, row.RFMFrequency, row.RFMMonetary = &since, &frequency, &monetary
 	}
+	return valueFalls
 }
 
 // silence lets the customer be silent up to the instant, and the models come into force for them that did so in their partition, as the pipeline would.
@@ -308,8 +320,8 @@ func (e *evaluator) step(c *operators.Customer, kind operators.InputKind, at ope
 }
 
 // predict fills in what the model makes of purchases, of which there are some, but for the points of CLV.
-func (e *evaluator) predict(row *customerRow, p *operators.Purchases) {
-	f := e.score.Evaluate(p, e.model, e.asOf)
+func (e *evaluator) predict(row *customerRow, p *operators.Purchases, valueFalls operators.EventTime) {
+	f, next, what := e.score.EvaluateKnown(p, e.model, e.asOf, valueFalls)
 	row.PAlive, row.ExpectedPurchases, row.BuysAgain, row.ExpectedSpend, row.CLV = &f.PAlive, &f.ExpectedPurchases, &f.BuysAgain, &f.ExpectedSpend, &f.CLV
 	row.ValueAtRisk, row.AboutToBeLost = &f.ValueAtRisk, &f.AboutToBeLost
 	for i, column := range [...]**operators.EventTime{&row.NextPurchaseLow, &row.NextPurchaseMedian, &row.NextPurchaseHigh} {
@@ -317,7 +329,7 @@ func (e *evaluator) predict(row *customerRow, p *operators.Purchases) {
 			*column = instant(e.asOf + operators.EventTime(days*operators.DayMs))
 		}
 	}
-	if next, what := e.score.Next(p, e.model, e.asOf); next < timeEnd {
+	if next < timeEnd {
 		row.NextDeadline, row.NextDeadlineWhat = &next, &what
 	}
 }

@@ -191,7 +191,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 		m.Model = &model.Version
 	}
 	m.Snapshot = m.name(s, config)
-	return m, &source{s, newEvaluator(config.Chain, models, model, asOf), published, cmp.Or(config.Processors, runtime.GOMAXPROCS(0))}, nil
+	return m, &source{s, newEvaluator(config, models, model, asOf), published, cmp.Or(config.Processors, runtime.GOMAXPROCS(0))}, nil
 }
 
 // modelsUntil returns the models up to that of the whole snapshot, in the order of their topic: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, it is

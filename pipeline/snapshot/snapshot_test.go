@@ -44,7 +44,7 @@ func adopted(watermark int, models []operators.Model, days ...int) task.Meta {
 }
 
 // open opens a target in a folder.
-func open(t *testing.T, out string) *snapshot.Target {
+func open(t testing.TB, out string) *snapshot.Target {
 	t.Helper()
 	target, err := snapshot.OpenTarget(t.Context(), out)
 	if err != nil {
