@@ -99,6 +99,9 @@ func (r *snapshotRun) run() (err error) {
 			return err
 		}
 	}
+	if _, err := r.begin(""); err != nil {
+		return err
+	}
 	r.child.kill()
 	if err := r.start(r.command("run", "--snapshots-every", r.every.String(), "--snapshots-out", r.out, "--snapshots-keep", "2")); err != nil {
 		return err
