@@ -139,7 +139,7 @@ func TestRebuild(t *testing.T) {
 	}
 	c.deleteRecords(s.Input.Topic, 1)
 	s.Session.Gap *= 2
-	c.refused(s, "session.gap was 30m0s and is 1h0m0s. Set them back", "--on-offset-mismatch=rebuild", "`lull reset`", "`lull diff "+s.Prefix+" NEW_PREFIX`")
+	c.unowned(s, "session.gap was 30m0s and is 1h0m0s. Set them back", "--on-offset-mismatch=rebuild", "`lull reset`", "`lull diff "+s.Prefix+" NEW_PREFIX`")
 	s.OnOffsetMismatch = "rebuild"
 	c.purchases(&s, 3, 1)
 	c.mark(&s, "2024-07-01T00:00:00Z")
@@ -381,7 +381,7 @@ func TestPartitionAdded(t *testing.T) {
 
 	add(s.Topic(ChangelogTopic))
 	c.forgetMember(&s)
-	c.refused(s, "partitions of the input was 2 and is 7: customers are in other partitions than their state")
+	c.unowned(s, "partitions of the input was 2 and is 7: customers are in other partitions than their state")
 }
 
 // TestChangelogLost proves that a state which stands for more than the changelog holds, of which brokers have lost the end, is refused with what to do.

@@ -15,7 +15,7 @@ import (
 	"lull/pipeline/security"
 )
 
-// producer makes transactions. It is the process's only one; a transaction whose outcome is not a clear commit ends it, and the next producer
+// producer makes transactions. Of all that a process writes as a member of its group it is the only one; a transaction whose outcome is not a clear commit ends it, and the next producer
 // takes a new epoch, by which Kafka decides what became of the last.
 type producer struct {
 	s      *Settings
@@ -53,9 +53,9 @@ type topicPartitioner func(topic string) kgo.TopicPartitioner
 func (p topicPartitioner) ForTopic(topic string) kgo.TopicPartitioner { return p(topic) }
 
 // newProducer returns a producer with an epoch of its own: what its predecessor left open has been decided when it returns.
-func newProducer(ctx context.Context, s *Settings, access *security.Access) (*producer, error) {
+func newProducer(ctx context.Context, s *Settings, access *security.Access, transactionalID string) (*producer, error) {
 	client, err := kgo.NewClient(append(access.Options("lull-"+s.Instance),
-		kgo.TransactionalID(s.transactionalID()),
+		kgo.TransactionalID(transactionalID),
 		// At most the session timeout, so that nothing of a dead process blocks longer than its membership.
 		kgo.TransactionTimeout(s.Commit.Timeout),
 		// With the default of 5 s, CONCURRENT_TRANSACTIONS right after an EndTxn stalls for as long.
@@ -74,7 +74,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access) (*pr
 	}
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("taking a producer epoch for transactional id %q: %w", s.transactionalID(), err)
+		return nil, fmt.Errorf("taking a producer epoch for transactional id %q: %w", transactionalID, err)
 	}
 	return &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}, nil
 }
@@ -115,7 +115,7 @@ type committing struct {
 	metadata string // of the offset; "" of a task's, which writes a meta record to the changelog
 }
 
-// commit commits the records and, as the member of the group that is is asked for, the positions. Only a nil error means committed; after
+// commit commits the records and, as the member of the group that is is asked for, the positions, if there are any. Only a nil error means committed; after
 // any other the outcome is unknown and the producer of no more use. ends gives, by partition, the changelog offset after the transaction's last record.
 func (p *producer) commit(ctx context.Context, is func() (member, error), positions []committing) (ends map[int32]int64, err error) {
 	if err := p.client.Flush(ctx); err != nil {
@@ -124,8 +124,10 @@ func (p *producer) commit(ctx context.Context, is func() (member, error), positi
 	if err := p.written(positions); err != nil {
 		return nil, err
 	}
-	if err := p.addOffsets(ctx, is, positions); err != nil {
-		return nil, err
+	if len(positions) > 0 {
+		if err := p.addOffsets(ctx, is, positions); err != nil {
+			return nil, err
+		}
 	}
 	p.asked = true
 	if err := CommitTransaction(ctx, p.client); err != nil {

@@ -72,7 +72,7 @@ func (l *clientLog) index(text string) int {
 func TestEndOfNothing(t *testing.T) {
 	c := newCluster(t)
 	s := c.application(2)
-	p, err := newProducer(t.Context(), &s, c.access())
+	p, err := newProducer(t.Context(), &s, c.access(), s.transactionalID())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestEndOfNothing(t *testing.T) {
 			t.Errorf("a transaction of %d changelog records for two partitions: %v, %v", len(records), ends, err)
 		}
 		p.close()
-		if p, err = newProducer(t.Context(), &s, c.access()); err != nil {
+		if p, err = newProducer(t.Context(), &s, c.access(), s.transactionalID()); err != nil {
 			t.Fatal(err)
 		}
 	}

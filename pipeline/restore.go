@@ -216,7 +216,7 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 	}
 	meta, err := task.DecodeMeta(value)
 	if err != nil {
-		return finalError{errors.New(unreadable(p, err))}
+		return finalError{errors.New(unreadable(p.n, err))}
 	}
 	was, err := r.shapeOf(p)
 	if err != nil {
@@ -229,8 +229,8 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 }
 
 // unreadable returns why a task must not go on from a state whose meta or shape record cannot be read.
-func unreadable(p *partition, err error) (refusal string) {
-	return fmt.Sprintf("partition %d: the state cannot be read: %v. If a later version of lull has written it: run that version. Else read all of the input again: into an empty state, by `lull reset --force`; or beside this one, under a new --prefix and --state-dir", p.n, err)
+func unreadable(n int32, err error) (refusal string) {
+	return fmt.Sprintf("partition %d: the state cannot be read: %v. If a later version of lull has written it: run that version. Else read all of the input again: into an empty state, by `lull reset --force`; or beside this one, under a new --prefix and --state-dir", n, err)
 }
 
 // shapeOf returns what p's state was made with, nil if it does not say so.
@@ -241,7 +241,7 @@ func (r *Runner) shapeOf(p *partition) (task.Shape, error) {
 	}
 	shape, err := task.DecodeShape(value)
 	if err != nil {
-		return nil, finalError{errors.New(unreadable(p, err))}
+		return nil, finalError{errors.New(unreadable(p.n, err))}
 	}
 	return shape, nil
 }
@@ -264,7 +264,7 @@ func (r *Runner) emptyStore(p *partition) error {
 func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	t, err := task.Open(r.s.task(p.n, r.ids.partitions), r.chain, p.store, r.models)
 	if errors.Is(err, operators.ErrCorrupt) {
-		return unreadable(p, err), nil
+		return unreadable(p.n, err), nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("opening partition %d: %w", p.n, err)
@@ -296,7 +296,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 	} else {
 		refusal = r.checkBeginning(p)
 	}
-	rebuild := refusal != "" && r.s.OnOffsetMismatch == "rebuild" && !foreign && !r.s.Staged() // the topic events does not hold all of the input for ever
+	rebuild := refusal != "" && !foreign && r.mayRebuild()
 	switch {
 	case rebuild:
 		r.log.Warn().Int32("partition", p.n).Str("why", refusal).Msg("reading all of the input again into an empty state, as told")
@@ -384,14 +384,12 @@ func (r *Runner) checkState(p *partition, meta *task.Meta, was, is task.Shape) (
 	if refusal := r.checkChangelog(p, meta, was); refusal != "" {
 		return refusal, true
 	}
-	if group := was.Get("group"); group != "" && group != r.s.Group {
-		return fmt.Sprintf("partition %d: topic %q holds the state of another application, that of the group %q, and this one's is %q: two applications never share a prefix. "+
-			"Give this one a --prefix and a --state-dir of its own, or set group to %q if it is that application",
-			p.n, r.s.Topic(ChangelogTopic), group, r.s.Group, group), true
+	if ofAnother(was, r.s) {
+		return fmt.Sprintf("partition %d: %s", p.n, r.otherGroup(was)), true
 	}
 	switch {
 	case meta.Settings != is.Fingerprint():
-		return r.otherShape(p, was, is), false
+		return fmt.Sprintf("partition %d: %s", p.n, r.otherShape(was, is)), false
 	case meta.InputID != r.ids.input:
 		return fmt.Sprintf("partition %d: the state was made from a topic %q of id %x, which is now %x: it was re-created. Use a new prefix, or "+
 			"%s to forget the state and read all of the input from its start", p.n, p.topic, meta.InputID, r.ids.input, r.anew("--on-offset-mismatch=rebuild")), false
@@ -413,7 +411,7 @@ func (r *Runner) anew(setting string) string {
 }
 
 // otherShape says which settings are others than those that a state was made with, and what to do.
-func (r *Runner) otherShape(p *partition, was, is task.Shape) string {
+func (r *Runner) otherShape(was, is task.Shape) string {
 	var changes []string
 	for _, c := range was.Changes(is) {
 		changes = append(changes, fmt.Sprintf("%s was %s and is %s", c.Name, shown(c.Was), shown(c.Is)))
@@ -430,7 +428,7 @@ func (r *Runner) otherShape(p *partition, was, is task.Shape) string {
 	if was.Get(partitionsSetting) != is.Get(partitionsSetting) && len(was) > 0 {
 		changes, way = []string{fmt.Sprintf("%s was %s and is %s: %s", partitionsSetting, was.Get(partitionsSetting), is.Get(partitionsSetting), anewUnderPrefix)}, "There is no way back"
 	}
-	return fmt.Sprintf("partition %d: the state was made with other settings: %s. %s", p.n, strings.Join(changes, "; "), way)
+	return fmt.Sprintf("the state was made with other settings: %s. %s", strings.Join(changes, "; "), way)
 }
 
 // shown returns a setting's value for a message.

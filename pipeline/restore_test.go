@@ -44,7 +44,7 @@ type owner struct {
 func (c *cluster) owner(s Settings, name string, partition int32) *owner {
 	c.t.Helper()
 	s.Instance = name
-	p, err := newProducer(c.t.Context(), &s, c.access())
+	p, err := newProducer(c.t.Context(), &s, c.access(), s.transactionalID())
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -80,6 +80,7 @@ func (s *Settings) Roles(subscriberGroup string) []Role {
 			subscribe.Rights = append(subscribe.Rights, s.onTopic(name, opRead))
 		}
 	}
+	run.Rights = append(run.Rights, Right{Resource: transactionalResource, Name: s.ownerTransactionalID(), Operations: []string{opWrite}})
 	groups := []string{s.Group}
 	if fits {
 		groups = append(groups, s.FitterGroup())

@@ -105,7 +105,8 @@ type Runner struct {
 	stirred        chan struct{} // closed when a partition has come further, or to this process, or has gone; nil while nobody waits for it
 }
 
-// Run runs until ctx ends, then commits, flushes and returns nil. Snapshots may be nil if snapshots.every is 0. The error is a *FencedError if another process has the instance id.
+// Run runs until ctx ends, then commits, flushes and returns nil. Snapshots may be nil if snapshots.every is 0. The error is a *FencedError if another process has the instance id, and a *PrefixError if the prefix is not
+// this application's, or its state was made with other settings.
 func Run(ctx context.Context, s Settings, log zerolog.Logger, snapshots Snapshots) error {
 	m := thisMachine()
 	m.snapshots = snapshots
@@ -166,6 +167,9 @@ func (r *Runner) run() error {
 		return err
 	}
 	defer r.client.Close()
+	if err := r.claimPrefix(); err != nil {
+		return err
+	}
 	if err := r.identifySchemas(); err != nil {
 		return err
 	}
@@ -333,7 +337,7 @@ func (r *Runner) followFailed(err error) {
 func (r *Runner) takeEpoch() error {
 	for {
 		ctx, cancel := context.WithTimeout(r.ctx, 2*r.s.Commit.Timeout)
-		p, err := newProducer(ctx, r.s, r.access)
+		p, err := newProducer(ctx, r.s, r.access, r.s.transactionalID())
 		cancel()
 		if err == nil {
 			r.producer = p

@@ -76,8 +76,9 @@ func exitCode(err error) int {
 	var failed runError
 	var usage usageError
 	var fenced *pipeline.FencedError
+	var prefix *pipeline.PrefixError
 	switch {
-	case !errors.As(err, &failed), errors.As(err, &usage):
+	case !errors.As(err, &failed), errors.As(err, &usage), errors.As(err, &prefix):
 		return exitUsage
 	case errors.As(err, &fenced):
 		return exitFenced

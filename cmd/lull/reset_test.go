@@ -84,6 +84,9 @@ func TestResetAndDiff(t *testing.T) {
 	group := strings.TrimSuffix(a.prefix, ".")
 	lullFails(fmt.Sprintf("lull: topic %q holds the state of another application, that of the group %q, and group is %q: set the right prefix, or group to %q if it is that application that is to be reset\n",
 		a.prefix+"changelog", group, "theirs", group), "reset", "--config", foreign, "--yes")
+	if _, errs, code := lull(t, "run", "--config", foreign, "--state-dir", t.TempDir(), "--http-listen", "127.0.0.1:0"); code != exitUsage || !strings.Contains(errs, "two applications never share a prefix") {
+		t.Errorf("run under another's prefix: exit code %d, %s", code, errs)
+	}
 	dir := filepath.Join(filepath.Dir(other.process.log), "state")
 	lullFails(fmt.Sprintf("lull: nothing was removed: the state store in %s is another application's, of the prefix %q and the group %q, and prefix is %q and group %q: set state.dir to this one's folder, "+
 		"or prefix and group if it is that application that is to be reset\n", dir, other.prefix, strings.TrimSuffix(other.prefix, "."), a.prefix, strings.TrimSuffix(a.prefix, ".")),

@@ -13,17 +13,21 @@ import (
 	"lull/pipeline/task"
 )
 
-// readShape returns what an application's state was made with, nil if there is none or it does not say so. A state that was forgotten and made anew leaves the earlier shape in the changelog until that is
-// compacted: what counts is the one that the newest transaction was made with.
+// readShape returns what an application's state was made with, or is to be made with by who has claimed the prefix and applied nothing yet; nil if there is none or it does not say so. A state that was forgotten and made
+// anew leaves the earlier shape in the changelog until that is compacted: what counts is the one that the newest transaction was made with.
 func readShape(ctx context.Context, s *pipeline.Settings, prefix string) (task.Shape, error) {
 	topic := prefix + pipeline.ChangelogTopic
 	newest, spans, err := newestMeta(ctx, s, topic)
-	if err != nil || newest == nil {
+	if err != nil || spans == nil {
 		return nil, err
 	}
-	meta, err := task.DecodeMeta(newest.Value)
-	if err != nil {
-		return nil, fmt.Errorf("topic %q, partition %d, offset %d: %w", topic, newest.Partition, newest.Offset, err)
+	partition, meant := int32(0), func(task.Shape) bool { return true } // a claim
+	if newest != nil {
+		meta, err := task.DecodeMeta(newest.Value)
+		if err != nil {
+			return nil, fmt.Errorf("topic %q, partition %d, offset %d: %w", topic, newest.Partition, newest.Offset, err)
+		}
+		partition, meant = newest.Partition, func(shape task.Shape) bool { return shape.Fingerprint() == meta.Settings }
 	}
 	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
@@ -32,8 +36,8 @@ func readShape(ctx context.Context, s *pipeline.Settings, prefix string) (task.S
 	defer client.Close()
 	var shape task.Shape
 	found := errors.New("it has been found") //lull:unread it ends the reading, and goes no further
-	// It was written with the partition's first transaction of that state, mostly at the start.
-	err = readSpans(ctx, client, topic, map[int32]span{newest.Partition: spans[newest.Partition]}, func(r *kgo.Record) error {
+	// It was written by the claim, or with the partition's first transaction of that state, mostly at the start.
+	err = readSpans(ctx, client, topic, map[int32]span{partition: spans[partition]}, func(r *kgo.Record) error {
 		if string(r.Key) != string(task.ShapeKey) || r.Value == nil {
 			return nil
 		}
@@ -41,7 +45,7 @@ func readShape(ctx context.Context, s *pipeline.Settings, prefix string) (task.S
 		if err != nil {
 			return fmt.Errorf("topic %q, partition %d, offset %d: %w", topic, r.Partition, r.Offset, err)
 		}
-		if is.Fingerprint() != meta.Settings {
+		if !meant(is) {
 			return nil
 		}
 		shape = is

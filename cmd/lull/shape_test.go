@@ -46,6 +46,11 @@ func TestReadShape(t *testing.T) {
 		}
 	}
 	gap := func(value string) task.Shape { return task.Shape{{Name: "session.gap", Value: value}} }
+	claim := &kgo.Record{Topic: "lull.changelog", Key: task.ShapeKey, Value: gap("10m0s").Append(nil)}
+	if err := client.ProduceSync(t.Context(), claim).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	want("10m0s")
 	write(1, gap("30m0s"), 3000)
 	write(2, gap("30m0s"), 0)
 	want("30m0s")

@@ -1,0 +1,215 @@
+package pipeline
+
+import (
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"lull/operators"
+	"lull/pipeline/task"
+	"lull/schemas"
+)
+
+// intruder makes settings of another process under the prefix of a staged application, with an input of its own, and ten orders of ann's in it.
+func (c *cluster) intruder(s *Settings) Settings {
+	c.t.Helper()
+	other := *s
+	topic := "intruder-" + s.Group
+	other.Instance, other.State.Dir, other.HTTP.Listen, other.Inputs = "intruder", c.t.TempDir(), freeAddress(c.t), map[string]TopicInput{topic: {}}
+	if err := other.Validate(); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := c.adm.CreateTopic(c.t.Context(), 1, 1, nil, topic); err != nil {
+		c.t.Fatal(err)
+	}
+	c.awaitTopic(topic)
+	asInput := other
+	asInput.Input.Topic = topic
+	c.purchases(&asInput, 100, 10)
+	c.produce(&kgo.Record{Topic: topic, Value: []byte("no event")}) // a dead letter, where it is read
+	return other
+}
+
+// unowned runs a process that ends because the prefix is not its own, and says these texts.
+func (c *cluster) unowned(s Settings, texts ...string) {
+	c.t.Helper()
+	p := c.run(s)
+	select {
+	case err := <-p.done:
+		if foreign := (*PrefixError)(nil); !errors.As(err, &foreign) {
+			c.t.Errorf("the process ended with %v\n%s", err, p.log)
+			return
+		}
+		for _, text := range texts {
+			if !strings.Contains(err.Error(), text) {
+				c.t.Errorf("the process ended with %v, without %q", err, text)
+			}
+		}
+	case <-time.After(20 * time.Second): // if it is not refused
+		c.t.Errorf("the process runs under a prefix that is not its own\n%s", p.log)
+		p.end()
+	}
+}
+
+// ends returns the ends of all partitions of the topics under an application's prefix.
+func (c *cluster) ends(s *Settings) map[topicPartition]int64 {
+	c.t.Helper()
+	var topics []string
+	for _, topic := range s.ownTopics() {
+		topics = append(topics, s.Topic(topic.name))
+	}
+	list, err := c.adm.ListEndOffsets(c.t.Context(), topics...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ends := make(map[topicPartition]int64)
+	list.Each(func(o kadm.ListedOffset) { ends[topicPartition{o.Topic, o.Partition}] = o.Offset })
+	return ends
+}
+
+// orderOfAnn makes a purchase of ann's in the first input of a staged application.
+func (c *cluster) orderOfAnn(s *Settings, n int) {
+	c.t.Helper()
+	asInput := *s
+	asInput.Input.Topic = s.InputTopics()[0].Topic
+	c.purchases(&asInput, n, 1)
+}
+
+// TestForeignProcess proves that a process which is not of the application that has a prefix, or would make the state by other settings, writes nothing under it, takes no partition, and says why; and that the
+// application goes on.
+func TestForeignProcess(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(s *Settings)
+		says   []string
+	}{
+		{"another group", func(s *Settings) { s.Group += "-other" },
+			[]string{"holds the state of another application, that of the group", "two applications never share a prefix", "Give this one a --prefix and a --state-dir of its own"}},
+		{"another group that rebuilds", func(s *Settings) { s.Group, s.OnOffsetMismatch = s.Group+"-other", "rebuild" }, []string{"two applications never share a prefix"}},
+		{"other settings", func(s *Settings) { s.Calendar.Timezone = "Asia/Tokyo" },
+			[]string{"the state was made with other settings: calendar.timezone was UTC and is Asia/Tokyo", "Set them back", "`lull reset`", "a new --prefix"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := newCluster(t)
+			s := c.staged()
+			c.publish(&s)
+			c.orderOfAnn(&s, 0)
+			c.mark(&s, "2024-02-01T00:00:00Z")
+			owner := c.run(s)
+			c.await(&s, owner)
+			before := c.ends(&s)
+			other := c.intruder(&s)
+			test.change(&other)
+			other.Fit.Mode = "auto"
+			c.unowned(other, test.says...)
+			if after := c.ends(&s); !maps.Equal(before, after) {
+				t.Errorf("the topics under the prefix end at %v, and did at %v", after, before)
+			}
+			c.orderOfAnn(&s, 40)
+			c.mark(&s, "2024-06-01T00:00:00Z")
+			c.await(&s, owner)
+			owner.end()
+			if got := c.orders(&s); got != 2 {
+				t.Errorf("%d orders counted, want 2\n%s", got, owner.log)
+			}
+		})
+	}
+}
+
+// TestTwoBegin proves that of two applications that begin under one prefix at the same instant one has it, and that nothing comes of the other: the first has seen that the prefix is nobody's, and the other claims it before
+// the first has done so, or before what the first has written is committed.
+func TestTwoBegin(t *testing.T) {
+	for _, held := range []struct {
+		key kmsg.Key
+		id  func(kmsg.Request) *string
+	}{
+		{kmsg.InitProducerID, func(r kmsg.Request) *string { return r.(*kmsg.InitProducerIDRequest).TransactionalID }},
+		{kmsg.Produce, func(r kmsg.Request) *string { return r.(*kmsg.ProduceRequest).TransactionID }},
+	} {
+		t.Run(held.key.Name(), func(t *testing.T) {
+			fake, c := embedded(t)
+			s := c.staged()
+			c.publish(&s)
+			c.orderOfAnn(&s, 0)
+			other := c.intruder(&s)
+			other.Group += "-other"
+			s.HTTP.Listen = freeAddress(t)
+			first := true
+			claim := hold(t, fake, held.key, func(r kmsg.Request) bool {
+				id := held.id(r)
+				is := first && id != nil && *id == s.ownerTransactionalID()
+				first = first && !is
+				return is
+			})
+			late := c.run(other)
+			<-claim.met
+			owner := c.run(s)
+			awaitReadiness(t, &s, owner, `"ready":true`)
+			close(claim.open)
+			var foreign *PrefixError
+			if err := <-late.done; !errors.As(err, &foreign) || !strings.Contains(err.Error(), `that of the group "`+s.Group+`"`) {
+				t.Errorf("the process that came too late ended with %v\n%s", err, late.log)
+			}
+			c.mark(&s, "2024-06-01T00:00:00Z")
+			c.await(&s, owner)
+			owner.end()
+			if got := c.orders(&s); got != 1 {
+				t.Errorf("%d orders counted, want 1\n%s", got, owner.log)
+			}
+			c.checkOnly(&s)
+		})
+	}
+}
+
+// checkOnly checks that the topics under a staged application's prefix hold nothing of another's.
+func (c *cluster) checkOnly(s *Settings) {
+	c.t.Helper()
+	for _, r := range c.read(s.Topic(ChangelogTopic)) {
+		if string(r.Key) != string(task.ShapeKey) {
+			continue
+		}
+		if shape, err := task.DecodeShape(r.Value); err != nil || shape.Get("group") != s.Group {
+			c.t.Errorf("partition %d of the changelog says %v, %v", r.Partition, shape, err)
+		}
+	}
+	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, r := range c.read(s.Topic(EventsTopic)) {
+		var source schemas.Source
+		setSource(&source, r)
+		relay, refusal := decoder.DecodeRelay(&source, new(operators.Event))
+		if refusal != nil {
+			c.t.Fatal(refusal.Detail)
+		}
+		if _, its := s.Inputs[relay.Source.Topic]; !its && !relay.IsMark() {
+			c.t.Errorf("%s was passed on", relay.Source)
+		}
+	}
+	if n := len(c.read(s.Topic(DeadLettersTopic))); n != 0 {
+		c.t.Errorf("%d dead letters", n)
+	}
+}
+
+// TestClaimFails proves that a process waits and says so as long as it cannot find out whose the prefix is, and begins when it can.
+func TestClaimFails(t *testing.T) {
+	fake, c := embedded(t)
+	s := c.application(1)
+	s.HTTP.Listen = freeAddress(t)
+	c.publish(&s)
+	c.purchases(&s, 0, 1)
+	broken := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TxnID: s.ownerTransactionalID(), Count: -1})
+	p := c.run(s)
+	awaitReadiness(t, &s, p, "it is not known whose the prefix")
+	broken.Remove()
+	c.await(&s, p)
+	p.end()
+}
