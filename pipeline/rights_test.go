@@ -160,6 +160,9 @@ func TestLeastRights(t *testing.T) {
 	user := g.as(s)
 	rights, asked := roleNamed(t, &user, "run").Rights, 0
 	for i, right := range rights {
+		if right.Name == user.ownerTransactionalID() {
+			continue // it is needed once, and this prefix has an owner: TestRightToClaim
+		}
 		for _, operation := range right.Operations {
 			g.only(without(rights, i, operation)...)
 			g.ask(&s)
@@ -199,6 +202,23 @@ func TestLeastRights(t *testing.T) {
 		t.Errorf("%d verdicts on %d requests, the first: %v", len(verdicts), asked, verdicts[0].Verdict)
 	}
 	awaitReadiness(t, &user, p, `"ready":true,"partitions"`) // without a warning
+	p.end()
+}
+
+// TestRightToClaim proves that the first process under a prefix says so if it may not claim it, and goes on when it may.
+func TestRightToClaim(t *testing.T) {
+	g := guard(t)
+	s := g.application(1)
+	s.HTTP.Listen = freeAddress(t)
+	user := g.as(s)
+	rights := roleNamed(t, &user, "run").Rights
+	claim := slices.IndexFunc(rights, func(r Right) bool { return r.Name == user.ownerTransactionalID() })
+	g.only(without(rights, claim, opWrite)...)
+	p := g.run(user)
+	awaitReadiness(t, &user, p, user.ownerTransactionalID())
+	awaitReadiness(t, &user, p, "lull acl print")
+	g.only(rights...)
+	awaitReadiness(t, &user, p, `"ready":true`)
 	p.end()
 }
 
