@@ -174,6 +174,7 @@ func TestNothingCommits(t *testing.T) {
 	s := c.application(1)
 	s.HTTP.Listen = freeAddress(t)
 	c.publish(&s)
+	c.claimed(s)
 	fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: s.Topic(ChangelogTopic), Err: kerr.InvalidTxnState, Count: -1})
 	p := c.run(s)
 	c.purchases(&s, 0, 3)

@@ -37,6 +37,15 @@ func (c *cluster) intruder(s *Settings) Settings {
 	return other
 }
 
+// claimed lets a process claim an application's prefix, and end: what a test does to the requests that make transactions concerns no claim.
+func (c *cluster) claimed(s Settings) {
+	c.t.Helper()
+	s.HTTP.Listen, s.Tracing.Endpoint = freeAddress(c.t), ""
+	p := c.run(s)
+	awaitReadiness(c.t, &s, p, `"ready":true`)
+	p.end()
+}
+
 // unowned runs a process that ends because the prefix is not its own, and says these texts.
 func (c *cluster) unowned(s Settings, texts ...string) {
 	c.t.Helper()

@@ -301,6 +301,7 @@ func TestTracedOutcomes(t *testing.T) {
 			s := c.application(1)
 			s.Tracing.Endpoint = to.url
 			c.publish(&s)
+			c.claimed(s)
 			c.tellOf(&s)
 			if v.fault.Keys[0] == kmsg.Produce {
 				v.fault.Topic = s.Topic(ChangelogTopic)
