@@ -244,17 +244,24 @@ func (s *eventSlots) sought(field string) string {
 	if s.mapping == nil {
 		return ""
 	}
-	mapping := strings.TrimSpace("the mapping " + s.mapping.File)
-	of := &s.rule.fields[slices.Index(fieldNames[:], field)]
+	return s.mapping.sought(s.rule, field)
+}
+
+// sought says where a rule of the mapping looks for a field that is not there.
+func (m *Mapping) sought(r *rule, field string) string {
+	of := &r.fields[slices.Index(fieldNames[:], field)]
 	if !of.set {
-		return ", and " + mapping + " does not say where it is"
+		return ", and " + m.name() + " does not say where it is"
 	}
 	var places []string
 	for _, slot := range of.slots {
-		places = append(places, s.mapping.places.names[slot])
+		places = append(places, m.places.names[slot])
 	}
-	return fmt.Sprintf(", for which %s looks at %s", mapping, strings.Join(places, ", "))
+	return fmt.Sprintf(", for which %s looks at %s", m.name(), strings.Join(places, ", "))
 }
+
+// name is what the mapping is called in messages.
+func (m *Mapping) name() string { return strings.TrimSpace("the mapping " + m.File) }
 
 // bad returns the rejection of a field that cannot be read.
 func (m *mappedReader) bad(f field, at int, wrong string) *operators.Rejection {

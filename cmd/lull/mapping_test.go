@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -294,7 +295,7 @@ func TestSchemas(t *testing.T) {
 	}
 	client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatNone})
 	out, errs, code = lull(t, "schemas", "check", url, "--topics", "scores")
-	if code != 1 || !strings.Contains(out, "NOT COMPATIBLE: the registry would take it, but who reads by version 2 could not read on") || !strings.Contains(errs, "1 schemas of outputs are not compatible with what is registered, and 0 of the input cannot be read") {
+	if code != 1 || !strings.Contains(out, "NOT COMPATIBLE: the registry would take it, but who reads by version 2 could not read on") || !strings.Contains(errs, "schemas of outputs that are not compatible with what is registered: 1; schemas of the input that cannot be read: 0") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	client.SetCompatibility(t.Context(), sr.SetCompatibility{Level: sr.CompatBackward})
@@ -310,6 +311,18 @@ func TestSchemas(t *testing.T) {
 	}
 	out, errs, code = lull(t, "schemas", "check", url, "--topics", "fits", "--input-topic", "shop", "--input-format", "registry-avro")
 	if code != 1 || !strings.Contains(out, "shop-value version 1 (id ") || !strings.Contains(out, "can be read") || !strings.Contains(out, "record names do not match") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	mapping := fileOf(t, "pos.yaml", "version: 1\nfields: {customer_id: client, time: {from: at, format: milliseconds}, amount: {from: total, unit: major}, currency: {const: EUR}}\nrules: [{kind: order_completed}]")
+	for _, amount := range []string{"total", "amount"} {
+		schema := `{"type": "record", "name": "Sale", "fields": [{"name": "client", "type": "string"}, {"name": "at", "type": "long"}, {"name": "` + amount + `", "type": "string"}]}`
+		if _, err := registry.Register(t.Context(), client, registry.Subject{Name: "pos-value", Schema: schema}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, code = lull(t, "schemas", "check", url, "--topics", "fits", "--input-topic", "pos", "--input-format", "registry-avro", "--input-mapping", mapping)
+	if code != 1 || !regexp.MustCompile(`pos-value version 1 \(id \d+\): can be read\npos-value version 2 \(id \d+\): CANNOT BE READ: the order_completed event has no amount, for which the mapping .*pos.yaml looks at total\n`).MatchString(out) ||
+		!strings.Contains(errs, "schemas of the input that cannot be read: 1") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	for _, c := range []struct {

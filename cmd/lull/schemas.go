@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +77,8 @@ func newSchemasCheckCommand() *cobra.Command {
 		Long: `Check asks the registry whether it would take the schemas of this version's outputs under their subjects. Where it asks for no
 compatibility (level NONE), check itself tells whether subscribers that read by the registered schema can read on; where it asks
 only that new schemas read what is there (BACKWARD), it tells whom to upgrade first. With
-input.format registry-avro it tells besides whether all registered versions of the input's schema can be read.
+input.format registry-avro it tells besides whether all registered versions of the input's schema can be read, and have the fields
+that events need by the mapping.
 
 The exit code is 1 if something is not compatible, or could not be asked for. Nothing is changed.`,
 		Args: cobra.NoArgs,
@@ -105,7 +105,7 @@ The exit code is 1 if something is not compatible, or could not be asked for. No
 			}
 			unreadable, err := checkInputVersions(cmd.Context(), cmd.OutOrStdout(), &s, client)
 			if err == nil && wrong+unreadable > 0 {
-				err = fmt.Errorf("%d schemas of outputs are not compatible with what is registered, and %d of the input cannot be read", wrong, unreadable)
+				err = fmt.Errorf("schemas of outputs that are not compatible with what is registered: %d; schemas of the input that cannot be read: %d", wrong, unreadable)
 			}
 			return errors.Join(append(forbidden, err)...)
 		}),
@@ -159,10 +159,12 @@ func checkVersionsOf(ctx context.Context, w io.Writer, of pipeline.InputTopic, c
 		fmt.Fprintf(w, "%s: no such subject; the input's schemas are known by their ids alone\n", subject)
 	}
 	for _, v := range versions {
+		says := "can be read"
 		if v.Unreadable != "" {
 			unreadable++
+			says = "CANNOT BE READ: " + v.Unreadable
 		}
-		fmt.Fprintf(w, "%s version %d (id %d): %s\n", subject, v.Version, v.ID, cmp.Or(v.Unreadable, "can be read"))
+		fmt.Fprintf(w, "%s version %d (id %d): %s\n", subject, v.Version, v.ID, says)
 	}
 	return unreadable, nil
 }
