@@ -229,19 +229,17 @@ func wordsOf(path string) (words []string) {
 		if unicode.IsUpper(c) && i > 0 && (unicode.IsLower(runes[i-1]) || unicode.IsUpper(runes[i-1]) && i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
 			end()
 		}
-		switch c = unicode.ToLower(c); c {
-		case 'ä':
-			word.WriteString("ae")
-		case 'ö':
-			word.WriteString("oe")
-		case 'ü':
-			word.WriteString("ue")
-		case 'ß':
-			word.WriteString("ss")
-		default:
+		if c = unicode.ToLower(c); spelt[c] != "" {
+			word.WriteString(spelt[c])
+		} else {
 			word.WriteRune(c)
 		}
 	}
 	end()
 	return words
+}
+
+// spelt is how letters with marks are written without them.
+var spelt = map[rune]string{
+	'ä': "ae", 'ö': "oe", 'ü': "ue", 'ß': "ss", 'à': "a", 'â': "a", 'ç': "c", 'é': "e", 'è': "e", 'ê': "e", 'ë': "e", 'î': "i", 'ï': "i", 'ô': "o", 'œ': "oe", 'ù': "u", 'û': "u",
 }

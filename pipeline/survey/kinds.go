@@ -42,7 +42,9 @@ func (f *Field) tellsKinds() bool {
 
 // isStatus reports whether the field says how things stand rather than what happened, by its name or its values: each record is an order then, as it is now.
 func (f *Field) isStatus() bool {
-	return slices.ContainsFunc(f.words, func(w string) bool { return w == "status" || w == "state" || strings.HasSuffix(w, "status") }) || f.hasStates()
+	return slices.ContainsFunc(f.words, func(w string) bool {
+		return w == "status" || w == "state" || w == "statut" || w == "etat" || strings.HasSuffix(w, "status")
+	}) || f.hasStates()
 }
 
 // hasStates reports whether the values are single words of which most are states of orders, a completed one among them, and more than are names of what happens.
@@ -86,11 +88,11 @@ var statusWords = []struct {
 	words string
 	kind  operators.EventKind
 }{
-	{"partially teilweise", unknown}, // what it is worth now is not said
-	{"refunded erstattet retourniert returned", operators.OrderRefunded},
-	{"cancelled canceled storniert storno voided void annulliert", operators.OrderCancelled},
-	{"paid completed complete fulfilled shipped delivered confirmed processing authorized closed placed bezahlt versendet geliefert abgeschlossen bestaetigt", operators.OrderCompleted},
-	{"pending open offen draft failed declined expired new neu created unpaid unbezahlt", ignored},
+	{"partially teilweise partiellement", unknown}, // what it is worth now is not said
+	{"refunded erstattet retourniert returned rembourse remboursee retournee", operators.OrderRefunded},
+	{"cancelled canceled storniert storno voided void annulliert annule annulee", operators.OrderCancelled},
+	{"paid completed complete fulfilled shipped delivered confirmed processing authorized closed placed bezahlt versendet geliefert abgeschlossen bestaetigt paye payee terminee expediee livree validee confirmee", operators.OrderCompleted},
+	{"pending open offen draft failed declined expired new neu created unpaid unbezahlt attente brouillon echouee expiree nouvelle creee impayee", ignored},
 }
 
 func statusOf(value string) operators.EventKind {
@@ -111,13 +113,13 @@ func anyOf(words []string, list string) bool {
 func kindOf(value string) operators.EventKind {
 	words := wordsOf(value)
 	has := func(list string) bool { return anyOf(words, list) }
-	order := has("order orders purchase purchased checkout bestellung bestellt auftrag sale kauf gekauft transaction ordered")
+	order := has("order orders purchase purchased checkout bestellung bestellt auftrag sale kauf gekauft transaction ordered commande achat vente")
 	switch {
 	case has("heartbeat ping healthcheck keepalive"):
 		return ignored
-	case has("consent optin optout subscribed unsubscribed unsubscribe subscribe einwilligung widerruf newsletter") && has("given granted accepted optin subscribed subscribe in erteilt"):
+	case has("consent optin optout subscribed unsubscribed unsubscribe subscribe einwilligung widerruf newsletter consentement") && has("given granted accepted optin subscribed subscribe in erteilt donne accorde accepte"):
 		return operators.ConsentGiven
-	case has("consent optin optout subscribed unsubscribed unsubscribe subscribe einwilligung widerruf newsletter") && has("withdrawn revoked rejected optout unsubscribed unsubscribe out widerruf widerrufen"):
+	case has("consent optin optout subscribed unsubscribed unsubscribe subscribe einwilligung widerruf newsletter consentement") && has("withdrawn revoked rejected optout unsubscribed unsubscribe out widerruf widerrufen retire refuse"):
 		return operators.ConsentWithdrawn
 	case has("ticket case conversation support"):
 		return verbOf(words, "opened created new", operators.TicketOpened, "replied answered reply", operators.TicketReplied, "closed solved resolved", operators.TicketClosed)
@@ -129,19 +131,19 @@ func kindOf(value string) operators.EventKind {
 			return operators.CampaignClicked
 		}
 		return operators.Tracked
-	case has("refund refunded erstattung erstattet retoure gutschrift chargeback") || order && has("returned"):
+	case has("refund refunded erstattung erstattet retoure gutschrift chargeback remboursement rembourse remboursee") || order && has("returned retournee"):
 		return operators.OrderRefunded
-	case order && has("cancelled canceled cancel cancellation storno storniert") || slices.Contains([]string{"storno", "storniert", "stornierung"}, strings.ToLower(value)):
+	case order && has("cancelled canceled cancel cancellation storno storniert annulee annule annulation") || slices.Contains([]string{"storno", "storniert", "stornierung", "annulation"}, strings.ToLower(value)):
 		return operators.OrderCancelled
-	case order && has("started failed viewed abandoned added removed begin step"):
+	case order && has("started failed viewed abandoned added removed begin step abandonnee commencee echouee"):
 		return operators.Tracked
-	case order && has("shipped delivered fulfilled packed versendet geliefert pending"):
+	case order && has("shipped delivered fulfilled packed versendet geliefert pending expediee livree preparee attente"):
 		return ignored
-	case order && has("updated changed edited modified geaendert"):
+	case order && has("updated changed edited modified geaendert modifiee modification"):
 		return operators.OrderUpdated
-	case order && (len(words) == 1 || has("completed placed created paid confirmed success succeeded received new bezahlt erstellt eingegangen abgeschlossen")):
+	case order && (len(words) == 1 || has("completed placed created paid confirmed success succeeded received new bezahlt erstellt eingegangen abgeschlossen validee confirmee payee passee creee recue terminee effectue effectuee")):
 		return operators.OrderCompleted
-	case slices.Equal(words, []string{"page"}) || has("pageview pageviewed seitenaufruf") || has("page") && has("view viewed visit visited"):
+	case slices.Equal(words, []string{"page"}) || has("pageview pageviewed seitenaufruf") || has("page") && has("view viewed visit visited vue consultee visite"):
 		return operators.PageViewed
 	case slices.Equal(words, []string{"screen"}) || has("screenview") || has("screen") && has("view viewed"):
 		return operators.ScreenViewed

@@ -53,7 +53,7 @@ func (p *Profile) Propose() *Proposal {
 // priceOfLine returns the path of a price of one of an order's lines, "" if there is none.
 func (p *Profile) priceOfLine() string {
 	for _, f := range p.Fields {
-		if anyOf(f.words, "unit einzelpreis stueckpreis") && f.isAmount() {
+		if anyOf(f.words, "unit einzelpreis stueckpreis unitaire") && f.isAmount() {
 			return f.Path
 		}
 	}
@@ -211,10 +211,32 @@ func (m *mapper) doubtOfKinds(f *Field) string {
 	if len(orderless) > 0 {
 		doubts = append(doubts, texts(orderless)+" takes an order back, and no field tells which: it is ignored, and an order that was told as completed before still counts. Which field has the order's id? Say --field order_id=FIELD")
 	}
+	if strange := m.strange(f); len(strange) > 0 {
+		doubts = append(doubts, fmt.Sprintf("what these are is not known, and they become track, which is no order and has no value: %s. If they are orders, refunds or cancellations, write so in the mapping's rules, before that of track: "+
+			"- kind: {from: %s, values: {%s: order_completed}} (docs/formats/mapping.md)", texts(strange), text(f.Path), text(strange[0])))
+	}
 	if consent := m.consents(f); consent != "" {
 		doubts = append(doubts, "consents are told by words alone: is "+consent+" one?")
 	}
 	return strings.Join(doubts, "; ")
+}
+
+// strange returns the values of which nothing is known and whose records could be orders: they have an amount or an order, or no value is known at all.
+func (m *mapper) strange(by *Field) (list []string) {
+	if m.p.sample.Format == schemas.SegmentJSON { // which has a mapping of its own
+		return nil
+	}
+	kinds, values := by.kinds()
+	has := func(r role, v string) bool {
+		f := m.a.fields[r]
+		return f != nil && m.has(f, by, []string{v})
+	}
+	for _, v := range values {
+		if kinds[v] == unknown && !by.isStatus() && (!by.tellsKinds() || has(amountRole, v) || has(orderRole, v)) {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 // priceless returns how many records have an amount and no currency.
@@ -259,7 +281,7 @@ func (m *mapper) unit() string {
 }
 
 func (f *Field) namedMinor() bool {
-	return anyOf(f.words, "cents cent minor pence pfennig rappen oere")
+	return anyOf(f.words, "cents cent minor pence pfennig rappen oere centimes cts")
 }
 
 // hundreds returns how many of the values end in two zeros.

@@ -37,31 +37,31 @@ var roleNames = [rolesEnd]string{
 // names are what fields of a role are called: the words that a path ends in, the most telling first. A path with words before them is less so.
 var names = [rolesEnd]string{
 	customerRole: "customer id, customerid, kundennummer, kunden nummer, kundennr, kunden nr, kunden id, kundenid, customer number, customer no, customer nr, customer key, customer uuid, customer ref, user id, userid, client id, " +
-		"shopper id, buyer id, member id, subscriber id, account id, profile id, contact id, person id, kunde, customer, user, client, member, buyer, shopper, customer email, user email, kunden email, email address, emailaddress, email, e mail",
-	timeRole: "occurred at, event time, event timestamp, event ts, happened at, ordered at, order date, order time, orderdate, placed at, purchased at, purchase date, bestelldatum, bestellt am, bestellzeit, zeitpunkt, zeitstempel, " +
-		"created at, createdat, created, create time, creation date, erstellt am, processed at, original timestamp, timestamp, datetime, date time, time, date, ts, ts ms, datum, zeit, when, at, invoice date, rechnungsdatum, sent at, received at, updated at, modified at",
-	kindRole:     "event type, eventtype, event name, event kind, event, type, kind, typ, ereignis, vorgang, vorgangsart, action, activity, order status, orderstatus, bestellstatus, financial status, status, state",
-	messageRole:  "message id, messageid, event id, eventid, event uuid, event key, record id, ereignis id, nachricht id",
-	orderRole:    "order id, orderid, order number, order no, order nr, order ref, order reference, bestellnummer, bestell nummer, bestellnr, bestell nr, bestell id, auftragsnummer, auftrags nr, auftrag, order name, purchase id, transaction id, checkout id, invoice id, invoice no, invoice number, invoiceno, rechnungsnummer, belegnummer, order, bestellung, rechnung, beleg",
-	amountRole:   "total amount, order total, grand total, total price, total cents, amount cents, amount minor, total minor, total, gesamtbetrag, gesamtsumme, gesamtpreis, rechnungsbetrag, bestellwert, warenwert, amount, order value, order amount, revenue, umsatz, betrag, summe, brutto, price cents, value, gross, sum, price, preis, subtotal price, subtotal, netto, net",
-	currencyRole: "currency, currency code, currencycode, waehrung, waehrungscode, cur, ccy",
-	quantityRole: "quantity, qty, menge, anzahl, item count, units, stueck, stueckzahl",
-	refundRole:   "refund id, refundid, return id, gutschrift nummer, credit note id",
-	pageRole:     "page name, page path, pagename, page url, path, url, page, screen name, screen, page title, title, seite, location",
-	campaignRole: "campaign id, campaign, campaign name, kampagne, kampagnen id, mailing id, email id, newsletter id",
+		"numero client, numero de client, no client, identifiant client, id client, code client, client numero, shopper id, buyer id, member id, subscriber id, account id, profile id, contact id, person id, kunde, customer, user, client, acheteur, member, buyer, shopper, customer email, user email, kunden email, email address, emailaddress, email, e mail, courriel, adresse e mail, adresse email",
+	timeRole: "occurred at, event time, event timestamp, event ts, happened at, ordered at, order date, order time, orderdate, placed at, purchased at, purchase date, bestelldatum, bestellt am, bestellzeit, date de commande, date de la commande, date commande, date d achat, date achat, date d evenement, date evenement, zeitpunkt, zeitstempel, horodatage, " +
+		"created at, createdat, created, create time, creation date, erstellt am, cree le, date de creation, date creation, processed at, original timestamp, timestamp, datetime, date time, time, date, ts, ts ms, datum, zeit, heure, date heure, when, at, invoice date, rechnungsdatum, date de facture, date facture, sent at, received at, updated at, modified at",
+	kindRole:     "event type, eventtype, event name, event kind, event, type, kind, typ, ereignis, type d evenement, type evenement, evenement, vorgang, vorgangsart, action, activity, order status, orderstatus, bestellstatus, statut de commande, statut de la commande, statut commande, etat de la commande, etat commande, financial status, status, statut, state, etat",
+	messageRole:  "message id, messageid, event id, eventid, event uuid, event key, record id, ereignis id, nachricht id, id evenement, identifiant evenement",
+	orderRole:    "order id, orderid, order number, order no, order nr, order ref, order reference, bestellnummer, bestell nummer, bestellnr, bestell nr, bestell id, numero de commande, numero commande, no commande, n commande, id commande, identifiant commande, reference commande, ref commande, commande id, commande numero, commande reference, auftragsnummer, auftrags nr, auftrag, order name, purchase id, transaction id, checkout id, invoice id, invoice no, invoice number, invoiceno, rechnungsnummer, belegnummer, numero de facture, numero facture, order, bestellung, commande, rechnung, beleg, facture",
+	amountRole:   "total amount, order total, grand total, total price, total cents, amount cents, amount minor, total minor, total, gesamtbetrag, gesamtsumme, gesamtpreis, rechnungsbetrag, bestellwert, warenwert, montant total, montant ttc, montant ttc cts, montant ttc centimes, total ttc, montant, montant cts, montant centimes, montant en centimes, montant ht, total ht, amount, order value, order amount, revenue, umsatz, betrag, summe, brutto, price cents, value, gross, sum, price, preis, prix total, prix, subtotal price, subtotal, netto, net",
+	currencyRole: "currency, currency code, currencycode, waehrung, waehrungscode, devise, code devise, monnaie, cur, ccy",
+	quantityRole: "quantity, qty, menge, anzahl, item count, units, stueck, stueckzahl, quantite, qte",
+	refundRole:   "refund id, refundid, return id, gutschrift nummer, credit note id, numero d avoir, id remboursement, numero remboursement, remboursement id",
+	pageRole:     "page name, page path, pagename, page url, path, url, page, screen name, screen, page title, title, seite, titre, location",
+	campaignRole: "campaign id, campaign, campaign name, kampagne, kampagnen id, mailing id, email id, newsletter id, campagne, campagne id, id campagne",
 	ticketRole:   "ticket id, ticket, ticket number, case id, issue id, conversation id",
 	purposeRole:  "purpose, consent purpose, consent type, consent, zweck, channel, topic, list",
-	proofRole:    "proof, evidence, form id, consent id, nachweis",
+	proofRole:    "proof, evidence, form id, consent id, nachweis, preuve",
 }
 
 // strangers are words of fields that are of something else than the event or its customer.
 var strangers = [rolesEnd]string{
-	customerRole: "before previous old tax group type segment class name country city since count created updated at date locale language agent",
-	timeRole:     "before previous old birth birthday birthdate dob geburtsdatum expires expiry expired end until delivery liefer shipped closed cancelled canceled zone offset first last processing",
+	customerRole: "before previous old tax group type segment class name country city since count created updated at date locale language agent nom prenom ville pays langue groupe depuis",
+	timeRole:     "before previous old birth birthday birthdate dob geburtsdatum expires expiry expired end until delivery liefer shipped closed cancelled canceled zone offset first last processing naissance livraison expedition annulation expiration fin",
 	kindRole:     "before previous old payload content mime address customer kunde user schema op version",
 	messageRole:  "before previous old parent correlation",
-	orderRole:    "before previous old status date time at type count total amount price currency by sort letzte erste vorherige anzahl datum",
-	amountRole:   "before previous old tax steuer mwst vat ust discount rabatt shipping versand versandkosten fee gebuehr unit einzelpreis weight gewicht count id number nummer nr at date time rate tip duration",
+	orderRole:    "before previous old status date time at type count total amount price currency by sort letzte erste vorherige anzahl datum montant prix nombre statut etat quantite",
+	amountRole:   "before previous old tax steuer mwst vat ust discount rabatt shipping versand versandkosten fee gebuehr unit einzelpreis weight gewicht count id number nummer nr at date time rate tip duration tva taxe remise livraison port frais unitaire poids nombre numero",
 	currencyRole: "before previous old rate",
 	quantityRole: "before previous old",
 	pageRole:     "before previous old referrer referer image avatar status job",

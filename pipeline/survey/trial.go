@@ -166,7 +166,7 @@ func (t *Trial) Abilities() (list []Ability) {
 		list = append(list, a)
 	}
 	completed := t.Of(operators.OrderCompleted)
-	say("value and risk", completed > 0, fmt.Sprintf("%d orders with an amount", completed), "there is no order with an amount: scores, segments and churn triggers need them, from this topic or another")
+	say("value and risk", completed > 0, fmt.Sprintf("%d orders with an amount", completed), "no record becomes an order with an amount: scores, segments and churn triggers need such, from this topic or another")
 	taken := t.Of(operators.OrderRefunded, operators.OrderCancelled)
 	say("refunds and cancellations", taken > 0, fmt.Sprintf("%d of them, matched by order_id", taken), t.withoutRefunds(completed))
 	active := t.Of(operators.PageViewed, operators.ScreenViewed, operators.Tracked)
