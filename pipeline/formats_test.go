@@ -217,6 +217,9 @@ func TestRegistryOutage(t *testing.T) {
 	c.produce(order(1, next+1), order(1, next))
 	c.await(&s, p)
 	p.end()
+	if log := p.log.String(); strings.Contains(log, "stands still") {
+		t.Errorf("nothing stands still, and the log says so:\n%s", log)
+	}
 	if got := reasons(t, c, &s); got != "no_schema_id schema_unavailable schema_unknown" {
 		t.Errorf("dead letters for %s", got)
 	}

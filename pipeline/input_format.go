@@ -88,6 +88,8 @@ func (s *Settings) checkInputs(p *problems) {
 		switch {
 		case t.Topic == "":
 			wrong(`inputs has a topic "": it must be the name of a topic with events`)
+		case !isTopicName(t.Topic):
+			wrong("inputs has the topic %q: it must be %s", t.Topic, topicNameRule)
 		case s.Prefix != "" && strings.HasPrefix(t.Topic, s.Prefix):
 			wrong("inputs has the topic %q: it must be outside the prefix %q of lull's own topics", t.Topic, s.Prefix)
 		}
@@ -213,6 +215,14 @@ func (r *Runner) newDecoder(of *inputTopic) (*schemas.Decoder, error) {
 	return schemas.NewDecoder(config)
 }
 
+// awaitedText says what becomes of a record whose schema the registry does not give.
+func (r *Runner) awaitedText() string {
+	if r.s.Registry.DeadLetters() {
+		return "the schema registry does not answer: records of this schema become dead letters (schema_unavailable)"
+	}
+	return "the partition stands still until the schema registry answers"
+}
+
 // tellAwaited says on /readyz which partition stands still at a record whose schema is not known, and whether the registry answers; in the log each that does while it does not.
 func (r *Runner) tellAwaited() {
 	if r.registry == nil {
@@ -221,7 +231,7 @@ func (r *Runner) tellAwaited() {
 	problem, outage := "", r.registry.Outage()
 	for _, p := range r.running() {
 		if outage != "" && p.awaits != "" && p.awaits != p.toldAwaits {
-			r.log.Warn().Str("topic", p.topic).Int32("partition", p.n).Int64("offset", p.stage.Position()).Str("awaits", p.awaits).Str("registry", outage).Msg("the partition stands still until the schema registry answers")
+			r.log.Warn().Str("topic", p.topic).Int32("partition", p.n).Int64("offset", p.stage.Position()).Str("awaits", p.awaits).Str("registry", outage).Msg(r.awaitedText())
 		}
 		if p.awaits == "" || outage != "" {
 			p.toldAwaits = p.awaits

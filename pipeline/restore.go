@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -291,7 +292,7 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 		if _, heard := t.ReadOthers(r.upstreams()); refusal == "" && p.from == nil && heard && r.s.OnOffsetMismatch != "rebuild" {
 			// The brokers forget the offsets of a topic that is deleted, so that its feeds do not know.
 			refusal = fmt.Sprintf("partition %d: the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out, "+
-				"or other processes have one more. Give all the same settings; or --on-offset-mismatch=rebuild goes on: what has been told stays counted, and a topic that was re-created is read from its start", p.n)
+				"or other processes have one more%s. Give all the same settings; or --on-offset-mismatch=rebuild goes on: what has been told stays counted, and a topic that was re-created is read from its start", p.n, r.newTo(t))
 		}
 	} else {
 		refusal = r.checkBeginning(p)
@@ -330,6 +331,21 @@ func (r *Runner) openTask(p *partition) (refusal string, err error) {
 		p.task.SetUpstreams(r.upstreams())
 	}
 	return "", nil
+}
+
+// newTo names the inputs that a task knows nothing of, as they are now; "" if there are none.
+func (r *Runner) newTo(t *task.Task) string {
+	var names []string
+	for _, in := range r.inputs {
+		known := func(u task.Upstream) bool { return u.Feed == task.FeedID(in.id, 0) }
+		if !slices.ContainsFunc(t.Meta().Upstreams, known) {
+			names = append(names, in.Topic)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (it knows nothing of " + strings.Join(names, ", ") + ", as that is now)"
 }
 
 // forget makes p's task one that has seen nothing: the store is emptied, and the first transaction deletes all that the changelog holds, and the score

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,12 +62,13 @@ func (s *Settings) check(p *problems) {
 	p.check(len(s.Brokers) > 0, "brokers", "empty", "a list of host:port")
 	s.checkShapes(p)
 	p.check(s.Group != "", "group", `""`, "the name of the consumer group")
+	p.hold(s.Input.Topic == "" || isTopicName(s.Input.Topic), quoted(s.Input.Topic), Rule{Setting: "input.topic", Text: topicNameRule, Pattern: "^[" + topicNameBytes + "]{0,249}$"})
 	p.check(s.Input.Topic == "" || s.Prefix == "" || !strings.HasPrefix(s.Input.Topic, s.Prefix), "input.topic", quoted(s.Input.Topic),
 		fmt.Sprintf("outside the prefix %q of lull's own topics", s.Prefix))
 	s.checkInputs(p)
 	p.check(!strings.ContainsAny(s.Instance, "/ \t\n"), "instance", quoted(s.Instance), "without spaces and slashes")
 	p.check(s.State.Dir != "", "state.dir", `""`, "the path of a folder")
-	p.check(s.HTTP.Listen != "", "http.listen", `""`, "host:port, such as 127.0.0.1:8280")
+	p.hold(isAddress(s.HTTP.Listen), quoted(s.HTTP.Listen), Rule{Setting: "http.listen", Text: "host:port, such as 127.0.0.1:8280; without a host all addresses of this machine", Pattern: `^.*:[0-9]{1,5}$`})
 	p.check(s.HTTP.Advertise == "" || isReachable(s.HTTP.Advertise), "http.advertise", quoted(s.HTTP.Advertise), `host:port that other machines reach, such as lull-0.lull:8280, or ""`)
 	p.check(s.HTTP.Debug == "" || query.Loopback(s.HTTP.Debug), "http.debug", quoted(s.HTTP.Debug), `host:port of a loopback address, such as 127.0.0.1:6060, or ""`)
 	p.oneOf("input.future_dated", s.Input.FutureDated, "clamp", "dead-letter")
@@ -109,7 +111,9 @@ func (s *Settings) check(p *problems) {
 
 // checkShapes holds those settings against their rules that say what the topics are called and in which shapes their records are.
 func (s *Settings) checkShapes(p *problems) {
-	p.check(s.Prefix != "", "prefix", `""`, `what the names of lull's own topics begin with, such as "lull."`)
+	p.hold(s.Prefix != "" && isTopicName(s.Prefix+longestTopic), quoted(s.Prefix), Rule{
+		Setting: "prefix", Text: fmt.Sprintf(`what the names of lull's own topics begin with, such as "lull.": at most %d of a-z A-Z 0-9 . _ -`, prefixBytesMax), Pattern: fmt.Sprintf("^[%s]{1,%d}$", topicNameBytes, prefixBytesMax),
+	})
 	p.check(s.Input.Topic != "" || s.Staged(), "input.topic", `""`, "the name of the topic with the events")
 	p.oneOf("input.format", s.Input.Format, schemas.FormatNames()...)
 	p.oneOf("outputs.sessions", s.Outputs.Sessions, schemas.OutputFormatNames()...)
@@ -131,6 +135,7 @@ type Rule struct {
 	Setting  string
 	Text     string   // after "it must be"
 	Choices  []string // all that it can be; nil if it is no choice
+	Pattern  string   // that a text matches, as far as a regular expression can tell; "" for none
 	Min, Max *int64   // of a whole number
 }
 
@@ -172,6 +177,27 @@ func isReachable(address string) bool {
 	n, err2 := strconv.ParseUint(port, 10, 16)
 	return err == nil && err2 == nil && n > 0 && host != "" && !net.ParseIP(host).IsUnspecified() && strings.Trim(host, hostBytes) == ""
 }
+
+// isAddress reports whether something can listen at an address: it has a port, 0 for any, and perhaps a host.
+func isAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	_, err2 := strconv.ParseUint(port, 10, 16)
+	return err == nil && err2 == nil
+}
+
+// What Kafka takes for a topic's name.
+const (
+	topicNameBytes    = "a-zA-Z0-9._-" // in a regular expression's brackets
+	topicNameBytesMax = 249
+	topicNameRule     = "a topic's name, of 1 to 249 of a-z A-Z 0-9 . _ -"
+)
+
+// prefixBytesMax is the length of the longest prefix with which the names of lull's own topics are names.
+const prefixBytesMax = topicNameBytesMax - len(longestTopic)
+
+var topicName = regexp.MustCompile(fmt.Sprintf("^[%s]{1,%d}$", topicNameBytes, topicNameBytesMax))
+
+func isTopicName(name string) bool { return topicName.MatchString(name) && name != "." && name != ".." }
 
 // hostBytes are what a host's name, or address, consists of.
 const hostBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:%"

@@ -438,7 +438,7 @@ func TestFeedRecreated(t *testing.T) {
 	c = connect(t, c.dial, c.brokers) // a client knows a topic by its id
 	c.awaitTopic(in.Input.Topic)
 	c.purchases(&in, 5, 2)
-	c.refused(s, "the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out, or other processes have one more. Give all the same settings; or --on-offset-mismatch=rebuild goes on")
+	c.refused(s, "the state has taken in events of an input topic that is not there any more: one of inputs was re-created, or taken out, or other processes have one more (it knows nothing of "+in.Input.Topic+", as that is now). Give all the same settings; or --on-offset-mismatch=rebuild goes on")
 	c.forgetMember(&s)
 	s.OnOffsetMismatch = "rebuild"
 	p = c.run(s)

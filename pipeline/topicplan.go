@@ -84,6 +84,9 @@ func (p *TopicPlan) problems() (problems, warnings []string) {
 		problems = append(problems, t.Problems...)
 		for _, c := range t.Changes {
 			text := fmt.Sprintf("topic %q has %s=%s and %s: run `lull topics plan`, then `lull topics apply`", t.Name, c.Key, c.From, c.must)
+			if c.Deletes {
+				text = fmt.Sprintf("topic %q has %s=%s and %s: run `lull topics plan`, then `lull topics apply --delete-records`, by which the brokers delete records", t.Name, c.Key, c.From, c.must)
+			}
 			if c.Needed {
 				problems = append(problems, text)
 			} else {

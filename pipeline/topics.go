@@ -24,7 +24,7 @@ const (
 	SegmentsTopic    = "segments"
 	TriggersTopic    = "triggers"
 	OffersTopic      = "offers"
-	DeadLettersTopic = "dead-letters"
+	DeadLettersTopic = longestTopic
 	ModelsTopic      = "models"
 	StatisticsTopic  = "statistics"
 	FitsTopic        = "fits"
@@ -32,6 +32,9 @@ const (
 	QualityTopic     = "quality"
 	ChangelogTopic   = "changelog"
 )
+
+// longestTopic is the longest of them.
+const longestTopic = "dead-letters"
 
 // Topic returns the full name of one of lull's own topics.
 func (s *Settings) Topic(name string) string { return s.Prefix + name }

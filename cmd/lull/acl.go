@@ -135,13 +135,21 @@ func (f *aclFlags) principalOf(role pipeline.Role) string {
 func (f *aclFlags) printCommands(w io.Writer, s *pipeline.Settings, roles []pipeline.Role) error {
 	p := printer{w: w}
 	resourceFlags := map[string]string{"Topic": "--topic", "Group": "--group", "TransactionalId": "--transactional-id"}
+	if s.Security.Secured() {
+		p.line("# %s: how somebody who may grant rights reaches these brokers, in the words of Kafka's tools: security.protocol, sasl.mechanism, sasl.jaas.config, ssl.truststore.location", adminConfig)
+		p.line("")
+	}
 	for i, role := range roles {
 		if i > 0 {
 			p.line("")
 		}
 		p.line("# %s: %s", role.Name, role.Purpose)
 		for _, right := range role.Rights {
-			words := []string{"kafka-acls", "--bootstrap-server", quote(strings.Join(s.Brokers, ",")), "--add", "--allow-principal", quote(f.principalOf(role))}
+			words := []string{"kafka-acls", "--bootstrap-server", quote(strings.Join(s.Brokers, ","))}
+			if s.Security.Secured() {
+				words = append(words, "--command-config", adminConfig)
+			}
+			words = append(words, "--add", "--allow-principal", quote(f.principalOf(role)))
 			for _, operation := range right.Operations {
 				words = append(words, "--operation", operation)
 			}
@@ -154,6 +162,9 @@ func (f *aclFlags) printCommands(w io.Writer, s *pipeline.Settings, roles []pipe
 	}
 	return p.err
 }
+
+// adminConfig is the file by which Kafka's tools log in.
+const adminConfig = "admin.properties"
 
 // strimziFormat is that of objects for Kubernetes, of which Strimzi makes topics and users.
 const strimziFormat = "strimzi"

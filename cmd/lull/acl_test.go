@@ -149,7 +149,7 @@ func TestSecretSettings(t *testing.T) {
 	}
 }
 
-// Without --principal the rights are for whom the settings log in as; that brokers make names of certificates by rules of their own is said.
+// Without --principal the rights are for whom the settings log in as, and where there is a login the commands need one too; that brokers make names of certificates by rules of their own is said.
 func TestACLPrincipal(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
@@ -168,7 +168,8 @@ func TestACLPrincipal(t *testing.T) {
 	} {
 		config := writeFile(t, "lull.yaml", "input: {topic: shop}\nsecurity: "+c.secured+"\n")
 		out, errs, code := lull(t, append([]string{"acl", "print", "--config", config, "--for", "run"}, strings.Fields(c.flag)...)...)
-		if code != 0 || errs != c.told || !strings.Contains(out, " --allow-principal '"+c.want+"' ") {
+		if code != 0 || errs != c.told || !strings.Contains(out, " --allow-principal '"+c.want+"' ") ||
+			strings.Contains(out, " --command-config admin.properties --add ") != (c.secured != "{}") || strings.HasPrefix(out, "# admin.properties: ") != (c.secured != "{}") {
 			t.Errorf("%s %s: exit code %d, %q, %s", c.secured, c.flag, code, errs, out)
 		}
 	}

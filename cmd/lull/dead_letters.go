@@ -176,7 +176,8 @@ func newLettersListCommand() *cobra.Command {
 		Short: "Count refused records by reason, and show the newest",
 		Long: `List counts the refused records by the reason of the newest letter of each: how many there are, how many letters of them besides,
 as when the input was read again (copies), how many have been sent again (re-driven), how many were refused after that (again),
-and how many cannot be sent because not all of the record was kept (cut). Below stand the newest: when each was written, its
+and how many cannot be sent because not all of the record was kept (cut). Sent again, it is a record of its own, at a place of its own:
+an event that was refused, re-driven and refused again counts twice. Below stand the newest: when each was written, its
 place, its record's place, reason, customer, the record's key and what was found. The customer is not known (-) where the record
 was refused before its event was read.`,
 		Example: `  lull dead-letters list
@@ -216,6 +217,8 @@ type letterList struct {
 	Copies  int64           `json:"copies"`  // letters of these besides the newest of each
 	Reasons []*reasonCount  `json:"reasons"`
 	Newest  []letterSummary `json:"newest"`
+
+	chosen bool // flags have said which letters are meant
 }
 
 // reasonCount counts the records whose newest letter has one reason.
@@ -280,7 +283,7 @@ func listLetters(ctx context.Context, s *pipeline.Settings, f *letterFilter, lin
 		return nil, err
 	}
 	defer client.Close()
-	list := &letterList{Reasons: []*reasonCount{}, Newest: []letterSummary{}}
+	list := &letterList{Reasons: []*reasonCount{}, Newest: []letterSummary{}, chosen: f.given}
 	letters := make(map[refused]lettersOf)
 	err = readLetters(ctx, client, s, spans, func(l *letter) error {
 		if !f.holds(l) {
@@ -381,7 +384,11 @@ func (list *letterList) cut(lines int) {
 const tableTime = "2006-01-02T15:04:05Z"
 
 func (list *letterList) print(w io.Writer) error {
-	if list.Records == 0 {
+	switch {
+	case list.Records == 0 && list.chosen:
+		_, err := fmt.Fprintln(w, "no dead letter is one that the flags choose")
+		return err
+	case list.Records == 0:
 		_, err := fmt.Fprintln(w, "no dead letters")
 		return err
 	}
@@ -392,6 +399,9 @@ func (list *letterList) print(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(list.Reasons, func(r *reasonCount) bool { return r.RefusedAgain > 0 }) {
+		fmt.Fprintln(w, "what was re-driven and refused again (AGAIN) is a record of its own under RECORDS, beside the one that it was before")
 	}
 	if len(list.Newest) == 0 {
 		return nil
@@ -416,6 +426,14 @@ func orDash(id string) string {
 		id = string(runes[:runesMax-1]) + "…"
 	}
 	return cmp.Or(plain(id), "-")
+}
+
+// many returns a number of things: 1 row, 2 rows.
+func many[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // plain returns a text that is one line of a table, whatever is in it.

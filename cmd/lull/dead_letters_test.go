@@ -242,8 +242,8 @@ func TestRedriveOvertaken(t *testing.T) {
 		doing string
 	}{
 		{kmsg.Produce, kerr.InvalidTxnState, `sending to topic "shop"`},
-		{kmsg.EndTxn, kerr.InvalidTxnState, "committing 1 records, of which it is not known now whether they were sent"},
-		{kmsg.EndTxn, kerr.InvalidProducerEpoch, "committing 1 records, of which it is not known now whether they were sent"},
+		{kmsg.EndTxn, kerr.InvalidTxnState, "committing 1 record, of which it is not known now whether they were sent"},
+		{kmsg.EndTxn, kerr.InvalidProducerEpoch, "committing 1 record, of which it is not known now whether they were sent"},
 	} {
 		fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{c.to}, Err: c.err, Count: -1})
 		_, errs, code := lull(t, "dead-letters", "redrive", "--brokers", broker, "--all")

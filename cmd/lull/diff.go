@@ -38,7 +38,7 @@ other numbers everywhere.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case len(args) != 2:
-				return fmt.Errorf("there are %d arguments: there must be two, PREFIX_A and PREFIX_B", len(args))
+				return fmt.Errorf("there must be two arguments, PREFIX_A and PREFIX_B, and not %d", len(args))
 			case args[0] == args[1]:
 				return fmt.Errorf("both prefixes are %q: they must be those of two applications", args[0])
 			}

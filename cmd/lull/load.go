@@ -35,7 +35,9 @@ type loader struct {
 	group    string
 	id       string // transactional
 	progress loadProgress
-	result   *sendResult
+	// anew reports whether the file is sent from its start though how far it, or another of its name, was sent is known: that stays until a row has been sent.
+	anew   bool
+	result *sendResult
 
 	open  bool // a transaction is
 	rows  int  // in it
@@ -62,7 +64,7 @@ func loadFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *t
 	}
 	defer l.client.Close()
 	if f.again {
-		l.progress = loadProgress{}
+		l.sendAnew()
 	}
 	if l.progress.rows > 0 {
 		checked, done, err := f.file.open(cmd, zone, s.Limits.Record(), "checking")
@@ -74,11 +76,11 @@ func loadFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *t
 		var other *otherFileError
 		switch {
 		case err == nil:
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d rows have been looked at before: going on\n", f.file.path, l.progress.rows)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s looked at before: going on\n", f.file.path, many(l.progress.rows, "row"))
 		case errors.As(err, &other) && !l.progress.numbered:
 			// No id is made of a row's number: nothing of this file can be taken for what was sent of another.
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: another file, or another state of it, was sent as %q before: sending all of it\n", f.file.path, rows.config.Source)
-			l.progress = loadProgress{}
+			l.sendAnew()
 		default:
 			return err
 		}
@@ -89,6 +91,9 @@ func loadFile(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags, zone *t
 	}
 	return nil
 }
+
+// sendAnew takes the file for one of which nothing has been sent.
+func (l *loader) sendAnew() { l.anew, l.progress = l.progress.rows > 0, loadProgress{} }
 
 // newLoader returns a loader that knows how far the file of this name has been sent. What a predecessor left open has been undone, and one that still runs can
 // commit no more.
@@ -152,7 +157,7 @@ func (l *loader) check(ctx context.Context, rows *rowReader) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return l.otherFile(fmt.Sprintf("the file has %d rows, and %d were sent or refused", n-1, l.progress.rows))
+			return l.otherFile(fmt.Sprintf("the file has %s, and %d were sent or refused", many(n-1, "row"), l.progress.rows))
 		case err != nil:
 			return err
 		case refused:
@@ -166,7 +171,7 @@ func (l *loader) check(ctx context.Context, rows *rowReader) error {
 		return err
 	}
 	if sum != l.progress.sum {
-		return l.otherFile(fmt.Sprintf("the first %d rows make other events", l.progress.rows))
+		return l.otherFile(fmt.Sprintf("its first %s give other events", many(l.progress.rows, "row")))
 	}
 	return nil
 }
@@ -263,7 +268,7 @@ const (
 // commit ends the transaction, with how far the file has been sent.
 func (l *loader) commit(ctx context.Context, kind commitKind) error {
 	if !l.open {
-		if kind == goesOn || l.progress.rows == 0 {
+		if kind == goesOn || l.progress.rows == 0 || l.anew && l.result.Sent == 0 {
 			return nil
 		}
 		var offsets kadm.Offsets
@@ -293,7 +298,7 @@ func (l *loader) commit(ctx context.Context, kind commitKind) error {
 		return fmt.Errorf("noting in group %q how far the file was sent: %w", l.group, loadError(err))
 	}
 	if err := pipeline.CommitTransaction(ctx, l.client); err != nil {
-		return fmt.Errorf("committing %d rows, of which it is not known now whether they were sent: %w", l.rows, loadError(err))
+		return fmt.Errorf("committing %s, of which it is not known now whether they were sent: %w", many(l.rows, "row"), loadError(err))
 	}
 	l.open = false
 	l.result.Sent += int64(l.rows)

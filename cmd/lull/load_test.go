@@ -120,16 +120,16 @@ func TestProduceGoesOn(t *testing.T) {
 	}{
 		{"ann,1998-01-04,1\nann,1998-01-05,-1\nbob,1998-01-05,x\nbob,1998-01-06,2\neve,9999-01-01,3\n", "", exitError, []string{"5 rows, 2 sent to shop, 3 refused"}, []int{1, 4}},
 		{"ann,1998-01-04,1\nann,1998-01-05,-1\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,9999-01-01,3\n", "", exitError,
-			[]string{"5 rows have been looked at before", "5 rows, 2 were there already, 1 sent to shop, 2 refused", "row 2 (line 3)", "row 5 (line 6)"}, []int{1, 3, 4}},
+			[]string{"5 rows looked at before", "5 rows, 2 were there already, 1 sent to shop, 2 refused", "row 2 (line 3)", "row 5 (line 6)"}, []int{1, 3, 4}},
 		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", 0, []string{"6 rows, 3 were there already, 3 sent to shop, 0 refused"},
 			[]int{1, 2, 3, 4, 5, 6}},
 		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", 0, []string{"6 rows, 6 were there already, 0 sent to shop, 0 refused"},
 			[]int{1, 2, 3, 4, 5, 6}},
-		{"ann,1998-01-04,1\n", "", exitError, []string{`what was sent to topic "shop" as "orders.csv" is not this: the file has 1 rows, and 6 were sent or refused`, "--source of its own", "--again"}, nil},
-		{"zoe,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", exitError, []string{"the first 6 rows make other events"}, nil},
+		{"ann,1998-01-04,1\n", "", exitError, []string{`what was sent to topic "shop" as "orders.csv" is not this: the file has 1 row, and 6 were sent or refused`, "--source of its own", "--again"}, nil},
+		{"zoe,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", exitError, []string{"its first 6 rows give other events"}, nil},
 		{"ann,1998-01-04,\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "", exitError, []string{`row 1 (line 2), column "total" was sent, and is no event now`}, nil},
 		{"ann,1998-01-04,1\nann,1998-01-05,4\nbob,1998-01-05,3\nbob,1998-01-06,2\neve,1998-01-07,3\neve,1998-01-08,5\n", "--currency=EUR", exitError, []string{"sent with other flags"}, nil},
-		{"zoe,1998-01-04,1\n", "--source=other", 0, []string{"1 rows, 1 sent to shop"}, nil},
+		{"zoe,1998-01-04,1\n", "--source=other", 0, []string{"1 row, 1 sent to shop"}, nil},
 	}
 	for i, step := range steps {
 		if err := os.WriteFile(file, []byte(header+step.rows), 0o600); err != nil {
@@ -160,19 +160,40 @@ func TestProduceGoesOn(t *testing.T) {
 	}
 }
 
+// TestProduceKeepsPlace proves that a run which sends nothing, because it takes the file for one of another format, for another or all of it anew, leaves the place of the one before it as it is.
+func TestProduceKeepsPlace(t *testing.T) {
+	broker := newBroker(t)
+	file := writeFile(t, "orders.csv", "message_id,order_id,customer_id,time,amount\nm1,o1,ann,1998-01-04,1\nm2,o2,ann,1998-01-05,1\n")
+	for _, c := range []struct {
+		flags []string
+		code  int
+		want  string
+	}{
+		{[]string{"--csv"}, 0, "2 rows, 2 sent to shop"},
+		{[]string{"--kind", "order_refunded", "--map", "order_id=", "--csv"}, exitError, "0 sent to shop, 2 refused"},
+		{[]string{"--again", "--kind", "order_refunded", "--map", "order_id=", "--csv"}, exitError, "0 sent to shop, 2 refused"},
+		{[]string{"--csv"}, 0, "2 rows, 2 were there already, 0 sent to shop"},
+	} {
+		args := slices.Concat([]string{"produce", "--brokers", broker, "--topic", "shop"}, c.flags, []string{file})
+		if _, errs, code := lull(t, args...); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%v: exit code %d, %s", c.flags, code, errs)
+		}
+	}
+}
+
 // A file whose rows have ids of their own may have the name of another: all of it is sent, and the next run goes on with it.
 func TestProduceOtherFile(t *testing.T) {
 	broker := newBroker(t)
 	file := filepath.Join(t.TempDir(), "orders.csv")
 	for _, c := range []struct{ rows, want string }{
-		{"m1,ann,1998-01-04,1\nm2,ann,1998-01-05,1\n", "2 rows, 2 sent to shop"}, {"m3,ann,1998-01-06,1\n", "1 rows, 1 sent to shop"},
+		{"m1,ann,1998-01-04,1\nm2,ann,1998-01-05,1\n", "2 rows, 2 sent to shop"}, {"m3,ann,1998-01-06,1\n", "1 row, 1 sent to shop"},
 		{"m3,ann,1998-01-06,1\nm4,ann,1998-01-06,2\n", "2 rows, 1 were there already, 1 sent to shop"},
 	} {
 		if err := os.WriteFile(file, []byte("message_id,customer_id,time,amount,order_id\n"+strings.ReplaceAll(c.rows, "\n", ",o\n")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, errs, code := lull(t, "produce", "--brokers", broker, "--topic", "shop", "--csv", file); code != 0 || !strings.Contains(errs, c.want) ||
-			strings.HasPrefix(c.want, "1 rows") != strings.Contains(errs, `was sent as "orders.csv" before: sending all of it`) {
+			strings.HasPrefix(c.want, "1 row,") != strings.Contains(errs, `was sent as "orders.csv" before: sending all of it`) {
 			t.Errorf("exit code %d: %s; want %q", code, errs, c.want)
 		}
 	}
@@ -214,7 +235,7 @@ func TestProduceUnstable(t *testing.T) {
 		resp.Groups = append(resp.Groups, group)
 		return resp, nil, true
 	})
-	const want = "1 rows, 1 were there already, 0 sent to shop"
+	const want = "1 row, 1 were there already, 0 sent to shop"
 	if errs, code := produceShop(t, cluster.ListenAddrs()[0], "--csv", file); code != 0 || !strings.Contains(errs, want) {
 		t.Errorf("exit code %d, want 0 and %q: %s", code, want, errs)
 	}
@@ -226,7 +247,7 @@ func TestProduceIntoNewTopic(t *testing.T) {
 	file := writeFile(t, "orders.csv", "client,when,total\nann,1998-01-04,1\n")
 	adm := kadm.NewClient(producer(t, broker))
 	for range 2 {
-		if errs, code := produceShop(t, broker, "--csv", file); code != 0 || !strings.Contains(errs, "1 rows, 1 sent to shop") {
+		if errs, code := produceShop(t, broker, "--csv", file); code != 0 || !strings.Contains(errs, "1 row, 1 sent to shop") {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 		if _, err := adm.DeleteTopic(t.Context(), "shop"); err != nil {

@@ -93,7 +93,7 @@ not as it must be.`,
 			case t.records == 0:
 				return fmt.Errorf("there is no record to try in %s", strings.Join(f.samples, ", "))
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d records: %d events, %d ignored, %d refused\n", t.records, t.records-t.ignored-t.refused, t.ignored, t.refused)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d events, %d ignored, %d refused\n", many(t.records, "record"), t.records-t.ignored-t.refused, t.ignored, t.refused)
 			if t.refused > 0 {
 				return fmt.Errorf("%d of %d records were refused: mend the mapping, or what writes them", t.refused, t.records)
 			}
@@ -260,7 +260,16 @@ func (t *trial) tryTopic(ctx context.Context, topic string, lines int, out io.Wr
 
 // newestOf returns the newest records of a topic.
 func newestOf(ctx context.Context, s *pipeline.Settings, topic string, lines int) ([]*kgo.Record, error) {
-	t := &tail{settings: *s, name: topic, of: schemas.Events}
+	t := &tail{settings: *s, name: topic, of: schemas.Events, instead: "mend --topic, or --brokers"}
+	var inputs []string
+	for _, in := range s.InputTopics() {
+		if in.Topic != "" {
+			inputs = append(inputs, in.Topic)
+		}
+	}
+	if len(inputs) > 0 {
+		t.instead += "; the settings name " + strings.Join(inputs, ", ")
+	}
 	newest := &newestRecords{topic: topic, lines: lines, holds: func(*kgo.Record) bool { return true }}
 	for window := int64(2*lines + 100); ; window *= 8 {
 		client, spans, err := t.open(ctx)

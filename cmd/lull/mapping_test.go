@@ -227,7 +227,7 @@ func TestProduceLines(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 	for topic, want := range map[string]string{
-		"none": "lull: " + file + ": sending lines, of which 0 are in the topic: topic \"none\" does not exist: create it, as `lull topics apply --input-partitions N` does with input.topic, or mend --topic\n",
+		"none": "lull: " + file + ": sending row 1 (line 1): topic \"none\" does not exist: create it, as `lull topics apply --input-partitions N` does with input.topic, or mend --topic\n",
 	} {
 		if _, errs, code := lull(t, "produce", "--lines", file, "--key", "id", "--topic", topic, "--brokers", broker); code != exitError || !strings.HasSuffix(errs, want) {
 			t.Errorf("exit code %d, %s; want %s", code, errs, want)
@@ -235,6 +235,23 @@ func TestProduceLines(t *testing.T) {
 	}
 	if _, errs, code := lull(t, "produce", "--lines", "none.jsonl", "--key", "id", "--topic", "shop", "--brokers", broker); code != exitError || errs != "lull: open none.jsonl: no such file or directory\n" {
 		t.Errorf("exit code %d, %s", code, errs)
+	}
+}
+
+// TestProduceLongLine proves that a line which is too long for the pipeline, or for the brokers, is refused by its number, and that the others are sent.
+func TestProduceLongLine(t *testing.T) {
+	broker := newBroker(t)
+	line := func(bytes int) string { return fmt.Sprintf(`{"id":"ann","text":"%s"}`, strings.Repeat("x", bytes)) }
+	file := fileOf(t, "long.jsonl", line(1)+"\n"+line(3_000_000)+"\n"+line(2)+"\n")
+	for _, c := range []struct{ limit, want string }{
+		{"1048576", "row 2 (line 2): the line has 3000022 bytes, and limits.value_bytes is 1048576: raise that, or make the line shorter"},
+		{"8388608", "row 2 (line 2): the line has 3000022 bytes, which the brokers do not take: raise max.message.bytes of topic \"shop\", or make the line shorter"},
+	} {
+		config := writeFile(t, "lull.yaml", fmt.Sprintf("brokers: [%q]\nlimits: {value_bytes: %s}\n", broker, c.limit))
+		want := file + ": 3 rows, 2 sent to shop, 1 refused\n  record_too_large: 1\n    " + c.want + "\nlull: " + file + ": 1 of 3 lines were not sent: mend them, and send those alone\n"
+		if _, errs, code := lull(t, "produce", "--lines", file, "--key", "id", "--topic", "shop", "--config", config); code != exitError || errs != want {
+			t.Errorf("exit code %d, %s\nwant %s", code, errs, want)
+		}
 	}
 }
 

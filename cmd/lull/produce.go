@@ -274,7 +274,7 @@ func (r *sendResult) print(w io.Writer, file, topic string) {
 	if r.There > 0 {
 		there = fmt.Sprintf("%d were there already, ", r.There)
 	}
-	fmt.Fprintf(w, "%s: %d rows, %s%d sent to %s, %d refused\n", file, r.Rows, there, r.Sent, topic, r.Refused.Count)
+	fmt.Fprintf(w, "%s: %s, %s%d sent to %s, %d refused\n", file, many(r.Rows, "row"), there, r.Sent, topic, r.Refused.Count)
 	r.Refused.print(w)
 }
 
@@ -344,7 +344,7 @@ func produceLines(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags) (*s
 	}
 	defer client.Close()
 	result := &sendResult{Refused: refused}
-	err = sendLines(cmd.Context(), client, f.topic, f.key, &jsonRows{text: text}, result)
+	err = sendLines(cmd.Context(), client, f, s.Limits.ValueBytes, &jsonRows{text: text}, result)
 	if err = cmp.Or(err, result.Refused.close()); err != nil {
 		err = fmt.Errorf("%s: %w", f.lines, err)
 	}
@@ -354,17 +354,27 @@ func produceLines(cmd *cobra.Command, s *pipeline.Settings, f *produceFlags) (*s
 // linesAtOnce is how many lines are sent before it is known what has become of them.
 const linesAtOnce = 1000
 
-func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines *jsonRows, result *sendResult) error {
+// sendLines sends lines, but for those without a key and those that are too long for the pipeline or for the brokers: these are refused.
+func sendLines(ctx context.Context, client *kgo.Client, f *produceFlags, bytesMax int, lines *jsonRows, result *sendResult) error {
 	var records []*kgo.Record
-	send := func() error {
+	of := make(map[*kgo.Record]row)
+	send := func() (failure error) {
 		for _, sent := range client.ProduceSync(ctx, records...) {
-			if sent.Err != nil {
-				return fmt.Errorf("sending lines, of which %d are in the topic: %w", result.Sent, topicError(topic, sent.Err))
+			line := of[sent.Record]
+			switch {
+			case sent.Err == nil:
+				result.Sent++
+			case errors.Is(sent.Err, kerr.MessageTooLarge):
+				line.refuse("", schemas.ReasonRecordTooLarge, "the line has %d bytes, which the brokers do not take: raise max.message.bytes of topic %q, or make the line shorter", len(sent.Record.Value), f.topic)
+				line.Cells = []string{string(sent.Record.Value)}
+				failure = cmp.Or(failure, result.Refused.add(&line))
+			case failure == nil:
+				failure = fmt.Errorf("sending %s: %w", line.place(), topicError(f.topic, sent.Err))
 			}
-			result.Sent++
 		}
 		records = records[:0]
-		return nil
+		clear(of)
+		return failure
 	}
 	for {
 		malformed, err := lines.next()
@@ -375,21 +385,27 @@ func sendLines(ctx context.Context, client *kgo.Client, topic, key string, lines
 			return fmt.Errorf("reading row %d: %w", result.Rows+1, err)
 		}
 		result.Rows++
-		id, refusal := "", (*operators.Rejection)(nil)
+		line := row{Number: result.Rows, Line: lines.line()}
+		id := ""
 		if malformed != "" {
-			refusal = &operators.Rejection{Reason: schemas.ReasonMalformed, Detail: malformed}
-		} else if id, err = lines.cell(key); err != nil {
-			refusal = &operators.Rejection{Reason: schemas.ReasonNoCustomer, Detail: fmt.Sprintf("--key %s: %v", key, err)}
+			line.refuse("", schemas.ReasonMalformed, "%s", malformed)
+		} else if len(lines.bytes) > bytesMax {
+			line.refuse("", schemas.ReasonRecordTooLarge, "the line has %d bytes, and limits.value_bytes is %d: raise that, or make the line shorter", len(lines.bytes), bytesMax)
+		} else if id, err = lines.cell(f.key); err != nil {
+			line.refuse("", schemas.ReasonNoCustomer, "--key %s: %v", f.key, err)
 		} else if id == "" {
-			refusal = &operators.Rejection{Reason: schemas.ReasonNoCustomer, Detail: fmt.Sprintf("--key %s: there is nothing at it", key)}
+			line.refuse("", schemas.ReasonNoCustomer, "--key %s: there is nothing at it", f.key)
 		}
-		if refusal != nil {
-			if err := result.Refused.add(&row{Number: result.Rows, Line: lines.line(), Cells: lines.raw(), Refused: refusal}); err != nil {
+		if line.Refused != nil {
+			line.Cells = lines.raw()
+			if err := result.Refused.add(&line); err != nil {
 				return err
 			}
 			continue
 		}
-		if records = append(records, &kgo.Record{Topic: topic, Key: []byte(id), Value: slices.Clone(lines.bytes)}); len(records) == linesAtOnce {
+		r := &kgo.Record{Topic: f.topic, Key: []byte(id), Value: slices.Clone(lines.bytes)}
+		of[r] = line
+		if records = append(records, r); len(records) == linesAtOnce {
 			if err := send(); err != nil {
 				return err
 			}

@@ -160,7 +160,7 @@ func runRedrive(ctx context.Context, w io.Writer, s *pipeline.Settings, f *redri
 	}
 	if err != nil {
 		sender.abort()
-		return fmt.Errorf("%d records were sent again, then: %w; run redrive again: it goes on from there, and sends nothing twice", sender.committed, err)
+		return fmt.Errorf("sent again: %s, then: %w; run redrive again: it goes on from there, and sends nothing twice", many(sender.committed, "record"), err)
 	}
 	return r.told.print(w, "sent again")
 }
@@ -299,7 +299,7 @@ func (c *redriveCounts) print(w io.Writer, sent string) error {
 	if more := c.keptCount - int64(len(c.kept)); more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
-	return fmt.Errorf("%d letters cannot be sent again; `lull dead-letters show LETTER` says where the whole record is", c.keptCount)
+	return fmt.Errorf("cannot be sent again: %s; `lull dead-letters show LETTER` says where the whole record is", many(c.keptCount, "letter"))
 }
 
 // sortedReasons returns the reasons, the most frequent first.
@@ -450,7 +450,7 @@ func (s *redriveSender) commit(ctx context.Context) error {
 		return fmt.Errorf("sending to topic %q: %w", first.Record.Topic, redriveError(first.Err))
 	}
 	if err := pipeline.CommitTransaction(ctx, s.client); err != nil {
-		return fmt.Errorf("committing %d records, of which it is not known now whether they were sent: %w", len(s.batch)/2, redriveError(err))
+		return fmt.Errorf("committing %s, of which it is not known now whether they were sent: %w", many(len(s.batch)/2, "record"), redriveError(err))
 	}
 	s.open = false
 	s.committed += int64(len(s.batch) / 2)

@@ -182,8 +182,8 @@ func (r *reset) checkMembers(ctx context.Context) error {
 		return err
 	}
 	if len(members) > 0 {
-		return fmt.Errorf("nothing was removed: %d are members: %s. Stop these processes; one that has stopped stays a member until its commit.session_timeout has passed (45s by default), "+
-			"unless it ran with --on-stop leave", len(members), strings.Join(members, "; "))
+		return fmt.Errorf("nothing was removed: these are members: %s. Stop these processes; one that has stopped stays a member until its commit.session_timeout has passed (45s by default), "+
+			"unless it ran with --on-stop leave", strings.Join(members, "; "))
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func TestDiffUsage(t *testing.T) {
 		code int
 		text string
 	}{
-		"diff lull.":                        {exitUsage, "there must be two, PREFIX_A and PREFIX_B"},
+		"diff lull.":                        {exitUsage, "there must be two arguments, PREFIX_A and PREFIX_B"},
 		"diff lull. lull.":                  {exitUsage, `both prefixes are "lull."`},
 		"diff a. b. --ignore clv,price":     {exitUsage, `no output has a field "price"`},
 		"diff a. b. --examples -1":          {exitUsage, "--examples is -1"},

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -73,7 +75,15 @@ func openSource(r io.Reader, format fileFormat, delimiter rune) (rowSource, erro
 var otherFiles = []struct{ begins, is string }{
 	{gzipMagic, "a file that is compressed twice: decompress it once"},
 	{zstdMagic, "a file that is compressed twice: decompress it once"},
+	{"BZh", "a file that is compressed by bzip2: decompress it by bunzip2, or compress it by gzip or zstd"},
+	{"\xfd7zXZ", "a file that is compressed by xz: decompress it by unxz, or compress it by gzip or zstd"},
+	{"\x04\x22\x4d\x18", "a file that is compressed by lz4: decompress it by unlz4, or compress it by gzip or zstd"},
+	{"7z\xbc\xaf\x27\x1c", "an archive of 7-Zip: take the file out of it"},
 	{"PK\x03\x04", "a ZIP archive, as spreadsheets are: save the table as CSV, or take the file out of the archive"},
+	{"\xd0\xcf\x11\xe0", "a file of an older office program: save the table as CSV"},
+	{"%PDF", "a PDF file: take the table from where that was made of it, as CSV"},
+	{"SQLite format 3", "a database of SQLite: export the table as CSV"},
+	{"ORC", "an ORC file: write its rows as CSV, JSON lines or an Avro object container file"},
 	{"PAR1", "a Parquet file: write its rows as CSV, JSON lines or an Avro object container file"},
 	{"\xff\xfe", "a text in UTF-16: convert it to UTF-8"},
 	{"\xfe\xff", "a text in UTF-16: convert it to UTF-8"},
@@ -105,11 +115,12 @@ func uncompressed(r io.Reader, format fileFormat) (*bufio.Reader, error) {
 		}
 		text = bufio.NewReaderSize(decompressed{unzip}, bufferBytes)
 	}
-	begins, err := text.Peek(4)
+	_, err := text.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if format != avroFormat && string(begins) == containerMagic {
+	begins, _ := text.Peek(min(text.Buffered(), sniffedBytes)) // what has come with them
+	if format != avroFormat && bytes.HasPrefix(begins, []byte(containerMagic)) {
 		return nil, fmt.Errorf("it is not %s, but an Avro object container file: name it by --avro of `lull produce`, or convert it", formatTitles[format])
 	}
 	for _, other := range otherFiles {
@@ -117,10 +128,34 @@ func uncompressed(r io.Reader, format fileFormat) (*bufio.Reader, error) {
 			return nil, fmt.Errorf("it is not %s, but %s", formatTitles[format], other.is)
 		}
 	}
-	if bytes.HasPrefix(begins, []byte("\ufeff")) {
-		_, _ = text.Discard(3) // it has been peeked: it is there
+	if mark := []byte("\ufeff"); bytes.HasPrefix(begins, mark) {
+		_, _ = text.Discard(len(mark)) // it has been peeked: it is there
+		begins = begins[len(mark):]
+	}
+	if is := notText(begins, format); is != "" {
+		return nil, fmt.Errorf("it is not %s, but %s", formatTitles[format], is)
 	}
 	return text, nil
+}
+
+// sniffedBytes is how much of a file's beginning is looked at, at most.
+const sniffedBytes = 512
+
+// jsonBegins matches how an object, or an array of such, begins.
+var jsonBegins = regexp.MustCompile(`^\s*(\[\s*)?\{\s*("|\})`)
+
+// notText says what a file that begins so is, if it is no text, or JSON where that is not looked for; else "".
+func notText(begins []byte, format fileFormat) string {
+	isControl := func(c byte) bool { return c < ' ' && !strings.ContainsRune("\t\n\v\f\r\x1a", rune(c)) || c == 0x7f }
+	switch {
+	case format == avroFormat: // which is told by its own reader
+		return ""
+	case slices.ContainsFunc(begins, isControl):
+		return "binary: the first bytes are " + strconv.Quote(string(begins[:min(len(begins), 16)]))
+	case format == csvFormat && jsonBegins.Match(begins):
+		return "JSON: `lull produce` takes it by --jsonl, `lull mapping try` with a mapping that has no section csv"
+	}
+	return ""
 }
 
 // decompressed is a decompressed text whose errors say what the file is.

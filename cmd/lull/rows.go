@@ -92,7 +92,7 @@ func allColumns(mapped map[string]string, header []string) (map[string]string, e
 	}
 	for _, field := range fieldsNeeded {
 		if columns[field] == "" {
-			return nil, fmt.Errorf("no column is named %s: say by --map %s=COLUMN which one holds it; columns are %s", field, field, strings.Join(header, ", "))
+			return nil, fmt.Errorf("no column is named %s: say by --map %s=COLUMN which one holds it; columns are %s", field, field, plain(strings.Join(header, ", ")))
 		}
 	}
 	return columns, nil
@@ -166,7 +166,7 @@ func newRowReader(r io.Reader, config rowConfig) (*rowReader, error) {
 			if len(columns) == 1 && config.Format == csvFormat && strings.ContainsAny(columns[0], ";\t|") {
 				return nil, fmt.Errorf("there is no column %q for %s; the header is one column, %q: name the character between columns by --delimiter", column, field, columns[0])
 			}
-			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, strings.Join(columns, ", "))
+			return nil, fmt.Errorf("there is no column %q for %s; columns are %s", column, field, plain(strings.Join(columns, ", ")))
 		case slices.Contains(columns[i+1:], column):
 			return nil, fmt.Errorf("there are two columns %q: give them names of their own", column)
 		}

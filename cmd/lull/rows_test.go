@@ -326,3 +326,33 @@ func TestOutputIsNoInput(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstBytes proves that a file which is not of the format is told by how it begins, and that nothing of it is printed as it is.
+func TestFirstBytes(t *testing.T) {
+	const header = "customer_id,time,amount\n"
+	for _, c := range []struct {
+		format      fileFormat
+		begins, say string // "": it is of the format
+	}{
+		{csvFormat, "BZh91AY&SY", "compressed by bzip2"},
+		{csvFormat, "\xfd7zXZ\x00\x00\x04", "compressed by xz"},
+		{jsonFormat, "\x04\x22\x4d\x18d", "compressed by lz4"},
+		{csvFormat, "\x7fELF\x02\x01\x01\x00", `binary: the first bytes are "\x7fELF\x02\x01\x01\x00"`},
+		{jsonFormat, "\x89PNG\r\n\x1a\n\x00\x00", `binary: the first bytes are "\x89PNG\r\n\x1a\n\x00\x00"`},
+		{csvFormat, " {\n\"a\": 1}", "JSON: `lull produce` takes it by --jsonl"},
+		{csvFormat, "\ufeff{\"a\": 1}", "JSON: `lull produce` takes it by --jsonl"},
+		{csvFormat, "[{\"a\": 1}]", "JSON: `lull produce` takes it by --jsonl"},
+		{jsonFormat, "{\"a\": 1}", ""},
+		{csvFormat, "{a},[b]\n", ""},
+		{csvFormat, header + "ann,1998-01-04,1\r\n\x1a", ""},
+		{csvFormat, "Gr\xf6\xdfe,Preis\n", ""}, // of one byte a letter
+	} {
+		_, err := uncompressed(strings.NewReader(c.begins), c.format)
+		if c.say == "" && err != nil || c.say != "" && (err == nil || !strings.Contains(err.Error(), c.say)) {
+			t.Errorf("%q: %v; want %q", c.begins, err, c.say)
+		}
+	}
+	if _, err := newRowReader(strings.NewReader("a\u009b31m,\xffb\n"), rowConfig{Delimiter: ','}); err == nil || !strings.HasSuffix(err.Error(), "columns are a\uFFFD31m, \uFFFDb") {
+		t.Errorf("%v", err)
+	}
+}

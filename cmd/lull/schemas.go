@@ -122,7 +122,7 @@ func printCompatibility(w io.Writer, v *registry.Verdict) {
 	case v.Same:
 		says = fmt.Sprintf("the same as version %d", v.Version)
 	case v.Refused != "":
-		says = fmt.Sprintf("NOT COMPATIBLE with what is registered: %s", v.Refused)
+		says = fmt.Sprintf("NOT COMPATIBLE with what is registered: %s. Change the subject's compatibility, or set outputs.subjects or the topic's format to another", v.Refused)
 	case !v.Compatible():
 		says = fmt.Sprintf("NOT COMPATIBLE: the registry would take it, but who reads by version %d could not read on: %s", v.Version, v.Unreadable)
 	case v.Unreadable != "": // which the level does not ask for

@@ -351,7 +351,7 @@ func printTaken(p *printer, taken *snapshot.Taken) error {
 		if t.Since != nil {
 			since = ", since about " + *t.Since
 		}
-		p.line("  %-15s %d rows, %d bytes%s", t.Name, t.Rows, t.Bytes, since)
+		p.line("  %-15s %s, %d bytes%s", t.Name, many(t.Rows, "row"), t.Bytes, since)
 	}
 	for _, name := range taken.Removed {
 		p.line("removed %s", name)

@@ -84,8 +84,14 @@ makes of them by their format and mapping; one that becomes no event is shown as
 			if errors.Is(err, context.Canceled) && follow {
 				err = nil // that is how following ends
 			}
-			if err = cmp.Or(err, out.Flush()); err == nil && !t.printed && filter != (tailFilter{}) {
+			if err = cmp.Or(err, out.Flush()); err != nil || t.printed {
+				return err
+			}
+			switch {
+			case filter != (tailFilter{}):
 				_, err = fmt.Fprintf(cmd.ErrOrStderr(), "no record of %s is one that the flags choose\n", t.name)
+			case lines > 0 && !follow:
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), "there is no record in %s\n", t.name)
 			}
 			return err
 		}),
@@ -119,6 +125,7 @@ type tail struct {
 	line      int    // width of the terminal that the table is for, 0 if it is for none
 	headed    bool   // the table's header has been printed
 	printed   bool   // a record has been printed
+	instead   string // what to do if there is no such topic
 }
 
 func newTail(s pipeline.Settings, topic string) *tail {
@@ -182,8 +189,8 @@ func (t *tail) open(ctx context.Context) (*kgo.Client, map[int32]span, error) {
 	}
 	client.Close()
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		err = fmt.Errorf("topic %q does not exist; lull's own are %s under the prefix %q, and `lull topics apply` makes them",
-			t.name, strings.Join(ownTopics(), ", "), t.settings.Prefix)
+		err = fmt.Errorf("topic %q does not exist; %s", t.name, cmp.Or(t.instead, fmt.Sprintf("lull's own are %s under the prefix %q, and `lull topics apply` makes them",
+			strings.Join(ownTopics(), ", "), t.settings.Prefix)))
 	}
 	return nil, nil, err
 }

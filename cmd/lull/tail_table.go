@@ -165,10 +165,29 @@ func (t *tail) unusual(r *kgo.Record, err error) (kind, detail string) {
 		return "", "cannot be decoded: " + err.Error()
 	case mark != "" && len(r.Key) == 0:
 		return "time mark", mark
+	case headerOf(r, schemas.FeedHeader) != "" && len(r.Key) == 0:
+		return t.relayed(r)
 	case r.Value == nil:
 		return "deletion", ""
 	}
 	return "", ""
+}
+
+// relayed tells what a record without an event is that a first stage has written into the topic events.
+func (t *tail) relayed(r *kgo.Record) (kind, detail string) {
+	if refused := headerOf(r, schemas.RefusedHeader); refused != "" {
+		return "refused", refused
+	}
+	relay, refusal := (&schemas.Decoder{}).DecodeRelay(&schemas.Source{Headers: headersOf(r)}, nil)
+	switch {
+	case refusal != nil:
+		return "", "cannot be decoded: " + refusal.Detail
+	case relay.Cut >= 0:
+		return "cut", fmt.Sprintf("the feed %016x goes on at offset %d", relay.Feed, relay.Cut)
+	case relay.Watermark == operators.Unset:
+		return "time mark", "no time yet"
+	}
+	return "time mark", relay.Watermark.String()
 }
 
 func headerOf(r *kgo.Record, name string) string {

@@ -73,6 +73,10 @@ func TestTailTable(t *testing.T) {
 	for i, r := range []*kgo.Record{
 		{Key: []byte("x"), Value: value}, {Key: []byte("eve"), Value: []byte("{}")}, {Key: []byte("eve")},
 		{Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte("1998-02-01T00:00:00Z")}}},
+		{Headers: []kgo.RecordHeader{{Key: schemas.FeedHeader, Value: []byte("00000000000000ff")}, {Key: schemas.WatermarkHeader, Value: []byte("883612800000")}}},
+		{Headers: []kgo.RecordHeader{{Key: schemas.FeedHeader, Value: []byte("00000000000000ff")}, {Key: schemas.CutHeader, Value: []byte("17")}}},
+		{Headers: []kgo.RecordHeader{{Key: schemas.FeedHeader, Value: []byte("00000000000000ff")}, {Key: schemas.RefusedHeader, Value: []byte("invalid web/3/14")}}},
+		{Headers: []kgo.RecordHeader{{Key: schemas.FeedHeader, Value: []byte("nonsense")}}},
 	} {
 		r.Topic, r.Timestamp = "shop", time.UnixMilli(1_700_000_000_000+int64(i))
 		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
@@ -81,13 +85,15 @@ func TestTailTable(t *testing.T) {
 	}
 	out, errs, code := lull(t, "tail", "shop", "--brokers", broker, "--output", "table")
 	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	if code != 0 || len(lines) != 5 {
+	if code != 0 || len(lines) != 9 {
 		t.Fatalf("exit code %d, %s%s", code, out, errs)
 	}
 	for i, want := range []string{
 		"TIME PLACE CUSTOMER TYPE ORDER_ID AMOUNT CURRENCY NAME SUBJECT", "1998-01-04T13:07:00Z 0/0 a-customer-with-a-name\uFFFDof more than a line order_completed o-1 1250 USD - -",
 		"2023-11-14T22:13:20Z 0/1 eve cannot be decoded: decoding a record of events", "2023-11-14T22:13:20Z 0/2 eve deletion",
-		"2023-11-14T22:13:20Z 0/3 - time mark 1998-02-01T00:00:00Z",
+		"2023-11-14T22:13:20Z 0/3 - time mark 1998-02-01T00:00:00Z", "2023-11-14T22:13:20Z 0/4 - time mark 1998-01-01T00:00:00.000Z",
+		"2023-11-14T22:13:20Z 0/5 - cut the feed 00000000000000ff goes on at offset 17", "2023-11-14T22:13:20Z 0/6 - refused invalid web/3/14",
+		"2023-11-14T22:13:20Z 0/7 - cannot be decoded: the record at /0/0 does not say where it came from",
 	} {
 		if got := strings.Join(strings.Fields(lines[i]), " "); !strings.HasPrefix(got, want) {
 			t.Errorf("line %d: %q, want %q", i, got, want)

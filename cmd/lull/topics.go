@@ -155,7 +155,16 @@ func withPlan(cmd *cobra.Command, inputPartitions int32, do func(ctx context.Con
 	if err != nil {
 		return err
 	}
-	return do(cmd.Context(), client, &s, plan)
+	return listed(do(cmd.Context(), client, &s, plan))
+}
+
+// listed puts what is wrong with topics into a line each.
+func listed(err error) error {
+	var topics *pipeline.TopicError
+	if !errors.As(err, &topics) || len(topics.Problems) == 1 {
+		return err
+	}
+	return fmt.Errorf("%s\n  %s", strings.TrimSuffix(err.Error(), " "+strings.Join(topics.Problems, "; ")), strings.Join(topics.Problems, "\n  "))
 }
 
 // printPlan prints the topics as they are, and what is to become of them.

@@ -115,6 +115,9 @@ func schemaOf(s *setting) (*schema, error) {
 		if rule.Choices != nil {
 			of.Enum = rule.Choices
 		}
+		if rule.Pattern != "" {
+			of.Pattern = rule.Pattern
+		}
 		if rule.Min != nil {
 			of.Minimum, of.Maximum = rule.Min, rule.Max
 		}
@@ -132,7 +135,9 @@ func schemaOf(s *setting) (*schema, error) {
 	}
 	switch s.deflt.Kind() {
 	case reflect.String:
-		of.Type = "string"
+		if of.Type = "string"; of.Enum == nil && of.Pattern == "" {
+			of.Type = []string{"string", "number"} // which is taken for its text
+		}
 		return of, nil
 	case reflect.Int, reflect.Int64:
 		of.Type = "integer"
@@ -157,7 +162,7 @@ func schemaOf(s *setting) (*schema, error) {
 	case reflect.Slice:
 		element := map[reflect.Kind]string{reflect.String: "string", reflect.Float64: "number"}[s.deflt.Type().Elem().Kind()]
 		if element != "" {
-			of.Type, of.Items = "array", &schema{Type: element}
+			of.Type, of.Items = []string{"array", element}, &schema{Type: element} // one alone is a list of it
 			return of, nil
 		}
 	}

@@ -10,6 +10,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 import urllib.request
 
 import confluent_kafka
@@ -97,16 +98,29 @@ def handle(database, messages, decoder, seen_max):
         database.execute("DELETE FROM seen WHERE number <= (SELECT max(number) FROM seen) - ?", (seen_max,))
 
 
+def unanswered(brokers):
+    """Returns a function that tells, once a minute at most, that no broker answers."""
+    told = None
+
+    def tell(error):
+        nonlocal told
+        if error.code() == confluent_kafka.KafkaError._ALL_BROKERS_DOWN and (told is None or time.monotonic() - told > 60):
+            told = time.monotonic()
+            print(f"subscriber: no broker of {brokers} answers ({error.str()}): start it, or mend --brokers; trying again", file=sys.stderr)
+    return tell
+
+
 def subscribe(brokers, topic, positions):
     """Returns a consumer of committed records of all partitions. It is in no group: the database knows the positions."""
     consumer = confluent_kafka.Consumer({
-        "bootstrap.servers": brokers, "group.id": "none", "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest"})
+        "bootstrap.servers": brokers, "group.id": "none", "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest",
+        "log_level": 0, "error_cb": unanswered(brokers)})  # the library says the same of every attempt, several times a second
     try:
         known = consumer.list_topics(topic, timeout=30).topics[topic]
         if known.error:
             raise confluent_kafka.KafkaException(known.error)
     except confluent_kafka.KafkaException as error:
-        sys.exit(f"subscriber: --brokers {brokers}, --topic {topic}: {error.args[0].str()}")
+        sys.exit(f"subscriber: --brokers {brokers}, --topic {topic}: {error.args[0].str()}: start the brokers, or mend --brokers; a topic that is not there is made by `lull topics apply`")
     consumer.assign([confluent_kafka.TopicPartition(topic, p, positions.get(p, confluent_kafka.OFFSET_BEGINNING)) for p in known.partitions])
     return consumer
 

@@ -78,7 +78,7 @@ func Check(ctx context.Context, client *sr.Client, subject Subject) (Verdict, er
 	case len(answer.Messages) > 0:
 		v.Refused = strings.Join(answer.Messages, "; ")
 	default:
-		v.Refused = "it does not say why: " + v.disagreement(newest.Schema.Schema)
+		v.Refused = "the registry gives no reason. Compared here, " + v.disagreement(newest.Schema.Schema)
 	}
 	return v, nil
 }

@@ -82,7 +82,7 @@ func (r *Registry) Writer(id uint32) (schemas.WriterSchema, error) {
 	switch {
 	case m != nil && !m.unknownAt.IsZero() && time.Since(m.unknownAt) < unknownFor:
 		return schemas.WriterSchema{}, m.unknown
-	case m != nil && m.tried && r.outage != nil && r.settings.OnUnavailable == deadLetter:
+	case m != nil && m.tried && r.outage != nil && r.settings.DeadLetters():
 		return schemas.WriterSchema{}, r.outage
 	}
 	if m == nil {

@@ -325,10 +325,10 @@ func TestRefusedWithoutReason(t *testing.T) {
 		t.Fatal("the schema is written in another way")
 	}
 	for _, c := range []struct{ registered, level, answer, refused, unreadable string }{
-		{with, "FULL", `{"is_compatible": false}`, "it does not say why: who reads by version 3 cannot read what this version writes: incompatible at region", "region"},
-		{renamed, "FULL", `{"is_compatible": false}`, "it does not say why: by this version's schema what version 3 has written cannot be read: incompatible at revision", "edition"},
+		{with, "FULL", `{"is_compatible": false}`, "the registry gives no reason. Compared here, who reads by version 3 cannot read what this version writes: incompatible at region", "region"},
+		{renamed, "FULL", `{"is_compatible": false}`, "the registry gives no reason. Compared here, by this version's schema what version 3 has written cannot be read: incompatible at revision", "edition"},
 		{renamed, "FULL", `{"is_compatible": false, "messages": ["of the registry"]}`, "of the registry", "edition"},
-		{strings.Replace(ours, `"fields": [`, `"fields": [{"name": "region", "type": "string", "default": ""},`, 1), "FULL_TRANSITIVE", `{"is_compatible": false}`, "it does not say why: version 3 and this one can read each other, so it must be an older one", ""},
+		{strings.Replace(ours, `"fields": [`, `"fields": [{"name": "region", "type": "string", "default": ""},`, 1), "FULL_TRANSITIVE", `{"is_compatible": false}`, "the registry gives no reason. Compared here, version 3 and this one can read each other, so it must be an older one", ""},
 		{with, "BACKWARD", `{"is_compatible": true}`, "", "region"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

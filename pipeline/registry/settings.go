@@ -35,6 +35,9 @@ type Settings struct {
 	OnUnavailable string `koanf:"on_unavailable"`
 }
 
+// DeadLetters reports whether a record whose schema the registry does not give becomes a dead letter, and does not wait.
+func (s *Settings) DeadLetters() bool { return s.OnUnavailable == deadLetter }
+
 // The values of OnUnavailable.
 const (
 	wait       = "wait"

@@ -77,6 +77,11 @@ func (s *Settings) EnsureDefaults() {
 	}
 }
 
+// Secured reports whether the brokers' ports ask for more than a plain connection.
+func (s *Settings) Secured() bool {
+	return s.TLS.Enabled || s.SASL.Mechanism != "" && s.SASL.Mechanism != noSASL
+}
+
 // Validate reports every setting that is not as it must be, by its name as in the file of settings, and every file that cannot be read. No error holds a
 // secret.
 func (s *Settings) Validate() error {
