@@ -270,6 +270,10 @@ var failures = []failure{
 		rec.pass(time.Hour, alive)
 		refuse(4)
 		rec.fires()
+		// As the runbook asks: the first that are refused are named too.
+		rec.test.Queries = append(rec.test.Queries, promtoolQuery{
+			Expr: "count by (reason) (topk(5, increase(lull_dead_letters_total[1h])) > 3)", At: rec.now(), Samples: []promtoolSample{{`{reason="malformed"}`, 1}},
+		})
 		refuse(20)
 		rec.fires("LullDeadLetters")
 		rec.pass(70*time.Minute, alive)

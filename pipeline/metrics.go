@@ -237,6 +237,9 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	for _, outcome := range []string{"applied", "passed_on", "duplicate", "late", "ignored", "repeated", "dead_letter"} {
 		m.records.WithLabelValues(outcome)
 	}
+	for _, reason := range schemas.Reasons {
+		m.deadLetters.WithLabelValues(reason.Code)
+	}
 	for _, outcome := range []string{"committed", "uncommitted"} {
 		m.transactions.WithLabelValues(outcome)
 	}
