@@ -261,6 +261,10 @@ def check_objects(lull, objects, file):
             if other["kind"] in ("Job", "Pod"):
                 pod = other["metadata"] if other["kind"] == "Pod" else other["spec"]["template"]["metadata"]
                 expect(not selector.items() <= pod["labels"].items(), f"{file}: {selector} selects {other['kind']} {other['metadata']['name']}")
+    for o in objects:
+        if o["kind"] == "NetworkPolicy":
+            peers = [p["podSelector"].get("matchLabels", {}) for p in o["spec"]["ingress"][0]["from"] if p.keys() == {"podSelector"}]
+            expect(any(p and p.items() <= labels for p in peers), f"{file}: the processes may not ask one another")
     expect(stateful["spec"]["serviceName"] == one("Service")["metadata"]["name"], f"{file}: the StatefulSet has no Service")
     monitor = one("ServiceMonitor")
     if monitor:
