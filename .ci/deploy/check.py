@@ -5,12 +5,15 @@ Run by make check-deploy, which builds the binary and installs the tools. What i
 
 import argparse
 import contextlib
+import errno
 import json
+import mmap
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +23,7 @@ import urllib.request
 
 import jsonschema
 import kubernetes_validate
+import pyseccomp
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
@@ -97,19 +101,29 @@ def check_image(lull, tools):
     expect("not a dynamic executable" in done.stdout, f"{lull} is not static: {done.stdout}")
 
 
+def sandbox(root, state, user, *options):
+    """The beginning of a command that runs as a user without rights, with the files of an image, which are read-only, and its state."""
+    become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if os.getuid() == 0 else []
+    return become + [
+        *("bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"),
+        *("--uid", str(user), "--gid", str(user), "--cap-drop", "ALL", "--clearenv"),
+        *("--ro-bind", str(root), "/", "--bind", str(state), "/var/lib/lull", "--proc", "/proc", "--dev", "/dev", *options, "--remount-ro", "/"),
+    ]
+
+
 @contextlib.contextmanager
-def image(lull):
+def image(lull, user):
     """The files that the image has, in a folder, with the settings of compose beside them."""
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name) / "image"
-        for folder in ["usr/local/bin", "etc/lull", "var/lib/lull", "proc", "dev"]:
+        for folder in ["usr/local/bin", "etc/lull", "var/lib/lull", "proc", "dev", "tmp"]:
             (root / folder).mkdir(parents=True)
         shutil.copy(lull, root / "usr/local/bin/lull")
         (root / "etc/lull/lull.yaml").write_text("brokers: ['127.0.0.1:1']\ninput: {topic: shop}\n")
         state = pathlib.Path(name) / "state"
         state.mkdir()
         if os.getuid() == 0:
-            os.chown(state, 65532, 65532)
+            os.chown(state, user, user)
         os.chmod(name, 0o755)
         yield root, state
 
@@ -117,13 +131,10 @@ def image(lull):
 def check_confined(lull):
     """The binary runs as process 1 and user 65532, in a file system that is read-only but for the state, with nothing else in it; it answers /livez, says on
     /readyz what it waits for, and ends by SIGTERM with 0."""
-    with image(lull) as (root, state):
+    with image(lull, 65532) as (root, state):
         told, tell = os.pipe()
-        user = ["setpriv", "--reuid=65532", "--regid=65532", "--clear-groups"] if os.getuid() == 0 else []
-        command = user + [
-            *("bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1", "--die-with-parent"),
-            *("--uid", "65532", "--gid", "65532", "--cap-drop", "ALL", "--clearenv", "--info-fd", str(tell)),
-            *("--ro-bind", str(root), "/", "--bind", str(state), "/var/lib/lull", "--proc", "/proc", "--dev", "/dev", "--remount-ro", "/"),
+        command = [
+            *sandbox(root, state, 65532, "--as-pid-1", "--info-fd", str(tell)),
             *("--setenv", "LULL_CONFIG", "/etc/lull/lull.yaml", "--setenv", "LULL_INSTANCE", "lull-0", "--setenv", "LULL_STATE_DIR", "/var/lib/lull"),
             *("--setenv", "LULL_HTTP_LISTEN", "127.0.0.1:0"),
             *("/usr/local/bin/lull", "run"),
@@ -192,6 +203,55 @@ def check_systemd(lull):
     whole = variables(re.sub(r"(?m)^#(?=[A-Z]\w+=)", "", text))
     expect("LULL_SECURITY_SASL_PASSWORD_FILE" in whole, "what is commented out in the unit has not been found")
     validate_settings(lull, {**whole, "LULL_SECURITY_SASL_MECHANISM": "PLAIN", "LULL_SECURITY_SASL_USERNAME": "lull"}, DEPLOY)
+
+
+def calls(of):
+    """The system calls of a set of systemd's, or the one of that name."""
+    if not of.startswith("@"):
+        return {of}
+    lines = (line.strip() for line in run("systemd-analyze", "syscall-filter", of).splitlines()[1:])
+    return set().union(*(calls(line) for line in lines if line and not line.startswith("#")))
+
+
+def unit_filter(text):
+    """The system calls that the unit leaves to the process, as a program for the kernel: systemd's sets, families of addresses, and no memory that is written and run."""
+    allowed = set()
+    for line in re.findall(r"(?m)^SystemCallFilter=(.*)$", text):
+        named = set().union(*(calls(of) for of in line.lstrip("~").split()))
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    filtered = pyseccomp.SyscallFilter(pyseccomp.ERRNO(getattr(errno, re.search(r"(?m)^SystemCallErrorNumber=(.*)$", text)[1])))
+    write, execute = mmap.PROT_WRITE, mmap.PROT_EXEC
+    expect("\nMemoryDenyWriteExecute=yes\n" in text, "the unit lets memory be written and run")
+    rules = {
+        "socket": [pyseccomp.Arg(0, pyseccomp.EQ, getattr(socket, f)) for f in re.search(r"(?m)^RestrictAddressFamilies=(.*)$", text)[1].split()],
+        "mmap": [pyseccomp.Arg(2, pyseccomp.MASKED_EQ, write | execute, bits) for bits in (0, write, execute)],
+        "mprotect": [pyseccomp.Arg(2, pyseccomp.MASKED_EQ, execute, 0)],
+        "pkey_mprotect": [pyseccomp.Arg(2, pyseccomp.MASKED_EQ, execute, 0)],
+    }
+    for name in sorted(allowed):
+        with contextlib.suppress(OSError):  # the kernel of this machine may lack it
+            for rule in rules.get(name, [None]):
+                filtered.add_rule(pyseccomp.ALLOW, name, *([rule] if rule else []))
+    return filtered
+
+
+def check_unit_confined(lull):
+    """The demo, a broker and the pipeline in two processes of which one is killed, does all its work with what the unit leaves to a process: a user of its own, the
+    state and a /tmp to write to and nothing else, and its system calls. With families of addresses that it does not need it does nothing."""
+    text = (DEPLOY / "systemd" / "lull.service").read_text()
+    user = 61184  # the first of those that DynamicUser takes
+    with image(lull, user) as (root, state):
+        for name, unit in [("all", text), ("none", re.sub(r"(?m)^RestrictAddressFamilies=.*$", "RestrictAddressFamilies=AF_UNIX", text))]:
+            with tempfile.TemporaryFile() as program:
+                unit_filter(unit).export_bpf(program)
+                program.seek(0)
+                command = [*sandbox(root, state, user, "--tmpfs", "/tmp", "--setenv", "TMPDIR", "/tmp", "--seccomp", str(program.fileno()))]
+                command += ["/usr/local/bin/lull", "demo", "--dir", f"/var/lib/lull/{name}", "--kill", "1", "--seed", "1"]
+                if name == "none":
+                    refuses("an address of the network", *command, says="operation not permitted", pass_fds=[program.fileno()])
+                    continue
+                out = run(*command, pass_fds=[program.fileno()])
+                expect("digest" in out, f"the demo does not end as it should:\n{out}")
 
 
 # --- Helm -------------------------------------------------------------------------------------
@@ -405,6 +465,7 @@ def main():
     check_confined(lull)
     check_compose(lull, args.compose.resolve())
     check_systemd(lull)
+    check_unit_confined(lull)
     check_helm(lull, args.helm, args.operator)
     check_alerts(args.helm, args.promtool)
     check_dashboard(args.helm)
