@@ -43,13 +43,14 @@ SHFMT_STYLE := --indent 2 --case-indent
 # The parser of AsyncAPI documents and what it needs, in the versions of .ci/asyncapi/package-lock.json.
 ASYNCAPI := bin/tools/asyncapi
 
-# What deploy/ is held against: the packages of .ci/deploy/requirements.txt, the loader of the Compose Specification, Helm, promtool (Prometheus 3.16).
+# What deploy/ is held against: the packages of .ci/deploy/requirements.txt, the loader of the Compose Specification, Helm, Prometheus 3.16 and its promtool.
 COMPOSE_VERSION := v2.16.2
 HELM_VERSION := v3.22.0
 COMPOSE := bin/tools/compose-$(COMPOSE_VERSION)
 HELM := bin/tools/helm-$(HELM_VERSION)
-PROMTOOL_VERSION := v0.316.0
-PROMTOOL := bin/tools/promtool-$(PROMTOOL_VERSION)
+PROMETHEUS_VERSION := v0.316.0
+PROMTOOL := bin/tools/promtool-$(PROMETHEUS_VERSION)
+PROMETHEUS := bin/tools/prometheus-$(PROMETHEUS_VERSION)
 GORELEASER_VERSION := v2.15.1
 GORELEASER := bin/tools/goreleaser-$(GORELEASER_VERSION)
 CYCLONEDX_VERSION := v1.10.0
@@ -282,9 +283,10 @@ bin/release/THIRD_PARTY_LICENSES:
 	go run ./internal/licenses texts $@
 
 .PHONY: check-deploy
-check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(STRIMZI)/installed $(OPERATOR)/installed $(COMPOSE) $(HELM) $(PROMTOOL) ## image, compose, systemd unit, Helm chart, alerts and Strimzi's objects, by the formats' own tools (needs Python 3 with venv, bubblewrap, systemd, openssl, Java 17, Maven)
+check-deploy: bin/release/lull $(DEPLOY_TOOLS)/installed $(STRIMZI)/installed $(OPERATOR)/installed $(COMPOSE) $(HELM) $(PROMTOOL) $(PROMETHEUS) ## image, compose, systemd unit, Helm chart, alerts and Strimzi's objects, by the formats' own tools, and a Prometheus over three processes (needs Python 3 with venv, bubblewrap, systemd, openssl, Java 17, Maven)
 	$(DEPLOY_TOOLS)/bin/python .ci/deploy/check.py --lull bin/release/lull --tools $(DEPLOY_TOOLS) --compose $(COMPOSE) --helm $(HELM) --promtool $(PROMTOOL) --strimzi $(STRIMZI) --operator $(OPERATOR)
 	LULL_TEST_PROMTOOL="$$PWD/$(PROMTOOL)" go test -tags invariants -count=1 -run 'TestAlerts$$' ./pipeline
+	LULL_TEST_PROMETHEUS="$$PWD/$(PROMETHEUS)" go test -tags invariants -count=1 -run 'TestMonitored$$' ./cmd/lull
 
 .PHONY: check-reproducible
 check-reproducible: ## build the shipped binary again, elsewhere and with nothing cached, and compare; some minutes
@@ -338,9 +340,9 @@ $(COMPOSE):
 $(HELM):
 	$(call install,helm.sh/helm/v3/cmd/helm,$(HELM_VERSION))
 
-# Without what it could discover targets by, which is most of it.
-$(PROMTOOL):
-	GOBIN="$$PWD/bin/tools" go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/promtool@$(PROMTOOL_VERSION) && mv bin/tools/promtool $@
+# Without what they could discover targets by, which is most of them.
+$(PROMTOOL) $(PROMETHEUS): bin/tools/%-$(PROMETHEUS_VERSION):
+	GOBIN="$$PWD/bin/tools" go install -tags remove_all_sd github.com/prometheus/prometheus/cmd/$*@$(PROMETHEUS_VERSION) && mv bin/tools/$* $@
 
 $(GORELEASER):
 	GOBIN="$$PWD/bin/tools" go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) && mv bin/tools/goreleaser $@

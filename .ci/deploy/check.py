@@ -170,13 +170,21 @@ def check_confined(lull):
 
 
 def check_compose(lull, compose):
-    """The loader of the Compose Specification takes the file, and lull the settings and variables in it."""
+    """The loader of the Compose Specification takes the file, and lull the settings and variables in it. Each process has a name, a disk and a port of its own, and Prometheus scrapes them all."""
     folder = DEPLOY / "compose"
     project = yaml.safe_load(run(compose, "compose.yaml", cwd=folder))
-    for name in ["topics", "lull"]:
+    processes = sorted(name for name in project["services"] if name.startswith("lull-"))
+    for name in ["topics", *processes]:
         service = project["services"][name]
         expect(service["read_only"] and service["user"] == "65532:65532" and service["cap_drop"] == ["ALL"], f"compose: {name} has rights that it does not need")
         validate_settings(lull, service["environment"], folder)
+    services = [project["services"][name] for name in processes]
+    expect([s["environment"]["LULL_INSTANCE"] for s in services] == processes, "compose: an instance is not the service's name")
+    for of in [lambda s: s["environment"]["LULL_HTTP_ADVERTISE"], lambda s: s["volumes"][0]["source"], lambda s: s["ports"][0]["published"]]:
+        expect(len({of(s) for s in services}) == len(services), f"compose: {[of(s) for s in services]} are not each its own")
+    addresses = [s["environment"]["LULL_HTTP_ADVERTISE"] for s in services]
+    scraped = yaml.safe_load((folder / "prometheus.yaml").read_text())["scrape_configs"][0]["static_configs"][0]["targets"]
+    expect(scraped == addresses == [f"{name}:8280" for name in processes], f"compose: Prometheus scrapes {scraped}, the processes are {addresses}")
 
 
 # --- systemd ----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// Processes that tests start are lull.
-	if err := errors.Join(os.Setenv(asLull, "1"), os.Unsetenv("LULL_TEST_BROKERS"), os.Unsetenv(readersVariable), os.Unsetenv(notebookVariable), os.Unsetenv(securitytest.Variable)); err != nil {
+	if err := errors.Join(os.Setenv(asLull, "1"), os.Unsetenv("LULL_TEST_BROKERS"), os.Unsetenv(readersVariable), os.Unsetenv(notebookVariable), os.Unsetenv(prometheusVariable), os.Unsetenv(securitytest.Variable)); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
