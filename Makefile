@@ -24,6 +24,8 @@ SIM_SEED ?= 1
 # Runs under a fake clock in which everything goes wrong, and the first one's seed.
 ATTACKS ?= 1000
 ATTACK_SEED ?= 1
+# Go's database of vulnerabilities.
+VULNERABILITY_DB ?= https://vuln.go.dev
 # The browser of test-browser, and where it puts its pictures.
 BROWSER ?= chromium
 SHOTS ?=
@@ -306,8 +308,8 @@ sbom: bin/release/lull $(CYCLONEDX) ## write what is in the shipped binary as bi
 	$(CYCLONEDX) bin -json -std -noserial -notimestamp -output bin/release/lull.cdx.json bin/release/lull
 
 .PHONY: vulnerabilities
-vulnerabilities: $(GOVULNCHECK) ## known vulnerabilities in what the binary calls (asks vuln.go.dev)
-	$(GOVULNCHECK) ./cmd/...
+vulnerabilities: $(GOVULNCHECK) ## known vulnerabilities in what the binary calls; VULNERABILITY_DB=file:///DIR asks a copy of the database
+	$(GOVULNCHECK) -db $(VULNERABILITY_DB) ./cmd/...
 
 $(ASYNCAPI)/installed: $(wildcard .ci/asyncapi/*)
 	mkdir -p $(ASYNCAPI)
