@@ -145,6 +145,10 @@ const lanes = 12
 // Times P(alive) and the mean margin of a purchase it is the residual customer lifetime value. It falls with silence.
 func (p Params) DiscountedIfAlive(h History, months int, month, rate float64) float64 {
 	o := p.outlook(h)
+	return o.discounted(months, month, rate)
+}
+
+func (o *outlook) discounted(months int, month, rate float64) float64 {
 	total := 0.0
 	discount, step := 1.0, 1/(1+rate)
 	for first := 0; first < months; first += lanes {

@@ -43,7 +43,7 @@ func (e *evaluation) look(o *operators.Outlook, age float64, of operators.Measur
 		o.BuysHazard = o.Hazard * c.ContactDays / (e.params.Alpha + age + c.ContactDays)
 	}
 	if of.Has(ofPurchases) {
-		o.Purchases.Is = e.params.ExpectedIfAlive(h, e.op.horizonDays)
+		o.Purchases.Is = e.purchasesIfAlive(age)
 	}
 	if of.Has(ofValue) {
 		o.Value.Is = e.valueIfAlive(age)
@@ -74,7 +74,7 @@ func (e *evaluation) chords(m *operators.Moment, of operators.Measures, share fl
 		found(c, (f(1/(sigma+wide)-e.params.Alpha)-c.Is)/wide, c.Is*off/math.Abs(wide))
 	}
 	if of.Has(ofPurchases) {
-		one(&m.Now.Purchases, m.Now.Sigma, func(age float64) float64 { return e.params.ExpectedIfAlive(e.history(age), e.op.horizonDays) })
+		one(&m.Now.Purchases, m.Now.Sigma, e.purchasesIfAlive)
 	}
 	if of.Has(ofValue) {
 		one(&m.Now.Value, m.Now.Sigma, e.valueIfAlive)

@@ -20,6 +20,7 @@ type evaluation struct {
 	op        *Operator
 	purchases *operators.Purchases
 	params    bgnbd.Params
+	tables    *tables
 	spending  gammagamma.Params
 	x         int
 	lastAge   float64
@@ -30,7 +31,7 @@ type evaluation struct {
 
 func (op *Operator) evaluation(p *operators.Purchases, m *operators.Model) evaluation {
 	params, spending := paramsOf(m)
-	e := evaluation{op: op, purchases: p, params: params, spending: spending, x: p.Repeats(), lastAge: p.LastAge(), cut: m.HighValue}
+	e := evaluation{op: op, purchases: p, params: params, tables: op.tablesOf(params), spending: spending, x: p.Repeats(), lastAge: p.LastAge(), cut: m.HighValue}
 	e.spend = spending.Mean(e.x, op.config.major(p.RepeatNet()))
 	e.margin = e.spend * op.config.MarginShare
 	return e
@@ -42,8 +43,12 @@ func (e *evaluation) history(age float64) bgnbd.History {
 
 // valueIfAlive returns the CLV at an age of a customer who is certainly alive.
 func (e *evaluation) valueIfAlive(age float64) float64 {
-	c := &e.op.config
-	return e.margin * e.params.DiscountedIfAlive(e.history(age), c.HorizonMonths, c.MonthDays, c.DiscountMonthly)
+	return e.margin * e.tables.value.IfAlive(e.x, age)
+}
+
+// purchasesIfAlive returns the expected purchases within the horizon at an age of a customer who is certainly alive.
+func (e *evaluation) purchasesIfAlive(age float64) float64 {
+	return e.tables.purchases.IfAlive(e.x, age)
 }
 
 // clv returns the CLV at an age.
@@ -68,7 +73,7 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 		LastAge:           e.lastAge,
 		Age:               age,
 		PAlive:            alive,
-		ExpectedPurchases: e.params.Expected(now, e.op.horizonDays),
+		ExpectedPurchases: alive * e.purchasesIfAlive(age),
 		BuysAgain:         e.params.PBuy(now, c.ContactDays),
 		ExpectedSpend:     e.spend,
 		CLV:               clv,
@@ -124,25 +129,16 @@ func (e *evaluation) next(at, valueFalls operators.EventTime) (next operators.Ev
 
 // valueFalls returns the instant at which CLV falls below the cut, if the customer stays silent; Unset if it was below at the last purchase.
 //
-// CLV(T) = P(T) V(T), of which V is dear to compute. But V is the mean of a function of λ that is concave, rises, and is 0 at 0 (expected
-// purchases, discounted), over λ ~ Gamma(n, α+T): longer silence scales λ down by (α+t_x)/(α+T), so that V stays between V(t_x) and that share
-// of V(t_x). Both bounds need P alone, and bracket the root closely. The root itself is looked for in s = ln((α+T)/(α+t_x)), over which ln CLV
-// is almost straight.
+// It is looked for in s = ln((α+T)/(α+t_x)), over which ln CLV is almost straight, up to where P(alive) alone would bring the value that who is alive has at the last purchase under the cut.
 func (e *evaluation) valueFalls() operators.EventTime {
 	value := e.valueIfAlive(e.lastAge)
 	if e.params.PAlive(e.history(e.lastAge))*value < e.cut {
 		return operators.Unset
 	}
-	least := func(s float64) float64 { return e.params.PAlive(e.history(e.stretched(s))) * value * math.Exp(-s) }
 	lnCLV := func(s float64) float64 { return math.Log(e.clv(e.stretched(s))) }
-	const margin = 1e-9 // of rounding, at either end
+	const margin = 1e-9 // of rounding
 	dead, _ := e.params.Crossing(e.x, e.lastAge, e.cut/value)
-	latest := e.stretch(min(dead, e.lastAge+silenceDaysMax)) + margin
-	earliest, ok := bgnbd.FallsBelow(least, e.cut, 0, latest)
-	if !ok {
-		return operators.Never
-	}
-	s, ok := bgnbd.FallsBelow(lnCLV, math.Log(e.cut), max(0, earliest-margin), latest)
+	s, ok := bgnbd.FallsBelow(lnCLV, math.Log(e.cut), 0, e.stretch(min(dead, e.lastAge+silenceDaysMax))+margin)
 	if !ok {
 		return operators.Never
 	}

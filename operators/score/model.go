@@ -39,3 +39,21 @@ func paramsOf(m *operators.Model) (bgnbd.Params, gammagamma.Params) {
 	}
 	return bgnbd.Params{Family: family, R: m.R, Alpha: m.Alpha, A: m.A, B: m.B}, gammagamma.Params{P: m.P, Q: m.Q, V: m.V}
 }
+
+// tables are what is dear to compute of one model, and depends on little: see bgnbd.Discounted.
+type tables struct {
+	params    bgnbd.Params
+	value     *bgnbd.Discounted // purchases over the horizon, discounted
+	purchases *bgnbd.Discounted // the same, not discounted
+}
+
+// tablesOf returns the tables of a model's parameters. They say the same whenever they are made: the operator keeps those of one model, because customers come by the thousand for each.
+func (op *Operator) tablesOf(params bgnbd.Params) *tables {
+	if t := op.tables.Load(); t != nil && t.params == params {
+		return t
+	}
+	c := &op.config
+	t := &tables{params: params, value: params.Discounted(c.HorizonMonths, c.MonthDays, c.DiscountMonthly), purchases: params.Discounted(1, op.horizonDays, 0)}
+	op.tables.Store(t)
+	return t
+}

@@ -30,7 +30,10 @@ func (op *Operator) Reaches(p *operators.Purchases, m *operators.Model, what ope
 	if bound <= 0 {
 		return operators.Never
 	}
-	expected := func(s float64) float64 { return e.params.Expected(e.history(e.stretched(s)), op.horizonDays) }
+	expected := func(s float64) float64 {
+		age := e.stretched(s)
+		return e.params.PAlive(e.history(age)) * e.purchasesIfAlive(age)
+	}
 	s, ok := bgnbd.FallsBelow(expected, bound, 0, e.stretch(e.lastAge+silenceDaysMax))
 	switch {
 	case !ok:

@@ -9,6 +9,7 @@ package score
 import (
 	"cmp"
 	"slices"
+	"sync/atomic"
 
 	"lull/operators"
 	"lull/operators/bgnbd"
@@ -22,6 +23,7 @@ type Operator struct {
 	lost        float64
 	bounds      []float64 // the levels and all of these, falling
 	horizonDays float64
+	tables      atomic.Pointer[tables] // of the model that was asked for last
 }
 
 // New returns the operator; the config is complete and valid.
