@@ -42,6 +42,7 @@ type partition struct {
 	restore *restore
 
 	task      *task.Task
+	encoded   schemas.Record // the output that is being encoded: its memory is used again
 	placement placement
 	told      publication
 
@@ -349,8 +350,7 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 	if o.Kind == operators.RejectOutput {
 		return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: o.Reject, Customer: o.Customer, Deadline: o.Cause.Deadline, Partition: p.n})
 	}
-	var record schemas.Record
-	if err := p.encode(o, &record); err != nil {
+	if err := p.encode(o, &p.encoded); err != nil {
 		// It would not be encoded the next time either. The state holds what it was to tell.
 		return p.addDeadLetter(r, &schemas.DeadLetter{
 			Rejection: operators.Rejection{Reason: task.ReasonPanic, Detail: fmt.Sprintf("encoding a %s: %v: it is missing among the outputs. Report it", o.Kind, err)},
@@ -367,7 +367,7 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 		}
 		p.stats.triggers[triggerKind{o.Trigger.Rule, cmp.Or(o.Trigger.Withheld, notWithheld)}]++
 	}
-	p.records = append(p.records, kafkaRecord(r.s, &record))
+	p.records = append(p.records, kafkaRecord(r.s, &p.encoded))
 	return nil
 }
 

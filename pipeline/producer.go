@@ -20,6 +20,8 @@ import (
 type producer struct {
 	s      *Settings
 	client *kgo.Client
+	// promise is produced, made once for all records.
+	promise func(*kgo.Record, error)
 
 	mu    sync.Mutex
 	err   error           // the first error of a record of the transaction
@@ -76,7 +78,9 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access, tran
 		client.Close()
 		return nil, fmt.Errorf("taking a producer epoch for transactional id %q: %w", transactionalID, err)
 	}
-	return &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}, nil
+	p := &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}
+	p.promise = p.produced
+	return p, nil
 }
 
 // begin begins a transaction.
@@ -91,20 +95,23 @@ func (p *producer) begin() error {
 
 // produce adds a record to the transaction. Its failure is told by commit. It may be called by several goroutines.
 func (p *producer) produce(ctx context.Context, r *kgo.Record) {
-	p.client.Produce(ctx, r, func(r *kgo.Record, err error) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if err != nil {
-			if p.err == nil {
-				p.err = fmt.Errorf("producing to topic %q: %w", r.Topic, err)
-			}
-			return
+	p.client.Produce(ctx, r, p.promise)
+}
+
+// produced notes what became of a record.
+func (p *producer) produced(r *kgo.Record, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		if p.err == nil {
+			p.err = fmt.Errorf("producing to topic %q: %w", r.Topic, err)
 		}
-		p.count++
-		if r.Topic == p.s.Topic(ChangelogTopic) {
-			p.ends[r.Partition] = max(p.ends[r.Partition], r.Offset+1)
-		}
-	})
+		return
+	}
+	p.count++
+	if r.Topic == p.s.Topic(ChangelogTopic) {
+		p.ends[r.Partition] = max(p.ends[r.Partition], r.Offset+1)
+	}
 }
 
 // committing is how far a transaction has come in a partition.

@@ -145,7 +145,8 @@ func (t *Task) applyModel(c *customer, a Adoption) error {
 	if c.Purchases.Count == 0 {
 		return nil // there is nothing that a model could say
 	}
-	return t.step(c, &operators.Input{Kind: operators.ModelInput, At: c.At, NewTerms: newTerms, Returned: t.returned(c, c.At)}, nil)
+	t.in = operators.Input{Kind: operators.ModelInput, At: c.At, NewTerms: newTerms, Returned: t.returned(c, c.At)}
+	return t.step(c, nil)
 }
 
 // catchUp brings a customer to the model that is in force in the task: the models come into force for them, and the deadlines fire that these have put into

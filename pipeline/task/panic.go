@@ -35,6 +35,9 @@ func (p *panicError) Error() string {
 // rejectPanic makes a dead letter of an error that is an operator's panic at a deadline or a model, and returns any other. There is no record to
 // blame, so the dead letter names the customer, the operator and the instant.
 func (t *Task) rejectPanic(c *customer, err error) error {
+	if err == nil {
+		return nil // nearly always: what errors.As is asked with is allocated
+	}
 	var p *panicError
 	if !errors.As(err, &p) {
 		return err

@@ -101,6 +101,7 @@ type Task struct {
 	pre       operators.Customer // the customer before the step under way
 	parts     parts
 	env       operators.Env
+	in        operators.Input // of the step under way
 	calls     operators.Calls
 	now       operators.EventTime
 	held      bool // events move no time
@@ -349,9 +350,9 @@ func (t *Task) applyToCustomer(event *operators.Event, proves bool) (Outcome, er
 	if at == operators.Unset {
 		at = event.Time
 	}
-	in := operators.Input{Kind: operators.EventInput, At: at, Event: event}
+	t.in = operators.Input{Kind: operators.EventInput, At: at, Event: event}
 	t.refusal = operators.Rejection{}
-	if err := t.step(c, &in, nil); err != nil {
+	if err := t.step(c, nil); err != nil {
 		var p *panicError
 		if !errors.As(err, &p) {
 			return Unfinished, err
@@ -443,8 +444,8 @@ func (t *Task) release(c *customer, until operators.EventTime, next func() opera
 		if deadline > until {
 			return nil
 		}
-		in := operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returned(c, deadline)}
-		if err := t.step(c, &in, next); err != nil {
+		t.in = operators.Input{Kind: operators.DeadlineInput, At: deadline, Returned: t.returned(c, deadline)}
+		if err := t.step(c, next); err != nil {
 			return err
 		}
 	}
@@ -455,9 +456,9 @@ func (t *Task) returned(c *customer, at operators.EventTime) bool {
 	return t.returning == c.ID && at <= t.returnAt
 }
 
-// step runs the chain for one input. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
+// step runs the chain for one input, t.in. If an operator refuses it, the customer is what they were before, and refusal says why; if one panics, the
 // same, and the error is a *panicError. A deadline comes with the function that gave it, which must give a later one when it has fired.
-func (t *Task) step(c *customer, in *operators.Input, next func() operators.EventTime) (err error) {
+func (t *Task) step(c *customer, next func() operators.EventTime) (err error) {
 	t.touch(c)
 	t.calls.ByDay = t.meta.Calls
 	t.env = operators.Env{Watermark: t.meta.Watermark, Now: t.Now(), Calls: &t.calls}
@@ -476,18 +477,18 @@ func (t *Task) step(c *customer, in *operators.Input, next func() operators.Even
 				err = t.parts.err // the store failed, not the operator
 				return
 			}
-			p := &panicError{operator: t.out.Operator(), cause: fmt.Sprint(r), at: in.At}
+			p := &panicError{operator: t.out.Operator(), cause: fmt.Sprint(r), at: t.in.At}
 			if _, ok := r.(stillDue); ok {
 				p.operator = "chain"
 			}
 			err = p
 		}
 	}()
-	t.chain.Step(&t.env, &c.Customer, in, &t.out)
+	t.chain.Step(&t.env, &c.Customer, &t.in, &t.out)
 	c.miscounted = c.miscounted || c.Changed.Orders
 	if next != nil {
-		if again := next(); again <= in.At {
-			panic(stillDue{in.At, again})
+		if again := next(); again <= t.in.At {
+			panic(stillDue{t.in.At, again})
 		}
 	}
 	if n := len(t.out.Outputs); n > outputs && t.out.Outputs[n-1].Kind == operators.RejectOutput {
@@ -581,15 +582,18 @@ func (t *Task) latestScoresOnly() {
 			last[t.out.Outputs[i].Customer] = i
 		}
 	}
-	kept := t.out.Outputs[:0]
+	kept := 0
 	for i := range t.out.Outputs {
 		o := &t.out.Outputs[i]
 		if o.Kind == operators.ScoreOutput && last[o.Customer] != i {
 			continue
 		}
-		kept = append(kept, *o)
+		if kept != i {
+			t.out.Outputs[kept] = *o
+		}
+		kept++
 	}
-	t.out.Outputs = kept
+	t.out.Outputs = t.out.Outputs[:kept]
 }
 
 // Committed ends a transaction that is durable.
