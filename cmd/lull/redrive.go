@@ -160,7 +160,7 @@ func runRedrive(ctx context.Context, w io.Writer, s *pipeline.Settings, f *redri
 	}
 	if err != nil {
 		sender.abort()
-		return fmt.Errorf("sent again: %s, then: %w; run redrive again: it goes on from there, and sends nothing twice", many(sender.committed, "record"), err)
+		return fmt.Errorf("%s sent again, then: %w; run redrive again: it goes on from there, and sends nothing twice", many(sender.committed, "record"), err)
 	}
 	return r.told.print(w, "sent again")
 }
@@ -299,7 +299,7 @@ func (c *redriveCounts) print(w io.Writer, sent string) error {
 	if more := c.keptCount - int64(len(c.kept)); more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
-	return fmt.Errorf("cannot be sent again: %s; `lull dead-letters show LETTER` says where the whole record is", many(c.keptCount, "letter"))
+	return fmt.Errorf("%s not to be sent again; `lull dead-letters show LETTER` says where the whole record is", many(c.keptCount, "letter"))
 }
 
 // sortedReasons returns the reasons, the most frequent first.
