@@ -224,6 +224,11 @@ bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on
 	go build -o bin/benchmarks ./benchmarks
 	$(call on-kafka,bin/benchmarks peers $(ARGS))
 
+.PHONY: bench-plots
+bench-plots: ## draw benchmarks/results/peers.json, which make bench-peers ARGS="-json ..." writes, and write the table of the README
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks plots
+
 bin/peers/peer.jar: benchmarks/peers/pom.xml $(wildcard benchmarks/peers/src/main/java/lull/peer/*.java)
 	mvn --quiet --batch-mode --file benchmarks/peers/pom.xml package
 	touch $@

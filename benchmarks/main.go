@@ -37,6 +37,8 @@ func main() {
 		exit(runSnapshot(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == peersArgument:
 		exit(runPeers(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == plotsArgument:
+		exit(runPlots(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == guardArgument:
 		exit(runGuard(os.Args[2:]))
 	}

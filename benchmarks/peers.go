@@ -32,6 +32,7 @@ type peersRun struct {
 	rate        int // events a second; 0: all are there before anybody starts
 	compareOnly bool
 	build       string // folder of the peer's program
+	json        string // file for what is measured; "" for none
 	heap        string
 
 	input      *input
@@ -63,6 +64,8 @@ type race struct {
 	loadBefore string
 }
 
+func floorName(f floor) string { return "floor: " + string(f) }
+
 // runPeers runs the scenario and prints the report.
 func runPeers(arguments []string) error {
 	r := peersRun{generator: GeneratorConfig{Start: shopOpens}}
@@ -80,6 +83,7 @@ func runPeers(arguments []string) error {
 	flags.BoolVar(&r.compareOnly, "compare", false, "run the pipeline and Kafka Streams once, and compare what they have written")
 	flags.StringVar(&r.build, "build", "bin/peers", "`folder` in which the peer has been built")
 	flags.StringVar(&r.heap, "heap", "1g", "most that the peer's heap may come to, as java -Xmx takes it")
+	flags.StringVar(&r.json, "json", "", "`file` to write what has been measured to, for make bench-plots")
 	_ = flags.Parse(arguments)
 	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" {
 		return errors.New("peers: no arguments but flags, -runs of at least 1, and -brokers, which are real ones")
@@ -117,6 +121,11 @@ func (r *peersRun) measure() error {
 	}
 	if r.compareOnly {
 		return nil
+	}
+	if r.json != "" {
+		if err := r.standings().write(r.json); err != nil {
+			return err
+		}
 	}
 	return r.print(os.Stdout, load)
 }
@@ -161,6 +170,8 @@ var subscribers = []string{pipeline.SessionsTopic, pipeline.ScoresTopic, pipelin
 const (
 	lullContender    = "lull"
 	streamsContender = "Kafka Streams"
+	// streamsBestContender is the same program at its best.
+	streamsBestContender = "Kafka Streams at its best: memory stores, 1 s commits"
 )
 
 // enter says who takes part.
@@ -182,10 +193,10 @@ func (r *peersRun) enter() {
 		r.runs = 1
 		return
 	}
-	r.contenders = append(r.contenders, r.streams("Kafka Streams at its best: memory stores, 1 s commits", "memory", time.Second))
+	r.contenders = append(r.contenders, r.streams(streamsBestContender, "memory", time.Second))
 	for _, f := range []floor{copyFloor, logFloor, avroFloor} {
 		r.contenders = append(r.contenders, &contender{
-			name: "floor: " + string(f),
+			name: floorName(f),
 			prepare: func(s *pipeline.Settings) error {
 				return r.createTopics(s.Topic(copyTopic), s.Topic(logTopic))
 			},

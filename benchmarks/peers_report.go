@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"lull/operators"
 )
@@ -19,42 +18,20 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	if err := printAgreements(w, r.agreements); err != nil {
 		return err
 	}
-	million := float64(r.input.events) / 1e6
-	figures := []struct {
-		name, format string
-		of           func(*race) float64
-		ratio        bool
-	}{
-		{"CPU-s per million events, steady", "%.2f", func(o *race) float64 { return o.steadyCPU / o.steady * 1e6 }, true},
-		{"CPU-s per million, whole life", "%.2f", func(o *race) float64 { return o.cpu / million }, true},
-		{"resident at most, MiB", "%.0f", func(o *race) float64 { return float64(o.rssBytes) / (1 << 20) }, true},
-		{"changelog bytes per event", "%.1f", func(o *race) float64 { return float64(o.changelogs.bytes) / float64(r.input.events) }, true},
-		{"changelog records per event", "%.3f", func(o *race) float64 { return float64(o.changelogs.records) / float64(r.input.events) }, false},
-		{"output bytes per event", "%.1f", func(o *race) float64 { return float64(o.outputs.bytes) / float64(r.input.events) }, false},
-		{"latency p50, ms", "%.0f", latency(0.5), true},
-		{"latency p99, ms", "%.0f", latency(0.99), true},
-		{"events/s, steady", "%.0f", func(o *race) float64 { return o.rate }, false},
-	}
-	for _, f := range figures {
-		if strings.HasPrefix(f.name, "latency") && r.rate == 0 {
-			continue
-		}
-		p.line("| %s | median (least to greatest) | times lull's of the same turn |", f.name)
+	m := r.standings()
+	for _, f := range m.Figures {
+		p.line("| %s | median (least to greatest) | times lull's of the same turn |", f.Name)
 		p.line("|---|--:|--:|")
-		for _, c := range r.contenders {
-			if strings.HasPrefix(f.name, "latency") && len(c.runs[0].latencies) == 0 {
+		for _, c := range m.Contenders {
+			runs := f.Runs[c]
+			if len(runs) == 0 {
 				continue // it writes no segments
 			}
 			ratio := ""
-			if f.ratio && c.name != lullContender {
-				ratio = spread("%.2f", r.ratios(c, f.of))
+			if f.Compared && c != lullContender {
+				ratio = spread("%.2f", f.ratios(c))
 			}
-			var all []float64
-			for i := range c.runs {
-				all = append(all, f.of(&c.runs[i]))
-			}
-			slices.Sort(all)
-			p.line("| %s | %s | %s |", c.name, spread(f.format, all), ratio)
+			p.line("| %s | %s | %s |", c, spread(f.Format, slices.Sorted(slices.Values(runs))), ratio)
 		}
 		p.line("")
 	}
@@ -79,27 +56,6 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	p.line("Load average before each run, in turn: %s.", r.loads())
 	printMachine(&p, load, r.profileDir != "")
 	return p.err
-}
-
-// latency returns what reads a percentile of a run's latencies, in milliseconds; 0 if there are none.
-func latency(share float64) func(*race) float64 {
-	return func(o *race) float64 {
-		if len(o.latencies) == 0 {
-			return 0
-		}
-		return float64(percentile(o.latencies, share)) / float64(time.Millisecond)
-	}
-}
-
-// ratios are a figure of a contender's runs over lull's of the same turn, sorted.
-func (r *peersRun) ratios(c *contender, of func(*race) float64) (list []float64) {
-	for i := range c.runs {
-		if ours := of(&r.contenders[0].runs[i]); ours > 0 {
-			list = append(list, of(&c.runs[i])/ours)
-		}
-	}
-	slices.Sort(list)
-	return list
 }
 
 func (r *peersRun) loads() string {
