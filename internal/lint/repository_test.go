@@ -52,6 +52,7 @@ var rules = []rule{
 	{"package comments", checkPackageComments},
 	{"root files", checkRootFiles},
 	{"user paths", checkUserPaths},
+	{"conflicts", checkConflicts},
 	{"messages", checkMessages},
 }
 

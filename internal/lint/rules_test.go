@@ -312,6 +312,15 @@ var planted = []struct {
 			"deploy/values.yaml:1: /" + "Users/ann exists",
 		},
 	},
+	{
+		rule: "conflicts", name: "both sides are there",
+		files: map[string]string{
+			"docs/run.md":      "one\n<<<<<<< HEAD\ntwo\n=======\nthree\n>>>>>>> 0f1e2d3 (run)\n",
+			"docs/good.md":     "Title\n=======\n\n`<<<<<<< HEAD` begins one.\n",
+			"docs/picture.png": "\x89PNG\x00\n<<<<<<< HEAD\n",
+		},
+		want: []string{"docs/run.md:2: a merge conflict", "docs/run.md:6: a merge conflict"},
+	},
 }
 
 // Each rule finds exactly what is planted for it, and none is without something planted.
