@@ -25,7 +25,7 @@ func (p Params) Discounted(months int, month, rate float64) *Discounted {
 }
 
 const (
-	// tabulatedX bounds the memory to a megabyte: who has bought more often is rare.
+	// tabulatedX bounds the memory, to little more than a megabyte: who has bought more often is rare.
 	tabulatedX = 128
 
 	// A piece is all β of one exponent and one highest bit of the mantissa. In units of its half width it lies at 5 to 7 from the pole at β = 0 (x purchases within the horizon are some

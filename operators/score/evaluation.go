@@ -137,8 +137,12 @@ func (e *evaluation) valueFalls() operators.EventTime {
 	}
 	lnCLV := func(s float64) float64 { return math.Log(e.clv(e.stretched(s))) }
 	const margin = 1e-9 // of rounding
+	latest := e.stretch(e.lastAge + silenceDaysMax)
 	dead, _ := e.params.Crossing(e.x, e.lastAge, e.cut/value)
-	s, ok := bgnbd.FallsBelow(lnCLV, math.Log(e.cut), 0, e.stretch(min(dead, e.lastAge+silenceDaysMax))+margin)
+	s, ok := bgnbd.FallsBelow(lnCLV, math.Log(e.cut), 0, min(e.stretch(dead)+margin, latest))
+	if !ok { // the value of who is alive falls by less than it is rounded by until then, or P(alive) alone never gets there
+		s, ok = bgnbd.FallsBelow(lnCLV, math.Log(e.cut), 0, latest)
+	}
 	if !ok {
 		return operators.Never
 	}

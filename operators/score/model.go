@@ -47,13 +47,25 @@ type tables struct {
 	purchases *bgnbd.Discounted // the same, not discounted
 }
 
-// tablesOf returns the tables of a model's parameters. They say the same whenever they are made: the operator keeps those of one model, because customers come by the thousand for each.
+// tablesKept is for how many models an operator keeps tables: partitions adopt a new one each at its own time, and a customer whose silence is caught up with is seen by the models that were in force.
+const tablesKept = 4
+
+// tablesOf returns the tables of a model's parameters. They say the same whenever they are made: the operator keeps those of the models that were asked for last, because customers come by the thousand for each.
 func (op *Operator) tablesOf(params bgnbd.Params) *tables {
-	if t := op.tables.Load(); t != nil && t.params == params {
-		return t
+	kept := op.tables.Load()
+	if kept != nil {
+		for _, t := range kept {
+			if t != nil && t.params == params {
+				return t
+			}
+		}
+	} else {
+		kept = new([tablesKept]*tables)
 	}
 	c := &op.config
 	t := &tables{params: params, value: params.Discounted(c.HorizonMonths, c.MonthDays, c.DiscountMonthly), purchases: params.Discounted(1, op.horizonDays, 0)}
-	op.tables.Store(t)
+	next := &[tablesKept]*tables{t}
+	copy(next[1:], kept[:])
+	op.tables.Store(next) // of two that do so at once one's tables are made again
 	return t
 }

@@ -23,7 +23,7 @@ type Operator struct {
 	lost        float64
 	bounds      []float64 // the levels and all of these, falling
 	horizonDays float64
-	tables      atomic.Pointer[tables] // of the model that was asked for last
+	tables      atomic.Pointer[[tablesKept]*tables] // of the models that were asked for last, the newest first
 }
 
 // New returns the operator; the config is complete and valid.

@@ -332,3 +332,35 @@ func TestMargin(t *testing.T) {
 		t.Errorf("about to be lost %v, want %v", whole.AboutToBeLost, want)
 	}
 }
+
+// TestModelsInTurn: customers who are seen by several models in turn, as while partitions adopt a new one, cost no tables made anew.
+func TestModelsInTurn(t *testing.T) {
+	op := score.New(defaults(nil))
+	p := purchases(10_000, 2, 40, 3000, 5000)
+	var models []*operators.Model
+	for i := range 4 {
+		m := cdnow("mbgnbd")
+		m.R += 0.1 * float64(i)
+		models = append(models, m)
+	}
+	look := func() {
+		for _, m := range models {
+			op.Evaluate(&p, m, instantOf(10_100))
+		}
+	}
+	look()
+	if allocations := testing.AllocsPerRun(10, look); allocations > 0 {
+		t.Errorf("%v allocations for four customers of four models in turn", allocations)
+	}
+}
+
+// TestValueFallsFromCut: who cannot have dropped out, and whose CLV is the cut to the bit, falls under it in silence by what they buy less.
+func TestValueFallsFromCut(t *testing.T) {
+	op := score.New(defaults(nil))
+	m := cdnow("bgnbd")
+	p := purchases(10_000, 0, 0, 3000, 0)
+	m.HighValue = op.Evaluate(&p, m, instantOf(10_000)).CLV
+	if later := op.Evaluate(&p, m, instantOf(10_365)); later.HighValue {
+		t.Errorf("CLV has fallen to %v, and is not under the cut of %v", later.CLV, m.HighValue)
+	}
+}
