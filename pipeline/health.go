@@ -37,18 +37,20 @@ func (h *health) setIf(what, problem string) {
 	h.set(what, problem)
 }
 
-// warnIf sets the warning, or clears it if it is "".
-func (h *health) warnIf(what, warning string) {
+// warnIf sets the warning, or clears it if it is "". It reports whether there is a warning that was not there before.
+func (h *health) warnIf(what, warning string) (news bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if warning == "" {
 		delete(h.warnings, what)
-		return
+		return false
 	}
 	if h.warnings == nil {
 		h.warnings = make(map[string]string)
 	}
+	news = h.warnings[what] != warning
 	h.warnings[what] = warning
+	return news
 }
 
 // report returns what stands now, in a stable order.

@@ -33,6 +33,18 @@ func hold(t *testing.T, fake *kfake.Cluster, key kmsg.Key, meant func(kmsg.Reque
 	return h
 }
 
+// await waits until a request is held that a process makes, and fails the test if none is.
+func (h *held) await(t *testing.T, p *process) {
+	t.Helper()
+	select {
+	case <-h.met:
+	case err := <-p.done:
+		t.Fatalf("the process ended early with %v\n%s", err, p.log)
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the process does not ask for what is held\n%s", p.log)
+	}
+}
+
 // awaitMember waits until the group is stable with one member that has an instance id.
 func (c *cluster) awaitMember(s *Settings) {
 	c.t.Helper()

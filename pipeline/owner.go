@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/pipeline/security"
@@ -24,8 +25,9 @@ func (s *Settings) ownerTransactionalID() string { return s.Prefix + "owner" }
 // claimPrefix returns when the prefix is known to be this application's, with these settings. Until then nothing may be written under it, not even what tasks would refuse: the first stage passes on what it reads, and the fitter
 // judges models, before any task has looked at a state. The error is a *PrefixError if it is not (docs/adr/0032-owner.md).
 func (r *Runner) claimPrefix() error {
+	r.health.set("prefix", fmt.Sprintf("it is being looked up whose the prefix %q is", r.s.Prefix))
 	said := ""
-	for {
+	for first := true; ; first = false {
 		err := r.tryClaim()
 		if err == nil {
 			r.health.clear("prefix")
@@ -39,19 +41,31 @@ func (r *Runner) claimPrefix() error {
 		}
 		err = fmt.Errorf("it is not known whose the prefix %q is: %w", r.s.Prefix, security.Explain(err))
 		r.health.set("prefix", err.Error())
-		if said != err.Error() {
+		switch {
+		case first && overtaken(err): // as when several processes start at once: the next look finds what the other has written
+			r.log.Info().Msg(err.Error() + "; looking again")
+		case said != err.Error():
 			said = err.Error()
 			r.log.Warn().Msg(said + "; trying again")
 		}
 		r.pause(500 * time.Millisecond)
+		// What keeps it from being known may last until somebody has mended it, by `lull reset` too.
+		if err := r.awaitTopics(); err != nil {
+			return err
+		}
 	}
+}
+
+// overtaken reports whether a claim failed because another process has taken the producer epoch after this one.
+func overtaken(err error) bool {
+	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidTxnState)
 }
 
 // tryClaim looks whose the prefix is, and makes it this application's if it is nobody's. Only a nil error means that it is this one's.
 //
 // Of several that find it to be nobody's one has it: the producer epoch that the last of them takes decides what became of the others' claims, and it looks again before it writes its own.
 func (r *Runner) tryClaim() error {
-	owner, err := r.owner()
+	owner, err := r.owner(r.ctx)
 	if err != nil || owner != nil {
 		return errors.Join(err, r.checkOwner(owner))
 	}
@@ -62,7 +76,10 @@ func (r *Runner) tryClaim() error {
 		return err
 	}
 	defer p.close()
-	if owner, err = r.owner(); err != nil || owner != nil {
+	if err := r.lookAtTopics(ctx); err != nil { // the epoch may have taken its time
+		return err
+	}
+	if owner, err = r.owner(ctx); err != nil || owner != nil {
 		return errors.Join(err, r.checkOwner(owner))
 	}
 	if err := p.begin(); err != nil {
@@ -108,9 +125,9 @@ func (r *Runner) otherGroup(was task.Shape) string {
 }
 
 // owner returns what the first partition of the changelog that says so was made with, nil if none does: the prefix is nobody's. A partition says so first of all, and for good, but for a rebuild by other settings.
-func (r *Runner) owner() (task.Shape, error) {
+func (r *Runner) owner(ctx context.Context) (task.Shape, error) {
 	topic := r.s.Topic(ChangelogTopic)
-	starts, err := r.adm.ListStartOffsets(r.ctx, topic)
+	starts, err := r.adm.ListStartOffsets(ctx, topic)
 	if err == nil {
 		err = starts.Error()
 	}
@@ -118,7 +135,7 @@ func (r *Runner) owner() (task.Shape, error) {
 		return nil, fmt.Errorf("asking for the start of topic %q: %w", topic, err)
 	}
 	// The high watermark: behind an open transaction there may be somebody's claim.
-	ends, err := r.adm.ListEndOffsets(r.ctx, topic)
+	ends, err := r.adm.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}
@@ -128,7 +145,7 @@ func (r *Runner) owner() (task.Shape, error) {
 	for n := range r.ids.partitions {
 		start, _ := starts.Lookup(topic, n)
 		end, _ := ends.Lookup(topic, n)
-		shape, err := r.readShape(n, start.Offset, end.Offset)
+		shape, err := r.readShape(ctx, n, start.Offset, end.Offset)
 		if err != nil {
 			return nil, fmt.Errorf("reading partition %d of topic %q: %w", n, topic, err)
 		}
@@ -140,9 +157,9 @@ func (r *Runner) owner() (task.Shape, error) {
 }
 
 // readShape returns the last shape in a piece of the changelog, nil if there is none. It reads no further than to one that is as this process's or another application's, or to the first if there is no rebuild: mostly the first record.
-func (r *Runner) readShape(n int32, from, end int64) (shape task.Shape, err error) {
+func (r *Runner) readShape(ctx context.Context, n int32, from, end int64) (shape task.Shape, err error) {
 	mine := r.s.shape(r.ids.partitions).Fingerprint()
-	ctx, stop := context.WithCancel(r.ctx)
+	ctx, stop := context.WithCancel(ctx)
 	batches := r.fetchChangelog(ctx, n, from, end)
 	defer func() {
 		stop()
@@ -162,7 +179,7 @@ func (r *Runner) readShape(n int32, from, end int64) (shape task.Shape, err erro
 				continue
 			}
 			if shape, err = task.DecodeShape(record.Value); err != nil {
-				return nil, errors.New(unreadable(n, err))
+				return nil, errors.New(unreadableState(err))
 			}
 			if shape.Fingerprint() == mine || ofAnother(shape, r.s) || r.s.Staged() {
 				return shape, nil

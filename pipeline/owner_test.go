@@ -49,20 +49,25 @@ func (c *cluster) claimed(s Settings) {
 // unowned runs a process that ends because the prefix is not its own, and says these texts.
 func (c *cluster) unowned(s Settings, texts ...string) {
 	c.t.Helper()
-	p := c.run(s)
+	c.run(s).unowned(texts...)
+}
+
+// unowned waits until the process has ended because the prefix is not its own, and says these texts.
+func (p *process) unowned(texts ...string) {
+	p.t.Helper()
 	select {
 	case err := <-p.done:
 		if foreign := (*PrefixError)(nil); !errors.As(err, &foreign) {
-			c.t.Errorf("the process ended with %v\n%s", err, p.log)
+			p.t.Errorf("the process ended with %v\n%s", err, p.log)
 			return
 		}
 		for _, text := range texts {
 			if !strings.Contains(err.Error(), text) {
-				c.t.Errorf("the process ended with %v, without %q", err, text)
+				p.t.Errorf("the process ended with %v, without %q", err, text)
 			}
 		}
 	case <-time.After(20 * time.Second): // if it is not refused
-		c.t.Errorf("the process runs under a prefix that is not its own\n%s", p.log)
+		p.t.Errorf("the process runs under a prefix that is not its own\n%s", p.log)
 		p.end()
 	}
 }
@@ -158,13 +163,13 @@ func TestTwoBegin(t *testing.T) {
 				return is
 			})
 			late := c.run(other)
-			<-claim.met
+			claim.await(t, late)
 			owner := c.run(s)
 			awaitReadiness(t, &s, owner, `"ready":true`)
 			close(claim.open)
-			var foreign *PrefixError
-			if err := <-late.done; !errors.As(err, &foreign) || !strings.Contains(err.Error(), `that of the group "`+s.Group+`"`) {
-				t.Errorf("the process that came too late ended with %v\n%s", err, late.log)
+			late.unowned(`that of the group "` + s.Group + `"`)
+			if log := late.log.String(); strings.Contains(log, `"level":"warn"`) {
+				t.Errorf("the process that came too late warns\n%s", log)
 			}
 			c.mark(&s, "2024-06-01T00:00:00Z")
 			c.await(&s, owner)
@@ -221,4 +226,60 @@ func TestClaimFails(t *testing.T) {
 	broken.Remove()
 	c.await(&s, p)
 	p.end()
+}
+
+// TestChangelogAnewMeanwhile proves that a process which waits until it may claim a prefix takes up the topics that have been made anew meanwhile, as by `lull reset` from another machine.
+func TestChangelogAnewMeanwhile(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		wait func(t *testing.T, fake *kfake.Cluster, s *Settings, start func() *process, anew func()) *process
+	}{
+		{"between two attempts", func(t *testing.T, fake *kfake.Cluster, s *Settings, start func() *process, anew func()) *process {
+			broken := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TxnID: s.ownerTransactionalID(), Count: -1})
+			p := start()
+			awaitReadiness(t, s, p, "it is not known whose the prefix")
+			anew()
+			broken.Remove()
+			return p
+		}},
+		{"within one", func(t *testing.T, fake *kfake.Cluster, s *Settings, start func() *process, anew func()) *process {
+			claim := hold(t, fake, kmsg.InitProducerID, func(r kmsg.Request) bool {
+				id := r.(*kmsg.InitProducerIDRequest).TransactionalID
+				return id != nil && *id == s.ownerTransactionalID()
+			})
+			p := start()
+			claim.await(t, p)
+			awaitReadiness(t, s, p, "it is being looked up whose the prefix")
+			anew()
+			close(claim.open)
+			return p
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fake, c := embedded(t)
+			s := c.application(2)
+			s.HTTP.Listen = freeAddress(t)
+			c.publish(&s)
+			p := test.wait(t, fake, &s, func() *process { return c.run(s) }, func() {
+				c.deleteTopic(s.Topic(ChangelogTopic))
+				if _, err := createTopics(t.Context(), c.dial, s, 0); err != nil {
+					t.Fatal(err)
+				}
+				c.awaitTopic(s.Topic(ChangelogTopic))
+			})
+			awaitReadiness(t, &s, p, `"ready":true`)
+			c.mark(&s, "2024-06-01T00:00:00Z")
+			c.await(&s, p)
+			p.end()
+			topics, err := c.adm.ListTopics(t.Context(), s.Topic(ChangelogTopic))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range int32(2) {
+				if got, want := c.lastMeta(&s, n).ChangelogID, topics[s.Topic(ChangelogTopic)].ID; got != want {
+					t.Errorf("partition %d has noted the changelog %x, which is %x", n, got, want)
+				}
+			}
+		})
+	}
 }

@@ -231,7 +231,12 @@ func (r *Runner) checkOwnChangelog(p *partition) error {
 
 // unreadable returns why a task must not go on from a state whose meta or shape record cannot be read.
 func unreadable(n int32, err error) (refusal string) {
-	return fmt.Sprintf("partition %d: the state cannot be read: %v. If a later version of lull has written it: run that version. Else read all of the input again: into an empty state, by `lull reset --force`; or beside this one, under a new --prefix and --state-dir", n, err)
+	return fmt.Sprintf("partition %d: %s", n, unreadableState(err))
+}
+
+// unreadableState says the same without the partition.
+func unreadableState(err error) string {
+	return fmt.Sprintf("the state cannot be read: %v. If a later version of lull has written it: run that version. Else read all of the input again: into an empty state, by `lull reset --force`; or beside this one, under a new --prefix and --state-dir", err)
 }
 
 // shapeOf returns what p's state was made with, nil if it does not say so.

@@ -230,34 +230,24 @@ func (r *Runner) connect() error {
 		return fmt.Errorf("configuring the Kafka client: %w", err)
 	}
 	r.adm = kadm.NewClient(r.client)
+	if err := r.awaitTopics(); err != nil {
+		r.client.Close()
+		return err
+	}
+	return nil
+}
+
+// awaitTopics waits for the brokers and for topics that are as they must be, and takes up their ids.
+func (r *Runner) awaitTopics() error {
 	said := ""
 	for {
-		var ids topicIDs
-		var warnings []string
-		if ids, warnings, err = checkTopics(r.ctx, r.adm, r.s); err == nil {
-			if len(warnings) > 0 {
-				r.health.warnIf("topics", (&TopicError{warnings}).Error())
-				r.log.Warn().Msg((&TopicError{warnings}).Error())
-			}
-			r.mu.Lock()
-			r.ids = ids
-			for _, in := range r.inputs {
-				in.id, in.partitions = ids.inputs[in.Topic].id, ids.inputs[in.Topic].partitions
-			}
-			r.noteFeeds()
-			r.mu.Unlock()
-			if r.s.Staged() && r.s.Clock.Mode == "wall" {
-				// Before this process is a member, so that what is loaded when the application runs is no history.
-				if r.newest, err = r.askNewest(r.ctx); err != nil {
-					r.log.Warn().Err(err).Msg("whoever begins a partition asks again")
-				}
-			}
+		err := r.lookAtTopics(r.ctx)
+		if err == nil {
 			r.health.clear("topics")
 			r.health.clear("brokers")
-			break
+			return nil
 		}
 		if r.ctx.Err() != nil {
-			r.client.Close()
 			return r.ctx.Err()
 		}
 		var problems *TopicError
@@ -280,13 +270,41 @@ func (r *Runner) connect() error {
 		}
 		r.pause(time.Second)
 	}
-	r.tombstonesKept = r.changelogKeeps()
+}
+
+// lookAtTopics takes up what the topics are now, if they are as they must be. The error is a *TopicError if they are not, or the broker's.
+func (r *Runner) lookAtTopics(ctx context.Context) error {
+	ids, warnings, err := checkTopics(ctx, r.adm, r.s)
+	if err != nil {
+		return err
+	}
+	warning := ""
+	if len(warnings) > 0 {
+		warning = (&TopicError{warnings}).Error()
+	}
+	if r.health.warnIf("topics", warning) {
+		r.log.Warn().Msg(warning)
+	}
+	r.mu.Lock()
+	r.ids = ids
+	for _, in := range r.inputs {
+		in.id, in.partitions = ids.inputs[in.Topic].id, ids.inputs[in.Topic].partitions
+	}
+	r.noteFeeds()
+	r.mu.Unlock()
+	if r.s.Staged() && r.s.Clock.Mode == "wall" {
+		// Before this process is a member, so that what is loaded when the application runs is no history.
+		if r.newest, err = r.askNewest(ctx); err != nil {
+			r.log.Warn().Err(err).Msg("whoever begins a partition asks again")
+		}
+	}
+	r.tombstonesKept = r.changelogKeeps(ctx)
 	return nil
 }
 
 // changelogKeeps returns how long the changelog keeps deletions; 0 if that is not known.
-func (r *Runner) changelogKeeps() time.Duration {
-	configs, err := r.adm.DescribeTopicConfigs(r.ctx, r.s.Topic(ChangelogTopic))
+func (r *Runner) changelogKeeps(ctx context.Context) time.Duration {
+	configs, err := r.adm.DescribeTopicConfigs(ctx, r.s.Topic(ChangelogTopic))
 	if err != nil {
 		return 0
 	}
