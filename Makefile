@@ -96,7 +96,7 @@ test-kafka: ## the pipeline tests, and the subscribers', against a real Apache K
 	deploy/local/kafka start "$$dir" --port $(KAFKA_PORT) --secure; \
 	export LULL_TEST_SECURE=$$dir LULL_TEST_BROKERS=$$(deploy/local/kafka bootstrap "$$dir"); \
 	echo "LULL_TEST_SECURE=$$dir LULL_TEST_BROKERS=$$LULL_TEST_BROKERS go test ./pipeline/... ./cmd/... ./docs/..."; \
-	go test -tags invariants -count=1 -p 1 -timeout 15m -skip 'Attacks$$' ./pipeline/... ./cmd/... ./docs/...
+	go test -tags invariants -count=1 -p 1 -timeout 25m -skip 'Attacks$$' ./pipeline/... ./cmd/... ./docs/...
 
 READERS := bin/tools/readers
 
