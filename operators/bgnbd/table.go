@@ -85,7 +85,7 @@ func (d *Discounted) fit(x int, low, width float64) *piece {
 	var values, chebyshev [order]float64
 	angle := func(i int) float64 { return math.Pi * (float64(i) + 0.5) / order }
 	for i := range values {
-		values[i] = d.sum(x, low+float64(width*(0.5+math.Cos(angle(i))/2)))
+		values[i] = d.sum(x, low+float64(width*(0.5+float64(math.Cos(angle(i))/2))))
 	}
 	most := 0.0
 	for k := range chebyshev {
