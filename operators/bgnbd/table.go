@@ -64,7 +64,7 @@ func (d *Discounted) IfAlive(x int, T float64) float64 {
 	}
 	p := row[place].Load()
 	if p == nil {
-		p = d.fit(x, math.Ldexp(1+float64(place%2)/2, firstOctave+place/2), math.Ldexp(0.5, firstOctave+place/2))
+		p = d.fit(x, math.Ldexp(1+float64(float64(place%2)/2), firstOctave+place/2), math.Ldexp(0.5, firstOctave+place/2))
 		row[place].Store(p)
 	}
 	if p.far {
