@@ -156,10 +156,11 @@ func (r *Runner) owner(ctx context.Context) (task.Shape, error) {
 	return nil, nil
 }
 
-// readShape returns the last shape in a piece of the changelog, nil if there is none. It reads no further than to one that is as this process's or another application's, or to the first if there is no rebuild: mostly the first record.
+// readShape returns the last shape in a piece of the changelog, nil if there is none, and one without settings if there is a state of others that does not say which. It reads no further than to one that is as this process's or another application's, or to the first if there is no rebuild: mostly the first record.
 func (r *Runner) readShape(ctx context.Context, n int32, from, end int64) (shape task.Shape, err error) {
 	mine := r.s.shape(r.ids.partitions).Fingerprint()
 	ctx, stop := context.WithCancel(ctx)
+	var meta []byte
 	batches := r.fetchChangelog(ctx, n, from, end)
 	defer func() {
 		stop()
@@ -175,6 +176,9 @@ func (r *Runner) readShape(ctx context.Context, n int32, from, end int64) (shape
 			return nil, batch.err
 		}
 		for _, record := range batch.records {
+			if bytes.Equal(record.Key, task.MetaKey) && record.Value != nil {
+				meta = record.Value
+			}
 			if !bytes.Equal(record.Key, task.ShapeKey) || record.Value == nil {
 				continue
 			}
@@ -187,5 +191,15 @@ func (r *Runner) readShape(ctx context.Context, n int32, from, end int64) (shape
 		}
 		next = batch.next
 	}
-	return shape, nil
+	if shape != nil || meta == nil {
+		return shape, nil
+	}
+	state, err := task.DecodeMeta(meta)
+	if err != nil {
+		return nil, errors.New(unreadableState(err))
+	}
+	if state.Settings == mine { // the changelog has been cut off
+		return nil, nil
+	}
+	return task.Shape{}, nil
 }

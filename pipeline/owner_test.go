@@ -283,3 +283,42 @@ func TestChangelogAnewMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestStateWithoutShape proves that a state which does not say what it was made with is nobody's to claim, but for a process whose settings its meta record stands for.
+func TestStateWithoutShape(t *testing.T) {
+	t.Run("unknown", func(t *testing.T) {
+		c := newCluster(t)
+		s := c.application(2)
+		earlier := c.owner(s, "earlier", 0)
+		earlier.meta.Settings = 1
+		if err := earlier.begin(&kgo.Record{Key: task.MetaKey, Value: earlier.meta.Append(nil)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := CommitTransaction(t.Context(), earlier.p.client); err != nil {
+			t.Fatal(err)
+		}
+		before := c.ends(&s)
+		c.unowned(s, "an earlier version made it, which did not note its settings", "`lull reset`")
+		if after := c.ends(&s); !maps.Equal(before, after) {
+			t.Errorf("the topics under the prefix end at %v, and did at %v", after, before)
+		}
+	})
+	t.Run("its own", func(t *testing.T) {
+		c := newCluster(t)
+		s := c.application(1)
+		c.begin(s, 3)
+		first := c.ends(&s)[topicPartition{s.Topic(ChangelogTopic), 0}]
+		c.purchases(&s, 3, 1)
+		p := c.run(s)
+		c.await(&s, p)
+		p.end()
+		c.deleteRecords(s.Topic(ChangelogTopic), first)
+		c.purchases(&s, 4, 1)
+		p = c.run(s)
+		c.await(&s, p)
+		p.end()
+		if got := c.orders(&s); got != 5 {
+			t.Errorf("%d orders counted, want 5\n%s", got, p.log)
+		}
+	})
+}

@@ -28,8 +28,8 @@ func newACLCommand() *cobra.Command {
 		Use:   "print --config FILE",
 		Short: "Print the least rights that this application needs on the brokers",
 		Long: `Print tells which rights the brokers must grant, as access control lists of Kafka: for lull run, for lull topics apply, for the
-other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids, which begin
-with the group's name and end with that of a process. It asks no broker: under whose name lull comes is what the settings log in
+other commands, and for whoever reads the outputs. Everything is named in full, but for the transactional ids of processes,
+which begin with the group's name and end with that of the process. It asks no broker: under whose name lull comes is what the settings log in
 as, or --principal. Of a certificate that is the subject, but for brokers with ssl.principal.mapping.rules, which make another. --format strimzi
 prints KafkaUsers who log in by SCRAM-SHA-512 instead, for brokers that Strimzi runs in Kubernetes (deploy/strimzi).
 

@@ -20,7 +20,8 @@ its state and exits with 0. Its group keeps its place for commit.session_timeout
 at once; a process that does not come back should run with --on-stop leave, which gives them to the others at once. Logs are
 JSON lines on standard error. Probes (/livez, /readyz), /metrics, /version and the read API (/v1/customers/ID) are at http.listen.
 
-Every setting is a flag, and an environment variable: --clock-mode is LULL_CLOCK_MODE. Exit code 3: another process runs
+Every setting is a flag, and an environment variable: --clock-mode is LULL_CLOCK_MODE. Exit code 2: a setting is not as
+it must be, or the prefix is another application's, or its state was made with other settings. Exit code 3: another process runs
 under the same instance id, and has taken over.`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
