@@ -329,7 +329,7 @@ type RuleState struct {
 	Key uint16 // RuleKey of the rule's name
 	// Held is set from when the rule has fired, or its condition was found true without having become so, until the rule is armed again.
 	Held bool
-	// Cooling is set while the rule's cool-down lasts: it began at Cooled, the deadline of a trigger.
+	// Cooling is set while a deadline may lie in the rule's cool-down, which began at Cooled, the deadline of a trigger: after its end too, for what becomes known late.
 	Cooling bool
 	Cooled  EventTime
 	// Sent is set while a late fact may still disprove the trigger that the rule has sent last: its ID, its Deadline, the instant At, not before that, at which it was

@@ -132,11 +132,11 @@ rules:
 		const hour = 3_600_000
 		var orders []operators.Event
 		at := operators.EventTime(9_000 * operators.DayMs)
-		for i := range rapid.IntRange(3, 10).Draw(t, "orders") {
-			at += operators.EventTime(rapid.SampledFrom([]int64{1, hour, 15 * hour, 40 * operators.DayMs}).Draw(t, "gap"))
+		for i := range rapid.IntRange(6, 10).Draw(t, "orders") {
+			at += operators.EventTime(rapid.SampledFrom([]int64{40 * operators.DayMs, 2 * operators.DayMs, 15 * hour, 1}).Draw(t, "gap"))
 			orders = append(orders, operators.Event{
 				Kind: operators.OrderCompleted, Customer: "c", ID: fmt.Sprint("e", i), Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
-				OrderID: fmt.Sprint("o", i), Amount: operators.Money(rapid.Int64Range(0, 9_999).Draw(t, "amount")),
+				OrderID: fmt.Sprint("o", i), Amount: operators.Money(rapid.SampledFrom([]int64{40_00, 0, 5_00, 20_00, 99_99}).Draw(t, "amount")),
 			})
 		}
 		orders = rapid.Permutation(orders).Draw(t, "as they come")
@@ -189,6 +189,96 @@ func milestone(orders []operators.Event) (at operators.EventTime, is bool) {
 		}
 	}
 	return 0, false
+}
+
+// TestLateSpells lets orders come in any order under rules whose conditions go up and down by orders alone. By what is known when a trigger is told, an in-order run tells it too, of the same instant; and no other one that stands is of the same
+// spell, the time from there until the rule is armed again.
+func TestLateSpells(t *testing.T) {
+	type spell struct{ from, to operators.EventTime }
+	byLate := map[string]int{}
+	rules := map[string]func(net operators.Money, days int) (when, hold bool){
+		"dear":   func(net operators.Money, days int) (bool, bool) { return net >= operators.Money(days)*60_00, false },
+		"steady": func(net operators.Money, days int) (bool, bool) { return net >= operators.Money(days)*60_00, days < 2 },
+		"modest": func(net operators.Money, days int) (bool, bool) {
+			return net >= operators.Money(days)*60_00, net > operators.Money(days)*80_00
+		},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		r := optest.NewRunner()
+		r.Chain, r.LatenessMs, r.Env.Model = clv.NewChain(withRules(t, `
+rules:
+  - {name: dear, when: mean_value >= 60.0}
+  - {name: steady, when: mean_value >= 60.0, hold: purchases < 2}
+  - {name: modest, when: mean_value >= 60.0, hold: mean_value > 80.0}
+`)), latenessMs, cdnow("mbgnbd")
+		const hour = 3_600_000
+		var orders []operators.Event
+		arrives := map[string]operators.EventTime{}
+		at := operators.EventTime(9_000 * operators.DayMs)
+		for i := range rapid.IntRange(8, 12).Draw(t, "orders") {
+			at += operators.EventTime(rapid.SampledFrom([]int64{6 * hour, 14 * hour}).Draw(t, "gap"))
+			arrives[fmt.Sprint("e", i)] = at + operators.EventTime(rapid.SampledFrom([]int64{0, 0, 8 * hour, 30 * hour, 72 * hour}).Draw(t, "delay"))
+			orders = append(orders, operators.Event{
+				Kind: operators.OrderCompleted, Customer: "c", ID: fmt.Sprint("e", i), Time: at, Day: operators.Day(at / operators.DayMs), DayStart: at / operators.DayMs * operators.DayMs,
+				OrderID: fmt.Sprint("o", i), Amount: operators.Money(rapid.SampledFrom([]int64{5_00, 40_00, 60_00, 100_00, 250_00}).Draw(t, "amount")),
+			})
+		}
+		slices.SortStableFunc(orders, func(a, b operators.Event) int { return cmp.Compare(arrives[a.ID], arrives[b.ID]) })
+		for i := range orders {
+			told := len(r.Outputs)
+			r.Event(&orders[i])
+			known := slices.SortedFunc(slices.Values(orders[:i+1]), func(a, b operators.Event) int { return cmp.Compare(a.Time, b.Time) })
+			for j := range r.Outputs[told:] {
+				o := &r.Outputs[told+j]
+				if o.Kind != operators.TriggerOutput || o.Trigger.Withdraws != (operators.ID{}) {
+					continue
+				}
+				rule := o.Trigger.Rule
+				var spells []spell
+				days, net, held := map[operators.Day]bool{}, operators.Money(0), false
+				for _, e := range known {
+					days[e.Day] = true
+					net += e.Amount
+					switch when, hold := rules[rule](net, len(days)); {
+					case hold:
+						held = true
+					case held && !when:
+						held = false
+						if n := len(spells); n > 0 && spells[n-1].to == operators.Never {
+							spells[n-1].to = e.Time
+						}
+					case !held && when:
+						held = true
+						spells = append(spells, spell{e.Time, operators.Never})
+					}
+				}
+				n := slices.IndexFunc(spells, func(s spell) bool { return s.from == o.Trigger.Deadline })
+				if n < 0 {
+					t.Fatalf("%s is of %s, told by the order of %s: in order it is of %v", rule, o.Trigger.Deadline, orders[i].Time, spells)
+				}
+				if slices.ContainsFunc(r.Outputs, func(o operators.Output) bool {
+					return o.Trigger.Rule == rule && o.Trigger.Withdraws != (operators.ID{})
+				}) {
+					continue // of the triggers before one that is taken back the rule knows nothing
+				}
+				same := 0
+				for _, deadline := range standing(r.Outputs, rule) {
+					if deadline >= spells[n].from && deadline < spells[n].to {
+						same++
+					}
+				}
+				if same != 1 {
+					t.Fatalf("%d triggers of %s stand in the spell %v, told by the order of %s", same, rule, spells[n], orders[i].Time)
+				}
+				if orders[i].Time < o.Time {
+					byLate[rule]++
+				}
+			}
+		}
+	})
+	if byLate["dear"] == 0 || byLate["steady"]+byLate["modest"] == 0 {
+		t.Errorf("late orders have made triggers as often as %v: nothing was proved", byLate)
+	}
 }
 
 // TestDatedAhead takes in an order that is dated ahead and proves no time, and then one that comes late: no trigger is of a time that has not come.

@@ -154,6 +154,11 @@ func (op *Operator) judge(r *Rule, state *operators.RuleState, s *sight, env *op
 			break
 		}
 		deadline, inSilence := op.since(r, s, c, env.Model, in)
+		// It has been true since the deadline: a trigger that stands, and is of then or later, has told so.
+		toldOf := state.Sent && deadline <= state.Deadline
+		if late := in.Kind == operators.EventInput && in.Event.Time < in.At; late && !r.steps && (toldOf || op.heldBack(r, c, env.Model, deadline)) {
+			break
+		}
 		// Nor because there are scores at all.
 		if inSilence || !c.Changed.FirstScore || in.Kind != operators.ModelInput {
 			op.send(r, state, s, deadline, inSilence, env, c, in, out)

@@ -5,7 +5,7 @@ import "lull/operators"
 // doubtMs is how long a trigger can be withdrawn: seven days. Facts come at any age; but who acts on a trigger has done so by then.
 const doubtMs = 7 * operators.DayMs
 
-// forget lets go of what is past: cool-downs that are over, and triggers that are beyond doubt, being of long ago, or made by an earlier model, of whose instants the one in force says
+// forget lets go of what is past: cool-downs of which nobody asks any more, and triggers that are beyond doubt, being of long ago, or made by an earlier model, of whose instants the one in force says
 // something else.
 func (op *Operator) forget(c *operators.Customer, in *operators.Input) {
 	if len(c.Rules) == 0 {
@@ -16,7 +16,8 @@ func (op *Operator) forget(c *operators.Customer, in *operators.Input) {
 		if s.Sent && (in.Kind == operators.ModelInput || in.At > s.At+doubtMs) {
 			s.Sent, s.ByEvent, s.Deadline, s.At, s.ID = false, false, 0, 0, operators.ID{}
 		}
-		if s.Cooling && in.At >= s.Cooled+op.cooldown(s.Key) {
+		// A late event can make a trigger whose deadline lies in a cool-down that is over. It is stale in the end; but that goes by the watermark, and a customer may be ahead of it.
+		if s.Cooling && in.At >= s.Cooled+op.cooldown(s.Key)+operators.EventTime(op.config.MaxAgeMs)+doubtMs {
 			s.Cooling, s.Cooled = false, 0
 		}
 		if s.Held || s.Sent || s.Cooling {
