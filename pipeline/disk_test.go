@@ -43,7 +43,7 @@ func TestDiskRefuses(t *testing.T) {
 					<-time.After(time.Second)
 				}
 				err := <-h.p.done
-				if !errors.Is(err, c.refusal) || !strings.Contains(err.Error(), h.s.State.Dir) {
+				if !errors.Is(err, c.refusal) || !strings.Contains(err.Error(), h.s.State.Dir) || strings.Contains(err.Error(), "flushing partition 0: flushing") {
 					t.Errorf("the process ended with %v", err)
 				}
 				h.disk.Accept()

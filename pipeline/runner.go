@@ -785,7 +785,7 @@ func (r *Runner) shutDown() error {
 		r.endRestore(p)
 		delete(r.partitions, n)
 		if err := p.store.Flush(); err != nil {
-			errs = append(errs, fmt.Errorf("flushing partition %d: %w", n, err))
+			errs = append(errs, err) // which names the partition
 		}
 		p.store.Close()
 	}

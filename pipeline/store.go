@@ -75,7 +75,7 @@ func (r *Runner) flushDue() error {
 		}
 		p.flushedAt, p.behindBytes = time.Now(), 0
 		if err := p.store.StartFlush(); err != nil {
-			return fmt.Errorf("flushing partition %d: %w", p.n, err)
+			return err // which names the partition
 		}
 	}
 	return nil

@@ -105,7 +105,7 @@ func (d *doctor) printLoad(out io.Writer) {
 		}
 		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 	}
-	replicas, event := fmt.Sprintf("%d replicas (topics.replication)", l.Replicas), "99 bytes each, as lull's own Avro"
+	replicas, event := replicasText(int(l.Replicas))+" (topics.replication)", "99 bytes each, as lull's own Avro"
 	if d.settings.Topics.Replication == 0 {
 		replicas = "one replica: times topics.replication, which is not set"
 	}

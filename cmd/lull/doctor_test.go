@@ -345,6 +345,9 @@ func TestDoctorLoad(t *testing.T) {
 	if out, _, _ := lull(t, "doctor", "--file", sample, "--events-per-second", "2"); !strings.Contains(out, "\nSIZING for 2 customers and 2 events a second, 20 at the peak\n") || !strings.Contains(out, "as in the sample; one replica: times topics.replication, which is not set") {
 		t.Error(out)
 	}
+	if out, _, _ := lull(t, "doctor", "--file", sample, "--events-per-second", "2", "--topics-replication", "1"); !strings.Contains(out, "; 1 replica (topics.replication)") {
+		t.Error(out)
+	}
 	if report := examine(t, 0, "--file", sample); report.Load != nil {
 		t.Errorf("%+v of nothing expected", report.Load)
 	}

@@ -169,12 +169,15 @@ func listed(err error) error {
 
 // printPlan prints the topics as they are, and what is to become of them.
 func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TOPIC\tPARTITIONS\tREPLICAS\tCLEAN-UP\tRETENTION\tLARGEST RECORD\tON DISK")
+	w, shown := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0), false
 	for i := range plan.Topics {
 		t := &plan.Topics[i]
 		if !t.Exists {
 			continue
+		}
+		if !shown {
+			shown = true
+			fmt.Fprintln(w, "TOPIC\tPARTITIONS\tREPLICAS\tCLEAN-UP\tRETENTION\tLARGEST RECORD\tON DISK")
 		}
 		retention := msText(t.Configs["retention.ms"])
 		if t.Configs["cleanup.policy"] == "compact" { // which keeps the last of each key
@@ -187,7 +190,9 @@ func printPlan(out io.Writer, plan *pipeline.TopicPlan) error {
 		return err
 	}
 	p := &printer{w: out}
-	p.line("")
+	if shown {
+		p.line("")
+	}
 	created, altered, problems := 0, 0, len(plan.Problems)
 	for _, problem := range plan.Problems {
 		p.line("! %s", problem)

@@ -1,6 +1,23 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"lull/pipeline"
+)
+
+// TestPlanOfNothing: where no topic exists yet there is no table, only what apply would create.
+func TestPlanOfNothing(t *testing.T) {
+	var out strings.Builder
+	plan := pipeline.TopicPlan{Topics: []pipeline.PlannedTopic{{Name: "lull.scores", Create: true, Partitions: 8, Replication: 1}}}
+	if err := printPlan(&out, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if want := "+ lull.scores: create it with 8 partitions, 1 replica\n1 to create, 0 to alter, 0 that apply cannot mend\n"; out.String() != want {
+		t.Errorf("got\n%s, want\n%s", out.String(), want)
+	}
+}
 
 // TestBytesText: sizes are shown in the unit that keeps them below 1024, to the nearest tenth.
 func TestBytesText(t *testing.T) {
