@@ -205,7 +205,7 @@ func (d *doctor) printQuality(say func(string, ...any)) {
 	say("  %6d  repeat a message id of the sample", q.Repeated)
 	say("  %6d  have no message id", q.WithoutID)
 	say("  %6d  are orders told as completed again", q.Retold)
-	say("  %6d  are orders without an order id of their own: each counts as another", q.WithoutOrder)
+	say("  %6d  are orders without an order id of their own, or with the message id for one: told again under another message id, each counts as another", q.WithoutOrder)
 	say("  %6d  are dated ahead of their record's timestamp by more than clock.max_skew (%s)", q.Ahead, d.settings.Clock.MaxSkew)
 	say("  %6d  are older than the newest before them in their partition by more than clock.lateness (%s); %d of them would be late, the others are orders and consents, which count all the same",
 		q.Behind, d.settings.Clock.Lateness, q.Late)

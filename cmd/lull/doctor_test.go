@@ -71,6 +71,15 @@ func TestDoctorFile(t *testing.T) {
 	}
 }
 
+// TestDoctorSameIDs proves that doctor, which cannot tell an order id that is the message id from none, does not say that there is none.
+func TestDoctorSameIDs(t *testing.T) {
+	sample := fileOf(t, "orders.csv", "customer_id,time,order_id,message_id,amount\na,2026-06-01T08:00:00Z,o1,o1,10.50\nb,2026-06-02T08:00:00Z,o2,o2,12.50\nc,2026-06-03T08:00:00Z,o3,o3,9.75\n")
+	text, errs, code := lull(t, "doctor", "--file", sample)
+	if code != 0 || !strings.Contains(text, "most orders have no order_id but the message id: ") || !strings.Contains(text, "     3  are orders without an order id of their own, or with the message id for one: ") {
+		t.Errorf("exit code %d, %s\n%s", code, errs, text)
+	}
+}
+
 // partOf runs doctor on a file of which only so many bytes are read.
 func partOf(t *testing.T, bytesMax int, path string, stdin io.Reader) (report doctorReport, text string, err error) {
 	t.Helper()

@@ -184,7 +184,7 @@ func (t *Trial) Abilities() (list []Ability) {
 
 func (t *Trial) withoutRefunds(completed int) string {
 	if completed > 0 && 2*t.Quality.WithoutOrder > completed {
-		return "most orders have no order_id: refunds and cancellations cannot be matched to them, and an order told twice counts twice"
+		return "most orders have no order_id but the message id: refunds and cancellations that name another are not matched to them, and an order told again under another message id counts twice"
 	}
 	return "there are none in the sample: value stays that of the orders"
 }
