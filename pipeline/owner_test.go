@@ -12,9 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"lull/operators"
 	"lull/pipeline/task"
-	"lull/schemas"
 )
 
 // intruder makes settings of another process under the prefix of a staged application, with an input of its own, and ten orders of ann's in it.
@@ -193,19 +191,9 @@ func (c *cluster) checkOnly(s *Settings) {
 			c.t.Errorf("partition %d of the changelog says %v, %v", r.Partition, shape, err)
 		}
 	}
-	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for _, r := range c.read(s.Topic(EventsTopic)) {
-		var source schemas.Source
-		setSource(&source, r)
-		relay, refusal := decoder.DecodeRelay(&source, new(operators.Event))
-		if refusal != nil {
-			c.t.Fatal(refusal.Detail)
-		}
-		if _, its := s.Inputs[relay.Source.Topic]; !its && !relay.IsMark() {
-			c.t.Errorf("%s was passed on", relay.Source)
+	for _, r := range c.passedOn(s) {
+		if _, its := s.Inputs[r.Source.Topic]; !its && !r.IsMark() {
+			c.t.Errorf("%s was passed on", r.Source)
 		}
 	}
 	if n := len(c.read(s.Topic(DeadLettersTopic))); n != 0 {

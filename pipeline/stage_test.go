@@ -67,6 +67,34 @@ func (c *cluster) scatter(s *Settings, records []*kgo.Record) []*kgo.Record {
 	return records
 }
 
+// passedOn is a record of the topic events.
+type passedOn struct {
+	schemas.Relay
+	event  operators.Event
+	to     int32 // the partition
+	offset int64
+}
+
+// passedOn returns what the feeds of a staged application have passed on.
+func (c *cluster) passedOn(s *Settings) (list []passedOn) {
+	c.t.Helper()
+	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, record := range c.read(s.Topic(EventsTopic)) {
+		var source schemas.Source
+		setSource(&source, record)
+		r := passedOn{to: record.Partition, offset: record.Offset}
+		var refusal *operators.Rejection
+		if r.Relay, refusal = decoder.DecodeRelay(&source, &r.event); refusal != nil {
+			c.t.Fatal(refusal.Detail)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 // timeTold reports whether every partition of the topic events has been told the watermarks that the feeds have committed, by the metadata of their offsets. Under the wall clock, where watermarks rise as
 // long as the process runs, that is not asked for.
 func (c *cluster) timeTold(s *Settings, committed map[topicPartition]string) bool {
@@ -88,18 +116,8 @@ func (c *cluster) timeTold(s *Settings, committed map[topicPartition]string) boo
 	if len(untold) == 0 {
 		return true
 	}
-	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for _, r := range c.read(s.Topic(EventsTopic)) {
-		var source schemas.Source
-		setSource(&source, r)
-		relay, refusal := decoder.DecodeRelay(&source, new(operators.Event))
-		if refusal != nil {
-			c.t.Fatal(refusal.Detail)
-		}
-		if at := (path{relay.Feed, r.Partition}); relay.Watermark >= untold[at] {
+	for _, r := range c.passedOn(s) {
+		if at := (path{r.Feed, r.to}); r.Watermark >= untold[at] {
 			delete(untold, at)
 		}
 	}
@@ -121,39 +139,28 @@ func (c *cluster) checkPassed(s *Settings) (n int) {
 	last, times := make(map[path]told), make(map[string]int)
 	ids := make(map[schemas.Position]string)
 	where := newPlacement(int32(s.Topics.Partitions))
-	decoder, err := schemas.NewDecoder(schemas.DecoderConfig{Limits: schemas.Limits{IDBytes: 300}})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	for _, r := range c.read(s.Topic(EventsTopic)) {
-		var source schemas.Source
-		var e operators.Event
-		setSource(&source, r)
-		relay, refusal := decoder.DecodeRelay(&source, &e)
-		if refusal != nil {
-			c.t.Fatal(refusal.Detail)
-		}
-		if relay.Refused != operators.NoFault { // it tells no time
+	for _, r := range c.passedOn(s) {
+		if r.Refused != operators.NoFault { // it tells no time
 			continue
 		}
-		at := path{relay.Feed, r.Partition}
+		at := path{r.Feed, r.to}
 		was, known := last[at]
 		if !known {
 			was = told{-1, operators.Unset}
 		}
-		now := told{relay.Source.Offset, relay.Watermark}
-		if relay.IsMark() {
+		now := told{r.Source.Offset, r.Watermark}
+		if r.IsMark() {
 			now.offset = was.offset
 		} else {
 			n++
-			times[e.ID]++
-			ids[relay.Source] = e.ID
-			if was.offset >= now.offset || where.of([]byte(e.Customer)) != r.Partition {
-				c.t.Errorf("%s is at offset %d of partition %d, after offset %d of its feed", relay.Source, r.Offset, r.Partition, was.offset)
+			times[r.event.ID]++
+			ids[r.Source] = r.event.ID
+			if was.offset >= now.offset || where.of([]byte(r.event.Customer)) != r.to {
+				c.t.Errorf("%s is at offset %d of partition %d, after offset %d of its feed", r.Source, r.offset, r.to, was.offset)
 			}
 		}
 		if now.watermark < was.watermark {
-			c.t.Errorf("the watermark of a feed goes back to %s", relay.Watermark)
+			c.t.Errorf("the watermark of a feed goes back to %s", r.Watermark)
 		}
 		last[at] = now
 	}

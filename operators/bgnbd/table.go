@@ -29,7 +29,8 @@ const (
 	tabulatedX = 128
 
 	// A piece is all β of one exponent and one highest bit of the mantissa. In units of its half width it lies at 5 to 7 from the pole at β = 0 (x purchases within the horizon are some
-	// (r+x)h/β if h is short), and no other singularity comes nearer: the others have β <= −h. So Chebyshev coefficients fall by 5+√24, almost tenfold, from one to the next.
+	// (r+x)h/β if h is short), and no other singularity comes nearer: the others have β <= −h. So Chebyshev coefficients fall by 5+√24, almost tenfold, from one to the next: Trefethen (2013), Approximation Theory and
+	// Approximation Practice, theorem 8.1.
 	firstOctave, octaves = -8, 32
 	pieces               = 2 * octaves
 

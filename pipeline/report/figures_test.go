@@ -154,17 +154,7 @@ func TestCohortDays(t *testing.T) {
 		}
 	}
 	s.manifest.Terms.Timezone = "Europe/Atlantis"
-	target, err := snapshot.Kept(t.Context(), s.write(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer target.Close()
-	tables, err := target.Open(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tables.Close()
-	if _, err := report.Snapshot(t.Context(), tables, t.TempDir()); err == nil || !strings.Contains(err.Error(), "the manifest of snapshot "+shopName+": timezone: unknown time zone Europe/Atlantis") {
+	if err := drawReport(t, s.write(t), t.TempDir()); err == nil || !strings.Contains(err.Error(), "the manifest of snapshot "+shopName+": timezone: unknown time zone Europe/Atlantis") {
 		t.Errorf("%v, want the zone that is not known", err)
 	}
 }

@@ -221,6 +221,16 @@ func writeRows[R any](t testing.TB, s *shop, dir, table string, rows []R) {
 // reportOf makes the report of the snapshot in a folder, and returns where it is.
 func reportOf(t testing.TB, snapshots string) (dir string) {
 	t.Helper()
+	dir = t.TempDir()
+	if err := drawReport(t, snapshots, dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// drawReport makes the report of the snapshot in a folder.
+func drawReport(t testing.TB, snapshots, dir string) error {
+	t.Helper()
 	target, err := snapshot.Kept(t.Context(), snapshots)
 	if err != nil {
 		t.Fatal(err)
@@ -231,11 +241,8 @@ func reportOf(t testing.TB, snapshots string) (dir string) {
 		t.Fatal(err)
 	}
 	defer tables.Close()
-	dir = t.TempDir()
-	if _, err := report.Snapshot(t.Context(), tables, dir); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	_, err = report.Snapshot(t.Context(), tables, dir)
+	return err
 }
 
 // page is a report as a browser reads it.
