@@ -319,7 +319,7 @@ func TestRedriveLeavesOut(t *testing.T) {
 		{"--since 1d", exitError, []string{
 			"1 sent again: panic 1", "1 left out, which were sent again before and refused again (--again sends them): panic 1",
 			"1 left out, which would be refused again as they are (--reason sends them all the same): malformed 1",
-			"letter 1/3 (shop/3/10, record_too_large): 2031616 of the value's 2097152 bytes are not kept", "letter 1/5 (a deadline, panic)", "2 letters not to be sent again; `lull dead-letters show LETTER` says where the whole record is",
+			"letter 1/3 (shop/3/10, record_too_large): 2031616 of the value's 2097152 bytes are not kept", "letter 1/5 (a deadline, panic)", "2 letters cannot be sent again; `lull dead-letters show LETTER` says where the whole record is",
 		}, []string{"shop/3/11"}},
 		{"--reason malformed", 0, []string{"1 sent again: malformed 1"}, []string{"shop/3/11", "shop/3/8"}},
 		{"--topic shop --partition 3 --key ann --again", exitError, []string{"1 sent again: panic 1"}, []string{"shop/3/11", "shop/3/4", "shop/3/8"}},

@@ -299,7 +299,7 @@ func (c *redriveCounts) print(w io.Writer, sent string) error {
 	if more := c.keptCount - int64(len(c.kept)); more > 0 {
 		fmt.Fprintf(w, "and %d more\n", more)
 	}
-	return fmt.Errorf("%s not to be sent again; `lull dead-letters show LETTER` says where the whole record is", many(c.keptCount, "letter"))
+	return fmt.Errorf("%s cannot be sent again; `lull dead-letters show LETTER` says where the whole record is", many(c.keptCount, "letter"))
 }
 
 // sortedReasons returns the reasons, the most frequent first.
