@@ -26,6 +26,7 @@ type metrics struct {
 	sources       *prometheus.CounterVec
 	misplaced     prometheus.Counter
 	swept         prometheus.Counter
+	loads         *prometheus.CounterVec
 	sweeping      *prometheus.GaugeVec
 	transactions  *prometheus.CounterVec
 	fits          *prometheus.CounterVec
@@ -205,6 +206,11 @@ func newMetrics(rules *trigger.Rules) *metrics {
 		Name: "swept_customers_total", Unit: "customers", Meaning: "Customers whom a sweep has brought to the model in force; the others were touched by an event or a deadline first",
 		Moves: "stands while `lull_sweep_running` is 1: the process is busy all the time (`lull_input_lag_records`), or its transactions fail (`lull_transactions_total`)",
 	}).WithLabelValues()
+	m.loads = counter(Metric{
+		Name: "customers_loaded_total", Labels: []string{"from"}, Unit: "customers",
+		Meaning: "Customers needed by an event, a deadline or a sweep, by where they were: memory (decoded), store, nowhere (new)",
+		Moves:   "`store` is most of them, and the process lacks CPU: raise `state.cached_customers`, if it has the memory ([sizing](sizing.md))",
+	})
 	m.state = gauge(Metric{
 		Name: "partition_phase", Labels: []string{"topic", "partition", "phase"}, Unit: "1", Meaning: "1 for the phase that the partition is in: restoring, running, waiting, stopped",
 		Moves: "`waiting` stays: a model was deleted from the models topic; `/readyz` names it. `stopped`: `/readyz` names what an operator must decide",
@@ -239,6 +245,9 @@ func newMetrics(rules *trigger.Rules) *metrics {
 	}
 	for _, reason := range schemas.Reasons {
 		m.deadLetters.WithLabelValues(reason.Code)
+	}
+	for _, from := range []string{"memory", "store", "nowhere"} {
+		m.loads.WithLabelValues(from)
 	}
 	for _, outcome := range []string{"committed", "uncommitted"} {
 		m.transactions.WithLabelValues(outcome)
@@ -284,6 +293,9 @@ func (m *metrics) committed(p *reader) {
 	}
 	m.misplaced.Add(float64(s.misplaced))
 	m.swept.Add(float64(s.swept))
+	for from, n := range map[string]int{"memory": s.loads.Kept, "store": s.loads.Read, "nowhere": s.loads.New} {
+		m.loads.WithLabelValues(from).Add(float64(n))
+	}
 	for kind, n := range s.outputs {
 		if n > 0 {
 			m.outputs.WithLabelValues(operators.OutputKind(kind).String()).Add(float64(n))

@@ -131,6 +131,7 @@ func TestSweep(t *testing.T) {
 	if got := models(); len(got) != 0 {
 		t.Errorf("scored without a model: %v", got)
 	}
+	awaitAnswer(t, &s, p, "/metrics", fmt.Sprintf("lull_customers_loaded_total{from=\"nowhere\"} %d\n", customers))
 	c.publish(&s)
 	awaitAnswer(t, &s, p, "/metrics", fmt.Sprintf("lull_swept_customers_total %d\n", customers))
 	if got := models(); got["test-1"] != customers {

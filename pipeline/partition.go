@@ -65,6 +65,7 @@ type txnStats struct {
 	triggers                           map[triggerKind]int
 	fireDelay                          []time.Duration
 	bytesIn                            int64
+	loads                              task.Loads
 	swept                              int // customers whom the sweep has brought to the model in force
 	misplaced                          int // records that no known partitioner puts into this partition
 	sources                            []sourceCounts

@@ -633,6 +633,7 @@ func (r *Runner) commit() error {
 	}
 	for _, p := range tasks {
 		p.store.Commit(ends[p.n])
+		p.stats.loads = p.task.Loads()
 		p.task.Committed()
 		r.metrics.committed(&p.reader)
 		r.count(&p.reader)

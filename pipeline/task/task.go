@@ -94,6 +94,7 @@ type Task struct {
 	refusal operators.Rejection
 
 	customers customers
+	loads     Loads
 	touched   []*customer
 	timers    timers
 	walk      walk
@@ -521,9 +522,20 @@ func (t *Task) touch(c *customer) {
 	}
 }
 
+// Loads counts the customers that events, deadlines and sweeps needed, by where they were; one that is needed again counts again.
+type Loads struct {
+	Kept int // decoded in memory
+	Read int // in the store
+	New  int // nowhere: nothing was known of them
+}
+
+// Loads returns those of the transaction so far.
+func (t *Task) Loads() Loads { return t.loads }
+
 // load returns the customer, who is new if nothing is known of them.
 func (t *Task) load(id string) (*customer, error) {
 	if c := t.customers.get(id); c != nil {
+		t.loads.Kept++
 		return c, nil
 	}
 	t.keyBuf = CustomerKey(t.keyBuf[:0], id)
@@ -537,6 +549,9 @@ func (t *Task) load(id string) (*customer, error) {
 			return nil, fmt.Errorf("reading the customer under key %q: %w", t.keyBuf, err)
 		}
 		c.counted = c.Purchases
+		t.loads.Read++
+	} else {
+		t.loads.New++
 	}
 	t.customers.put(c)
 	return c, nil
@@ -601,7 +616,7 @@ func (t *Task) Committed() {
 	for _, c := range t.touched {
 		c.touched = false
 	}
-	t.touched, t.changed, t.quality = t.touched[:0], false, t.quality[:0]
+	t.touched, t.changed, t.quality, t.loads = t.touched[:0], false, t.quality[:0], Loads{}
 	t.out.Reset()
 	t.timers.settle()
 	t.customers.rotate()
@@ -610,7 +625,7 @@ func (t *Task) Committed() {
 
 // Aborted ends a transaction that is not: the task forgets it and goes back to what the store holds, which by now must be without it.
 func (t *Task) Aborted() error {
-	t.touched, t.changed, t.quality = t.touched[:0], false, t.quality[:0]
+	t.touched, t.changed, t.quality, t.loads = t.touched[:0], false, t.quality[:0], Loads{}
 	t.out.Reset()
 	t.timers.reset()
 	t.walk = walk{}
