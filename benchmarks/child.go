@@ -178,6 +178,15 @@ func (c *child) stop() (measured, error) {
 	return m, nil
 }
 
+// end tells the process to stop, and waits until it has.
+func (c *child) end() error {
+	if err := c.stdin.Close(); err != nil {
+		return fmt.Errorf("stopping the process: %w", err)
+	}
+	<-c.ended
+	return c.err
+}
+
 // kill ends the child at once, if it has not ended.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill() // it may have ended already, which comes to the same

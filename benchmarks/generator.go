@@ -148,6 +148,15 @@ func NewGenerator(config GeneratorConfig) (*Generator, error) {
 	return g, nil
 }
 
+// newEndless returns a generator whose events go on after the config's.
+func newEndless(config GeneratorConfig) (*Generator, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("making a generator: %w", err)
+	}
+	config.Events = eventsEachMax * config.Customers
+	return NewGenerator(config)
+}
+
 // Next makes into the next event; ok is false if there is none. Its texts are new strings.
 func (g *Generator) Next(into *operators.Event) (ok bool) {
 	if g.left == 0 {

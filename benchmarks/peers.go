@@ -13,11 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"lull/operators"
 	"lull/pipeline"
-	"lull/schemas"
 )
 
 // peersArgument makes this program run the pipeline beside others on the same job.
@@ -30,11 +27,15 @@ type peersRun struct {
 	runs        int
 	silenceDays int
 	rate        int // events a second; 0: all are there before anybody starts
+	commit      time.Duration
+	pair        bool // lull and Kafka Streams alone
+	restore     bool
 	compareOnly bool
 	build       string // folder of the peer's program
 	json        string // file for what is measured; "" for none
 	heap        string
 
+	events     *Generator // gives what comes after the input
 	input      *input
 	agreements []*agreement
 	contenders []*contender
@@ -49,6 +50,9 @@ type contender struct {
 	// changelogs and outputs are the topics to be added up, without the prefix.
 	changelogs, outputs []string
 	runs                []race
+	// stateful is whether it has a state, which can be lost; restores are its starts without one.
+	stateful bool
+	restores []handOver
 }
 
 // race is what one run came to.
@@ -79,14 +83,23 @@ func runPeers(arguments []string) error {
 	flags.Int64Var(&r.generator.DisorderMs, "disorder", 0, "how late an event may come, in `milliseconds`")
 	flags.IntVar(&r.runs, "runs", 3, "how often each is run, in turn")
 	flags.IntVar(&r.rate, "rate", 0, "events a second, sent while each runs; 0: all are there before")
+	flags.DurationVar(&r.commit, "commit", streamsCommit, "how often lull, Kafka Streams and the floors commit")
+	flags.BoolVar(&r.pair, "pair", false, "let lull and Kafka Streams take part alone")
+	flags.BoolVar(&r.restore, "restore", false, "after the last run take away the state folders, and measure in turn what lull and Kafka Streams take to their first new commits; without -rate")
 	flags.IntVar(&r.silenceDays, "silence", 1, "how many `days` pass after the last event, told by a time mark")
 	flags.BoolVar(&r.compareOnly, "compare", false, "run the pipeline and Kafka Streams once, and compare what they have written")
 	flags.StringVar(&r.build, "build", "bin/peers", "`folder` in which the peer has been built")
 	flags.StringVar(&r.heap, "heap", "1g", "most that the peer's heap may come to, as java -Xmx takes it")
 	flags.StringVar(&r.json, "json", "", "`file` to write what has been measured to, for make bench-plots")
 	_ = flags.Parse(arguments)
-	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" {
-		return errors.New("peers: no arguments but flags, -runs of at least 1, and -brokers, which are real ones")
+	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" || r.commit < time.Millisecond {
+		return errors.New("peers: no arguments but flags, -runs of at least 1, -commit of at least 1ms, and -brokers, which are real ones")
+	}
+	if r.restore && (r.rate > 0 || r.compareOnly) {
+		return errors.New("peers: -restore takes neither -rate nor -compare: all restore what they made of the same topic")
+	}
+	if r.compareOnly {
+		r.runs, r.pair = 1, true
 	}
 	if _, err := os.Stat(filepath.Join(r.build, "peer.jar")); err != nil {
 		return fmt.Errorf("the peer has not been built, which make peers does: %w", err)
@@ -97,6 +110,7 @@ func runPeers(arguments []string) error {
 func (r *peersRun) measure() error {
 	load := loadAverage()
 	r.name()
+	r.settings.Commit.Interval = r.commit
 	if err := r.fill(); err != nil {
 		return err
 	}
@@ -109,14 +123,22 @@ func (r *peersRun) measure() error {
 			}
 		}
 		if n == 0 {
-			if err := r.compare(); err != nil {
+			if err := r.compare(n); err != nil {
 				return err
 			}
 		}
 		for _, c := range r.contenders {
+			if r.restore && c.stateful && n == r.runs-1 {
+				continue // it is to restore what it has made
+			}
 			if err := r.forget(c, n); err != nil {
 				return err
 			}
+		}
+	}
+	if r.restore {
+		if err := r.restores(); err != nil {
+			return err
 		}
 	}
 	if r.compareOnly {
@@ -132,35 +154,23 @@ func (r *peersRun) measure() error {
 
 // fill writes the input that is there before anybody starts, and by which the report tells what the input is: the events, and a mark into each partition, so that nobody has to wait for what only time decides.
 func (r *peersRun) fill() error {
-	g, err := NewGenerator(r.generator)
-	if err != nil {
+	var err error
+	if r.events, err = newEndless(r.generator); err != nil {
 		return err
 	}
 	if err := r.b.createInput(r.ctx, r.topic); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "producing %d events\n", r.generator.Events)
-	if r.input, err = r.b.produce(r.ctx, r.topic, g, r.generator.Events); err != nil {
+	if r.input, err = r.b.produce(r.ctx, r.topic, r.events, r.generator.Events); err != nil {
 		return err
 	}
-	return r.mark(r.topic, r.input.last)
+	return r.mark(r.topic, r.silent(r.input.last))
 }
 
-// mark sends a time mark to every partition: so many days have passed since the last event.
-func (r *peersRun) mark(topic string, last operators.EventTime) error {
-	end := last + operators.EventTime(r.silenceDays)*operators.DayMs
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
-	if err != nil {
-		return fmt.Errorf("configuring the Kafka client: %w", err)
-	}
-	defer client.Close()
-	for p := range int32(partitions) {
-		mark := &kgo.Record{Topic: topic, Partition: p, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(end.String())}}}
-		if err := client.ProduceSync(r.ctx, mark).FirstErr(); err != nil {
-			return fmt.Errorf("sending a time mark: %w", err)
-		}
-	}
-	return nil
+// silent returns when the silence after the last event ends.
+func (r *peersRun) silent(last operators.EventTime) operators.EventTime {
+	return last + operators.EventTime(r.silenceDays)*operators.DayMs
 }
 
 // subscribers are what both write, by schemas.
@@ -174,6 +184,9 @@ const (
 	streamsBestContender = "Kafka Streams at its best: memory stores, 1 s commits"
 )
 
+// streamsCommit is how often a program of Kafka Streams commits exactly once, by default.
+const streamsCommit = 100 * time.Millisecond
+
 // enter says who takes part.
 func (r *peersRun) enter() {
 	r.contenders = []*contender{
@@ -185,12 +198,11 @@ func (r *peersRun) enter() {
 			start: func(s *pipeline.Settings) (*child, error) {
 				return startChild(&job{Settings: *s, ProfileDir: r.profileDir})
 			},
-			changelogs: []string{pipeline.ChangelogTopic}, outputs: outputTopics,
+			changelogs: []string{pipeline.ChangelogTopic}, outputs: outputTopics, stateful: true,
 		},
-		r.streams(streamsContender, "rocksdb", 100*time.Millisecond),
+		r.streams(streamsContender, "rocksdb", r.commit),
 	}
-	if r.compareOnly {
-		r.runs = 1
+	if r.pair {
 		return
 	}
 	r.contenders = append(r.contenders, r.streams(streamsBestContender, "memory", time.Second))
@@ -218,7 +230,7 @@ func (r *peersRun) createTopics(names ...string) error {
 
 // streams returns Kafka Streams with these stores and commits.
 func (r *peersRun) streams(name, stores string, commit time.Duration) *contender {
-	c := &contender{name: name, outputs: subscribers}
+	c := &contender{name: name, outputs: subscribers, stateful: true}
 	c.prepare = func(s *pipeline.Settings) error {
 		var topics []string
 		for _, output := range subscribers {
@@ -259,6 +271,7 @@ func (r *peersRun) application(c *contender, n int) *pipeline.Settings {
 	name := fmt.Sprintf("%d-%d", slices.Index(r.contenders, c), n)
 	s := r.b.settings(r.settings.Prefix+name, filepath.Join(r.work, name))
 	s.Input.Topic, s.Group = r.topic, s.Prefix+streamsGroup
+	s.Commit.Interval = r.commit
 	if r.rate > 0 {
 		s.Input.Topic = s.Topic(liveTopic)
 	}
@@ -296,12 +309,8 @@ func (r *peersRun) race(c *contender, n int) error {
 	} else if err := r.follow(s, process, &one); err != nil {
 		return err
 	}
-	if err := process.stdin.Close(); err != nil {
-		return fmt.Errorf("stopping the process: %w", err)
-	}
-	<-process.ended
-	if process.err != nil {
-		return process.err
+	if err := process.end(); err != nil {
+		return err
 	}
 	state := process.cmd.ProcessState
 	one.cpu = (state.UserTime() + state.SystemTime()).Seconds()
@@ -377,11 +386,12 @@ func processUsage(pid int) (cpu float64, rssBytes int64, err error) {
 	return float64(user+system) / ticks, rssBytes, err
 }
 
-// compare compares what the pipeline and Kafka Streams have written in the first run.
-func (r *peersRun) compare() error {
+// compare compares what the pipeline and Kafka Streams have written in a run.
+func (r *peersRun) compare(run int) error {
+	r.agreements = nil
 	applications := make(map[string]*pipeline.Settings)
 	for _, c := range r.contenders {
-		applications[c.name] = r.application(c, 0)
+		applications[c.name] = r.application(c, run)
 	}
 	ours, peers := applications[lullContender], applications[streamsContender]
 	segments, err := r.gather(ours.Topic(pipeline.SegmentsTopic))

@@ -98,7 +98,7 @@ func (f *feed) send(ctx context.Context, g *Generator) error {
 	if err := errors.Join(f.r.b.client.Flush(ctx), first.Err()); err != nil {
 		return fmt.Errorf("producing the events: %w", err)
 	}
-	return f.r.mark(f.topic, last)
+	return f.r.mark(f.topic, f.r.silent(last))
 }
 
 // receive reads the changes of segments.

@@ -39,6 +39,9 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	if r.rate > 0 {
 		p.line("Every run is sent %s events a second. Latency: from when an event was due to the receipt, by a reader of committed records, of the first change of segment that names it as its cause; of the second half of the events.", thousands(r.rate))
 	}
+	if r.restore {
+		p.line("Restore: the state folder was gone, %s new events waited; from the start of the process. CPU and memory are the process's until it had committed them.", thousands(freshEvents))
+	}
 	p.line("Bytes are keys, values and headers, without batches and compression. lull's outputs have headers and words that the peer leaves out: benchmarks/peers/README.md.")
 	p.line("")
 	p.line("Input: seed %d, Zipf %v, %s to %s, then %d days of silence; %.0f bytes an event with its key, %d partitions.",
@@ -51,7 +54,7 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	}
 	p.line("Kinds: %s.", strings.Join(kinds, ", "))
 	printSettings(&p, &r.settings)
-	p.line("Kafka Streams: exactly_once_v2, a thread for each processor, record cache of 256 MB; java -XX:+UseParallelGC -Xmx%s, %s.", r.heap, javaVersion())
+	p.line("Kafka Streams: exactly_once_v2, commits every %s, a thread for each processor, record cache of 256 MB; java -XX:+UseParallelGC -Xmx%s, %s.", r.commit, r.heap, javaVersion())
 	p.line("Broker: %s.", r.whereBroker())
 	p.line("Load average before each run, in turn: %s.", r.loads())
 	printMachine(&p, load, r.profileDir != "")

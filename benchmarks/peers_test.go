@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,6 +265,9 @@ func TestPeersArguments(t *testing.T) {
 		{"", "-brokers, which are real ones"},
 		{"-brokers 127.0.0.1:1 -runs 0", "-runs of at least 1"},
 		{"-brokers 127.0.0.1:1 more", "no arguments but flags"},
+		{"-brokers 127.0.0.1:1 -commit 0", "-commit of at least 1ms"},
+		{"-brokers 127.0.0.1:1 -restore -rate 5", "-restore takes neither -rate nor -compare"},
+		{"-brokers 127.0.0.1:1 -restore -compare", "-restore takes neither -rate nor -compare"},
 		{"-brokers 127.0.0.1:1 -build " + empty, "make peers"},
 	} {
 		if err := runPeers(strings.Fields(c.arguments)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -294,5 +298,63 @@ func TestProcessUsage(t *testing.T) {
 	_, rss, err := processUsage(os.Getpid())
 	if err != nil || rss < int64(len(held)) || sum == 0 {
 		t.Errorf("%d bytes resident, %v", rss, err)
+	}
+}
+
+// TestLater proves that what waits for who restores is what the input goes on with, behind the silence: none of it is late.
+func TestLater(t *testing.T) {
+	config := GeneratorConfig{Seed: 1, Events: 2000, Customers: 20, Start: shopOpens}
+	all := generate(t, config)
+	config.Events = 500
+	g, err := newEndless(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e operators.Event
+	for range config.Events {
+		g.Next(&e)
+	}
+	if e.ID != all[config.Events-1].ID {
+		t.Fatalf("the input ends with event %s, want %s", e.ID, all[config.Events-1].ID)
+	}
+	r := peersRun{silenceDays: 30}
+	l := later{g, r.silent(e.Time)}
+	want := slices.IndexFunc(all, func(other operators.Event) bool { return other.Time > e.Time+30*operators.DayMs })
+	for i, n := range all[want : want+100] {
+		if !l.Next(&e) || e.ID != n.ID {
+			t.Fatalf("event %d is %s, want %s", i, e.ID, n.ID)
+		}
+	}
+}
+
+// TestFigures proves that each figure has what was measured of each contender, in the order of turns, and that what nobody has is left out.
+func TestFigures(t *testing.T) {
+	ms := time.Millisecond
+	r := peersRun{input: &input{events: 1000, customers: 10}, rate: 5000, commit: 20 * ms, contenders: []*contender{
+		{name: lullContender, runs: []race{{latencies: []time.Duration{1 * ms, 2 * ms, 9 * ms}}, {latencies: []time.Duration{4 * ms}}}, restores: []handOver{{first: 100 * ms, all: 500 * ms}}},
+		{name: streamsContender, runs: []race{{latencies: []time.Duration{20 * ms}}, {latencies: []time.Duration{40 * ms}}}, restores: []handOver{{first: 1000 * ms, all: 2500 * ms}}},
+		{name: floorName(copyFloor), runs: []race{{}, {}}},
+	}}
+	m := r.standings()
+	if m.Rate != 5000 || m.CommitMs != 20 {
+		t.Errorf("%+v", m)
+	}
+	for name, want := range map[string]string{
+		"latency p50, ms":                    "map[Kafka Streams:[20 40] lull:[2 4]]",
+		"latency p99.9, ms":                  "map[Kafka Streams:[20 40] lull:[9 4]]",
+		"restore, s to the first new commit": "map[Kafka Streams:[1] lull:[0.1]]",
+	} {
+		i := slices.IndexFunc(m.Figures, func(f quantity) bool { return f.Name == name })
+		if i < 0 || fmt.Sprint(m.Figures[i].Runs) != want {
+			t.Errorf("%s: want %s of %+v", name, want, m.Figures)
+		}
+	}
+	each := m.Figures[slices.IndexFunc(m.Figures, func(f quantity) bool { return f.Name == "restore, s until each partition has one" })]
+	if got := each.ratios(streamsContender); !slices.Equal(got, []float64{5}) {
+		t.Errorf("Kafka Streams took %v times as long", got)
+	}
+	r.contenders[0].restores, r.contenders[1].restores = nil, nil
+	if slices.ContainsFunc(r.standings().Figures, func(f quantity) bool { return strings.HasPrefix(f.Name, "restore") }) {
+		t.Error("there are figures of restores, and nobody has restored")
 	}
 }

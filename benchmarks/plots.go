@@ -25,7 +25,7 @@ const (
 
 // The size of the picture.
 const (
-	pictureWidth  = 24 * vg.Centimeter
+	figureWidth   = 6 * vg.Centimeter
 	pictureHeight = 11 * vg.Centimeter
 )
 
@@ -47,7 +47,7 @@ func runPlots(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Save(pictureWidth, pictureHeight, *picture); err != nil {
+	if err := p.Save(m.pictureWidth(), pictureHeight, *picture); err != nil {
 		return err
 	}
 	before, err := os.ReadFile(*readme)
@@ -83,6 +83,8 @@ func (m *standings) compared() (list []*quantity) {
 	}
 	return list
 }
+
+func (m *standings) pictureWidth() vg.Length { return vg.Length(len(m.compared())) * figureWidth }
 
 // plot draws the ratios to lull of all figures that are compared, the median of the turns.
 func (m *standings) plot() (*plot.Plot, error) {
@@ -147,8 +149,8 @@ func (m *standings) table() string {
 	if m.Rate > 0 {
 		how = thousands(m.Rate) + " a second"
 	}
-	fmt.Fprintf(&b, "\n%s: %s events of %s customers, %s; medians of %d turns, and of their ratios to lull; %s; lull %s.\n",
-		m.Day, thousands(m.Events), thousands(m.Customers), how, len(m.Figures[0].Runs[lullContender]), m.Machine, m.Version)
+	fmt.Fprintf(&b, "\n%s: %s events of %s customers, %s; commits every %d ms; medians of %d turns, and of their ratios to lull; %s; lull %s.\n",
+		m.Day, thousands(m.Events), thousands(m.Customers), how, m.CommitMs, len(m.Figures[0].Runs[lullContender]), m.Machine, m.Version)
 	return b.String()
 }
 

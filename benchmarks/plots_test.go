@@ -27,7 +27,7 @@ func TestPlots(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := filepath.Join(t.TempDir(), "peers.png")
-	if err := p.Save(pictureWidth, pictureHeight, drawn); err != nil {
+	if err := p.Save(m.pictureWidth(), pictureHeight, drawn); err != nil {
 		t.Fatal(err)
 	}
 	if off := difference(t, drawn, "results/peers.png"); off > 0.001 {

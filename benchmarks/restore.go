@@ -35,22 +35,12 @@ type restoreRun struct {
 	results   map[string][]handOver
 }
 
-// handOver is what one start came to.
-type handOver struct {
-	first, all time.Duration // to the first new commit; until every partition has one
-	offsets    int64         // of the changelog, that were restored
-	used       usage         // by the process until all was committed
-}
-
 // The starts that are measured.
 const (
 	coldStart = "cold start, state folder gone"
 	inPlace   = "restart in place after SIGKILL"
 	takeOver  = "take-over of a killed process's partitions"
 )
-
-// loadEvents is how many events the generator has ready beyond those that fill the state.
-const loadEvents = 100_000_000
 
 // runRestore runs the scenario and prints the report.
 func runRestore(arguments []string) error {
@@ -93,11 +83,8 @@ func (r *restoreRun) run() error {
 func (r *restoreRun) fill() error {
 	r.name()
 	r.settings.Commit.SessionTimeout = r.session
-	config := r.generator
-	config.Events += loadEvents
-	config.Events = min(config.Events, eventsEachMax*config.Customers)
 	var err error
-	if r.events, err = NewGenerator(config); err != nil {
+	if r.events, err = newEndless(r.generator); err != nil {
 		return err
 	}
 	if err := r.create(&model); err != nil {
@@ -131,36 +118,6 @@ func (r *restoreRun) fill() error {
 	ends.Each(func(o kadm.ListedOffset) { r.changelog += o.Offset })
 	return nil
 }
-
-// settled returns the committed offsets once a transaction that a killed process had ended is in them.
-func (r *restoreRun) settled() (at offsets, err error) {
-	for last := (offsets{-1}); err == nil && at != last; {
-		last = at
-		at, err = r.committed()
-		time.Sleep(50 * time.Millisecond)
-	}
-	return at, err
-}
-
-// awaitNew waits until the partitions have commits beyond those given.
-func (r *restoreRun) awaitNew(c *child, began time.Time, before offsets, of []int32) (h handOver, err error) {
-	err = r.poll(c, func(at offsets) bool {
-		fresh := 0
-		for _, n := range of {
-			if at[n] > before[n] {
-				fresh++
-			}
-		}
-		if fresh > 0 && h.first == 0 {
-			h.first = time.Since(began)
-		}
-		h.all = time.Since(began)
-		return fresh == len(of)
-	})
-	return h, err
-}
-
-var allPartitions = []int32{0, 1, 2, 3, 4, 5, 6, 7}
 
 // load produces events at the rate until stop is called.
 func (r *restoreRun) load() (stop func() error) {

@@ -13,9 +13,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"lull/operators"
 	"lull/pipeline"
+	"lull/schemas"
 )
 
 // scenario is what the measurements have in common in which processes come and go: brokers, an application of its own on them, and a folder for its states.
@@ -159,4 +161,57 @@ func (s *scenario) awaitEnd(c *child) error {
 	}
 	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
 	return s.poll(c, func(at offsets) bool { return at == ends })
+}
+
+// mark sends a time mark to every partition of an input: no event at or before at will come any more.
+func (s *scenario) mark(topic string, at operators.EventTime) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.b.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		return fmt.Errorf("configuring the Kafka client: %w", err)
+	}
+	defer client.Close()
+	for p := range int32(partitions) {
+		mark := &kgo.Record{Topic: topic, Partition: p, Headers: []kgo.RecordHeader{{Key: schemas.TimeMarkHeader, Value: []byte(at.String())}}}
+		if err := client.ProduceSync(s.ctx, mark).FirstErr(); err != nil {
+			return fmt.Errorf("sending a time mark: %w", err)
+		}
+	}
+	return nil
+}
+
+// settled returns the committed offsets once a transaction that a killed process had ended is in them.
+func (s *scenario) settled() (at offsets, err error) {
+	for last := (offsets{-1}); err == nil && at != last; {
+		last = at
+		at, err = s.committed()
+		time.Sleep(50 * time.Millisecond)
+	}
+	return at, err
+}
+
+// handOver is what one start came to.
+type handOver struct {
+	first, all time.Duration // to the first new commit; until every partition has one
+	offsets    int64         // of the changelog, that were restored
+	used       usage         // by the process until all was committed
+}
+
+var allPartitions = []int32{0, 1, 2, 3, 4, 5, 6, 7}
+
+// awaitNew waits until the partitions have commits beyond those given.
+func (s *scenario) awaitNew(c *child, began time.Time, before offsets, of []int32) (h handOver, err error) {
+	err = s.poll(c, func(at offsets) bool {
+		fresh := 0
+		for _, n := range of {
+			if at[n] > before[n] {
+				fresh++
+			}
+		}
+		if fresh > 0 && h.first == 0 {
+			h.first = time.Since(began)
+		}
+		h.all = time.Since(began)
+		return fresh == len(of)
+	})
+	return h, err
 }

@@ -19,6 +19,7 @@ type standings struct {
 	Events     int        `json:"events"`
 	Customers  int        `json:"customers"`
 	Rate       int        `json:"rate"`       // events a second; 0: all were there before
+	CommitMs   int64      `json:"commit_ms"`  // between the commits of lull, Kafka Streams and the floors
 	Contenders []string   `json:"contenders"` // lull first
 	Figures    []quantity `json:"figures"`
 }
@@ -35,7 +36,7 @@ func (r *peersRun) standings() *standings {
 	million := float64(r.input.events) / 1e6
 	m := &standings{
 		Day: time.Now().UTC().Format(time.DateOnly), Version: pipeline.Version(), Machine: fmt.Sprintf("%s, %d processors", processor(), runtime.NumCPU()),
-		Events: r.input.events, Customers: r.input.customers, Rate: r.rate,
+		Events: r.input.events, Customers: r.input.customers, Rate: r.rate, CommitMs: r.commit.Milliseconds(),
 	}
 	for _, c := range r.contenders {
 		m.Contenders = append(m.Contenders, c.name)
@@ -52,21 +53,39 @@ func (r *peersRun) standings() *standings {
 		{quantity{"output bytes per event", "%.1f", false, nil}, func(o *race) (float64, bool) { return float64(o.outputs.bytes) / float64(r.input.events), true }},
 		{quantity{"latency p50, ms", "%.0f", true, nil}, latency(0.5)},
 		{quantity{"latency p99, ms", "%.0f", true, nil}, latency(0.99)},
+		{quantity{"latency p99.9, ms", "%.0f", true, nil}, latency(0.999)},
 		{quantity{"events/s, steady", "%.0f", false, nil}, func(o *race) (float64, bool) { return o.rate, true }},
 	} {
-		f.Runs = make(map[string][]float64)
-		for _, c := range r.contenders {
-			for i := range c.runs {
-				if v, ok := f.of(&c.runs[i]); ok {
-					f.Runs[c.name] = append(f.Runs[c.name], v)
-				}
-			}
-		}
-		if len(f.Runs) > 0 {
-			m.Figures = append(m.Figures, f.quantity)
-		}
+		collect(m, r.contenders, f.quantity, func(c *contender) []race { return c.runs }, f.of)
+	}
+	for _, f := range []struct {
+		quantity
+		of func(*handOver) float64
+	}{
+		{quantity{"restore, s to the first new commit", "%.2f", true, nil}, func(h *handOver) float64 { return h.first.Seconds() }},
+		{quantity{"restore, s until each partition has one", "%.2f", true, nil}, func(h *handOver) float64 { return h.all.Seconds() }},
+		{quantity{"restore, CPU-s", "%.2f", true, nil}, func(h *handOver) float64 { return h.used.cpuSeconds() }},
+		{quantity{"restore, resident at most, MiB", "%.0f", true, nil}, func(h *handOver) float64 { return float64(h.used.RSSBytesMax) / (1 << 20) }},
+	} {
+		collect(m, r.contenders, f.quantity, func(c *contender) []handOver { return c.restores }, func(h *handOver) (float64, bool) { return f.of(h), true })
 	}
 	return m
+}
+
+// collect takes a figure of all that was measured of each contender into the standings, unless nobody has it.
+func collect[T any](m *standings, contenders []*contender, f quantity, list func(*contender) []T, of func(*T) (value float64, ok bool)) {
+	f.Runs = make(map[string][]float64)
+	for _, c := range contenders {
+		all := list(c)
+		for i := range all {
+			if v, ok := of(&all[i]); ok {
+				f.Runs[c.name] = append(f.Runs[c.name], v)
+			}
+		}
+	}
+	if len(f.Runs) > 0 {
+		m.Figures = append(m.Figures, f)
+	}
 }
 
 // latency returns what reads a percentile of a run's latencies, in milliseconds, if it has some.
