@@ -169,6 +169,16 @@ func StateArmed(state []byte) (armed EventTime, ok bool) {
 	return EventTime(binary.BigEndian.Uint64(state[1:])), true
 }
 
+// StateRevision returns the Revision field of a customer's encoded state without decoding the rest.
+func StateRevision(state []byte) (revision uint64, ok bool) {
+	if len(state) < 17 || !readable(state[0]) {
+		return 0, false
+	}
+	d := decoder{src: state[17:]} // behind Armed and At
+	revision = d.uint()
+	return revision, !d.failed
+}
+
 // StateModel returns the Model and Terms fields of a customer's encoded state without decoding the rest.
 func StateModel(state []byte) (ref, terms uint32, ok bool) {
 	if len(state) < 17 || !readable(state[0]) {

@@ -165,6 +165,9 @@ func TestStateRoundTrip(t *testing.T) {
 		if armed, ok := operators.StateArmed(state); !ok || armed != c.Armed {
 			t.Fatalf("the timer is read as %s, %v; want %s", armed, ok, c.Armed)
 		}
+		if revision, ok := operators.StateRevision(state); !ok || revision != c.Revision {
+			t.Fatalf("the revision is read as %d, %v; want %d", revision, ok, c.Revision)
+		}
 	})
 }
 
@@ -201,6 +204,9 @@ func TestTruncatedState(t *testing.T) {
 	}
 	if _, ok := operators.StateArmed(state); ok {
 		t.Error("the timer of another version is read")
+	}
+	if _, ok := operators.StateRevision(state); ok {
+		t.Error("the revision of another version is read")
 	}
 }
 

@@ -1,12 +1,15 @@
 package snapshot
 
 import (
+	"bytes"
 	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
 	"iter"
+	"path/filepath"
 	"slices"
+	"sync"
 
 	"lull/operators"
 	"lull/pipeline/task"
@@ -14,12 +17,16 @@ import (
 	"lull/state"
 )
 
-// State is an application's state, restored from its changelog into a store of the snapshot's own, and what it has told. It is not safe for concurrent use.
+// State is an application's state, restored from its changelog into a store of the snapshot's own, and what it has told. It is not safe for concurrent use, but that topics of outputs may be taken in
+// at once, each by one goroutine.
 type State struct {
 	db         *state.DB
+	dir        string
 	partitions map[int32]*partition
-	outputs    map[schemas.Topic]*outputs
 	quality    map[qualityKey]schemas.Quality
+
+	telling sync.Mutex // held to look into outputs
+	outputs map[schemas.Topic]*outputs
 }
 
 // partition is the state of one partition of the input.
@@ -36,17 +43,23 @@ const (
 	cacheBytes    = 16 << 20
 )
 
-// OpenState makes a store in an empty folder.
+// OpenState makes a store in an empty folder, where outputs are sorted too.
 func OpenState(dir string) (*State, error) {
-	db, err := state.Open(state.Options{Dir: dir, CacheBytes: cacheBytes, DirtyBytesMax: dirtyBytesMax})
+	db, err := state.Open(state.Options{Dir: filepath.Join(dir, "state"), CacheBytes: cacheBytes, DirtyBytesMax: dirtyBytesMax})
 	if err != nil {
 		return nil, err
 	}
-	return &State{db: db, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs), quality: make(map[qualityKey]schemas.Quality)}, nil
+	return &State{db: db, dir: dir, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs), quality: make(map[qualityKey]schemas.Quality)}, nil
 }
 
 // Close closes the store and leaves its files.
-func (s *State) Close() error { return s.db.Close() }
+func (s *State) Close() error {
+	err := s.db.Close()
+	for _, of := range s.outputs {
+		err = errors.Join(err, of.sorted.close())
+	}
+	return err
+}
 
 func (s *State) partition(n int32) (*partition, error) {
 	if p := s.partitions[n]; p != nil {
@@ -148,82 +161,149 @@ type held struct {
 	partition *partition
 }
 
-// customers yields the customers of a partition in the order of their ids, then an error if reading them fails.
-func (p *partition) customers(yield func(held, error) bool) {
+// entry is a customer as the store has them. It is valid until the next one is asked for.
+type entry struct {
+	id, state []byte
+	partition *partition
+}
+
+// customer decodes the customer.
+func (e *entry) customer() (held, error) {
+	c := operators.NewCustomer(string(e.id))
+	c.Parts = parts{e.partition.store, c.ID}
+	if err := c.DecodeState(e.state); err != nil {
+		return held{}, fmt.Errorf("reading customer %q of partition %d: %w", e.id, e.partition.n, err)
+	}
+	return held{c, e.partition}, nil
+}
+
+// revision returns how many outputs the customer has had, without decoding the rest.
+func (e *entry) revision() (uint64, error) {
+	if revision, ok := operators.StateRevision(e.state); ok {
+		return revision, nil
+	}
+	_, err := e.customer()
+	return 0, err
+}
+
+// entries yields the customers of a partition in the order of their ids, then an error if reading them fails.
+func (p *partition) entries(yield func(entry, error) bool) {
 	going := true
 	err := p.store.Scan(task.CustomerKey(nil, ""), task.CustomersEnd, func(key, value []byte) bool {
-		id, ok := task.CustomerOf(key)
-		if !ok {
-			return true
+		if id, ok := task.CustomerOf(key); ok {
+			going = yield(entry{id, value, p}, nil)
 		}
-		c := operators.NewCustomer(string(id))
-		c.Parts = parts{p.store, c.ID}
-		if err := c.DecodeState(value); err != nil {
-			yield(held{}, fmt.Errorf("reading customer %q of partition %d: %w", id, p.n, err))
-			going = false
-			return false
-		}
-		going = yield(held{c, p}, nil)
 		return going
 	})
 	if err != nil && going {
-		yield(held{}, fmt.Errorf("reading the customers of partition %d: %w", p.n, err))
+		yield(entry{}, fmt.Errorf("reading the customers of partition %d: %w", p.n, err))
 	}
 }
 
 // customers yields all customers in the order of their ids, or an error that ends it.
 func (s *State) customers(yield func(held, error) bool) {
-	var next ahead
-	defer func() {
-		for _, at := range next {
-			at.stop()
+	w := s.walk()
+	defer w.stop()
+	for {
+		e, err := w.next()
+		if e == nil && err == nil {
+			return
 		}
-	}()
-	take := func(c cursor) (ok bool, err error) {
-		var more bool
-		if c.first, err, more = c.pull(); err != nil || !more {
-			c.stop()
-			return false, err
+		var c held
+		if err == nil {
+			c, err = e.customer()
 		}
-		heap.Push(&next, c)
-		return true, nil
+		if !yield(c, err) || err != nil {
+			return
+		}
 	}
+}
+
+// walk goes through the customers of all partitions in the order of their ids.
+type walk struct {
+	ahead merge[*cursor]
+	begun bool
+	stops []func()
+}
+
+// walk begins one, which must be stopped.
+func (s *State) walk() *walk {
+	w := &walk{}
 	for _, p := range s.sorted() {
-		pull, stop := iter.Pull2(p.customers)
-		if _, err := take(cursor{pull: pull, stop: stop}); err != nil {
-			yield(held{}, err)
-			return
-		}
+		pull, stop := iter.Pull2(p.entries)
+		w.ahead, w.stops = append(w.ahead, &cursor{pull: pull}), append(w.stops, stop)
 	}
-	for len(next) > 0 {
-		c := heap.Pop(&next).(cursor)
-		if !yield(c.first, nil) {
-			c.stop()
-			return
-		}
-		if _, err := take(c); err != nil {
-			yield(held{}, err)
-			return
-		}
+	return w
+}
+
+// stop releases what the walk holds.
+func (w *walk) stop() {
+	for _, stop := range w.stops {
+		stop()
 	}
+}
+
+// next returns the next customer, who is valid until the call after it; nil if there is none. After an error there is nothing to go on with.
+func (w *walk) next() (*entry, error) {
+	if w.begun {
+		more, err := w.ahead[0].next()
+		if err != nil {
+			return nil, err
+		}
+		w.ahead.settle(more)
+	} else {
+		w.begun = true
+		started := w.ahead[:0]
+		for _, c := range w.ahead {
+			more, err := c.next()
+			if err != nil {
+				return nil, err
+			}
+			if more {
+				started = append(started, c)
+			}
+		}
+		w.ahead = started
+		heap.Init(&w.ahead)
+	}
+	if len(w.ahead) == 0 {
+		return nil, nil
+	}
+	return &w.ahead[0].entry, nil
 }
 
 // cursor is a partition's next customer, and where those after it come from.
 type cursor struct {
-	first held
-	pull  func() (held, error, bool)
-	stop  func()
+	entry
+	pull func() (entry, error, bool)
 }
 
-// ahead are cursors, the one with the least id on top.
-type ahead []cursor
+// next goes to the next customer; more is false if there is none.
+func (c *cursor) next() (more bool, err error) {
+	c.entry, err, more = c.pull()
+	return more, err
+}
 
-func (a ahead) Len() int           { return len(a) }
-func (a ahead) Less(i, j int) bool { return a[i].first.ID < a[j].first.ID }
-func (a ahead) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *ahead) Push(x any)        { *a = append(*a, x.(cursor)) }
-func (a *ahead) Pop() any {
-	last := (*a)[len(*a)-1]
-	*a = (*a)[:len(*a)-1]
+func (c *cursor) before(other *cursor) bool { return bytes.Compare(c.id, other.id) < 0 }
+
+// merge are sequences in order that are read as one: a heap, with the one on top whose next element comes first.
+type merge[S interface{ before(S) bool }] []S
+
+func (m merge[S]) Len() int           { return len(m) }
+func (m merge[S]) Less(i, j int) bool { return m[i].before(m[j]) }
+func (m merge[S]) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
+func (m *merge[S]) Push(x any)        { *m = append(*m, x.(S)) }
+func (m *merge[S]) Pop() any {
+	last := (*m)[len(*m)-1]
+	*m = (*m)[:len(*m)-1]
 	return last
+}
+
+// settle puts the sequence on top in its place after it has gone on; without more it is taken out.
+func (m *merge[S]) settle(more bool) {
+	if more {
+		heap.Fix(m, 0)
+	} else {
+		heap.Pop(m)
+	}
 }

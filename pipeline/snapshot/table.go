@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,18 +55,30 @@ var kinds = []kind{
 // QualityTable is the name of the table that is made of the state and of the quality topic.
 const QualityTable = "data_quality"
 
-// kindOf returns the table of rows of type R, which each hands over in their order.
+// writeRows is how many rows are handed to the file at once: it looks at all columns for each time, and at their values for each row.
+const writeRows = 256
+
+// kindOf returns the table of rows of type R, which each hands over in their order. What a row points to must not change afterwards.
 func kindOf[R any](name string, topic schemas.Topic, each func(from *source, write func(*R) error) error) kind {
 	return kind{name, topic, columnsOf(reflect.TypeFor[R]()), func(ctx context.Context, w io.Writer, from *source, options []parquet.WriterOption) (rows int64, err error) {
 		file := parquet.NewGenericWriter[R](w, options...)
+		batch := make([]R, 0, writeRows)
+		flush := func() error {
+			_, err := file.Write(batch)
+			rows += int64(len(batch))
+			clear(batch)
+			batch = batch[:0]
+			return cmp.Or(err, ctx.Err())
+		}
 		err = each(from, func(row *R) error {
-			if err := ctx.Err(); err != nil {
-				return err
+			if batch = append(batch, *row); len(batch) < writeRows {
+				return nil
 			}
-			rows++
-			_, err := file.Write([]R{*row})
-			return err
+			return flush()
 		})
+		if err == nil {
+			err = flush()
+		}
 		if err == nil {
 			err = file.Close()
 		}

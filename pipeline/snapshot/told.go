@@ -2,14 +2,12 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
-	"iter"
-	"math"
 
 	"lull/operators"
 	"lull/schemas"
-	"lull/state"
 )
 
 // Output is a record of a topic of outputs.
@@ -23,10 +21,10 @@ type Output struct {
 
 // outputs are the records of one topic, sorted on disk by customer, revision and id. A copy of an output has all three from it, and is there once.
 type outputs struct {
-	store *state.Partition
-	put   int64           // how many
-	from  map[int32]int64 // by partition, the first offset that its topic still had when all had been read
-	first map[int32]place // by partition whose topic has begun to forget, the first that it still had; known when all have been walked through
+	sorted sorter
+	key    []byte          // of the record that was taken in last
+	from   map[int32]int64 // by partition, the first offset that its topic still had when all had been read
+	first  map[int32]place // by partition whose topic has begun to forget, the first that it still had; known when all have been walked through
 }
 
 // place is where an output lies in its partition, and when it became true.
@@ -58,18 +56,20 @@ func (o *outputs) since(asOf operators.EventTime) (at operators.EventTime, ok bo
 	return at, ok
 }
 
-// outputsOf returns the store of a topic's records, in a partition of its own that no input has.
-func (s *State) outputsOf(topic schemas.Topic) (*outputs, error) {
-	if o := s.outputs[topic]; o != nil {
-		return o, nil
+// outputsOf returns what has been taken in of a topic's records.
+func (s *State) outputsOf(topic schemas.Topic) *outputs {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	o := s.outputs[topic]
+	if o == nil {
+		o = &outputs{sorted: sorter{dir: s.dir, bytesMax: sortBytesMax}, first: make(map[int32]place)}
+		s.outputs[topic] = o
 	}
-	store, err := s.db.Partition(math.MaxInt32 - int32(topic))
-	if err != nil {
-		return nil, err
-	}
-	s.outputs[topic] = &outputs{store: store, first: make(map[int32]place)}
-	return s.outputs[topic], nil
+	return o
 }
+
+// placeBytes is how long the part of a sorted record's value is that comes before the output's: partition, offset and time.
+const placeBytes = 4 + 8 + 8
 
 // Tell takes in a record of a topic of outputs. The value is copied.
 func (s *State) Tell(topic schemas.Topic, o *Output) error {
@@ -80,48 +80,49 @@ func (s *State) Tell(topic schemas.Topic, o *Output) error {
 	if err := schemas.DecodeInto(topic, o.Value, &of); err != nil {
 		return err
 	}
-	to, err := s.outputsOf(topic)
-	if err != nil {
-		return err
-	}
-	value := binary.BigEndian.AppendUint32(nil, uint32(o.Partition))
-	value = binary.BigEndian.AppendUint64(value, uint64(o.Offset))
-	value = binary.BigEndian.AppendUint64(value, uint64(o.Time))
-	to.put++
-	return to.store.Restore(outputKey(of.Customer, uint64(of.Revision), o.ID), append(value, o.Value...), to.put)
+	to := s.outputsOf(topic)
+	to.key = appendOutputKey(to.key[:0], of.Customer, uint64(of.Revision), o.ID)
+	var at [placeBytes]byte
+	binary.BigEndian.PutUint32(at[:], uint32(o.Partition))
+	binary.BigEndian.PutUint64(at[4:], uint64(o.Offset))
+	binary.BigEndian.PutUint64(at[12:], uint64(o.Time))
+	return to.sorted.put(to.key, at[:], o.Value)
 }
 
 // EndTell says that all records have been taken in that a topic of outputs had, and of each partition the first offset that it still has: what is below it has been deleted meanwhile, and is left out.
 func (s *State) EndTell(topic schemas.Topic, from map[int32]int64) error {
-	of, err := s.outputsOf(topic)
-	if err != nil {
-		return err
-	}
+	of := s.outputsOf(topic)
 	of.from = from
-	return of.store.EndRestore(of.put)
+	return of.sorted.end()
 }
 
-// outputKey returns the key of an output: keys are in the order of customers, byte by byte, and then of revisions.
-func outputKey(customer string, revision uint64, id string) []byte {
-	key := bytes.ReplaceAll([]byte(customer), []byte{0}, []byte{0, 1})
+// appendOutputKey appends the key of an output: keys are in the order of customers, byte by byte, and then of revisions.
+func appendOutputKey(key []byte, customer string, revision uint64, id string) []byte {
+	for i := range len(customer) {
+		if key = append(key, customer[i]); customer[i] == 0 {
+			key = append(key, 1)
+		}
+	}
 	key = binary.BigEndian.AppendUint64(append(key, 0, 0), revision)
 	return append(key, id...)
 }
 
-// outputOf reads an output off its key and value; ok is false if they are none.
-func outputOf(key, value []byte) (o told, ok bool) {
-	const placeBytes = 4 + 8 + 8
+// outputOf reads an output off its key and value, but for its customer's id; ok is false if they are none.
+func outputOf(key, value []byte) (o told, customer []byte, ok bool) {
 	end := bytes.Index(key, []byte{0, 0})
 	if end < 0 || len(key) < end+2+8 || len(value) < placeBytes {
-		return told{}, false
+		return told{}, nil, false
+	}
+	if customer = key[:end]; bytes.IndexByte(customer, 0) >= 0 {
+		customer = bytes.ReplaceAll(customer, []byte{0, 1}, []byte{0})
 	}
 	return told{
-		customer: string(bytes.ReplaceAll(key[:end], []byte{0, 1}, []byte{0})), revision: binary.BigEndian.Uint64(key[end+2:]),
+		revision: binary.BigEndian.Uint64(key[end+2:]),
 		Output: Output{
 			Partition: int32(binary.BigEndian.Uint32(value)), Offset: int64(binary.BigEndian.Uint64(value[4:])), Time: operators.EventTime(binary.BigEndian.Uint64(value[12:])),
 			ID: string(key[end+2+8:]), Value: value[placeBytes:],
 		},
-	}, true
+	}, customer, true
 }
 
 // told is an output, of whom, and which of theirs.
@@ -132,17 +133,17 @@ type told struct {
 }
 
 // told calls yield for the outputs of a topic that became true up to the instant, in the order of customers, and of each in that of revisions: those of the transactions that the customers' states are of. A state
-// counts its customer's outputs, so that one with a higher revision is of a later transaction; and who has no state any more has no output. What is yielded is valid until yield returns.
+// counts its customer's outputs, so that one with a higher revision is of a later transaction; and who has no state any more has no output. What is yielded must not be changed, and may be kept.
 func (s *source) told(topic schemas.Topic, yield func(*told) error) error {
-	of, err := s.state.outputsOf(topic)
-	if err != nil {
-		return err
-	}
-	next, stop := iter.Pull2(s.state.customers)
-	defer stop()
-	c, failed, more := next()
-	scanned := of.store.Scan(nil, nil, func(key, value []byte) bool {
-		o, ok := outputOf(key, value)
+	of := s.state.outputsOf(topic)
+	customers := s.state.walk()
+	defer customers.stop()
+	c, failed := customers.next()
+	var id string       // of c
+	var revision uint64 // that c has come to
+	known := false      // the two are c's
+	sorted := of.sorted.all(func(key, value []byte) bool {
+		o, customer, ok := outputOf(key, value)
 		if !ok {
 			failed = fmt.Errorf("%w: an output under the key %q", operators.ErrCorrupt, key)
 			return false
@@ -151,18 +152,24 @@ func (s *source) told(topic schemas.Topic, yield func(*told) error) error {
 			return true
 		}
 		of.note(&o)
-		for more && failed == nil && c.ID < o.customer {
-			c, failed, more = next()
+		for failed == nil && c != nil && bytes.Compare(c.id, customer) < 0 {
+			c, failed = customers.next()
+			known = false
 		}
-		if failed == nil && more && c.ID == o.customer && o.revision <= c.Revision && o.Time <= s.asOf {
+		if failed != nil || c == nil || !bytes.Equal(c.id, customer) {
+			return failed == nil
+		}
+		if !known {
+			id, known = string(c.id), true
+			revision, failed = c.revision()
+		}
+		if failed == nil && o.revision <= revision && o.Time <= s.asOf {
+			o.customer = id
 			if err := yield(&o); err != nil {
 				failed = fmt.Errorf("partition %d of %s, offset %d: %w", o.Partition, topic, o.Offset, err)
 			}
 		}
 		return failed == nil
 	})
-	if failed != nil {
-		return failed
-	}
-	return scanned
+	return cmp.Or(failed, sorted)
 }
