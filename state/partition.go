@@ -12,7 +12,7 @@ import (
 // ErrClosed is the error of using a partition that was released or closed, or whose store was.
 var ErrClosed = errors.New("state is closed")
 
-// Partition is the state of one partition. Its methods are for one goroutine, except CommittedGet and CommittedScan.
+// Partition is the state of one partition. Its methods are for one goroutine, except CommittedGet and CommittedScan; as long as nothing is called but Get and Scan, these may be by several at once.
 //
 // Only the owner's goroutine changes which layers there are and what is in them, so it reads them without a lock; mu is for CommittedGet and CommittedScan. A
 // flush in the background reads its layer, which nobody changes any more, and nothing else; its outcome is taken in by the owner, at the next

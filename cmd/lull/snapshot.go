@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"lull/operators"
 	"lull/pipeline"
@@ -148,19 +149,22 @@ func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Co
 		return nil, err
 	}
 	// After the state, so that no output is missing that it has counted.
+	reading, readingCtx := errgroup.WithContext(ctx)
+	reading.SetLimit(config.Parallel())
+	patience := s.Commit.Timeout + answerTimeout // by then the brokers have ended what a dead process has left
 	for _, table := range config.Tables {
 		if topic, ok := snapshot.TopicOf(table); ok {
-			// By then the brokers have ended what a dead process has left.
-			if err := readOutputs(ctx, s, topic, table, state, s.Commit.Timeout+answerTimeout); err != nil {
-				return nil, err
-			}
+			reading.Go(func() error { return readOutputs(readingCtx, s, topic, table, state, patience) })
 		}
 		if table == snapshot.QualityTable {
-			_, err := readTold(ctx, s, s.Topic(pipeline.QualityTopic), table, s.Commit.Timeout+answerTimeout, func(r *kgo.Record) error { return state.TellQuality(r.Key, r.Value) })
-			if err != nil {
-				return nil, err
-			}
+			reading.Go(func() error {
+				_, err := readTold(readingCtx, s, s.Topic(pipeline.QualityTopic), table, patience, func(r *kgo.Record) error { return state.TellQuality(r.Key, r.Value) })
+				return err
+			})
 		}
+	}
+	if err := reading.Wait(); err != nil {
+		return nil, err
 	}
 	// After the state, so that no model is missing that is in force in it.
 	models, err := publishedModels(ctx, s)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"lull/operators"
 	"lull/operators/clv"
 	"lull/pipeline/task"
@@ -29,8 +31,11 @@ type Config struct {
 	Tables      []string // names of TableNames
 	Keep        int      // how many snapshots to keep; 0: all
 	KeepFor     time.Duration
-	Processors  int // how many evaluate customers; 0: all that this process has
+	Processors  int // how many evaluate customers, and how many topics are read and tables written at once; 0: all that this process has
 }
+
+// Parallel returns how many processors the snapshot may use.
+func (c *Config) Parallel() int { return cmp.Or(c.Processors, runtime.GOMAXPROCS(0)) }
 
 // DefaultAsOf is the Config.AsOf that stands for the least watermark.
 const DefaultAsOf = operators.Unset
@@ -119,12 +124,8 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 	case known != nil:
 		taken.Manifest, taken.Existed = known, true
 	default:
-		for _, name := range config.Tables {
-			table, err := writeTable(ctx, target, m, kindNamed(name), from)
-			if err != nil {
-				return nil, err
-			}
-			m.Tables = append(m.Tables, *table)
+		if err := writeTables(ctx, target, m, config, from); err != nil {
+			return nil, err
 		}
 		m.WrittenAt, m.WrittenBy = now.UTC().Truncate(time.Millisecond), config.Version
 		if err := target.writeManifest(ctx, m); err != nil {
@@ -133,6 +134,23 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 	}
 	taken.Removed, err = target.settle(ctx, m.Snapshot, config.Keep, config.KeepFor, now)
 	return taken, err
+}
+
+// writeTables writes the tables, as many at once as processors may work, and notes them in the manifest in their order.
+func writeTables(ctx context.Context, target *Target, m *Manifest, config *Config, from *source) error {
+	m.Tables = make([]Table, len(config.Tables))
+	work, workCtx := errgroup.WithContext(ctx)
+	work.SetLimit(from.processors)
+	for i, name := range config.Tables {
+		work.Go(func() error {
+			table, err := writeTable(workCtx, target, m, kindNamed(name), from)
+			if err == nil {
+				m.Tables[i] = *table
+			}
+			return err
+		})
+	}
+	return work.Wait()
 }
 
 // plan returns the manifest of what is to be written, without its tables, and what they are made of.
@@ -191,7 +209,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 		m.Model = &model.Version
 	}
 	m.Snapshot = m.name(s, config)
-	return m, &source{s, newEvaluator(config, models, model, asOf), published, cmp.Or(config.Processors, runtime.GOMAXPROCS(0))}, nil
+	return m, &source{s, newEvaluator(config, models, model, asOf), published, config.Parallel()}, nil
 }
 
 // modelsUntil returns the models up to that of the whole snapshot, in the order of their topic: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, it is
@@ -247,7 +265,7 @@ func (m *Manifest) name(s *State, config *Config) string {
 		fmt.Fprintln(h, p.Partition, p.ChangelogOffset)
 	}
 	for _, name := range config.Tables {
-		if outputs := s.outputs[kindNamed(name).topic]; outputs != nil {
+		if outputs := s.outputs[kindNamed(name).topic]; outputs != nil && outputs.from != nil {
 			fmt.Fprintln(h, name, outputs.from) // in the order of partitions
 		}
 	}

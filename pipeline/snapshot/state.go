@@ -9,7 +9,6 @@ import (
 	"iter"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"lull/operators"
 	"lull/pipeline/task"
@@ -17,16 +16,13 @@ import (
 	"lull/state"
 )
 
-// State is an application's state, restored from its changelog into a store of the snapshot's own, and what it has told. It is not safe for concurrent use, but that topics of outputs may be taken in
-// at once, each by one goroutine.
+// State is an application's state, restored from its changelog into a store of the snapshot's own, and what it has told. It is not safe for concurrent use, but that the topics of outputs, and that of
+// quality, may be taken in at once, each by one goroutine.
 type State struct {
 	db         *state.DB
-	dir        string
 	partitions map[int32]*partition
+	outputs    map[schemas.Topic]*outputs // of all topics that tables are made of
 	quality    map[qualityKey]schemas.Quality
-
-	telling sync.Mutex // held to look into outputs
-	outputs map[schemas.Topic]*outputs
 }
 
 // partition is the state of one partition of the input.
@@ -49,7 +45,13 @@ func OpenState(dir string) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &State{db: db, dir: dir, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs), quality: make(map[qualityKey]schemas.Quality)}, nil
+	s := &State{db: db, partitions: make(map[int32]*partition), outputs: make(map[schemas.Topic]*outputs), quality: make(map[qualityKey]schemas.Quality)}
+	for i := range kinds {
+		if topic := kinds[i].topic; topic != 0 {
+			s.outputs[topic] = &outputs{sorted: sorter{dir: dir, bytesMax: sortBytesMax}, first: make(map[int32]place)}
+		}
+	}
+	return s, nil
 }
 
 // Close closes the store and leaves its files.

@@ -56,18 +56,6 @@ func (o *outputs) since(asOf operators.EventTime) (at operators.EventTime, ok bo
 	return at, ok
 }
 
-// outputsOf returns what has been taken in of a topic's records.
-func (s *State) outputsOf(topic schemas.Topic) *outputs {
-	s.telling.Lock()
-	defer s.telling.Unlock()
-	o := s.outputs[topic]
-	if o == nil {
-		o = &outputs{sorted: sorter{dir: s.dir, bytesMax: sortBytesMax}, first: make(map[int32]place)}
-		s.outputs[topic] = o
-	}
-	return o
-}
-
 // placeBytes is how long the part of a sorted record's value is that comes before the output's: partition, offset and time.
 const placeBytes = 4 + 8 + 8
 
@@ -80,7 +68,7 @@ func (s *State) Tell(topic schemas.Topic, o *Output) error {
 	if err := schemas.DecodeInto(topic, o.Value, &of); err != nil {
 		return err
 	}
-	to := s.outputsOf(topic)
+	to := s.outputs[topic]
 	to.key = appendOutputKey(to.key[:0], of.Customer, uint64(of.Revision), o.ID)
 	var at [placeBytes]byte
 	binary.BigEndian.PutUint32(at[:], uint32(o.Partition))
@@ -91,7 +79,7 @@ func (s *State) Tell(topic schemas.Topic, o *Output) error {
 
 // EndTell says that all records have been taken in that a topic of outputs had, and of each partition the first offset that it still has: what is below it has been deleted meanwhile, and is left out.
 func (s *State) EndTell(topic schemas.Topic, from map[int32]int64) error {
-	of := s.outputsOf(topic)
+	of := s.outputs[topic]
 	of.from = from
 	return of.sorted.end()
 }
@@ -135,7 +123,7 @@ type told struct {
 // told calls yield for the outputs of a topic that became true up to the instant, in the order of customers, and of each in that of revisions: those of the transactions that the customers' states are of. A state
 // counts its customer's outputs, so that one with a higher revision is of a later transaction; and who has no state any more has no output. What is yielded must not be changed, and may be kept.
 func (s *source) told(topic schemas.Topic, yield func(*told) error) error {
-	of := s.state.outputsOf(topic)
+	of := s.state.outputs[topic]
 	customers := s.state.walk()
 	defer customers.stop()
 	c, failed := customers.next()
