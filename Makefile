@@ -31,8 +31,11 @@ BROWSER ?= chromium
 SHOTS ?=
 # The first of the five ports of the broker of test-kafka.
 KAFKA_PORT ?= 29392
-# The first of the two ports of the broker of peers and bench-peers.
+# The first of the two ports of the broker of peers, bench-peers and bench-full.
 PEERS_PORT ?= 29492
+# Where bench-full writes, and how many customers its growth has.
+RESULTS ?= bin/results
+GROWTH ?= 200000,2000000,10000000
 
 # Tools are built from source once, under names that carry their version, and not through go.mod: their
 # dependencies are none of ours. A new version here is a new file there, so it is installed by itself.
@@ -206,6 +209,11 @@ bench-snapshot: build ## what a snapshot takes, beside a process and by its sche
 	go build -o bin/benchmarks ./benchmarks
 	bin/benchmarks snapshot $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: ## what an event costs among 200,000 and two million customers, and the memory and state that these take; ARGS="-customers 200000,10000000", LULL_BROKERS for real ones
+	go build -o bin/benchmarks ./benchmarks
+	bin/benchmarks growth $(ARGS)
+
 # $(call on-kafka,COMMAND) runs the command with LULL_BROKERS naming a real Apache Kafka that is there for it alone.
 define on-kafka
 @dir=$$(mktemp -d); \
@@ -228,6 +236,22 @@ bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on
 bench-plots: ## draw benchmarks/results/peers.json, which make bench-peers ARGS="-json ..." writes, and write the table of the README
 	go build -o bin/benchmarks ./benchmarks
 	bin/benchmarks plots
+
+# What a report says is in a file of its own, in the folder RESULTS. Each scenario has a broker of its own, so that none waits for what another has left it to do.
+.PHONY: bench-full
+bench-full: build bin/peers/peer.jar ## all that is measured, into the folder RESULTS: some four hours on two cores that do nothing else (needs a JDK 17 and Maven)
+	go build -o bin/benchmarks ./benchmarks
+	mkdir -p $(RESULTS)
+	bin/benchmarks >$(RESULTS)/catch-up.md
+	$(call on-kafka,bin/benchmarks peers -events 5000000 -customers 200000 -restore -json $(RESULTS)/peers.json >$(RESULTS)/peers.md)
+	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -json $(RESULTS)/rate-5000.json >$(RESULTS)/rate-5000.md)
+	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -commit 20ms -json $(RESULTS)/rate-5000-20ms.json >$(RESULTS)/rate-5000-20ms.md)
+	$(call on-kafka,bin/benchmarks peers -pair -rate 20000 -events 3000000 -customers 120000 -json $(RESULTS)/rate-20000.json >$(RESULTS)/rate-20000.md)
+	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -events 9000000 -customers 360000 -runs 1 -json $(RESULTS)/long.json >$(RESULTS)/long.md)
+	$(call on-kafka,bin/benchmarks growth -customers $(GROWTH) -runs 3 >$(RESULTS)/growth.md)
+	$(call on-kafka,bin/benchmarks restore >$(RESULTS)/restore.md)
+	$(call on-kafka,bin/benchmarks sweep -kill >$(RESULTS)/sweep.md)
+	$(call on-kafka,bin/benchmarks snapshot >$(RESULTS)/snapshot.md)
 
 bin/peers/peer.jar: benchmarks/peers/pom.xml $(wildcard benchmarks/peers/src/main/java/lull/peer/*.java)
 	mvn --quiet --batch-mode --file benchmarks/peers/pom.xml package

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
-	"strings"
 	"syscall"
 
 	"lull/pipeline"
@@ -90,21 +89,6 @@ func measureUsage() (usage, error) {
 		u.RSSBytesMax, err = residentPeak("self")
 	}
 	return u, err
-}
-
-// residentPeak returns the most memory that a process, "self" or a number, had resident, on Linux. What getrusage tells there begins with that of the process that started it.
-func residentPeak(process string) (int64, error) {
-	status, err := os.ReadFile(filepath.Join("/proc", process, "status"))
-	if err != nil {
-		return 0, fmt.Errorf("reading the memory used: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return kib << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("/proc/%s/status has no VmHWM", process)
 }
 
 // child is a process with a job.

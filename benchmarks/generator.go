@@ -276,7 +276,7 @@ func (g *Generator) within(from, to operators.EventTime) operators.EventTime {
 // event makes into the event that has come.
 func (g *Generator) event(a *arrival, into *operators.Event) {
 	*into = operators.Event{
-		Kind: a.kind, ID: g.messageID(), Customer: CustomerID(int(a.customer)), Time: a.time,
+		Kind: a.kind, ID: messageID(g.random), Customer: CustomerID(int(a.customer)), Time: a.time,
 	}
 	number := strconv.FormatUint(uint64(a.number), 10)
 	switch a.kind {
@@ -301,8 +301,8 @@ func (g *Generator) event(a *arrival, into *operators.Event) {
 }
 
 // messageID returns an id of the length and form that producers give: a UUID.
-func (g *Generator) messageID() string {
-	a, b := g.random.Uint64(), g.random.Uint64()
+func messageID(random *rand.Rand) string {
+	a, b := random.Uint64(), random.Uint64()
 	return fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", a>>32, a>>16&0xffff, a&0xfff, b>>52, b&0xffff_ffff_ffff)
 }
 

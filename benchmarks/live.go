@@ -243,8 +243,8 @@ func (r *liveRun) until(done func() (bool, error)) error {
 	}
 }
 
-func (r *liveRun) get(path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(r.ctx, http.MethodGet, "http://"+r.settings.HTTP.Listen+path, http.NoBody)
+func (s *scenario) get(path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodGet, "http://"+s.settings.HTTP.Listen+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -273,8 +273,8 @@ func (m metrics) sum(name string) (sum float64) {
 }
 
 // scrape reads the metrics of the process.
-func (r *liveRun) scrape() (metrics, error) {
-	response, err := r.get("/metrics")
+func (s *scenario) scrape() (metrics, error) {
+	response, err := s.get("/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("reading the metrics: %w", err)
 	}

@@ -31,6 +31,8 @@ func main() {
 		exit(runChild())
 	case len(os.Args) > 1 && os.Args[1] == restoreArgument:
 		exit(runRestore(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == growthArgument:
+		exit(runGrowth(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == sweepArgument:
 		exit(runSweep(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == snapshotArgument:

@@ -57,11 +57,9 @@ type contender struct {
 
 // race is what one run came to.
 type race struct {
-	cpu        float64         // seconds of the process's whole life
-	steadyCPU  float64         // seconds from when warmShare of the input was committed
-	steady     float64         // events in that time
-	rate       float64         // events a second in that time
-	rssBytes   int64           // at most, until all was committed
+	cpu        float64 // seconds of the process's whole life
+	warm       steady
+	resident   residence
 	latencies  []time.Duration // at a fixed rate: of what is answered
 	changelogs volume
 	outputs    volume
@@ -295,18 +293,21 @@ func (r *peersRun) race(c *contender, n int) error {
 		return err
 	}
 	defer process.kill()
+	watched := r.scenario
+	watched.settings, watched.topic = *s, s.Input.Topic
+	total := int64(r.input.events + partitions)
 	if r.rate > 0 {
 		f, err := startFeed(r, s)
 		if err != nil {
 			return err
 		}
-		err = r.follow(s, process, &one)
+		one.warm, one.resident, err = watched.follow(process, 0, total)
 		var failed error
 		one.latencies, failed = f.stop()
 		if err = errors.Join(err, failed); err != nil {
 			return err
 		}
-	} else if err := r.follow(s, process, &one); err != nil {
+	} else if one.warm, one.resident, err = watched.follow(process, 0, total); err != nil {
 		return err
 	}
 	if err := process.end(); err != nil {
@@ -326,64 +327,6 @@ func (r *peersRun) race(c *contender, n int) error {
 	}
 	c.runs = append(c.runs, one)
 	return os.RemoveAll(s.State.Dir)
-}
-
-// warmShare is the part of the input that is gone through before a process counts as warm: it starts, and a compiler that works while it runs compiles, meanwhile. That of Java takes
-// some fifteen seconds of CPU: much less input than a million events leaves a part of it in the figures.
-const warmShare = 0.5
-
-// follow waits until a process has committed the end of the input, and measures what it uses from when it is warm.
-func (r *peersRun) follow(s *pipeline.Settings, process *child, one *race) error {
-	watched := r.scenario
-	watched.settings, watched.topic = *s, s.Input.Topic
-	var beganAt time.Time
-	began, events := 0.0, int64(0)
-	total := int64(r.input.events + partitions)
-	var failed error
-	err := watched.poll(process, func(at offsets) bool {
-		sum := int64(0)
-		for _, o := range at {
-			sum += o
-		}
-		if beganAt.IsZero() && float64(sum) >= warmShare*float64(total) {
-			if began, _, failed = processUsage(process.cmd.Process.Pid); failed != nil {
-				return true
-			}
-			events, beganAt = sum, time.Now()
-		}
-		return sum >= total
-	})
-	if err = errors.Join(err, failed); err != nil {
-		return err
-	}
-	took := time.Since(beganAt).Seconds()
-	used, peak, err := processUsage(process.cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
-	one.steadyCPU, one.steady, one.rssBytes = used-began, float64(total-events), peak
-	one.rate = one.steady / took
-	return nil
-}
-
-// ticks are those of a second in /proc, on every Linux that Go runs on.
-const ticks = 100
-
-// processUsage returns the CPU time, in seconds, and the most resident memory that a process has used, on Linux.
-func processUsage(pid int) (cpu float64, rssBytes int64, err error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
-	}
-	// The name may hold spaces; what follows it does not. Fields 14 and 15 are user and system time, and the 3rd comes first here.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, errUser := strconv.ParseInt(fields[11], 10, 64)
-	system, errSystem := strconv.ParseInt(fields[12], 10, 64)
-	if err := errors.Join(errUser, errSystem); err != nil {
-		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
-	}
-	rssBytes, err = residentPeak(strconv.Itoa(pid))
-	return float64(user+system) / ticks, rssBytes, err
 }
 
 // compare compares what the pipeline and Kafka Streams have written in a run.

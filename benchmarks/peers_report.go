@@ -35,6 +35,11 @@ func (r *peersRun) print(w io.Writer, load string) error {
 		}
 		p.line("")
 	}
+	residenceHead(&p)
+	for _, c := range r.contenders {
+		residenceRow(&p, c.name+", last run", c.runs[len(c.runs)-1].resident)
+	}
+	p.line("")
 	p.line("Steady: of the process alone, by /proc, from when it had committed half of the input until it had committed all. Whole life: by wait4(2), from start to exit.")
 	if r.rate > 0 {
 		p.line("Every run is sent %s events a second. Latency: from when an event was due to the receipt, by a reader of committed records, of the first change of segment that names it as its cause; of the second half of the events.", thousands(r.rate))

@@ -81,9 +81,9 @@ func (r *report) print(w io.Writer) error {
 	p.line("|---|--:|--:|--:|")
 	for _, f := range r.figures() {
 		floor, ratio := "", ""
-		lull := values(r.lull, f.of)
+		lull := sortedOf(r.lull, f.of)
 		if f.floor {
-			copied := values(r.floor, f.of)
+			copied := sortedOf(r.floor, f.of)
 			floor = spread(f.format, copied)
 			if m := median(copied); m > 0 {
 				ratio = fmt.Sprintf("%.2g", median(lull)/m)
@@ -179,12 +179,17 @@ func (p *printer) line(format string, args ...any) {
 	}
 }
 
-func values(runs []oneRun, of func(*oneRun) float64) (list []float64) {
-	for i := range runs {
-		list = append(list, of(&runs[i]))
+// sortedOf returns a figure of all that was measured, ascending; spreadOf how far it spreads.
+func sortedOf[T any](list []T, of func(*T) float64) (values []float64) {
+	for i := range list {
+		values = append(values, of(&list[i]))
 	}
-	slices.Sort(list)
-	return list
+	slices.Sort(values)
+	return values
+}
+
+func spreadOf[T any](format string, list []T, of func(*T) float64) string {
+	return spread(format, sortedOf(list, of))
 }
 
 // median returns the middle of a sorted list, the upper of two.

@@ -23,14 +23,7 @@ func (r *restoreRun) print(w io.Writer, loadBefore string) error {
 	p.line("|---|--:|--:|--:|--:|--:|")
 	for _, what := range []string{coldStart, inPlace, takeOver} {
 		list := r.results[what]
-		column := func(format string, of func(*handOver) float64) string {
-			var values []float64
-			for i := range list {
-				values = append(values, of(&list[i]))
-			}
-			slices.Sort(values)
-			return spread(format, values)
-		}
+		column := func(format string, of func(*handOver) float64) string { return spreadOf(format, list, of) }
 		p.line("| %s | %s | %s | %s | %s | %s |", what,
 			column("%.2f", func(h *handOver) float64 { return h.first.Seconds() }),
 			column("%.2f", func(h *handOver) float64 { return h.all.Seconds() }),

@@ -113,6 +113,13 @@ func (s *scenario) whereBroker() string {
 // offsets are those of the input's partitions.
 type offsets [partitions]int64
 
+func (at offsets) sum() (sum int64) {
+	for _, o := range at {
+		sum += o
+	}
+	return sum
+}
+
 func (s *scenario) committed() (at offsets, err error) {
 	committed, err := s.b.adm.FetchOffsetsForTopics(s.ctx, s.settings.Group, s.topic)
 	if err == nil {

@@ -45,16 +45,16 @@ func (r *peersRun) standings() *standings {
 		quantity
 		of func(*race) (value float64, ok bool)
 	}{
-		{quantity{"CPU-s per million events, steady", "%.2f", true, nil}, func(o *race) (float64, bool) { return o.steadyCPU / o.steady * 1e6, true }},
+		{quantity{"CPU-s per million events, steady", "%.2f", true, nil}, func(o *race) (float64, bool) { return o.warm.perMillion(), true }},
 		{quantity{"CPU-s per million, whole life", "%.2f", true, nil}, func(o *race) (float64, bool) { return o.cpu / million, true }},
-		{quantity{"resident at most, MiB", "%.0f", true, nil}, func(o *race) (float64, bool) { return float64(o.rssBytes) / (1 << 20), true }},
+		{quantity{"resident at most, MiB", "%.0f", true, nil}, func(o *race) (float64, bool) { return mebibytes(o.warm.rssBytes), true }},
 		{quantity{"changelog bytes per event", "%.1f", true, nil}, func(o *race) (float64, bool) { return float64(o.changelogs.bytes) / float64(r.input.events), true }},
 		{quantity{"changelog records per event", "%.3f", false, nil}, func(o *race) (float64, bool) { return float64(o.changelogs.records) / float64(r.input.events), true }},
 		{quantity{"output bytes per event", "%.1f", false, nil}, func(o *race) (float64, bool) { return float64(o.outputs.bytes) / float64(r.input.events), true }},
 		{quantity{"latency p50, ms", "%.0f", true, nil}, latency(0.5)},
 		{quantity{"latency p99, ms", "%.0f", true, nil}, latency(0.99)},
 		{quantity{"latency p99.9, ms", "%.0f", true, nil}, latency(0.999)},
-		{quantity{"events/s, steady", "%.0f", false, nil}, func(o *race) (float64, bool) { return o.rate, true }},
+		{quantity{"events/s, steady", "%.0f", false, nil}, func(o *race) (float64, bool) { return o.warm.rate(), true }},
 	} {
 		collect(m, r.contenders, f.quantity, func(c *contender) []race { return c.runs }, f.of)
 	}
@@ -65,7 +65,7 @@ func (r *peersRun) standings() *standings {
 		{quantity{"restore, s to the first new commit", "%.2f", true, nil}, func(h *handOver) float64 { return h.first.Seconds() }},
 		{quantity{"restore, s until each partition has one", "%.2f", true, nil}, func(h *handOver) float64 { return h.all.Seconds() }},
 		{quantity{"restore, CPU-s", "%.2f", true, nil}, func(h *handOver) float64 { return h.used.cpuSeconds() }},
-		{quantity{"restore, resident at most, MiB", "%.0f", true, nil}, func(h *handOver) float64 { return float64(h.used.RSSBytesMax) / (1 << 20) }},
+		{quantity{"restore, resident at most, MiB", "%.0f", true, nil}, func(h *handOver) float64 { return mebibytes(h.used.RSSBytesMax) }},
 	} {
 		collect(m, r.contenders, f.quantity, func(c *contender) []handOver { return c.restores }, func(h *handOver) (float64, bool) { return f.of(h), true })
 	}
