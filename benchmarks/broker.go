@@ -89,12 +89,27 @@ type input struct {
 	took        time.Duration
 }
 
-// createInput creates the input topic.
+// createInput creates the input topic, and waits until brokers know it: they are told after who asked for it.
 func (b *broker) createInput(ctx context.Context, topic string) error {
 	if _, err := b.adm.CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
 		return fmt.Errorf("creating topic %q: %w", topic, err)
 	}
-	return nil
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		topics, err := b.adm.ListTopics(ctx, topic)
+		if err != nil {
+			return fmt.Errorf("looking for topic %q: %w", topic, err)
+		}
+		if known, ok := topics[topic]; ok && known.Err == nil && len(known.Partitions) == partitions {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
 }
 
 // source makes events one after the other; ok is false if there are no more.

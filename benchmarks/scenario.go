@@ -76,7 +76,10 @@ func (s *scenario) name() {
 
 // create creates the application's topics, with a model in force.
 func (s *scenario) create(m *operators.Model) error {
-	return errors.Join(s.b.createInput(s.ctx, s.topic), s.b.prepare(s.ctx, &s.settings, m))
+	if err := s.b.createInput(s.ctx, s.topic); err != nil {
+		return err
+	}
+	return s.b.prepare(s.ctx, &s.settings, m)
 }
 
 // deleteTopics leaves nothing behind on brokers that are not ours.
