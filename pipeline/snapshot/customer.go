@@ -173,7 +173,8 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 		row.ModelVersion = &e.model.Version
 	}
 	p := c.Purchases
-	if c.At > e.asOf {
+	later := e.later(c.Customer)
+	if later {
 		p = purchasesAt(c.Customer, e.asOf)
 		if p.Count == 0 && !heardOf(c.Customer, e.asOf) {
 			return evaluated{}
@@ -181,7 +182,7 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 	}
 	e.facts(row, c.Customer, &p)
 	row.quality(&c.Faults)
-	valueFalls := e.place(row, c.Customer, &p, c.partition.meta.Adoptions)
+	valueFalls := e.place(row, c.Customer, &p, later, c.partition.meta.Adoptions)
 	predicted := p.Count > 0 && e.model != nil
 	if predicted {
 		e.predict(row, &p, valueFalls)
@@ -242,10 +243,16 @@ func (r *customerRow) quality(f *operators.Faults) {
 	r.DataQuality = known / (known + float64(f.Total()))
 }
 
+// later reports whether the state knows more than there was at the instant: it stands for a later one, or has an order of a later one, whose event proved no time (operators.Event.Clamped).
+func (e *evaluator) later(c *operators.Customer) bool {
+	newest := len(c.Ledger.Orders) - 1
+	return c.At > e.asOf || newest >= 0 && c.Ledger.Orders[newest].Time > e.asOf
+}
+
 // place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones. It
 // returns when CLV falls under the model's cut, which the state knows of most.
-func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, adoptions []task.Adoption) (valueFalls operators.EventTime) {
-	if c.At > e.asOf {
+func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, later bool, adoptions []task.Adoption) (valueFalls operators.EventTime) {
+	if later {
 		row.SegmentsRebuilt = true
 		anew := operators.NewCustomer(c.ID)
 		anew.Purchases = *p
