@@ -243,7 +243,7 @@ bench-full: build bin/peers/peer.jar ## all that is measured, into the folder RE
 	go build -o bin/benchmarks ./benchmarks
 	mkdir -p $(RESULTS)
 	bin/benchmarks >$(RESULTS)/catch-up.md
-	$(call on-kafka,bin/benchmarks peers -events 5000000 -customers 200000 -restore -json $(RESULTS)/peers.json >$(RESULTS)/peers.md)
+	$(call on-kafka,bin/benchmarks peers -events 5000000 -customers 200000 -restore 3 -json $(RESULTS)/peers.json >$(RESULTS)/peers.md)
 	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -json $(RESULTS)/rate-5000.json >$(RESULTS)/rate-5000.md)
 	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -commit 20ms -json $(RESULTS)/rate-5000-20ms.json >$(RESULTS)/rate-5000-20ms.md)
 	$(call on-kafka,bin/benchmarks peers -pair -rate 20000 -events 3000000 -customers 120000 -json $(RESULTS)/rate-20000.json >$(RESULTS)/rate-20000.md)

@@ -29,7 +29,7 @@ type peersRun struct {
 	rate        int // events a second; 0: all are there before anybody starts
 	commit      time.Duration
 	pair        bool // lull and Kafka Streams alone
-	restore     bool
+	restore     int  // how often each restores its state; 0: not at all
 	compareOnly bool
 	build       string // folder of the peer's program
 	json        string // file for what is measured; "" for none
@@ -83,17 +83,17 @@ func runPeers(arguments []string) error {
 	flags.IntVar(&r.rate, "rate", 0, "events a second, sent while each runs; 0: all are there before")
 	flags.DurationVar(&r.commit, "commit", streamsCommit, "how often lull, Kafka Streams and the floors commit")
 	flags.BoolVar(&r.pair, "pair", false, "let lull and Kafka Streams take part alone")
-	flags.BoolVar(&r.restore, "restore", false, "after the last run take away the state folders, and measure in turn what lull and Kafka Streams take to their first new commits; without -rate")
+	flags.IntVar(&r.restore, "restore", 0, "how often, after the last run, the state folders are taken away and it is measured in turn what lull and Kafka Streams take to their first new commits; without -rate")
 	flags.IntVar(&r.silenceDays, "silence", 1, "how many `days` pass after the last event, told by a time mark")
 	flags.BoolVar(&r.compareOnly, "compare", false, "run the pipeline and Kafka Streams once, and compare what they have written")
 	flags.StringVar(&r.build, "build", "bin/peers", "`folder` in which the peer has been built")
 	flags.StringVar(&r.heap, "heap", "1g", "most that the peer's heap may come to, as java -Xmx takes it")
 	flags.StringVar(&r.json, "json", "", "`file` to write what has been measured to, for make bench-plots")
 	_ = flags.Parse(arguments)
-	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" || r.commit < time.Millisecond {
-		return errors.New("peers: no arguments but flags, -runs of at least 1, -commit of at least 1ms, and -brokers, which are real ones")
+	if flags.NArg() > 0 || r.runs < 1 || r.brokers == "" || r.commit < time.Millisecond || r.restore < 0 {
+		return errors.New("peers: no arguments but flags, -runs of at least 1, -commit of at least 1ms, -restore of at least 0, and -brokers, which are real ones")
 	}
-	if r.restore && (r.rate > 0 || r.compareOnly) {
+	if r.restore > 0 && (r.rate > 0 || r.compareOnly) {
 		return errors.New("peers: -restore takes neither -rate nor -compare: all restore what they made of the same topic")
 	}
 	if r.compareOnly {
@@ -126,7 +126,7 @@ func (r *peersRun) measure() error {
 			}
 		}
 		for _, c := range r.contenders {
-			if r.restore && c.stateful && n == r.runs-1 {
+			if r.restore > 0 && c.stateful && n == r.runs-1 {
 				continue // it is to restore what it has made
 			}
 			if err := r.forget(c, n); err != nil {
@@ -134,7 +134,7 @@ func (r *peersRun) measure() error {
 			}
 		}
 	}
-	if r.restore {
+	if r.restore > 0 {
 		if err := r.restores(); err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func (r *peersRun) print(w io.Writer, load string) error {
 	if r.rate > 0 {
 		p.line("Every run is sent %s events a second. Latency: from when an event was due to the receipt, by a reader of committed records, of the first change of segment that names it as its cause; of the second half of the events.", thousands(r.rate))
 	}
-	if r.restore {
+	if r.restore > 0 {
 		p.line("Restore: the state folder was gone, %s new events waited; from the start of the process. CPU and memory are the process's until it had committed them.", thousands(freshEvents))
 	}
 	p.line("Bytes are keys, values and headers, without batches and compression. lull's outputs have headers and words that the peer leaves out: benchmarks/peers/README.md.")

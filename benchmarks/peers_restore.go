@@ -28,11 +28,11 @@ func (l *later) Next(into *operators.Event) (ok bool) {
 	return false
 }
 
-// restores takes the state folders away of what has a state, and starts all of them again in turn, with the same new events waiting. Then what they have written must still be the same.
+// restores takes the state folders away of what has a state, and starts all of them again in turn, as often as asked for, with the same new events waiting. Then what they have written must still be the same.
 func (r *peersRun) restores() error {
 	fresh := &later{r.events, r.silent(r.input.last)}
 	last := r.runs - 1
-	for n := range r.runs {
+	for n := range r.restore {
 		if _, err := r.b.produce(r.ctx, r.topic, fresh, freshEvents); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (r *peersRun) restores() error {
 			if !c.stateful {
 				continue
 			}
-			fmt.Fprintf(os.Stderr, "restore %d of %d: %s\n", n+1, r.runs, c.name)
+			fmt.Fprintf(os.Stderr, "restore %d of %d: %s\n", n+1, r.restore, c.name)
 			if err := r.restoreOne(c, last); err != nil {
 				return fmt.Errorf("restoring %s: %w", c.name, err)
 			}

@@ -266,8 +266,9 @@ func TestPeersArguments(t *testing.T) {
 		{"-brokers 127.0.0.1:1 -runs 0", "-runs of at least 1"},
 		{"-brokers 127.0.0.1:1 more", "no arguments but flags"},
 		{"-brokers 127.0.0.1:1 -commit 0", "-commit of at least 1ms"},
-		{"-brokers 127.0.0.1:1 -restore -rate 5", "-restore takes neither -rate nor -compare"},
-		{"-brokers 127.0.0.1:1 -restore -compare", "-restore takes neither -rate nor -compare"},
+		{"-brokers 127.0.0.1:1 -restore 1 -rate 5", "-restore takes neither -rate nor -compare"},
+		{"-brokers 127.0.0.1:1 -restore -1", "-restore of at least 0"},
+		{"-brokers 127.0.0.1:1 -restore 1 -compare", "-restore takes neither -rate nor -compare"},
 		{"-brokers 127.0.0.1:1 -build " + empty, "make peers"},
 	} {
 		if err := runPeers(strings.Fields(c.arguments)); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -1,17 +1,6 @@
 package main
 
-import (
-	"io"
-	"slices"
-	"time"
-)
-
-// kafkaStreams is what Kafka Streams 4.3 took, on two cores with a broker on the same machine, from the start of a process without a state folder to its first new
-// commit, for the same number of customers and events.
-var kafkaStreams = map[struct{ customers, events int }]time.Duration{
-	{200_000, 5_000_000}:    10_600 * time.Millisecond,
-	{2_000_000, 10_000_000}: 22_600 * time.Millisecond,
-}
+import "io"
 
 // print prints the report as Markdown.
 func (r *restoreRun) print(w io.Writer, loadBefore string) error {
@@ -32,16 +21,6 @@ func (r *restoreRun) print(w io.Writer, loadBefore string) error {
 			column("%.0f", func(h *handOver) float64 { return float64(h.used.RSSBytesMax) / (1 << 20) }))
 	}
 	p.line("")
-	if peer, ok := kafkaStreams[struct{ customers, events int }{g.Customers, g.Events}]; ok {
-		var all []time.Duration
-		for _, h := range r.results[coldStart] {
-			all = append(all, h.all)
-		}
-		slices.Sort(all)
-		own := all[len(all)/2]
-		p.line("Kafka Streams, cold start to the first new commit: %.1f s. lull until every partition has one: %.2f s, 1/%.1f of it.",
-			peer.Seconds(), own.Seconds(), peer.Seconds()/own.Seconds())
-	}
 	p.line("Times are from the start of the process, for the take-over from the SIGKILL: there the session timeout of %s is in them, and the survivor restores the partitions.", r.session)
 	p.line("CPU and memory are the process's from its start until all input was committed; for the take-over it had run before.")
 	p.line("Input: seed %d, %d partitions, %s changelog offsets for the state, which took %.0f s to make; %s events more before each kill, %s a second during it.",
