@@ -103,7 +103,7 @@ func TestAPIPlaces(t *testing.T) {
 		for _, wait := range []string{fmt.Sprintf("?wait_for=%s/%d/%d", record.Topic, record.Partition, record.Offset), ""} {
 			for n, address := range addresses {
 				status, body := askAPI(t, http.DefaultClient, address, "", "/v1/customers/"+id+wait)
-				if want := fmt.Sprintf(`"realized_value": %d,`, 100+i); status != http.StatusOK || !strings.Contains(body, want) {
+				if want := fmt.Sprintf(`"realized_value": %v,`, float64(100+i)/100); status != http.StatusOK || !strings.Contains(body, want) {
 					t.Errorf("process %d on %s%s in partition %d: status %d: %s", n, id, wait, record.Partition, status, body)
 				}
 			}
@@ -141,7 +141,7 @@ func TestWaitForRefused(t *testing.T) {
 				record := &kgo.Record{Topic: s.InputTopics()[0].Topic, Key: []byte("ann"), Value: value}
 				c.produce(record)
 				status, body := askAPI(t, http.DefaultClient, addresses[0], "", fmt.Sprintf("/v1/customers/ann?wait_for=%s/%d/%d", record.Topic, record.Partition, record.Offset))
-				if status != http.StatusOK || !strings.Contains(body, `"realized_value": 100,`) {
+				if status != http.StatusOK || !strings.Contains(body, `"realized_value": 1,`) {
 					t.Errorf("record %d: status %d: %s", i, status, body)
 				}
 				order.ID, order.OrderID = "2", "2"
@@ -193,7 +193,7 @@ func TestAPIOverGroup(t *testing.T) {
 					for n := range addresses {
 						status, body := askAPI(t, client, addresses[(i+n)%2], token, path)
 						var card query.Card
-						if err := json.Unmarshal([]byte(body), &card); err != nil || status != http.StatusOK || card.Facts.RealizedValue != int64(100+i) {
+						if err := json.Unmarshal([]byte(body), &card); err != nil || status != http.StatusOK || card.Facts.RealizedValue != float64(100+i)/100 {
 							t.Fatalf("process %d on %s: status %d: %s", (i+n)%2, path, status, body)
 						}
 					}

@@ -615,7 +615,7 @@ func TestCustomer(t *testing.T) {
 			fmt.Fprintln(w, `{"error": "customer \"nobody\" is not known"}`)
 			return
 		}
-		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 1205},
+		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 12.05},
 			"score": {"p_alive": 0.25, "clv": 12.5, "horizon_months": 12}, "segment": "save", "rising": true, "reasons": ["orders every 19 days"],
 			"next_deadline": {"at": "1998-07-05T11:59:34.583Z", "what": "churn risk reaches 0.60"},
 			"next_change": {"at": "1998-08-01T00:00:00.000Z", "what": "churn risk reaches 0.70: segment save (was advocate), trigger churn_risk"}}`)

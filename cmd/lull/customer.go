@@ -118,7 +118,8 @@ func printCard(w io.Writer, card *query.Card) error {
 	line("days with orders", "%d, orders %d", f.Purchases, f.Orders)
 	if f.Purchases > 0 {
 		line("", "first %s, last %s", f.FirstPurchase, f.LastPurchase)
-		line("spent so far", "%s", money(f.RealizedValue, card.Currency))
+		digits, _ := schemas.CurrencyDigits(card.Currency)
+		line("spent so far", "%.*f %s", digits, f.RealizedValue, card.Currency)
 	}
 	if s := card.Score; s != nil {
 		line("P(alive)", "%.3f (churn risk %.3f)", s.PAlive, s.ChurnRisk)
@@ -169,14 +170,4 @@ func consentText(c *query.CardConsent) string {
 		text += ", proof " + c.Proof
 	}
 	return text
-}
-
-// money shows minor units as a person writes them: 1234 USD is 12.34 USD.
-func money(minor int64, currency string) string {
-	digits, _ := schemas.CurrencyDigits(currency)
-	text := fmt.Sprintf("%0*d", digits+1, minor)
-	if digits > 0 {
-		text = text[:len(text)-digits] + "." + text[len(text)-digits:]
-	}
-	return text + " " + currency
 }

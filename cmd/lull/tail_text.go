@@ -225,3 +225,13 @@ func amountAt(f schemas.Fields, path, currency string) string {
 	terms.MinorDigits, _ = schemas.CurrencyDigits(terms.Currency)
 	return terms.FormatAmount(amount)
 }
+
+// money shows minor units as a person writes them: 1234 USD is 12.34 USD.
+func money(minor int64, currency string) string {
+	digits, _ := schemas.CurrencyDigits(currency)
+	text := fmt.Sprintf("%0*d", digits+1, minor)
+	if digits > 0 {
+		text = text[:len(text)-digits] + "." + text[len(text)-digits:]
+	}
+	return text + " " + currency
+}

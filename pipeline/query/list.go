@@ -48,7 +48,7 @@ type Row struct {
 	Rising        bool          `json:"rising" doc:"whether they are of high potential at low spend so far"`
 	Orders        uint32        `json:"orders" doc:"orders that count"`
 	LastPurchase  string        `json:"last_purchase" doc:"last purchase day; \"\" without a purchase"`
-	RealizedValue int64         `json:"realized_value" doc:"net value of all orders, in minor units"`
+	RealizedValue float64       `json:"realized_value" doc:"net value of all orders, refunds taken off, in major units"`
 	Figures       *Figures      `json:"score" doc:"what the model makes of it; null while there is no purchase or no model"`
 	Deadline      *CardDeadline `json:"next_deadline" doc:"when silence changes their row in the scores table next, and what happens; null if never"`
 }
@@ -402,7 +402,7 @@ func (a *api) row(e *entry, asOf operators.EventTime, own *Holdings) (*Row, erro
 	if p.Count == 0 {
 		return row, nil
 	}
-	row.Orders, row.LastPurchase, row.RealizedValue = p.Orders, p.Last.String(), int64(p.Net)
+	row.Orders, row.LastPurchase, row.RealizedValue = p.Orders, p.Last.String(), a.major(p.Net)
 	if model := own.Model(c.Model); model != nil {
 		f := a.score.Evaluate(p, model, at)
 		row.Figures = figures(&f)

@@ -9,7 +9,7 @@ import (
 )
 
 // openAPIVersion is the version of what the document describes. Its first number rises when a client has to change.
-const openAPIVersion = "1.0.0"
+const openAPIVersion = "2.0.0"
 
 // OpenAPI returns the OpenAPI 3.1 document of the API, in JSON. It is what the routes and the types of their answers say.
 var OpenAPI = sync.OnceValue(func() []byte {

@@ -6,14 +6,14 @@ import (
 	"lull/operators/score"
 )
 
-// Card is what the API tells of a customer; docs/api.md shows one. What the scores topic says too has the same name there. Money facts are in minor units of Currency, model values in major units.
+// Card is what the API tells of a customer; docs/api.md shows one. What the scores topic says too has the same name there. All values are in major units of Currency.
 type Card struct {
 	CustomerID string `json:"customer_id" doc:"whose card it is"`
 	AsOf       string `json:"as_of" format:"instant" doc:"the instant that all numbers stand for: the watermark, or when the customer was last heard of if that is later"`
 	Watermark  string `json:"watermark" format:"instant" doc:"event time that the partition has certainly reached; unset before the first event"`
 	Partition  int32  `json:"partition" doc:"the customer's partition of the input, or of the internal topic of events"`
 	Position   int64  `json:"position" doc:"the next offset of it to be applied: all before is in the card"`
-	Currency   string `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in"`
+	Currency   string `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
 
 	Facts     CardFacts     `json:"facts" doc:"what has happened"`
 	Score     *CardScore    `json:"score" doc:"what the model makes of it; null while there is no purchase or no model"`
@@ -38,7 +38,7 @@ type CardFacts struct {
 	LastAge       float64 `json:"last_purchase_age_days" doc:"t_x: from the first to the last purchase day, in days"`
 	Age           float64 `json:"age_days" doc:"T: from the first purchase day to as_of, in days"`
 	Silence       float64 `json:"since_last_purchase_days" doc:"T - t_x, in days"`
-	RealizedValue int64   `json:"realized_value" doc:"net value of all orders, refunds taken off, in minor units"`
+	RealizedValue float64 `json:"realized_value" doc:"net value of all orders, refunds taken off, in major units"`
 	OpenSessions  int     `json:"open_sessions" doc:"sessions that have not ended yet"`
 }
 
@@ -109,7 +109,7 @@ func (a *api) card(of *seen) *Card {
 	age := max(p.Age(at), p.LastAge())
 	card.Facts = CardFacts{
 		Purchases: p.Count, Orders: p.Orders, FirstPurchase: p.First.String(), LastPurchase: p.Last.String(), Repeats: p.Repeats(), LastAge: p.LastAge(),
-		Age: age, Silence: age - p.LastAge(), RealizedValue: int64(p.Net), OpenSessions: len(c.Sessions),
+		Age: age, Silence: age - p.LastAge(), RealizedValue: a.major(p.Net), OpenSessions: len(c.Sessions),
 	}
 	if view.Model == nil {
 		card.Reasons = []string{"not scored: " + view.unscored()}
@@ -130,6 +130,11 @@ func (a *api) card(of *seen) *Card {
 	card.Deadline = a.deadline(p, view.Model, at)
 	card.Change = a.change(c, view.Model, at)
 	return card
+}
+
+// major returns an amount in major units of the base currency, which all of the API's are in.
+func (a *api) major(amount operators.Money) float64 {
+	return float64(amount) / float64(a.config.Score.MinorPerMajor)
 }
 
 // dimensions are what segments are called in the card, by dimension.

@@ -161,7 +161,7 @@ func TestCard(t *testing.T) {
 	if want := (CardFacts{
 		Purchases: 3, Orders: 4, FirstPurchase: "1998-01-04", LastPurchase: "1998-02-11", Repeats: x, LastAge: lastAge, Age: age,
 		Silence:       age - lastAge,
-		RealizedValue: 20_00 + 5_00 + 30_00 + 10_00, OpenSessions: 1,
+		RealizedValue: 20 + 5 + 30 + 10, OpenSessions: 1,
 	}); card.Facts != want {
 		t.Errorf("facts %+v, want %+v", card.Facts, want)
 	}

@@ -59,7 +59,7 @@ func init() { // their answers read the document, which reads them
 			doc: "If they ordered now, or were silent until an instant. Nothing is written.",
 			parameters: []parameter{
 				idParameter, waitParameter,
-				{name: "order", pattern: orderPattern, example: "expected", doc: "an order now: its value in minor units, or expected: the value that the model expects of one"},
+				{name: "order", pattern: orderPattern, example: "expected", doc: "an order now: its value in major units of the currency, with its decimals at most, or expected: the value that the model expects of one"},
 				{name: "silent_until", instant: true, doc: "silence until this instant, which is not before now"},
 			},
 			body: WhatIf{}, fails: append([]int{409}, customerFails...), answer: ofCustomer(WithDays, whatIf),

@@ -18,7 +18,7 @@ type WhatIf struct {
 	Watermark  string         `json:"watermark" format:"instant" doc:"event time that the partition has certainly reached"`
 	Partition  int32          `json:"partition" doc:"the customer's partition"`
 	Position   int64          `json:"position" doc:"the next offset of it to be applied: all before is in the answer"`
-	Currency   string         `json:"currency" doc:"ISO 4217 code of the base currency"`
+	Currency   string         `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
 	Model      string         `json:"model" doc:"version of the model that it is computed with"`
 	If         string         `json:"if" doc:"what is supposed, in words"`
 	Now        Standpoint     `json:"now" doc:"where the customer stands now"`
@@ -39,7 +39,7 @@ type Standpoint struct {
 }
 
 // orderPattern describes the values of order.
-const orderPattern = `^(expected|[0-9]{1,12})$`
+const orderPattern = `^(expected|[0-9]{1,12}(\.[0-9]{1,4})?)$`
 
 // whatIf answers what an order now, or silence until an instant, would make of a customer: a copy of theirs goes through the chain, as if it were so.
 func whatIf(a *api, r *request, c *seen) (any, error) {
@@ -100,16 +100,19 @@ func (a *api) standpoint(c *operators.Customer, m *operators.Model, at operators
 	}
 }
 
-// amount returns the value of the order that is supposed, in minor units.
+// amount returns the value of the order that is supposed.
 func (a *api) amount(order string, now *operators.Facts) (operators.Money, error) {
 	if order == "expected" {
 		return operators.Money(math.Round(now.ExpectedSpend * float64(a.config.Score.MinorPerMajor))), nil
 	}
-	n, err := strconv.ParseInt(order, 10, 64)
-	if most := a.config.Orders.AmountMax; err != nil || n < 0 || operators.Money(n) > most {
-		return 0, invalid("order %q: it must be expected, or the order's value in minor units, up to %d", order, most)
+	terms := a.config.Score.Terms()
+	whole, decimals, point := strings.Cut(order, ".")
+	minor, err := parseWhole(whole+decimals+strings.Repeat("0", max(0, terms.MinorDigits-len(decimals))), int64(a.config.Orders.AmountMax))
+	if err != nil || whole == "" || point != (decimals != "") || len(decimals) > terms.MinorDigits {
+		most := strconv.FormatFloat(a.major(a.config.Orders.AmountMax), 'f', terms.MinorDigits, 64)
+		return 0, invalid("order %q: it must be expected, or the order's value in %s, with at most %d decimals, up to %s", order, terms.Currency, terms.MinorDigits, most)
 	}
-	return operators.Money(n), nil
+	return operators.Money(minor), nil
 }
 
 // buy lets a customer order at the instant that they are seen at.

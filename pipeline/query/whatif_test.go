@@ -43,7 +43,7 @@ func TestWhatIf(t *testing.T) {
 	if silent.Changes[0] != *card.Change {
 		t.Errorf("the first change is %+v, the card's %+v", silent.Changes[0], *card.Change)
 	}
-	ordered := read[WhatIf](w, 0, "/v1/customers/c/what-if?order=4500")
+	ordered := read[WhatIf](w, 0, "/v1/customers/c/what-if?order=45")
 	check("ordered", &ordered, run("\n1998-03-10T00:00 order_completed order=o9 amount=45"), instant(t, "1998-03-10"))
 	if ordered.If != "an order of 45.00 USD at 1998-03-10T00:00:00.000Z" || ordered.Then.Figures.PAlive <= ordered.Now.Figures.PAlive {
 		t.Errorf("an order: %+v", ordered)
@@ -53,12 +53,18 @@ func TestWhatIf(t *testing.T) {
 	if math.Abs(ordered.Then.Figures.ChurnRisk-f.RiskAfterOrder) > 0.005 || !strings.HasPrefix(ordered.Reasons[0], "an order now: churn risk ") || len(ordered.Reasons) != 2 {
 		t.Errorf("risk after an order %v, of triggers %v; %q", ordered.Then.Figures.ChurnRisk, f.RiskAfterOrder, ordered.Reasons)
 	}
+	for order, want := range map[string]string{"45.5": "an order of 45.50 USD", "0.01": "an order of 0.01 USD", "7.00": "an order of 7.00 USD"} {
+		if got := read[WhatIf](w, 0, "/v1/customers/c/what-if?order="+order); !strings.HasPrefix(got.If, want) {
+			t.Errorf("order=%s: %q, want %s", order, got.If, want)
+		}
+	}
 	if expected := read[WhatIf](w, 0, "/v1/customers/c/what-if?order=expected"); expected.If != fmt.Sprintf("an order of %.2f USD at 1998-03-10T00:00:00.000Z", f.ExpectedSpend) {
 		t.Errorf("the order that is expected: %q", expected.If)
 	}
 	for query, want := range map[string]string{
 		"": "Give either order or silent_until", "?order=1&silent_until=1999-01-01T00:00:00Z": "Give either", "?silent_until=1998-03-09T23:59:59Z": "stands at 1998-03-10T00:00:00.000Z already",
-		"?order=x": "it must be expected, or the order's value in minor units", "?silent_until=soon": "it must be an instant by RFC 3339",
+		"?order=x": "it must be expected, or the order's value in USD, with at most 2 decimals, up to 10000000000.00", "?order=1.005": "at most 2 decimals", "?order=1.": "at most 2 decimals", "?order=10000000000.01": "up to 10000000000.00",
+		"?order=-1": "it must be expected", "?silent_until=soon": "it must be an instant by RFC 3339",
 	} {
 		if status, body := w.get(0, "/v1/customers/c/what-if"+query); status != http.StatusBadRequest || !strings.Contains(string(body), want) {
 			t.Errorf("%s: status %d: %s", query, status, body)
