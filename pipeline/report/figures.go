@@ -75,7 +75,7 @@ func (t *tally) modelName() string {
 // valueTerms says what values are.
 func (t *tally) valueTerms() string {
 	terms := &t.manifest.Terms
-	return fmt.Sprintf("%s · %s · CLV and value at risk in %s, margin expected within %s days, at a margin of %s, discounted by %s a month", t.at(), t.modelName(), terms.Currency, plain(terms.HorizonDays),
+	return fmt.Sprintf("%s · %s · values in %s, margin expected within %s days, at a margin of %s, discounted by %s a month", t.at(), t.modelName(), terms.Currency, plain(terms.HorizonDays),
 		plain(100*terms.Margin)+"%", plain(100*terms.DiscountMonthly)+"%")
 }
 
@@ -99,13 +99,14 @@ func (t *tally) gap() string {
 var quadrantNames = [2][2]string{{operators.Advocate.String(), operators.Save.String()}, {operators.Nurture.String(), operators.Efficiency.String()}}
 
 var quadrantWhat = map[string]string{
-	operators.Advocate.String(): "keep them close", operators.Save.String(): "where an effort pays", operators.Nurture.String(): "let them grow", operators.Efficiency.String(): "spend nothing",
+	operators.Advocate.String(): "keep them close", operators.Save.String(): "win them back", operators.Nurture.String(): "let them grow", operators.Efficiency.String(): "spend nothing",
 }
 
 func (t *tally) quadrantFigure() figure {
 	f := figure{
 		ID: "quadrants", Title: "Value and risk", Terms: t.valueTerms(),
-		Says: "Customers by what they are expected to bring and by how likely they have left. Value at risk is the churn risk times the CLV of who is certainly alive: what is lost if those leave who are likely to.",
+		Says: fmt.Sprintf("Customers by what they are expected to bring (CLV) and by how likely they have left. The shade is the value about to be lost: by how much CLV falls if all stay silent for another %s days, which is what an effort in time can still keep. ", plain(t.manifest.Terms.ContactDays)) +
+			"Value at risk is no part of CLV, but what CLV has written off already: the churn risk times the CLV of who is certainly alive. The long gone have most of it, so it does not tell where to spend.",
 	}
 	if f.Empty = t.gap(); f.Empty != "" {
 		return f
@@ -115,18 +116,18 @@ func (t *tally) quadrantFigure() figure {
 	for r := range quadrantNames {
 		for i, name := range quadrantNames[r] {
 			s := sumsOf(t.quadrants, name)
-			q.most = max(q.most, s.atRisk)
-			q.cells[r][i] = square{name: name, what: quadrantWhat[name], value: s.atRisk, lines: []string{
-				many(s.customers, "customer") + ", " + percent(ofAll(float64(s.customers), float64(t.all.customers))), t.money(s.atRisk) + " at risk", t.money(s.clv) + " CLV", t.money(s.aboutToBeLost) + " about to be lost",
+			q.most = max(q.most, s.aboutToBeLost)
+			q.cells[r][i] = square{name: name, value: s.aboutToBeLost, lines: []string{
+				quadrantWhat[name], many(s.customers, "customer") + ", " + percent(ofAll(float64(s.customers), float64(t.all.customers))),
+				t.money(s.aboutToBeLost) + " about to be lost", "of " + t.money(s.clv) + " CLV", t.money(s.atRisk) + " written off (value at risk)",
 			}}
 			of.Rows = append(of.Rows, sumsRow(name, s, t.all.customers))
 		}
 	}
 	none := sumsOf(t.quadrants, operators.NoQuadrant.String())
 	of.Rows = append(of.Rows, []string{"none", count(none.customers), "", "", "", ""})
-	q.low, q.full = "value at risk: "+t.currency()+" 0", short(q.most)
+	q.low, q.full = "about to be lost: "+t.currency()+" 0", short(q.most)
 	f.panels, f.Tables = []panel{q}, []table{of}
-	f.Notes = append(f.Notes, fmt.Sprintf("About to be lost is by how much CLV falls within %s days of silence.", plain(t.manifest.Terms.ContactDays)))
 	if t.model != nil {
 		f.Notes = append(f.Notes, fmt.Sprintf("Value is high from a CLV of %s %s on.", t.currency(), short(t.model.HighValue)))
 	}
@@ -160,19 +161,19 @@ func (t *tally) deadlineFigure() figure {
 		w := &t.deadlines.weeks[i]
 		from := t.asOf + operators.EventTime(i)*7*operators.DayMs
 		day := dayOf(from)
-		customers.bars = append(customers.bars, bar{day[5:], [2]float64{float64(w.risk.customers), float64(w.value.customers)}, fmt.Sprintf("week from %s: %s and %s customers", day, count(w.risk.customers), count(w.value.customers))})
-		value.bars = append(value.bars, bar{day[5:], [2]float64{w.risk.clv, w.value.clv}, fmt.Sprintf("week from %s: %s and %s", day, t.money(w.risk.clv), t.money(w.value.clv))})
+		customers.bars = append(customers.bars, bar{day, [2]float64{float64(w.risk.customers), float64(w.value.customers)}, fmt.Sprintf("week from %s: %s and %s customers", day, count(w.risk.customers), count(w.value.customers))})
+		value.bars = append(value.bars, bar{day, [2]float64{w.risk.clv, w.value.clv}, fmt.Sprintf("week from %s: %s and %s", day, t.money(w.risk.clv), t.money(w.value.clv))})
 		of.Rows = append(of.Rows, []string{
 			instant(from), instant(from + 7*operators.DayMs), count(w.risk.customers + w.value.customers), count(w.risk.customers), count(w.value.customers), whole(w.risk.clv + w.value.clv),
 			whole(w.risk.atRisk + w.value.atRisk), whole(w.risk.aboutToBeLost + w.value.aboutToBeLost),
 		})
 		all.customers += w.risk.customers + w.value.customers
 		all.clv += w.risk.clv + w.value.clv
-		all.atRisk += w.risk.atRisk + w.value.atRisk
+		all.aboutToBeLost += w.risk.aboutToBeLost + w.value.aboutToBeLost
 	}
 	f.panels, f.beside, f.Tables = []panel{customers, value}, true, []table{of}
 	f.Notes = []string{
-		fmt.Sprintf("In %d weeks %s of %s scored customers cross, with a CLV of %s and a value at risk of %s today.", deadlineWeeks, count(all.customers), count(t.scored), t.money(all.clv), t.money(all.atRisk)),
+		fmt.Sprintf("In %d weeks %s of %s scored customers cross. Their CLV is %s today, of which %s is about to be lost.", deadlineWeeks, count(all.customers), count(t.scored), t.money(all.clv), t.money(all.aboutToBeLost)),
 		fmt.Sprintf("With their next deadline later: %s; with none: %s.", many(t.deadlines.later.customers, "customer"), many(t.deadlines.never.customers, "customer")),
 	}
 	return f
@@ -186,7 +187,7 @@ var scoreNames = []string{"1", "2", "3", "4", "5"}
 func (t *tally) rfmFigure() figure {
 	f := figure{
 		ID: "rfm", Title: "RFM grid", Terms: t.valueTerms(),
-		Says: "Customers by the scores of the time since their last purchase (recency) and of the number of their purchase days (frequency). 5 is the best fifth, by the bounds that the model carries.",
+		Says: "Customers by the scores of the days since their last purchase (R) and of the number of their purchase days (F). 5 is the best fifth, of the fewest days and of the most purchases, by the bounds that the model carries.",
 	}
 	switch f.Empty = t.gap(); {
 	case f.Empty != "":
@@ -195,31 +196,32 @@ func (t *tally) rfmFigure() figure {
 		f.Empty = "The model has no cuts, which RFM scores are made by: one that lull fits has them, and one that is put by hand can (cuts in its file)."
 		return f
 	}
-	number := &grid{title: "Customers", rowsOf: "recency", columnOf: "frequency", columns: scoreNames, bounds: short, cellHeight: 34}
-	risk := &grid{title: "Value at risk, " + t.currency(), rowsOf: "recency", columnOf: "frequency", columns: scoreNames, bounds: short, cellHeight: 34}
-	of := table{Title: "By scores", Head: []string{"recency", "frequency", "customers", "CLV, " + t.currency(), "value at risk, " + t.currency()}}
+	since, often := "days since the last purchase, score", "purchase days, score"
+	number := &grid{title: "Customers", rowsOf: since, columnOf: often, columns: scoreNames, bounds: short, cellHeight: 34}
+	lost := &grid{title: "Value about to be lost, " + t.currency(), rowsOf: since, columnOf: often, columns: scoreNames, bounds: short, cellHeight: 34}
+	of := table{Title: "By scores", Head: []string{since, often, "customers", "CLV, " + t.currency(), "value at risk, " + t.currency(), "about to be lost, " + t.currency()}}
 	for since := 4; since >= 0; since-- {
-		var numbers, risks []cell
+		var numbers, losses []cell
 		for frequency := range t.rfm[since] {
 			s := &t.rfm[since][frequency]
-			tip := fmt.Sprintf("recency %d, frequency %d: %s, %s at risk", since+1, frequency+1, many(s.customers, "customer"), t.money(s.atRisk))
+			tip := fmt.Sprintf("score %d of days since the last purchase, %d of purchase days: %s, %s about to be lost", since+1, frequency+1, many(s.customers, "customer"), t.money(s.aboutToBeLost))
 			blank := s.customers == 0
 			numbers = append(numbers, cell{value: float64(s.customers), label: short(float64(s.customers)), tip: tip, blank: blank})
-			risks = append(risks, cell{value: s.atRisk, label: short(s.atRisk), tip: tip, blank: blank})
+			losses = append(losses, cell{value: s.aboutToBeLost, label: short(s.aboutToBeLost), tip: tip, blank: blank})
 			if !blank {
-				of.Rows = append(of.Rows, []string{scoreNames[since], scoreNames[frequency], count(s.customers), whole(s.clv), whole(s.atRisk)})
+				of.Rows = append(of.Rows, []string{scoreNames[since], scoreNames[frequency], count(s.customers), whole(s.clv), whole(s.atRisk), whole(s.aboutToBeLost)})
 			}
 		}
-		for _, g := range []*grid{number, risk} {
+		for _, g := range []*grid{number, lost} {
 			g.rows = append(g.rows, scoreNames[since])
 		}
-		number.cells, risk.cells = append(number.cells, numbers), append(risk.cells, risks)
+		number.cells, lost.cells = append(number.cells, numbers), append(lost.cells, losses)
 	}
 	groups := table{Title: "By group", Head: []string{"group", "customers", "share of customers", "CLV, " + t.currency(), "value at risk, " + t.currency(), "about to be lost, " + t.currency()}}
 	for _, name := range sorted(t.groups) {
 		groups.Rows = append(groups.Rows, sumsRow(name, t.groups[name], t.customers))
 	}
-	f.panels, f.beside, f.Tables = []panel{number, risk}, true, []table{of, groups}
+	f.panels, f.beside, f.Tables = []panel{number, lost}, true, []table{of, groups}
 	return f
 }
 
@@ -248,14 +250,14 @@ func ranges(bounds []float64, step float64) (names []string) {
 
 func (t *tally) aliveFigure() figure {
 	f := figure{
-		ID: "alive", Title: "P(alive) by frequency and recency", Terms: fmt.Sprintf("%s · %s · probabilities at this instant, in %%", t.at(), t.modelName()),
-		Says: "The mean probability that a customer is still one, of the customers in each cell: by purchase days after the first (frequency), and by days since the last one (recency). Who bought often and has been silent for long has left; the same silence says little of who buys seldom.",
+		ID: "alive", Title: "P(alive) by frequency and days since the last purchase", Terms: fmt.Sprintf("%s · %s · probabilities at this instant, in %%", t.at(), t.modelName()),
+		Says: "The mean probability that a customer is still one, of the customers in each cell: by purchase days after the first (frequency), and by days since the last one. Who bought often and has been silent for long has left; the same silence says little of who buys seldom.",
 	}
 	if f.Empty = t.gap(); f.Empty != "" {
 		return f
 	}
 	columns, rows := ranges(frequencyBounds[:], 1), ranges(sinceBounds[:], 0)
-	g := &grid{title: "Mean P(alive)", rowsOf: "days since last", columnOf: "purchase days after the first", columns: columns, most: 1, bounds: percent, named: true}
+	g := &grid{title: "Mean P(alive)", rowsOf: "days since the last purchase", columnOf: "purchase days after the first", columns: columns, most: 1, bounds: percent, named: true}
 	of := table{Head: []string{"days since the last purchase", "purchase days after the first", "customers", "mean P(alive)"}}
 	for r := range t.alive {
 		var cells []cell
@@ -313,12 +315,12 @@ func (t *tally) cohortGrid(title string, bounds func(float64) string, show func(
 		g.columns = append(g.columns, fmt.Sprint(age))
 	}
 	for i := range of.sizes {
+		if of.sizes[i] == 0 {
+			continue
+		}
 		var cells []cell
 		for age := range of.cells[i] {
 			c, ok := show(i, age)
-			if ok && of.sizes[i] == 0 { // a share of nobody is no number
-				c, ok = cell{tip: of.label(i) + ": no customers"}, false
-			}
 			c.blank = !ok
 			c.open = age == len(of.cells[i])-1
 			cells = append(cells, c)
@@ -337,9 +339,12 @@ func (t *tally) cohortTable(show func(cohort, age int) string) table {
 	}
 	result := table{Head: head}
 	for i := range of.sizes {
+		if of.sizes[i] == 0 {
+			continue
+		}
 		row := []string{of.label(i), count(of.sizes[i])}
 		for age := range of.sizes {
-			if age < len(of.cells[i]) && of.sizes[i] > 0 {
+			if age < len(of.cells[i]) {
 				row = append(row, show(i, age))
 			} else {
 				row = append(row, "")
@@ -353,6 +358,15 @@ func (t *tally) cohortTable(show func(cohort, age int) string) table {
 func (t *tally) cohortNotes() (notes []string) {
 	c := t.cohorts
 	notes = append(notes, fmt.Sprintf("The last cell of each row is of the %s that is not over, or ends at this instant. Orders that were cancelled do not count.", c.span.name))
+	nobody := int64(0)
+	for _, size := range c.sizes {
+		if size == 0 {
+			nobody++
+		}
+	}
+	if nobody > 0 {
+		notes = append(notes, fmt.Sprintf("Left out, because nobody bought for the first time in them: %s of the %d until %s.", many(nobody, c.span.name), len(c.sizes), c.label(len(c.sizes)-1)))
+	}
 	if c.earlier > 0 {
 		notes = append(notes, fmt.Sprintf("Of earlier cohorts than %s, and not shown: %s.", c.label(0), many(c.earlier, "customer")))
 	}
@@ -536,7 +550,11 @@ func (t *tally) qualityFigure() figure {
 				continue
 			}
 			share := 1 - c.score()
-			daily = append(daily, cell{value: share, label: strings.TrimSuffix(percent(share), "%"), blank: share == 0, tip: fmt.Sprintf("%s, %s: %s of %s records with a fault", name, day, exact(share), count(c.records))})
+			label := strings.TrimSuffix(percent(share), "%")
+			if share == 0 {
+				label = "·" // 28 zeros beside each other would be read as one number
+			}
+			daily = append(daily, cell{value: share, label: label, blank: share == 0, tip: fmt.Sprintf("%s, %s: %s of %s records with a fault", name, day, exact(share), count(c.records))})
 		}
 		for _, g := range []*grid{kinds, days} {
 			g.rows = append(g.rows, name)
@@ -545,5 +563,6 @@ func (t *tally) qualityFigure() figure {
 		of.Rows = append(of.Rows, row)
 	}
 	f.panels, f.Tables = []panel{kinds, days}, []table{of}
+	f.Notes = append(f.Notes, "By day, a dot is a day without a fault, and an empty cell one without records. Where there is no room for the shares, only shades are shown.")
 	return f
 }

@@ -76,10 +76,10 @@ func TestCustomerFigures(t *testing.T) {
 	}
 	scored := 0.0
 	for _, row := range p.table("rfm", 0) {
-		n, clv, risk, _ := s.sum(func(c *shopCustomer) bool {
+		n, clv, risk, lost := s.sum(func(c *shopCustomer) bool {
 			return c.RFMSince != nil && fmt.Sprint(*c.RFMSince) == row[0] && fmt.Sprint(*c.RFMFrequency) == row[1]
 		})
-		same(t, "rfm", row, 2, n, clv, risk)
+		same(t, "rfm", row, 2, n, clv, risk, lost)
 		scored += n
 	}
 	for _, row := range p.table("rfm", 1) {
@@ -149,8 +149,12 @@ func TestCohortDays(t *testing.T) {
 	for zone, want := range map[string]string{"": "2025-06", "Europe/Berlin": "2025-07", "America/New_York": "2025-06"} {
 		s.manifest.Terms.Timezone = zone
 		rows := pageOf(t, reportOf(t, s.write(t))).table("retention", 0)
-		if got := rows[len(rows)-1][0]; got != want {
-			t.Errorf("%q: the last cohort is of %s, want %s", zone, got, want)
+		first, err := time.Parse("2006-01", rows[0][0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := first.AddDate(0, len(rows[0])-3, 0).Format("2006-01"); got != want { // beside months: the cohort, and its size
+			t.Errorf("%q: the first cohort goes to %s, want %s", zone, got, want)
 		}
 	}
 	s.manifest.Terms.Timezone = "Europe/Atlantis"
@@ -315,30 +319,79 @@ func TestLabels(t *testing.T) {
 		}
 		return string(text)
 	}
+	narrow := func(figure string) string {
+		_, text, _ := strings.Cut(readPage(t, dir), `<svg class="narrow"`)
+		for !strings.Contains(text[:200], `aria-labelledby="`+figure+`-narrow"`) {
+			_, text, _ = strings.Cut(text, `<svg class="narrow"`)
+		}
+		text, _, _ = strings.Cut(text, "</svg>")
+		return text
+	}
 	retention := drawing("retention")
 	zeros := len(regexp.MustCompile(`: 0 of [1-9][0-9]* customers bought`).FindAllString(retention, -1))
 	if labels := strings.Count(retention, ">0%</text>"); labels < zeros || labels > zeros+1 { // the shades begin at 0 % too
 		t.Errorf("%d cells say 0%%, want %d", labels, zeros)
 	}
 	for _, figure := range []string{"retention", "revenue"} {
-		if d := drawing(figure); !strings.Contains(d, missing+": no customers") || strings.Contains(d, missing+", month 1") {
+		if d := drawing(figure); strings.Contains(d, missing) || !strings.Contains(d, "Left out, because nobody bought for the first time in them: 1 month of the ") {
 			t.Errorf("%s of a month in which nobody began: %s", figure, d)
 		}
 	}
 	quality := drawing("quality")
-	for _, want := range []string{"clean, " + day.String() + ": 0.00 % of 10,000 records with a fault", "nearly, " + day.String() + ": 0.01 % of 10,000 records with a fault", "&lt;0.1</text>"} {
+	for _, want := range []string{"clean, " + day.String() + ": 0.00 % of 10,000 records with a fault", "nearly, " + day.String() + ": 0.01 % of 10,000 records with a fault", "&lt;0.1</text>", ">·</text>"} {
 		if !strings.Contains(quality, want) {
 			t.Errorf("%q is not in %s", want, quality)
 		}
 	}
 	_, _, _, lost := s.sum(func(c *shopCustomer) bool { return c.Quadrant == "save" })
+	for drawing, figure := range map[string]string{"wide": drawing("quadrants"), "narrow": narrow("quadrants")} {
+		for _, advice := range []string{"keep them close", "win them back", "let them grow", "spend nothing"} {
+			if !strings.Contains(figure, ">"+advice+"</text>") {
+				t.Errorf("the %s quadrants lack %q", drawing, advice)
+			}
+		}
+	}
+	darkest, most := "", 0.0
+	for _, q := range []string{"advocate", "save", "nurture", "efficiency"} {
+		if _, _, _, lost := s.sum(func(c *shopCustomer) bool { return c.Quadrant == q }); lost > most {
+			darkest, most = q, lost
+		}
+	}
+	if dark := regexp.MustCompile(`class="h6"><title>([a-z]+): `).FindAllStringSubmatch(drawing("quadrants"), -1); len(dark) != 1 || dark[0][1] != darkest {
+		t.Errorf("the darkest quadrants are %q, and most is about to be lost of %s", dark, darkest)
+	}
+	for _, figure := range []string{"alive", "rfm"} {
+		for _, words := range []string{">days since</text>", ">the last</text>", ">purchase"} {
+			if d := drawing(figure); !strings.Contains(d, words) || strings.Contains(d, "recency") {
+				t.Errorf("the rows of %s are not labelled as days since the last purchase: %s", figure, d)
+			}
+		}
+	}
+	if d := drawing("deadlines"); !strings.Contains(d, ">2025-06-10</text>") {
+		t.Errorf("the weeks have no year: %s", d)
+	}
+	labels := regexp.MustCompile(`<text x="([0-9.]+)" y="[0-9.]+" text-anchor="middle" class="m">[0-9]+%</text>`).FindAllStringSubmatch(narrow("calibration"), -1)
+	if last := labels[len(labels)-1]; number(t, last[1])+18 > 340 { // half of 100% is up to 16 wide
+		t.Errorf("the last label of the phone's calibration stands at %v of 340", last)
+	}
+	if labels := regexp.MustCompile(`<text x="([0-9.]+)" y="[0-9.]+" text-anchor="middle" class="m">[0-9]+%</text>`).FindAllStringSubmatch(drawing("calibration"), -1); number(t, labels[len(labels)-1][1]) < 850 {
+		t.Errorf("the calibration of a desktop ends at %v of 920", labels[len(labels)-1])
+	}
 	if want := regexp.MustCompile(`EUR ([0-9,]+) about to be lost`).FindAllStringSubmatch(drawing("quadrants"), -1); len(want) < 4 || !slices.ContainsFunc(want, func(m []string) bool { return math.Abs(number(t, m[1])-lost) <= 0.5 }) {
 		t.Errorf("the quadrants tell %q, and what is about to be lost of save is %v", want, lost)
 	}
-	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
-	if err != nil || !strings.Contains(string(page), "<h1>Customers of corner shop</h1>") {
-		t.Errorf("%v: no title", err)
+	if !strings.Contains(readPage(t, dir), "<h1>Customers of corner shop</h1>") {
+		t.Error("no title")
 	}
+}
+
+func readPage(t *testing.T, dir string) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(dir, report.Page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
 }
 
 // TestSample: of more customers than a backtest is made of, every second, fourth and so on is taken, and it says of how many.

@@ -169,8 +169,8 @@ func (t *tally) page(figures []figure) ([]byte, error) {
 		if t.scored > 0 {
 			content.Headlines = append(content.Headlines,
 				headline{t.money(t.all.clv), fmt.Sprintf("CLV: margin expected within %s days", plain(terms.HorizonDays))},
-				headline{t.money(t.all.atRisk), fmt.Sprintf("value at risk, within %s days", plain(terms.HorizonDays))},
-				headline{t.money(t.all.aboutToBeLost), fmt.Sprintf("CLV lost by %s days of silence of everybody", plain(terms.ContactDays))})
+				headline{t.money(t.all.aboutToBeLost), fmt.Sprintf("about to be lost: CLV that %s days of silence of everybody would cost", plain(terms.ContactDays))},
+				headline{t.money(t.all.atRisk), "value at risk: what CLV has written off already, and no part of it"})
 		}
 	}
 	for i := range figures {

@@ -121,6 +121,9 @@ type grid struct {
 	named            bool    // columns are no numbers that go on: each needs its head
 }
 
+// rowsOfWidth is how wide a line is of what rows are.
+const rowsOfWidth = 72.0
+
 func (g *grid) draw(s *svg, left, top, width float64) (height float64) {
 	y := top
 	for _, line := range wrap(g.title, width) {
@@ -128,11 +131,9 @@ func (g *grid) draw(s *svg, left, top, width float64) (height float64) {
 		s.text(left, y-3, start, "b", line)
 	}
 	y += 4
-	label := 0.0
-	for _, r := range append([]string{g.rowsOf}, g.rows...) {
-		label = max(label, widthOf(r)+8)
-	}
-	label = min(label, width*0.34)
+	rowsOf := wrap(g.rowsOf, rowsOfWidth)
+	label := min(max(widest(rowsOf), widest(g.rows))+8, width*0.34)
+	y += lineSize * float64(max(len(rowsOf)-2, 0)) // beside its last two lines stand what columns are, and their heads
 	side := min((width-label)/float64(len(g.columns)), 96)
 	most := g.most
 	fits := true
@@ -148,7 +149,9 @@ func (g *grid) draw(s *svg, left, top, width float64) (height float64) {
 	s.text(left+label, y+lineSize-4, start, "m", fit(g.columnOf, width-label))
 	y += lineSize
 	y += g.heads(s, left+label, y, side, left+width)
-	s.text(left, y-4, start, "m", fit(g.rowsOf, label-6))
+	for i, line := range rowsOf {
+		s.text(left, y-4-lineSize*float64(len(rowsOf)-1-i), start, "m", fit(line, label-6))
+	}
 	high := max(g.cellHeight, 20)
 	for r, row := range g.cells {
 		s.text(left, y+high/2+4, start, "k", fit(g.rows[r], label-6))
@@ -240,9 +243,9 @@ func widest(texts []string) (width float64) {
 
 // square is one of the four of quadrants.
 type square struct {
-	name, what string
-	lines      []string
-	value      float64
+	name  string
+	lines []string
+	value float64
 }
 
 // squares are two by two: the first row is of high value, the second column of high risk.
@@ -279,9 +282,6 @@ func (q *squares) draw(s *svg, left, top, width float64) (height float64) {
 			text := "t" + strconv.Itoa(n)
 			s.rect(x, y, w, high, "h"+strconv.Itoa(n), c.name+": "+strings.Join(c.lines, ", "))
 			s.text(x+8, y+18, start, text+" b", c.name)
-			if widthOf(c.name+"  "+c.what) < w-16 {
-				s.text(x+w-8, y+18, end, text, c.what)
-			}
 			at := y + lines0
 			for _, line := range c.lines {
 				for _, part := range wrap(line, w-16) {
@@ -358,7 +358,7 @@ func (b *bars) draw(s *svg, left, top, width float64) (height float64) {
 			base -= h
 		}
 		if i%step == 0 {
-			s.text(x+side/2, y+high+lineSize, middle, "m", b.bars[i].label)
+			s.text(max(x+side/2, left+widthOf(b.bars[i].label)/2), y+high+lineSize, middle, "m", b.bars[i].label)
 		}
 	}
 	return y + high + lineSize + 6 - top
@@ -392,7 +392,8 @@ type reliability struct {
 
 func (r *reliability) draw(s *svg, left, top, width float64) (height float64) {
 	const bottom, side = 34.0, 40.0
-	size := min(width-side-14, 340)
+	wide := width - side - widthOf(percent(1))/2 - 4 // the last label stands half beyond the axis
+	size := min(wide, 340)
 	most, step := 0.1, 0.1
 	for _, p := range r.points {
 		most = max(most, p.x, p.y)
@@ -404,7 +405,7 @@ func (r *reliability) draw(s *svg, left, top, width float64) (height float64) {
 	most = float64(ticks) * step
 	s.text(left, top+12, start, "m", r.y)
 	at := top + 22
-	x := func(v float64) float64 { return left + side + v/most*size }
+	x := func(v float64) float64 { return left + side + v/most*wide }
 	y := func(v float64) float64 { return at + size - v/most*size }
 	for i := range ticks + 1 {
 		v := float64(i) * step
