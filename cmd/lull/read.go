@@ -25,7 +25,7 @@ func readOptions() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxWait(fetchWait),
-		kgo.FetchMaxBytes(4 << 20),
+		kgo.FetchMaxBytes(1 << 20),
 	}
 }
 

@@ -141,6 +141,7 @@ type evaluator struct {
 	score  *score.Operator
 	// segments are the operators that silence and models move customers by, without those that only tell of it.
 	segments *operators.Chain
+	outboxes sync.Pool // of what they tell, to nobody
 }
 
 func newEvaluator(of *Config, models map[uint32]*operators.Model, model *operators.Model, asOf operators.EventTime) *evaluator {
@@ -322,8 +323,13 @@ func (e *evaluator) deadlines(c *operators.Customer, until operators.EventTime) 
 }
 
 func (e *evaluator) step(c *operators.Customer, kind operators.InputKind, at operators.EventTime, model *operators.Model) {
-	var told operators.Outbox // to nobody
-	e.segments.Step(&operators.Env{Watermark: at, Now: at, Model: model}, c, &operators.Input{Kind: kind, At: at}, &told)
+	told, _ := e.outboxes.Get().(*operators.Outbox)
+	if told == nil {
+		told = &operators.Outbox{}
+	}
+	told.Reset()
+	e.segments.Step(&operators.Env{Watermark: at, Now: at, Model: model}, c, &operators.Input{Kind: kind, At: at}, told)
+	e.outboxes.Put(told)
 }
 
 // predict fills in what the model makes of purchases, of which there are some, but for the points of CLV.

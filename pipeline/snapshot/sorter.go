@@ -39,7 +39,7 @@ type sortRef struct {
 type fileSpan struct{ start, end int64 }
 
 const (
-	sortBytesMax   = 32 << 20 // gathered by each topic
+	sortBytesMax   = 16 << 20 // gathered by each topic
 	sortRefBytes   = 24
 	sortBlockBytes = 64 << 10 // compressed at once; a run that is read has one in memory, and a buffer of the size below
 	sortReadBytes  = 32 << 10
