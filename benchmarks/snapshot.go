@@ -40,7 +40,7 @@ type walk struct {
 }
 
 // walked are the requests that are measured.
-var walked = []string{"/v1/counts", "/v1/customers?order=id", "/v1/customers?order=deadline", "/v1/customers?order=value_about_to_be_lost"}
+var walked = []string{"/v1/counts", "/v1/customers?sort=id", "/v1/customers?sort=deadline", "/v1/customers?sort=value_about_to_be_lost"}
 
 // snapshotOutcome is what became of one snapshot.
 type snapshotOutcome struct {

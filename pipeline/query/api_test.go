@@ -15,24 +15,24 @@ import (
 // TestInvalid: what is wrong with a request is told, with what would be right.
 func TestInvalid(t *testing.T) {
 	w := newWorld(t, 1)
-	page := read[List](w, 0, "/v1/customers?order=deadline&limit=1")
+	page := read[List](w, 0, "/v1/customers?sort=deadline&limit=1")
 	after, err := parseCursor(*page.NextCursor)
 	if err != nil {
 		t.Fatal(err)
 	}
 	after.AsOf = instantEnd
 	for path, want := range map[string]string{
-		"/v1/customers?limit=0":                                 `limit "0": it must be a whole number from 1 to 1000`,
-		"/v1/customers?limit=1&limit=2":                         "limit is given 2 times: give it once",
-		"/v1/customers?order=name":                              `order "name": it must be one of id, deadline, value_about_to_be_lost`,
-		"/v1/customers?sort=id":                                 `parameter "sort": there is no such one. /v1/customers takes order, segment`,
-		"/v1/customers?a=%zz":                                   "the query of the URL",
-		"/v1/customers?as_of=yesterday":                         `as_of "yesterday": it must be an instant by RFC 3339 from 1970 to 2199`,
-		"/v1/customers?as_of=2200-01-01T00:00:00Z":              "from 1970 to 2199",
-		"/v1/customers?cursor=e30x":                             "it must be next_cursor of the page before",
-		"/v1/customers?order=deadline&cursor=" + after.String(): "it must be next_cursor of the page before",
-		"/v1/customers?cursor=" + *page.NextCursor:              "it is of a list in another order or with other filters",
-		"/v1/customers?order=deadline&as_of=1999-01-01T00:00:00Z&cursor=" + *page.NextCursor: "the pages before are of 1998-07-01T00:00:00.000Z, as the cursor says: leave as_of out",
+		"/v1/customers?limit=0":                                `limit "0": it must be a whole number from 1 to 1000`,
+		"/v1/customers?limit=1&limit=2":                        "limit is given 2 times: give it once",
+		"/v1/customers?sort=name":                              `sort "name": it must be one of id, deadline, value_about_to_be_lost`,
+		"/v1/customers?order=id":                               `parameter "order": there is no such one. /v1/customers takes sort, segment`,
+		"/v1/customers?a=%zz":                                  "the query of the URL",
+		"/v1/customers?as_of=yesterday":                        `as_of "yesterday": it must be an instant by RFC 3339 from 1970 to 2199`,
+		"/v1/customers?as_of=2200-01-01T00:00:00Z":             "from 1970 to 2199",
+		"/v1/customers?cursor=e30x":                            "it must be next_cursor of the page before",
+		"/v1/customers?sort=deadline&cursor=" + after.String(): "it must be next_cursor of the page before",
+		"/v1/customers?cursor=" + *page.NextCursor:             "it is of a list in another order or with other filters",
+		"/v1/customers?sort=deadline&as_of=1999-01-01T00:00:00Z&cursor=" + *page.NextCursor: "the pages before are of 1998-07-01T00:00:00.000Z, as the cursor says: leave as_of out",
 		"/v1/customers/c0?wait_for=12":      `wait_for "12": it must be TOPIC/PARTITION/OFFSET of the input record`,
 		"/v1/customers/c0/p-alive?points=3": "from 4 to 1000",
 		"/v1/customers/c0?wait_for=":        "wait_for is empty: give it a value, or leave it out",

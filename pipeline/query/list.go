@@ -29,8 +29,11 @@ const (
 
 // List is a page of customers.
 type List struct {
-	AsOf       string     `json:"as_of" format:"instant" doc:"the instant that the customers are evaluated at, unless they were heard of later: of the first page the least watermark, if none is asked for, and the same on all that follow; unset before the first event"`
-	Order      string     `json:"order" enum:"order" doc:"what they are in the order of"`
+	AsOf     string  `json:"as_of" format:"instant" doc:"the instant that the customers are evaluated at, unless they were heard of later: of the first page the least watermark, if none is asked for, and the same on all that follow; unset before the first event"`
+	Sort     string  `json:"sort" enum:"sort" doc:"what they are in the order of"`
+	Currency string  `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
+	Model    *string `json:"model" doc:"version of the model that the scores are of, but of rows that name another; null if no row has a score"`
+	Horizon
 	Customers  []Row      `json:"customers" doc:"the customers of the page"`
 	NextCursor *string    `json:"next_cursor" doc:"the cursor of the next page; null on the last"`
 	Partitions []Standing `json:"partitions" doc:"the partitions whose customers it is of, as far as they had come when they were read"`
@@ -50,6 +53,7 @@ type Row struct {
 	LastPurchase  string        `json:"last_purchase" doc:"last purchase day; \"\" without a purchase"`
 	RealizedValue float64       `json:"realized_value" doc:"net value of all orders, refunds taken off, in major units"`
 	Figures       *Figures      `json:"score" doc:"what the model makes of it; null while there is no purchase or no model"`
+	Model         string        `json:"model,omitempty" doc:"version of the model of that, if it is another than that of the list: while the sweep to a new one is under way"`
 	Deadline      *CardDeadline `json:"next_deadline" doc:"when silence changes their row in the scores table next, and what happens; null if never"`
 }
 
@@ -97,20 +101,20 @@ func parseCursor(text string) (*cursor, error) {
 
 // listing is what is asked for by a list.
 type listing struct {
-	order, segment, group, stage, rising string
-	limit                                int
-	asOf                                 operators.EventTime
-	after                                *cursor // nil: from the first on
+	sort, segment, group, stage, rising string
+	limit                               int
+	asOf                                operators.EventTime
+	after                               *cursor // nil: from the first on
 }
 
 // fingerprint stands for what a cursor goes on with.
 func (l *listing) fingerprint() uint32 {
-	return uint32(operators.Hash64(fmt.Sprintf("%q", []string{l.order, l.segment, l.group, l.stage, l.rising})))
+	return uint32(operators.Hash64(fmt.Sprintf("%q", []string{l.sort, l.segment, l.group, l.stage, l.rising})))
 }
 
 func (r *request) listing() (*listing, error) {
 	l := &listing{
-		order: cmp.Or(r.query.Get("order"), byID), segment: r.query.Get("segment"), group: r.query.Get("rfm_group"), stage: r.query.Get("lifecycle"),
+		sort: cmp.Or(r.query.Get("sort"), byID), segment: r.query.Get("segment"), group: r.query.Get("rfm_group"), stage: r.query.Get("lifecycle"),
 		rising: r.query.Get("rising"), limit: r.number("limit", pageDefault),
 	}
 	asOf, given := r.instant("as_of")
@@ -152,7 +156,7 @@ type entry struct {
 // compare returns which of two is first in the order.
 func (l *listing) compare(a, b *entry) int {
 	by := cmp.Compare(a.key, b.key)
-	if l.order == byLoss {
+	if l.sort == byLoss {
 		by = -by
 	}
 	return cmp.Or(by, cmp.Compare(a.id, b.id))
@@ -248,7 +252,7 @@ func list(a *api, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &List{AsOf: l.asOf.String(), Order: l.order, Customers: []Row{}, Partitions: []Standing{}}
+	out := &List{AsOf: l.asOf.String(), Sort: l.sort, Currency: a.config.Score.Currency, Horizon: a.horizon(), Customers: []Row{}, Partitions: []Standing{}}
 	for i := range all.own.Held {
 		out.Partitions = append(out.Partitions, standing(&all.own.Held[i]))
 	}
@@ -272,6 +276,9 @@ func list(a *api, r *request) (any, error) {
 		more = more || answers[i].NextCursor != nil
 		for j := range answers[i].Customers {
 			row := &answers[i].Customers[j]
+			if row.Figures != nil && row.Model == "" {
+				row.Model = *answers[i].Model
+			}
 			found = append(found, placed{entry{key: l.keyOf(row), id: row.CustomerID}, row})
 		}
 	}
@@ -291,12 +298,27 @@ func list(a *api, r *request) (any, error) {
 		}
 		out.Customers = append(out.Customers, *f.row)
 	}
+	out.nameModel()
 	if more && len(found) > 0 {
 		last := &found[len(found)-1]
 		next := (&cursor{Query: l.fingerprint(), AsOf: l.asOf, Key: last.key, ID: last.id}).String()
 		out.NextCursor = &next
 	}
 	return out, nil
+}
+
+// nameModel names the model of the first score once for all rows that are of the same.
+func (l *List) nameModel() {
+	for i := range l.Customers {
+		row := &l.Customers[i]
+		if l.Model == nil && row.Figures != nil {
+			version := row.Model
+			l.Model = &version
+		}
+		if l.Model != nil && row.Model == *l.Model {
+			row.Model = ""
+		}
+	}
 }
 
 // covered returns which partitions are not among those that have answered. That one is twice among them, as it has gone from one process to another meanwhile, is refused.
@@ -321,9 +343,9 @@ func (a *api) covered(r *request, total int32, of []Standing) ([]int32, error) {
 // keyOf returns what a customer of another process stands at by.
 func (l *listing) keyOf(row *Row) float64 {
 	switch {
-	case l.order == byLoss && row.Figures != nil:
+	case l.sort == byLoss && row.Figures != nil:
 		return row.Figures.AboutToBeLost
-	case l.order == byDeadline && row.Deadline != nil:
+	case l.sort == byDeadline && row.Deadline != nil:
 		at, _ := parseInstant(row.Deadline.At)
 		return float64(at)
 	}
@@ -333,14 +355,14 @@ func (l *listing) keyOf(row *Row) float64 {
 // collect walks through the customers here and keeps the first.
 func (a *api) collect(ctx context.Context, p *page, own *Holdings) error {
 	from, c := "", operators.NewCustomer("")
-	if p.order == byID && p.after != nil {
+	if p.sort == byID && p.after != nil {
 		from = p.after.ID
 	}
 	for i := range own.Held {
 		one := own.Held[i : i+1]
 		ahead := page{listing: p.listing} // of this partition alone: in the order of ids its first are found first
 		target := p
-		if p.order == byID {
+		if p.sort == byID {
 			target = &ahead
 		}
 		err := a.scan(ctx, one, from, func(n int32, id string, state []byte) (bool, error) {
@@ -354,7 +376,7 @@ func (a *api) collect(ctx context.Context, p *page, own *Holdings) error {
 			if in {
 				target.add(&entry{key, id, state, n})
 			}
-			return p.order != byID || !target.dropped, nil
+			return p.sort != byID || !target.dropped, nil
 		})
 		if err != nil {
 			return err
@@ -369,7 +391,7 @@ func (a *api) collect(ctx context.Context, p *page, own *Holdings) error {
 
 // key returns what a customer stands at by in the order of a page; in is false if they are not in it, or come after all that are on it.
 func (a *api) key(p *page, c *operators.Customer, own *Holdings) (key float64, in bool) {
-	if p.order == byID {
+	if p.sort == byID {
 		return 0, true
 	}
 	model := own.Model(c.Model)
@@ -377,7 +399,7 @@ func (a *api) key(p *page, c *operators.Customer, own *Holdings) (key float64, i
 		return 0, false
 	}
 	at := max(c.At, p.asOf)
-	if p.order == byDeadline {
+	if p.sort == byDeadline {
 		next := a.next(c, model, at)
 		return float64(next), next != operators.Never
 	}
@@ -405,7 +427,7 @@ func (a *api) row(e *entry, asOf operators.EventTime, own *Holdings) (*Row, erro
 	row.Orders, row.LastPurchase, row.RealizedValue = p.Orders, p.Last.String(), a.major(p.Net)
 	if model := own.Model(c.Model); model != nil {
 		f := a.score.Evaluate(p, model, at)
-		row.Figures = figures(&f)
+		row.Figures, row.Model = figures(&f), model.Version
 		if next := a.next(c, model, at); next != operators.Never {
 			_, what := a.score.Next(p, model, next-1)
 			row.Deadline = &CardDeadline{At: next.String(), What: what}

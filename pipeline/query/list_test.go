@@ -34,10 +34,10 @@ func TestLists(t *testing.T) {
 			takes func(*Row) bool
 			less  func(a, b *Row) int
 		}{
-			{"order=id", func(*Row) bool { return true }, func(*Row, *Row) int { return 0 }},
-			{"order=deadline", func(r *Row) bool { return r.Deadline != nil }, func(a, b *Row) int { return cmp.Compare(a.Deadline.At, b.Deadline.At) }},
-			{"order=value_about_to_be_lost", func(r *Row) bool { return r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
-			{"segment=advocate&order=value_about_to_be_lost", func(r *Row) bool { return r.Segment == "advocate" && r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
+			{"sort=id", func(*Row) bool { return true }, func(*Row, *Row) int { return 0 }},
+			{"sort=deadline", func(r *Row) bool { return r.Deadline != nil }, func(a, b *Row) int { return cmp.Compare(a.Deadline.At, b.Deadline.At) }},
+			{"sort=value_about_to_be_lost", func(r *Row) bool { return r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
+			{"segment=advocate&sort=value_about_to_be_lost", func(r *Row) bool { return r.Segment == "advocate" && r.Figures != nil }, func(a, b *Row) int { return cmp.Compare(b.Figures.AboutToBeLost, a.Figures.AboutToBeLost) }},
 			{"lifecycle=prospect", func(r *Row) bool { return r.Lifecycle == "prospect" }, func(*Row, *Row) int { return 0 }},
 		} {
 			var want []string
@@ -71,11 +71,51 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// TestTermsOfLists: a list names the currency, the model and the horizon of its numbers once, as the card does; in the midst of a sweep each row that is of another model names it, whichever process it comes from.
+func TestTermsOfLists(t *testing.T) {
+	for _, processes := range []int{1, 3} {
+		w := newWorld(t, processes)
+		newer := model
+		newer.Version, newer.R = "newer", 0.6
+		w.newer = &newer
+		for _, id := range []string{"c1", "c2"} {
+			c := operators.NewCustomer(id)
+			if err := c.DecodeState(w.states[id]); err != nil {
+				t.Fatal(err)
+			}
+			c.Model = newer.Ref()
+			w.states[id] = c.AppendState(nil)
+		}
+		list := read[List](w, 0, "/v1/customers?limit=1000")
+		card := read[Card](w, 0, "/v1/customers/c0")
+		if list.Currency != card.Currency || list.Horizon != card.Score.Horizon || list.Model == nil || *list.Model != "cdnow" {
+			t.Errorf("%d processes: the list is of %s, %v, %v; the card of %s, %+v", processes, list.Currency, list.Model, list.Horizon, card.Currency, card.Score.Horizon)
+		}
+		for i := range list.Customers {
+			row := &list.Customers[i]
+			want := ""
+			if row.CustomerID == "c1" || row.CustomerID == "c2" {
+				want = "newer"
+			}
+			if row.Model != want {
+				t.Errorf("%d processes: row %s is of model %q, want %q", processes, row.CustomerID, row.Model, want)
+			}
+		}
+		whatIf := read[WhatIf](w, 0, "/v1/customers/c0/what-if?order=5")
+		if whatIf.Currency != card.Currency || whatIf.Horizon != card.Score.Horizon || whatIf.Model != "cdnow" {
+			t.Errorf("the what-if is of %+v", whatIf)
+		}
+		if none := read[List](w, 0, "/v1/customers?lifecycle=prospect"); none.Model != nil || none.Horizon != card.Score.Horizon {
+			t.Errorf("nobody has a score: %+v", none)
+		}
+	}
+}
+
 // TestCursorsStand: time that passes between two pages, and customers who come, move nobody from one to the other; who is behind the cursor is on the next.
 func TestCursorsStand(t *testing.T) {
 	w := newWorld(t, 1)
-	const query = "/v1/customers?order=value_about_to_be_lost&limit=5"
-	want := read[List](w, 0, "/v1/customers?order=value_about_to_be_lost&limit=10").Customers[5:]
+	const query = "/v1/customers?sort=value_about_to_be_lost&limit=5"
+	want := read[List](w, 0, "/v1/customers?sort=value_about_to_be_lost&limit=10").Customers[5:]
 	first := read[List](w, 0, query)
 	w.watermark += 60 * operators.DayMs
 	w.states["first of all"] = stateOf(t, &model, "1998-02-01T10:00 order_completed order=a amount=99000\n1998-03-01T11:00 order_completed order=b amount=99000")

@@ -163,8 +163,10 @@ func (d *document) component(t reflect.Type) map[string]any {
 	}
 	properties, required := make(map[string]any), []any{}
 	d.schemas[t.Name()] = nil // so that a type that contains itself ends
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
+		if f.Anonymous { // its fields are the type's
+			continue
+		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema := d.schemaOf(f.Type)
 		schema["description"] = f.Tag.Get("doc")

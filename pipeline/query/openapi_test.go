@@ -52,7 +52,7 @@ func TestDocument(t *testing.T) {
 		route string
 		path  string
 	}{
-		{"/v1/customers", "/v1/customers"}, {"/v1/customers", "/v1/customers?order=deadline&limit=3"}, {"/v1/customers", "/v1/customers?limit=0"}, {"/v1/customers", "/v1/customers?cursor=x"},
+		{"/v1/customers", "/v1/customers"}, {"/v1/customers", "/v1/customers?sort=deadline&limit=3"}, {"/v1/customers", "/v1/customers?limit=0"}, {"/v1/customers", "/v1/customers?cursor=x"},
 		{"/v1/customers/{id}", "/v1/customers/c0"}, {"/v1/customers/{id}", "/v1/customers/c9"}, {"/v1/customers/{id}", "/v1/customers/page"}, {"/v1/customers/{id}", "/v1/customers/nobody"},
 		{"/v1/customers/{id}", "/v1/customers/a%ff"}, {"/v1/customers/{id}", "/v1/customers/c0?wait_for=events/0/9"},
 		{"/v1/customers/{id}/p-alive", "/v1/customers/c0/p-alive"}, {"/v1/customers/{id}/p-alive", "/v1/customers/c9/p-alive"},

@@ -53,21 +53,31 @@ type CardConsent struct {
 
 // CardScore is what the model makes of it.
 type CardScore struct {
-	Model             string     `json:"model" doc:"version of the model"`
-	PAlive            float64    `json:"p_alive" doc:"probability of being a customer still"`
-	ChurnRisk         float64    `json:"churn_risk" doc:"1 - p_alive"`
-	ExpectedPurchases float64    `json:"expected_purchases" doc:"purchase days expected within horizon_days"`
-	ExpectedSpend     float64    `json:"expected_spend" doc:"value expected of a purchase day, in major units"`
-	BuysAgain         float64    `json:"buys_again" doc:"probability of a purchase within contact_days"`
-	CLV               float64    `json:"clv" doc:"discounted expected margin within the horizon, in major units"`
-	HorizonMonths     int        `json:"horizon_months" doc:"how far expected_purchases and all CLV look ahead"`
-	HorizonDays       float64    `json:"horizon_days" doc:"the same in days"`
-	ContactDays       float64    `json:"contact_days" doc:"the time within which a contact can bring a customer back, in days"`
-	DiscountMonthly   float64    `json:"discount_monthly" doc:"the discount rate a month"`
-	ValueAtRisk       float64    `json:"value_at_risk" doc:"churn risk times the CLV of who is certainly alive, in major units"`
-	AboutToBeLost     float64    `json:"value_about_to_be_lost" doc:"by how much CLV falls within contact_days of silence, in major units"`
-	CLVPoints         CardPoints `json:"clv_points" doc:"of what the customer will be worth, of which clv is the mean; the error of a fitted model's parameters is in them"`
-	NextPurchaseDays  CardPoints `json:"next_purchase_days" doc:"of the days until the next purchase, if there is one: that there is has the probability p_alive"`
+	Model             string  `json:"model" doc:"version of the model"`
+	PAlive            float64 `json:"p_alive" doc:"probability of being a customer still"`
+	ChurnRisk         float64 `json:"churn_risk" doc:"1 - p_alive"`
+	ExpectedPurchases float64 `json:"expected_purchases" doc:"purchase days expected within horizon_days"`
+	ExpectedSpend     float64 `json:"expected_spend" doc:"value expected of a purchase day, in major units"`
+	BuysAgain         float64 `json:"buys_again" doc:"probability of a purchase within contact_days"`
+	CLV               float64 `json:"clv" doc:"discounted expected margin within the horizon, in major units"`
+	Horizon
+	ValueAtRisk      float64    `json:"value_at_risk" doc:"churn risk times the CLV of who is certainly alive, in major units"`
+	AboutToBeLost    float64    `json:"value_about_to_be_lost" doc:"by how much CLV falls within contact_days of silence, in major units"`
+	CLVPoints        CardPoints `json:"clv_points" doc:"of what the customer will be worth, of which clv is the mean; the error of a fitted model's parameters is in them"`
+	NextPurchaseDays CardPoints `json:"next_purchase_days" doc:"of the days until the next purchase, if there is one: that there is has the probability p_alive"`
+}
+
+// Horizon is what a model's values are of.
+type Horizon struct {
+	HorizonMonths   int     `json:"horizon_months" doc:"how far expected_purchases and all CLV look ahead"`
+	HorizonDays     float64 `json:"horizon_days" doc:"the same in days"`
+	ContactDays     float64 `json:"contact_days" doc:"the time within which a contact can bring a customer back, in days"`
+	DiscountMonthly float64 `json:"discount_monthly" doc:"the discount rate a month"`
+}
+
+func (a *api) horizon() Horizon {
+	s := &a.config.Score
+	return Horizon{HorizonMonths: s.HorizonMonths, HorizonDays: float64(s.HorizonMonths) * s.MonthDays, ContactDays: s.ContactDays, DiscountMonthly: s.DiscountMonthly}
 }
 
 // CardPoints are the 10, 50 and 90 % points of a distribution.
@@ -116,11 +126,9 @@ func (a *api) card(of *seen) *Card {
 		return card
 	}
 	f := a.score.Evaluate(p, view.Model, at)
-	s := &a.config.Score
 	card.Score = &CardScore{
 		Model: view.Model.Version, PAlive: f.PAlive, ChurnRisk: f.Risk(), ExpectedPurchases: f.ExpectedPurchases, ExpectedSpend: f.ExpectedSpend,
-		BuysAgain: f.BuysAgain, CLV: f.CLV, HorizonMonths: s.HorizonMonths, HorizonDays: float64(s.HorizonMonths) * s.MonthDays,
-		ContactDays: s.ContactDays, DiscountMonthly: s.DiscountMonthly, ValueAtRisk: f.ValueAtRisk, AboutToBeLost: f.AboutToBeLost,
+		BuysAgain: f.BuysAgain, CLV: f.CLV, Horizon: a.horizon(), ValueAtRisk: f.ValueAtRisk, AboutToBeLost: f.AboutToBeLost,
 	}
 	value := a.score.ValueRange(p, view.Model, score.UncertaintyOf(view.Model), at)
 	card.Score.CLVPoints = CardPoints{value.Low, value.Median, value.High}

@@ -32,7 +32,7 @@ func init() { // their answers read the document, which reads them
 			doc: "All customers of these kinds, in this order, of all processes of the group. A page has the first of those that come behind the cursor. An order by deadline or value leaves out who has none. " +
 				"Each process walks through all of its customers for a page, one request at a time; in the order of ids only until the page is full.",
 			parameters: []parameter{
-				{name: "order", values: enums["order"], deflt: byID, doc: "id; deadline: whose row in the scores table silence changes soonest; value_about_to_be_lost: of the most that contact can save"},
+				{name: "sort", values: enums["sort"], deflt: byID, doc: "id; deadline: whose row in the scores table silence changes soonest; value_about_to_be_lost: of the most that contact can save"},
 				{name: "segment", values: enums["segment"], doc: "only who is in this quadrant"},
 				{name: "rfm_group", values: enums["rfm_group"], doc: "only who is in this group of RFM scores"},
 				{name: "lifecycle", values: enums["lifecycle"], doc: "only who is in this stage of the lifecycle"},
@@ -102,7 +102,7 @@ const waitPattern = `^[A-Za-z0-9._-]{1,249}/[0-9]{1,9}/[0-9]{1,18}$`
 
 // enums are the values of fields and parameters that have few.
 var enums = map[string][]string{
-	"order":     {byID, byDeadline, byLoss},
+	"sort":      {byID, byDeadline, byLoss},
 	"segment":   namesOf(operators.NoQuadrant, operators.Save),
 	"lifecycle": namesOf(operators.NoLifecycle, operators.WonBack),
 	"rfm_group": namesOf(operators.NoRFMGroup, operators.DormantCustomers),

@@ -13,19 +13,20 @@ import (
 
 // WhatIf is what would become of a customer.
 type WhatIf struct {
-	CustomerID string         `json:"customer_id" doc:"of whom it is asked"`
-	AsOf       string         `json:"as_of" format:"instant" doc:"now: the watermark, or when the customer was last heard of if that is later"`
-	Watermark  string         `json:"watermark" format:"instant" doc:"event time that the partition has certainly reached"`
-	Partition  int32          `json:"partition" doc:"the customer's partition"`
-	Position   int64          `json:"position" doc:"the next offset of it to be applied: all before is in the answer"`
-	Currency   string         `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
-	Model      string         `json:"model" doc:"version of the model that it is computed with"`
-	If         string         `json:"if" doc:"what is supposed, in words"`
-	Now        Standpoint     `json:"now" doc:"where the customer stands now"`
-	Then       Standpoint     `json:"then" doc:"where they would stand"`
-	Changes    []CardDeadline `json:"changes" doc:"the segments that would change and the rules that would fire on the way, in order"`
-	Deadline   *CardDeadline  `json:"next_deadline" doc:"when silence would change their row in the scores table next after that; null if never"`
-	Reasons    []string       `json:"counterfactuals" doc:"the sentences that a trigger of now would carry"`
+	CustomerID string `json:"customer_id" doc:"of whom it is asked"`
+	AsOf       string `json:"as_of" format:"instant" doc:"now: the watermark, or when the customer was last heard of if that is later"`
+	Watermark  string `json:"watermark" format:"instant" doc:"event time that the partition has certainly reached"`
+	Partition  int32  `json:"partition" doc:"the customer's partition"`
+	Position   int64  `json:"position" doc:"the next offset of it to be applied: all before is in the answer"`
+	Currency   string `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
+	Model      string `json:"model" doc:"version of the model that it is computed with"`
+	Horizon
+	If       string         `json:"if" doc:"what is supposed, in words"`
+	Now      Standpoint     `json:"now" doc:"where the customer stands now"`
+	Then     Standpoint     `json:"then" doc:"where they would stand"`
+	Changes  []CardDeadline `json:"changes" doc:"the segments that would change and the rules that would fire on the way, in order"`
+	Deadline *CardDeadline  `json:"next_deadline" doc:"when silence would change their row in the scores table next after that; null if never"`
+	Reasons  []string       `json:"counterfactuals" doc:"the sentences that a trigger of now would carry"`
 }
 
 // Standpoint is where a customer stands at an instant.
@@ -56,7 +57,7 @@ func whatIf(a *api, r *request, c *seen) (any, error) {
 	terms.ExactRisk = true
 	out := &WhatIf{
 		CustomerID: c.customer.ID, AsOf: c.at.String(), Watermark: c.Watermark.String(), Partition: c.Partition, Position: c.Position, Currency: a.config.Score.Currency,
-		Model: c.Model.Version, Now: a.standpoint(c.customer, c.Model, c.at), Changes: []CardDeadline{}, Reasons: trigger.Counterfactuals(&now, &terms),
+		Model: c.Model.Version, Horizon: a.horizon(), Now: a.standpoint(c.customer, c.Model, c.at), Changes: []CardDeadline{}, Reasons: trigger.Counterfactuals(&now, &terms),
 	}
 	ahead := operators.NewCustomer(c.customer.ID)
 	ahead.CopyFrom(c.customer)

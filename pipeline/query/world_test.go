@@ -22,13 +22,14 @@ type world struct {
 	total     int32
 	states    map[string][]byte
 	watermark operators.EventTime
-	owner     map[int32]int  // the process that holds a partition
-	addresses []string       // of the processes, "" of who does not say
-	timeout   time.Duration  // of each process
-	position  int64          // of each partition
-	asked     atomic.Int64   // times that the group was asked anew
-	scattered bool           // customers can be in the partition after theirs too, and in the second after it
-	unready   map[int32]bool // partitions that their processes do not answer for yet
+	owner     map[int32]int    // the process that holds a partition
+	addresses []string         // of the processes, "" of who does not say
+	timeout   time.Duration    // of each process
+	position  int64            // of each partition
+	asked     atomic.Int64     // times that the group was asked anew
+	newer     *operators.Model // that a sweep has come to some customers with; nil: none
+	scattered bool             // customers can be in the partition after theirs too, and in the second after it
+	unready   map[int32]bool   // partitions that their processes do not answer for yet
 }
 
 func (w *world) partitionOf(id string) int32 {
@@ -85,7 +86,12 @@ func (p node) Await(ctx context.Context, id string, record InputRecord) error {
 }
 
 func (p node) Holdings() (Holdings, error) {
-	h := Holdings{Total: p.total, Model: func(uint32) *operators.Model { return &model }}
+	h := Holdings{Total: p.total, Model: func(ref uint32) *operators.Model {
+		if p.newer != nil && ref == p.newer.Ref() {
+			return p.newer
+		}
+		return &model
+	}}
 	for n := range p.total {
 		if p.owner[n] == p.n {
 			h.Held = append(h.Held, Holding{n, 7, p.watermark})
