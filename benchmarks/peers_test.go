@@ -36,14 +36,14 @@ func encodeTold(t *testing.T, outputs ...operators.Output) told {
 
 func sessionOf(customer string, start operators.EventTime, pages uint32) operators.Output {
 	o := operators.Output{Kind: operators.SessionOutput, Customer: customer}
-	o.Session = operators.Session{Start: start, End: start + 1000, FirstPage: "home", LastPage: "home", FirstPageAt: start, LastPageAt: start}
+	o.Session = &operators.Session{Start: start, End: start + 1000, FirstPage: "home", LastPage: "home", FirstPageAt: start, LastPageAt: start}
 	o.Session.Counts[operators.PageViewed] = pages
 	return o
 }
 
 func rowOf(customer string, revision uint64, asOf operators.EventTime, pAlive float64) operators.Output {
 	o := operators.Output{Kind: operators.ScoreOutput, Customer: customer, Revision: revision}
-	o.Score = operators.ScoreRow{Facts: operators.Facts{AsOf: asOf, PAlive: pAlive}, Purchases: operators.Purchases{Count: 1}, NextDeadline: operators.Never}
+	o.Score = &operators.ScoreRow{Facts: operators.Facts{AsOf: asOf, PAlive: pAlive}, Purchases: operators.Purchases{Count: 1}, NextDeadline: operators.Never}
 	return o
 }
 
@@ -88,7 +88,7 @@ func TestCompare(t *testing.T) {
 // TestDimensions proves that who is rising is found, and that the records that say so are not compared, while those of other dimensions are.
 func TestDimensions(t *testing.T) {
 	change := func(d operators.Dimension, to string) operators.Output {
-		return operators.Output{Kind: operators.SegmentOutput, Customer: "a", Cause: operators.Cause{Kind: operators.EventInput, EventID: "e"}, Segment: operators.SegmentChange{Dimension: d, From: "none", To: to}}
+		return operators.Output{Kind: operators.SegmentOutput, Customer: "a", Cause: operators.Cause{Kind: operators.EventInput, EventID: "e"}, Segment: &operators.SegmentChange{Dimension: d, From: "none", To: to}}
 	}
 	ours := encodeTold(t, change(operators.QuadrantDimension, "nurture"), change(operators.RisingDimension, "rising"))
 	rising, err := risingIn(ours)
@@ -211,7 +211,7 @@ func TestFeed(t *testing.T) {
 	}
 	for _, event := range []int{99, 100, 100, 199} {
 		change := operators.Output{Kind: operators.SegmentOutput, Customer: "a", Cause: operators.Cause{Kind: operators.EventInput, EventID: events[event].ID}}
-		change.Segment = operators.SegmentChange{From: "none", To: "nurture"}
+		change.Segment = &operators.SegmentChange{From: "none", To: "nurture"}
 		if err := f.take(encodeTold(t, change)["a"][0], f.due[events[event].ID].Add(7*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}

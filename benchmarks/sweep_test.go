@@ -38,8 +38,7 @@ func TestRowsOfOrders(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := func(c int32, at operators.EventTime, version string) *kgo.Record {
-		o := operators.Output{Kind: operators.ScoreOutput, Customer: customerID(c), Time: at, Model: version}
-		o.Score.Facts.AsOf = at
+		o := operators.Output{Kind: operators.ScoreOutput, Customer: customerID(c), Time: at, Model: version, Score: &operators.ScoreRow{Facts: operators.Facts{AsOf: at}}}
 		var r schemas.Record
 		if err := encoder.EncodeOutput(&o, &r); err != nil {
 			t.Fatal(err)

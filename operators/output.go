@@ -1,6 +1,9 @@
 package operators
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Cause says why an output was made: exactly one of an event, a deadline, or a model.
 type Cause struct {
@@ -29,7 +32,7 @@ var outputNames = [...]string{
 // String returns the kind's name, such as "trigger".
 func (k OutputKind) String() string { return outputNames[k] }
 
-// Output is one thing to tell the world. Only the field of its Kind is set.
+// Output is one thing to tell the world.
 type Output struct {
 	Kind     OutputKind
 	ID       ID
@@ -39,12 +42,33 @@ type Output struct {
 	Cause    Cause
 	Model    string // version of the model in force, "" if none
 
-	Session Session
-	Score   ScoreRow
-	Segment SegmentChange
-	Trigger Trigger
-	Reject  Rejection
-	Offer   *OfferAnswer // rare and large
+	// What is told, of its kind; the others are nil. It is shared by all copies of the output and never changed.
+	Session *Session
+	Score   *ScoreRow
+	Segment *SegmentChange
+	Trigger *Trigger
+	Offer   *OfferAnswer
+	Reject  *Rejection
+}
+
+// String returns all that the output says, for those who look for faults.
+func (o Output) String() string {
+	var told any
+	switch o.Kind {
+	case SessionOutput:
+		told = o.Session
+	case ScoreOutput:
+		told = o.Score
+	case SegmentOutput:
+		told = o.Segment
+	case TriggerOutput:
+		told = o.Trigger
+	case OfferOutput:
+		told = o.Offer
+	case RejectOutput:
+		told = o.Reject
+	}
+	return fmt.Sprintf("%s %s of %s, revision %d, at %s, by %+v, model %q: %+v", o.Kind, o.ID, o.Customer, o.Revision, o.Time, o.Cause, o.Model, told)
 }
 
 // ScoreRow is a customer's row in the scores table. Gone rows are deletions: the customer has no purchase any more.
@@ -143,19 +167,19 @@ func (o *Outbox) begin(c *Customer, in *Input, env *Env) {
 // Session tells of a session that has ended.
 func (o *Outbox) Session(s Session) {
 	out := o.add(SessionOutput, "")
-	out.Session, out.Time = s, s.End
+	out.Session, out.Time = &s, s.End
 }
 
 // Score sets the customer's row in the scores table.
-func (o *Outbox) Score(row ScoreRow) { o.add(ScoreOutput, "").Score = row }
+func (o *Outbox) Score(row ScoreRow) { o.add(ScoreOutput, "").Score = &row }
 
 // Segment tells of a change of segment.
-func (o *Outbox) Segment(change SegmentChange) { o.add(SegmentOutput, "").Segment = change }
+func (o *Outbox) Segment(change SegmentChange) { o.add(SegmentOutput, "").Segment = &change }
 
 // Trigger tells of a trigger, and returns the id it has.
 func (o *Outbox) Trigger(t Trigger) ID {
 	out := o.add(TriggerOutput, t.Rule)
-	out.Trigger = t
+	out.Trigger = &t
 	return out.ID
 }
 
@@ -167,7 +191,7 @@ func (o *Outbox) Offer(at EventTime, answer *OfferAnswer) {
 
 // Reject sends the input to the dead letters and ends the step.
 func (o *Outbox) Reject(reason, detail string) {
-	o.add(RejectOutput, reason).Reject = Rejection{Reason: reason, Detail: detail, Operator: o.operator}
+	o.add(RejectOutput, reason).Reject = &Rejection{Reason: reason, Detail: detail, Operator: o.operator}
 	o.ended = true
 }
 

@@ -349,7 +349,7 @@ func (p *partition) finish(ctx context.Context, r *Runner) error {
 
 func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 	if o.Kind == operators.RejectOutput {
-		return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: o.Reject, Customer: o.Customer, Deadline: o.Cause.Deadline, Partition: p.n})
+		return p.addDeadLetter(r, &schemas.DeadLetter{Rejection: *o.Reject, Customer: o.Customer, Deadline: o.Cause.Deadline, Partition: p.n})
 	}
 	if err := p.encode(o, &p.encoded); err != nil {
 		// It would not be encoded the next time either. The state holds what it was to tell.

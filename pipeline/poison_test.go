@@ -43,8 +43,8 @@ func TestPoison(t *testing.T) {
 		t.Fatalf("finished %v, %v, position %d", finished, err, p.task.Meta().Position)
 	}
 	for _, output := range []operators.Output{
-		{Kind: operators.SegmentOutput, Customer: "eve", Time: 1000, Segment: operators.SegmentChange{Dimension: 99}},
-		{Kind: operators.RejectOutput, Customer: "eve", Time: 1000, Reject: operators.Rejection{Reason: task.ReasonPanic, Operator: "mine"}},
+		{Kind: operators.SegmentOutput, Customer: "eve", Time: 1000, Segment: &operators.SegmentChange{Dimension: 99}},
+		{Kind: operators.RejectOutput, Customer: "eve", Time: 1000, Reject: &operators.Rejection{Reason: task.ReasonPanic, Operator: "mine"}},
 	} {
 		if err := p.addOutput(r, &output); err != nil {
 			t.Fatal(err)

@@ -154,7 +154,7 @@ func TestDigestOfScores(t *testing.T) {
 	plain := row(nil)
 	other := row(func(o *operators.Output) { o.Score.Facts.CLV++ })
 	renumbered := row(func(o *operators.Output) { o.Revision, o.ID = 99, operators.ID{1} })
-	gone := row(func(o *operators.Output) { o.Score = operators.ScoreRow{Gone: true} })
+	gone := row(func(o *operators.Output) { o.Score = &operators.ScoreRow{Gone: true} })
 	for name, pair := range map[string][2]string{
 		"earlier rows":                {sum(other, plain), sum(plain)},
 		"revision and ce_id":          {sum(renumbered), sum(plain)},

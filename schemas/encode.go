@@ -231,7 +231,7 @@ func nonEmpty(s *string) *string {
 }
 
 func (e *Encoder) session(o *operators.Output) *wireSession {
-	s, w := &o.Session, &e.slots.session
+	s, w := o.Session, &e.slots.session
 	events, counts := int64(0), e.slots.counts[:0]
 	for kind, n := range s.Counts {
 		if n > 0 {
@@ -248,7 +248,7 @@ func (e *Encoder) session(o *operators.Output) *wireSession {
 }
 
 func (e *Encoder) score(o *operators.Output) *wireScore {
-	row, w := &o.Score, &e.slots.score
+	row, w := o.Score, &e.slots.score
 	p := &row.Purchases
 	*w = wireScore{
 		CustomerID: o.Customer, Model: o.Model, NextDeadline: instant(row.NextDeadline, &e.slots.next),
@@ -282,7 +282,7 @@ func (e *Encoder) cause(c *operators.Cause) wireCause {
 }
 
 func (e *Encoder) segment(o *operators.Output) *wireSegment {
-	s, w := &o.Segment, &e.slots.segment
+	s, w := o.Segment, &e.slots.segment
 	*w = wireSegment{
 		CustomerID: o.Customer, Time: int64(o.Time), Dimension: uint8(s.Dimension), From: s.From, To: s.To, Cause: e.cause(&o.Cause), Model: o.Model,
 		Reasons: s.Reasons, Revision: int64(o.Revision),
@@ -299,7 +299,7 @@ func (e *Encoder) segment(o *operators.Output) *wireSegment {
 }
 
 func (e *Encoder) trigger(o *operators.Output) *wireTrigger {
-	t, w := &o.Trigger, &e.slots.trigger
+	t, w := o.Trigger, &e.slots.trigger
 	*w = wireTrigger{
 		CustomerID: o.Customer, Rule: t.Rule, From: t.From, To: t.To, Deadline: int64(t.Deadline), Cause: e.cause(&o.Cause), Actionable: t.Actionable,
 		Withheld: nonEmpty(&t.Withheld), Model: o.Model, Reasons: t.Reasons, Revision: int64(o.Revision),

@@ -52,7 +52,7 @@ func TestCloudEventsHeaders(t *testing.T) {
 // A row that is gone deletes the customer's row: a null value, not an empty one.
 func TestGoneRowsAreTombstones(t *testing.T) {
 	o := sampleOutputs(t)[Scores]
-	o.Score = operators.ScoreRow{Gone: true}
+	o.Score = &operators.ScoreRow{Gone: true}
 	rec := Record{Value: []byte("left over")}
 	if err := newEncoder(t).EncodeOutput(o, &rec); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestAbsentIsNull(t *testing.T) {
 	outputs := sampleOutputs(t)
 	outputs[Scores].Score.NextDeadline, outputs[Scores].Score.Facts.HighRiskAt = operators.Never, operators.Never
 	outputs[Sessions].Session.FirstPage, outputs[Sessions].Session.LastPage = "", ""
-	outputs[Segments].Segment = operators.SegmentChange{Dimension: operators.QuadrantDimension, From: "save", To: "none"}
+	outputs[Segments].Segment = &operators.SegmentChange{Dimension: operators.QuadrantDimension, From: "save", To: "none"}
 	outputs[Segments].Cause = operators.Cause{Kind: operators.ModelInput}
 	outputs[Triggers].Trigger.Actionable, outputs[Triggers].Trigger.Withheld = true, ""
 	outputs[Offers].Offer = &operators.OfferAnswer{OfferID: "voucher-5", Reason: operators.OfferNoPurchase}

@@ -32,14 +32,14 @@ func sampleOutputs(t testing.TB) map[Topic]*operators.Output {
 	}
 	offer := of(operators.OfferOutput, 15)
 	sessionOut, score, segment, trigger := of(operators.SessionOutput, 11), of(operators.ScoreOutput, 12), of(operators.SegmentOutput, 13), of(operators.TriggerOutput, 14)
-	sessionOut.Session, sessionOut.Time = session, session.End
-	score.Score = operators.ScoreRow{
+	sessionOut.Session, sessionOut.Time = &session, session.End
+	score.Score = &operators.ScoreRow{
 		Facts: sampleFacts(t), NextDeadline: at(t, "1998-06-01T00:00:00Z"),
 		Purchases: operators.Purchases{Count: 4, First: 10_170, Last: 10_231, FirstStart: 10_170 * operators.DayMs, Net: 12_345, FirstNet: 2_345, Orders: 5},
 	}
-	segment.Segment = operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
+	segment.Segment = &operators.SegmentChange{Dimension: operators.RFMDimension, From: "needs_attention", To: "at_risk", RFM: operators.RFM{SinceLastPurchase: 2, Frequency: 4, Monetary: 3}, Facts: sampleFacts(t), Reasons: []string{"silent for 88 days", "orders every 20 days"}}
 	segment.Cause = operators.Cause{Kind: operators.EventInput, EventID: "m-77"}
-	trigger.Trigger = operators.Trigger{
+	trigger.Trigger = &operators.Trigger{
 		Rule: "churn_risk", Version: "0a1b2c3d", From: "low_risk", To: "high_risk", Deadline: deadline.Deadline, Withheld: "stale", Facts: sampleFacts(t),
 		Used: []operators.FactUsed{{Name: "churn_risk", Value: "0.75"}, {Name: "risk_high", Value: "0.7"}}, Reasons: []string{"silent for 88 days"},
 		Counterfactuals: []string{"an order now: churn risk 0.75 -> 0.16"}, Ceiling: operators.OfferCeiling{Ceiling: 375},

@@ -140,7 +140,7 @@ func TestJSONOfATrigger(t *testing.T) {
 // TestGoneRowsHaveNoFormat proves that a deletion is a null value in every format, and read as such.
 func TestGoneRowsHaveNoFormat(t *testing.T) {
 	o := sampleOutputs(t)[Scores]
-	o.Score = operators.ScoreRow{Gone: true}
+	o.Score = &operators.ScoreRow{Gone: true}
 	for _, format := range OutputFormats {
 		rec := writtenAs(t, o, format)
 		if _, has := headersOf(rec)[ContentTypeHeader]; has || rec.Value != nil {

@@ -129,10 +129,10 @@ func smallStory(t *testing.T) (list []output) {
 	for i := range operators.EventTime(2) {
 		session := operators.Session{Start: shopOpens + i, End: shopOpens + i}
 		session.Counts[operators.PageViewed] = 2
-		add(fmt.Sprint("session", i), operators.Output{Kind: operators.SessionOutput, Session: session})
-		add(fmt.Sprint("trigger", i), operators.Output{Kind: operators.TriggerOutput, Trigger: operators.Trigger{Rule: "r", Deadline: shopOpens},
+		add(fmt.Sprint("session", i), operators.Output{Kind: operators.SessionOutput, Session: &session})
+		add(fmt.Sprint("trigger", i), operators.Output{Kind: operators.TriggerOutput, Trigger: &operators.Trigger{Rule: "r", Deadline: shopOpens},
 			Cause: operators.Cause{Kind: operators.DeadlineInput, Deadline: shopOpens + i}})
-		add(fmt.Sprint("score", i), operators.Output{Kind: operators.ScoreOutput, Model: fmt.Sprint("m", i)})
+		add(fmt.Sprint("score", i), operators.Output{Kind: operators.ScoreOutput, Score: &operators.ScoreRow{}, Model: fmt.Sprint("m", i)})
 	}
 	var r schemas.Record
 	letter := schemas.DeadLetter{Rejection: operators.Rejection{Reason: "late"}, Source: &schemas.Source{Topic: "events", Partition: 1, Offset: 7, AppendTime: shopOpens}}

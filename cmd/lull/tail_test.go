@@ -182,7 +182,7 @@ func TestTailFormats(t *testing.T) {
 		var rec schemas.Record
 		trigger := operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: 883_919_220_123, Actionable: true, Reasons: []string{"silent for 71 days"}}
 		if err := encoder.EncodeOutput(&operators.Output{
-			Kind: operators.TriggerOutput, Customer: "ann", Time: trigger.Deadline, Cause: operators.Cause{Kind: operators.DeadlineInput, Deadline: trigger.Deadline}, Trigger: trigger,
+			Kind: operators.TriggerOutput, Customer: "ann", Time: trigger.Deadline, Cause: operators.Cause{Kind: operators.DeadlineInput, Deadline: trigger.Deadline}, Trigger: &trigger,
 		}, &rec); err != nil {
 			t.Fatal(err)
 		}

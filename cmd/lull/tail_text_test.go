@@ -77,7 +77,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 		of    operators.Output
 		want  string
 	}{
-		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: calls}, `
+		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: &calls}, `
 1997-06-15T02:02:20.349Z  customer 4711  high_value_at_risk: call (escalation)
     churn risk 0.70, CLV 53.04 USD, value about to be lost 19.55 USD, offer ceiling 3.90 USD
     orders every 19 days, silent for 104 days
@@ -85,27 +85,27 @@ func TestTailTextOfOutputs(t *testing.T) {
     an order now: churn risk 0.70 -> 0.14
     silent until 1997-08-12 20:48 UTC: churn risk 0.85
 `},
-		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: withheld}, `
+		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: &withheld}, `
 1997-06-15T02:02:20.349Z  customer 4711  high_value_at_risk: do not act: control (call, escalation)
     churn risk 0.70, CLV 53.04 USD, value about to be lost 19.55 USD, offer ceiling 3.90 USD, priority 7.5
     consent to email: form 12
 `},
-		{"triggers", operators.Output{Kind: operators.TriggerOutput, Trigger: bare}, `
+		{"triggers", operators.Output{Kind: operators.TriggerOutput, Trigger: &bare}, `
 1997-06-15T02:02:20.349Z  customer 4711  quiet: act (marketing)
     offer ceiling 0.00 USD
     consent to sms: -
 `},
-		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: withdrawal}, `
+		{"triggers", operators.Output{Kind: operators.TriggerOutput, Model: "m", Trigger: &withdrawal}, `
 1997-06-15T02:02:20.349Z  customer 4711  withdraws churn_risk of 1997-06-14T02:02:20.349Z
     churn risk 0.70, CLV 53.04 USD, value about to be lost 19.55 USD
     an order�of 1997-06-13 has come late
 `},
-		{"scores", operators.Output{Kind: operators.ScoreOutput, Model: "m", Score: operators.ScoreRow{
+		{"scores", operators.Output{Kind: operators.ScoreOutput, Model: "m", Score: &operators.ScoreRow{
 			Facts: facts, NextDeadline: at + operators.DayMs, Purchases: operators.Purchases{Count: 4, First: 9865, Last: 9923, Net: 17_450, Orders: 4},
 		}}, `
 1997-06-15T02:02:20.349Z  customer 4711  score: purchases 4, the last on 1997-03-03, P(alive) 0.300, CLV 53.04 USD, value about to be lost 19.55 USD, next 1997-06-16T02:02:20.349Z
 `},
-		{"segments", operators.Output{Kind: operators.SegmentOutput, Model: "m", Segment: operators.SegmentChange{
+		{"segments", operators.Output{Kind: operators.SegmentOutput, Model: "m", Segment: &operators.SegmentChange{
 			Dimension: operators.QuadrantDimension, From: "advocate", To: "save", Facts: facts, Reasons: calls.Reasons,
 		}}, `
 1997-06-15T02:02:20.349Z  customer 4711  quadrant: advocate -> save
@@ -113,7 +113,7 @@ func TestTailTextOfOutputs(t *testing.T) {
     orders every 19 days, silent for 104 days
     of high value: CLV 53.04 USD, at least the cut of 34.88 USD
 `},
-		{"sessions", operators.Output{Kind: operators.SessionOutput, Session: session}, `
+		{"sessions", operators.Output{Kind: operators.SessionOutput, Session: &session}, `
 1997-06-15T02:02:20.349Z  customer 4711  session of 25m30.5s: events 9 (page 7, track 2), orders 0, cart 2, left
     first page home, last page café
 `},
@@ -132,7 +132,7 @@ func TestTailTextOfOutputs(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids := "    place 3/17  ce_id " + operators.NewID("it").String()
-		if c.of.Trigger.Withdraws != (operators.ID{}) {
+		if c.of.Kind == operators.TriggerOutput && c.of.Trigger.Withdraws != (operators.ID{}) {
 			ids += "  withdraws " + operators.NewID("first").String()
 		}
 		got := texts(t, c.topic, asKafka(&rec))

@@ -108,7 +108,7 @@ func (f *feed) trigger(n int) (r *kgo.Record, action string) {
 	o := &operators.Output{
 		Kind: operators.TriggerOutput, ID: operators.NewID(f.topic, customer), Customer: customer, Time: operators.EventTime(883_919_220_123 + n),
 		Cause:   operators.Cause{Kind: operators.DeadlineInput, Deadline: 883_919_220_123},
-		Trigger: operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: 883_919_220_123, Actionable: true, Reasons: []string{"silent for 71 days"}},
+		Trigger: &operators.Trigger{Rule: "churn_risk", From: "low_risk", To: "high_risk", Deadline: 883_919_220_123, Actionable: true, Reasons: []string{"silent for 71 days"}},
 	}
 	action = act
 	switch {

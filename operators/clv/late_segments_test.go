@@ -147,7 +147,9 @@ rules:
 		came.Advance(end)
 		withdrawn := map[operators.ID]bool{}
 		for i := range came.Outputs {
-			withdrawn[came.Outputs[i].Trigger.Withdraws] = true
+			if o := &came.Outputs[i]; o.Kind == operators.TriggerOutput {
+				withdrawn[o.Trigger.Withdraws] = true
+			}
 		}
 		for i := range came.Outputs {
 			o := &came.Outputs[i]

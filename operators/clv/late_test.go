@@ -54,10 +54,12 @@ func (l *late) inOrder(until operators.EventTime) (triggers []move) {
 func standing(outputs []operators.Output, rule string) (deadlines []operators.EventTime) {
 	withdrawn := map[operators.ID]bool{}
 	for i := range outputs {
-		withdrawn[outputs[i].Trigger.Withdraws] = true
+		if outputs[i].Kind == operators.TriggerOutput {
+			withdrawn[outputs[i].Trigger.Withdraws] = true
+		}
 	}
 	for i := range outputs {
-		t := &outputs[i].Trigger
+		t := outputs[i].Trigger
 		if outputs[i].Kind == operators.TriggerOutput && t.Rule == rule && t.Withdraws == (operators.ID{}) && !withdrawn[outputs[i].ID] {
 			deadlines = append(deadlines, t.Deadline)
 		}
@@ -257,7 +259,7 @@ rules:
 					t.Fatalf("%s is of %s, told by the order of %s: in order it is of %v", rule, o.Trigger.Deadline, orders[i].Time, spells)
 				}
 				if slices.ContainsFunc(r.Outputs, func(o operators.Output) bool {
-					return o.Trigger.Rule == rule && o.Trigger.Withdraws != (operators.ID{})
+					return o.Kind == operators.TriggerOutput && o.Trigger.Rule == rule && o.Trigger.Withdraws != (operators.ID{})
 				}) {
 					continue // of the triggers before one that is taken back the rule knows nothing
 				}

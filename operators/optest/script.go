@@ -52,7 +52,7 @@ func (r *Runner) Script(script string) (string, error) {
 func OutputText(o *operators.Output) string {
 	switch o.Kind {
 	case operators.SessionOutput:
-		return fmt.Sprintf("output at %s: session %s", o.Time, SessionText(&o.Session))
+		return fmt.Sprintf("output at %s: session %s", o.Time, SessionText(o.Session))
 	case operators.RejectOutput:
 		return fmt.Sprintf("output at %s: rejected, %s: %s", o.Time, o.Reject.Reason, o.Reject.Detail)
 	}

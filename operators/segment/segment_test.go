@@ -54,7 +54,7 @@ func (e *ends) Reaches(_ *operators.Purchases, m *operators.Model, what operator
 func of(d operators.Dimension, out *operators.Outbox) (changes []operators.SegmentChange) {
 	for i := range out.Outputs {
 		if o := &out.Outputs[i]; o.Kind == operators.SegmentOutput && o.Segment.Dimension == d {
-			changes = append(changes, o.Segment)
+			changes = append(changes, *o.Segment)
 		}
 	}
 	return changes

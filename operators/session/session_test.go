@@ -145,7 +145,7 @@ func TestAgainstRecomputation(t *testing.T) {
 			}
 			for _, o := range r.Outputs {
 				if o.Session.End+gap > r.Env.Watermark {
-					t.Fatalf("%s is over with the watermark at %s", optest.SessionText(&o.Session), r.Env.Watermark)
+					t.Fatalf("%s is over with the watermark at %s", optest.SessionText(o.Session), r.Env.Watermark)
 				}
 			}
 		}
@@ -155,7 +155,7 @@ func TestAgainstRecomputation(t *testing.T) {
 			if o.Kind != operators.SessionOutput || o.Time != o.Session.End {
 				t.Fatalf("got %s", optest.OutputText(&o))
 			}
-			got = append(got, o.Session)
+			got = append(got, *o.Session)
 		}
 		if want := recompute(events, gap); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got\n%s\nwant\n%s", texts(got), texts(want))

@@ -20,7 +20,7 @@ func fire(t *testing.T, rule string, c *operators.Customer) operators.Trigger {
 	if len(out.Outputs) != 1 {
 		t.Fatalf("%s: %d outputs", rule, len(out.Outputs))
 	}
-	return out.Outputs[0].Trigger
+	return *out.Outputs[0].Trigger
 }
 
 // TestConsent: unknown consent is none, a withdrawn one is none, another purpose's is none; a given one is told with its proof, or else with the event that gave it.

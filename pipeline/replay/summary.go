@@ -171,7 +171,7 @@ func Moves(transitions []operators.Output) []Move {
 	var list []Move
 	customers := make(map[way]map[string]struct{})
 	for i := range transitions {
-		s := &transitions[i].Segment
+		s := transitions[i].Segment
 		w := way{s.Dimension, s.From, s.To}
 		place, known := places[w]
 		if !known {

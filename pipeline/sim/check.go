@@ -46,11 +46,15 @@ type told struct {
 }
 
 func (t *told) add(o operators.Output, eventClock bool) {
-	switch {
-	case !eventClock:
-		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped, o.Trigger.Reasons = false, "", false, nil // they hang on when the transaction was
-	case o.Trigger.Capped || o.Trigger.Withheld == trigger.Cap:
-		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped = false, trigger.Cap, false // whose turn it was hangs on when a sweep came: checkCaps looks
+	if o.Kind == operators.TriggerOutput {
+		fired := *o.Trigger
+		switch {
+		case !eventClock:
+			fired.Actionable, fired.Withheld, fired.Capped, fired.Reasons = false, "", false, nil // they hang on when the transaction was
+		case fired.Capped || fired.Withheld == trigger.Cap:
+			fired.Actionable, fired.Withheld, fired.Capped = false, trigger.Cap, false // whose turn it was hangs on when a sweep came: checkCaps looks
+		}
+		o.Trigger = &fired
 	}
 	if o.Kind != operators.ScoreOutput {
 		t.outputs = append(t.outputs, o)

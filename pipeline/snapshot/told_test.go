@@ -24,8 +24,7 @@ func session(t *testing.T, customer string, revision uint64, ended int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := operators.Output{Kind: operators.SessionOutput, Customer: customer, Revision: revision, Time: day(ended)}
-	out.Session.Start, out.Session.End = day(ended)-60_000, day(ended)
+	out := operators.Output{Kind: operators.SessionOutput, Customer: customer, Revision: revision, Time: day(ended), Session: &operators.Session{Start: day(ended) - 60_000, End: day(ended)}}
 	out.Session.Counts[operators.PageViewed] = 2
 	var rec schemas.Record
 	if err := e.EncodeOutput(&out, &rec); err != nil {

@@ -254,7 +254,11 @@ func (r result) byCustomer(tb testing.TB) result {
 	r.outputs = slices.Clone(r.outputs)
 	for i := range r.outputs {
 		o := &r.outputs[i]
-		o.Trigger.Actionable, o.Trigger.Withheld, o.Trigger.Capped = false, "", false
+		if o.Kind == operators.TriggerOutput {
+			fired := *o.Trigger
+			fired.Actionable, fired.Withheld, fired.Capped = false, "", false
+			o.Trigger = &fired
+		}
 	}
 	slices.SortStableFunc(r.outputs, func(a, b operators.Output) int { return strings.Compare(a.Customer, b.Customer) })
 	meta, err := task.DecodeMeta([]byte(r.store[string(task.MetaKey)]))

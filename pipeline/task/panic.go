@@ -46,7 +46,7 @@ func (t *Task) rejectPanic(c *customer, err error) error {
 		Kind: operators.RejectOutput, Customer: c.ID, Time: p.at,
 		Cause:  operators.Cause{Kind: operators.DeadlineInput, Deadline: p.at},
 		ID:     operators.NewID(c.ID, operators.RejectOutput.String(), ReasonPanic, p.at.String()),
-		Reject: p.rejection(),
+		Reject: new(p.rejection()),
 	})
 	return nil
 }

@@ -493,7 +493,7 @@ func (t *Task) step(c *customer, next func() operators.EventTime) (err error) {
 		}
 	}
 	if n := len(t.out.Outputs); n > outputs && t.out.Outputs[n-1].Kind == operators.RejectOutput {
-		t.refusal = t.out.Outputs[n-1].Reject
+		t.refusal = *t.out.Outputs[n-1].Reject
 		t.out.Outputs = t.out.Outputs[:outputs]
 		c.CopyFrom(&t.pre)
 		return nil

@@ -138,7 +138,7 @@ func lasting(outputs []operators.Output) (lines []string) {
 	for i := range outputs {
 		switch o := &outputs[i]; o.Kind {
 		case operators.SessionOutput:
-			lines = append(lines, fmt.Sprintf("session of %s: %+v", o.Customer, o.Session))
+			lines = append(lines, fmt.Sprintf("session of %s: %+v", o.Customer, *o.Session))
 		case operators.TriggerOutput:
 			lines = append(lines, fmt.Sprintf("trigger of %s: %s at %s", o.Customer, o.Trigger.Rule, o.Trigger.Deadline))
 		}
