@@ -480,7 +480,7 @@ func (f *feed) pass(r *Runner, record *kgo.Record) error {
 	if err := schemas.EncodeRelay(&f.event, &relay, r.s.Money.Currency, &rec); err != nil {
 		return fmt.Errorf("passing on offset %d: %w", record.Offset, err)
 	}
-	out := kafkaRecord(r.s, &rec)
+	out := f.kafkaRecord(r.s, &rec)
 	r.passTrace(record, out)
 	out.Partition = f.placement.of(out.Key)
 	f.told[out.Partition] = relay.Watermark
@@ -505,7 +505,7 @@ func (f *feed) passRefused(r *Runner, record *kgo.Record, reason string) {
 	}
 	var rec schemas.Record
 	schemas.EncodeRefused(&relay, &rec)
-	out := kafkaRecord(r.s, &rec)
+	out := f.kafkaRecord(r.s, &rec)
 	out.Partition = n
 	f.records = append(f.records, out)
 }
@@ -534,7 +534,7 @@ func (f *feed) mark(r *Runner, n int32, relay *schemas.Relay) error {
 	if err := schemas.EncodeRelay(nil, relay, "", &rec); err != nil {
 		return fmt.Errorf("marking the time: %w", err)
 	}
-	mark := kafkaRecord(r.s, &rec)
+	mark := f.kafkaRecord(r.s, &rec)
 	mark.Partition, f.told[n] = n, relay.Watermark
 	f.records = append(f.records, mark)
 	return nil

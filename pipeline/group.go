@@ -41,6 +41,9 @@ func (r *Runner) join() error {
 		// New partitions of an input are found within this time.
 		kgo.MetadataMaxAge(time.Minute),
 		kgo.FetchMaxBytes(32<<20),
+		// What has been fetched and not been applied yet is the largest part of the memory while a backlog is read: a record of 100 bytes takes three times as many here. A partition has
+		// some ten thousand records in so much, more than a transaction applies of it.
+		kgo.FetchMaxPartitionBytes(256<<10),
 		kgo.FetchMaxWait(r.s.Commit.Interval),
 		kgo.AdjustFetchOffsetsFn(r.onOffsets),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, revoked map[string][]int32) { r.onRevoked(revoked) }),

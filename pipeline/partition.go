@@ -300,12 +300,25 @@ func setSource(source *schemas.Source, record *kgo.Record) {
 	}
 }
 
-func kafkaRecord(s *Settings, r *schemas.Record) *kgo.Record {
-	record := &kgo.Record{Topic: s.Topic(r.Topic.String()), Key: r.Key, Value: r.Value, Headers: make([]kgo.RecordHeader, len(r.Headers))}
-	for i, h := range r.Headers {
-		record.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+// kafkaRecord returns r as the client takes it. It and its headers are one allocation.
+func (p *reader) kafkaRecord(s *Settings, r *schemas.Record) *kgo.Record {
+	name, known := p.topicNames[r.Topic]
+	if !known {
+		name = s.Topic(r.Topic.String())
+		if p.topicNames == nil {
+			p.topicNames = make(map[schemas.Topic]string)
+		}
+		p.topicNames[r.Topic] = name
 	}
-	return record
+	made := new(struct {
+		record  kgo.Record
+		headers [8]kgo.RecordHeader // an output's are 7 at most
+	})
+	made.record = kgo.Record{Topic: name, Key: r.Key, Value: r.Value, Headers: made.headers[:0]}
+	for _, h := range r.Headers {
+		made.record.Headers = append(made.record.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
+	}
+	return &made.record
 }
 
 // finish writes the transaction into the store's overlay and produces its outputs and its changelog.
@@ -368,7 +381,7 @@ func (p *partition) addOutput(r *Runner, o *operators.Output) error {
 		}
 		p.stats.triggers[triggerKind{o.Trigger.Rule, cmp.Or(o.Trigger.Withheld, notWithheld)}]++
 	}
-	p.records = append(p.records, kafkaRecord(r.s, &p.encoded))
+	p.records = append(p.records, p.kafkaRecord(r.s, &p.encoded))
 	return nil
 }
 

@@ -18,8 +18,9 @@ import (
 // producer makes transactions. Of all that a process writes as a member of its group it is the only one; a transaction whose outcome is not a clear commit ends it, and the next producer
 // takes a new epoch, by which Kafka decides what became of the last.
 type producer struct {
-	s      *Settings
-	client *kgo.Client
+	s         *Settings
+	client    *kgo.Client
+	changelog string // its topic
 	// promise is produced, made once for all records.
 	promise func(*kgo.Record, error)
 
@@ -78,7 +79,7 @@ func newProducer(ctx context.Context, s *Settings, access *security.Access, tran
 		client.Close()
 		return nil, fmt.Errorf("taking a producer epoch for transactional id %q: %w", transactionalID, err)
 	}
-	p := &producer{s: s, client: client, ends: make(map[int32]int64), clean: true}
+	p := &producer{s: s, client: client, changelog: s.Topic(ChangelogTopic), ends: make(map[int32]int64), clean: true}
 	p.promise = p.produced
 	return p, nil
 }
@@ -109,7 +110,7 @@ func (p *producer) produced(r *kgo.Record, err error) {
 		return
 	}
 	p.count++
-	if r.Topic == p.s.Topic(ChangelogTopic) {
+	if r.Topic == p.changelog {
 		p.ends[r.Partition] = max(p.ends[r.Partition], r.Offset+1)
 	}
 }

@@ -53,13 +53,15 @@ type reader struct {
 	epoch     int32           // leader epoch of the last record applied, -1 if not known: by it the client notices that the log was cut off (KIP-320)
 	gap       int64           // the offset at which the log went on after fetched when it was last asked, 0 if it has not been
 	records   []*kgo.Record   // to be produced
-	reach     task.Reach
-	clock     operators.EventTime // how far the wall clock proves the watermark; Unset: no further
-	done      bool                // all that is queued and due has been done
-	busyFor   int                 // transactions in a row that were not
-	parked    bool                // it is not read until it is done
-	held      bool                // the next record has to wait for other feeds
-	awaits    string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
+	// topicNames are those of the topics that records have been made for.
+	topicNames map[schemas.Topic]string
+	reach      task.Reach
+	clock      operators.EventTime // how far the wall clock proves the watermark; Unset: no further
+	done       bool                // all that is queued and due has been done
+	busyFor    int                 // transactions in a row that were not
+	parked     bool                // it is not read until it is done
+	held       bool                // the next record has to wait for other feeds
+	awaits     string              // what the next record cannot be decoded without, and that has been asked for; "": nothing
 	// toldAwaits is of awaits what the log has been told.
 	toldAwaits string
 	err        error // of the transaction under way
@@ -185,7 +187,7 @@ func (p *reader) addDeadLetter(r *Runner, letter *schemas.DeadLetter) error {
 	if err := p.encoder.EncodeDeadLetter(letter, &record); err != nil {
 		return fmt.Errorf("encoding a dead letter: %w", err)
 	}
-	p.records = append(p.records, kafkaRecord(r.s, &record))
+	p.records = append(p.records, p.kafkaRecord(r.s, &record))
 	return nil
 }
 

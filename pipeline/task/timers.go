@@ -28,11 +28,11 @@ func (h timerHeap) Len() int           { return len(h) }
 func (h timerHeap) Less(i, j int) bool { return h[i].before(h[j]) }
 func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *timerHeap) Push(x any)        { *h = append(*h, x.(timer)) }
+
+// Pop returns nothing, for which it would have to allocate: whoever removes the first has looked at it.
 func (h *timerHeap) Pop() any {
-	last := len(*h) - 1
-	t := (*h)[last]
-	*h = (*h)[:last]
-	return t
+	*h = (*h)[:len(*h)-1]
+	return nil
 }
 
 // timers is the index of the task's deadlines. Those below a moving horizon are in a heap, so that a record looks only at its top; the rest lie in
