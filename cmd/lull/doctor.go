@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -101,6 +102,7 @@ type doctor struct {
 
 	report  doctorReport
 	sample  survey.Sample
+	rest    [][]byte // values that were read of a file behind the sample: their customers are counted
 	profile *survey.Profile
 	trial   *survey.Trial
 }
@@ -308,6 +310,14 @@ func (d *doctor) look(of *pipeline.InputTopic) error {
 func (d *doctor) propose(ctx context.Context, of pipeline.InputTopic) (*schemas.Input, error) {
 	proposal := d.profile.Propose()
 	d.report.Findings = proposal.Findings
+	ours := func() { // what each field of event.avsc is needs no judging
+		for i := range d.report.Findings {
+			d.report.Findings[i].Doubt = ""
+		}
+	}
+	if of.Mapping == "" && of.Format == schemas.OwnAvro.String() {
+		ours()
+	}
 	if of.Mapping != "" || of.Format == schemas.OwnAvro.String() || of.Format == schemas.SegmentJSON.String() {
 		input, err := of.Load(d.sample.Writers)
 		if err != nil {
@@ -325,6 +335,7 @@ func (d *doctor) propose(ctx context.Context, of pipeline.InputTopic) (*schemas.
 			return nil, err
 		}
 		if t := survey.Try(d.sample.Records, reader.decoder, d.settings.Clock.Lateness.Milliseconds()); 2*t.Events > t.Records {
+			ours()
 			return &bare, nil
 		}
 	}
@@ -372,6 +383,7 @@ func (d *doctor) try(input schemas.Input, records int64) error {
 	if r.Topic != nil && d.keyedByCustomer() {
 		partitions = int64(r.Topic.Partitions)
 	}
+	d.trial.Count(d.rest, reader.decoder)
 	size := d.trial.Estimate(records, partitions)
 	r.Size, r.Settings = &size, d.settingsText()
 	d.warn()
@@ -404,11 +416,30 @@ func (d *doctor) settingsText() string {
 	if d.keyedByCustomer() {
 		text = fmt.Sprintf("input: {topic: %s, %s}\n", r.Source, how)
 	}
-	text += fmt.Sprintf("money: {currency: %s}%s\ncalendar: {timezone: %s}\n", r.Currency, d.assumed("   # assumed: no record tells one"), d.settings.Calendar.Timezone)
+	rates := ""
+	for _, code := range slices.Sorted(maps.Keys(d.settings.Money.Rates)) {
+		rates += fmt.Sprintf(", %s: %q", code, d.settings.Money.Rates[code])
+	}
+	if rates != "" {
+		rates = ", rates: {" + rates[2:] + "}"
+	}
+	text += fmt.Sprintf("money: {currency: %s%s}%s\n", r.Currency, rates, d.assumed("   # assumed: no record tells one"))
+	for _, c := range d.rateless() {
+		text += fmt.Sprintf("# money.rates lacks %s, of %d records: what is 1 %s worth in %s?\n", c.Name, c.Records, c.Name, r.Currency)
+	}
+	text += fmt.Sprintf("calendar: {timezone: %s}\n", d.settings.Calendar.Timezone)
 	if r.Format == schemas.RegistryAvro.String() {
 		text += fmt.Sprintf("registry: {url: [%q]}\n", d.settings.Registry.URL[0])
 	}
 	return text
+}
+
+// rateless returns the currencies that records are refused for, having no rate, and how many tell them.
+func (d *doctor) rateless() []survey.Count {
+	return slices.DeleteFunc(d.profile.Currencies(), func(c survey.Count) bool {
+		_, has := d.settings.Money.Rates[c.Name]
+		return has || c.Name == d.report.Currency
+	})
 }
 
 // assumed returns a text if the currency is assumed, else "".
@@ -422,14 +453,25 @@ func (d *doctor) assumed(text string) string {
 // mappingFile returns the path that the mapping has or is to have.
 func (d *doctor) mappingFile() string { return cmp.Or(d.flags.out, "mapping.yaml") }
 
-// warn tells what of the topic is not as it should be.
+// warn tells what of the records and the topic is not as it should be.
 func (d *doctor) warn() {
-	t := d.report.Topic
-	if t == nil {
-		return
-	}
 	warn := func(format string, args ...any) {
 		d.report.Warnings = append(d.report.Warnings, fmt.Sprintf(format, args...))
+	}
+	for _, c := range d.rateless() {
+		warn("%d records are in %s, which has no rate: those with an amount are refused (unknown_currency). Say what 1 %s is worth in %s, by money.rates or --money-rates %s=RATE", c.Records, c.Name, c.Name, d.report.Currency, c.Name)
+	}
+	t := d.report.Topic
+	if q := &d.trial.Quality; q.Jumps > 0 {
+		at := fmt.Sprintf("record %d", q.Jump.Offset+1)
+		if t != nil {
+			at = fmt.Sprintf("offset %d of partition %d", q.Jump.Offset, q.Jump.Partition)
+		}
+		warn("events that are dated more than a week ahead of the one before and the one after them: %d, the first is %s, of %s. While a history is read, time goes on to such an event, and what follows it is late, but for orders and consents; "+
+			"under inputs its partition waits there until the others have come so far. clock.max_jump does not help: mend the time, or leave the record out (docs/operating/connect-your-data.md)", q.Jumps, at, q.Jump.Time)
+	}
+	if t == nil {
+		return
 	}
 	if strings.Contains(t.Cleanup, "compact") {
 		warn("the topic is compacted (cleanup.policy is %s): of each key the older records are deleted, and the events in them are lost before lull has read them; write events to a topic with cleanup.policy=delete", t.Cleanup)

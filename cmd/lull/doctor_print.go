@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -209,9 +211,17 @@ func (d *doctor) printQuality(say func(string, ...any)) {
 	say("  %6d  are dated ahead of their record's timestamp by more than clock.max_skew (%s)", q.Ahead, d.settings.Clock.MaxSkew)
 	say("  %6d  are older than the newest before them in their partition by more than clock.lateness (%s); %d of them would be late, the others are orders and consents, which count all the same",
 		q.Behind, d.settings.Clock.Lateness, q.Late)
-	if q.BehindMs != nil {
-		say("  Kafka's timestamps (%s) are behind the events' times by %s in the median, %s in 99 of 100", d.report.Topic.Timestamps, lasting(q.BehindMs[0]), lasting(q.BehindMs[1]))
+	if q.LaterMs != nil {
+		say("  Kafka's timestamp of a record (%s) is %s than the time that its event tells, in the median; of 99 in 100 it is no more than %s", d.report.Topic.Timestamps, compared(q.LaterMs[0]), compared(q.LaterMs[1]))
 	}
+}
+
+// compared shows a difference in milliseconds: 3s later.
+func compared(ms int64) string {
+	if ms < 0 {
+		return lasting(-ms) + " earlier"
+	}
+	return lasting(ms) + " later"
 }
 
 // lasting shows a time in milliseconds for a person.
@@ -232,12 +242,14 @@ func (d *doctor) printSize(say func(string, ...any)) {
 		say("  nothing to go by: no record becomes an event")
 		return
 	case s.Records <= int64(d.report.Sampled) && isWhole:
-		say("  %d customers: the sample is all that there is", s.Sampled)
-	case s.Records <= int64(d.report.Sampled):
-		say("  %d customers in the part that was read", s.Sampled)
+		say("  %d customers: the sample is all that there is", s.Seen)
+	case s.Records <= s.Counted && isWhole:
+		say("  %d customers, counted in all %d records", s.Seen, s.Counted)
+	case s.Records <= s.Counted:
+		say("  %d customers in the part that was read", s.Seen)
 	default:
-		say("  %d customers in %d events of the sample; in %s at least about %d, by how many came once and twice (Chao 1984), and at most %d, as many new ones in each record as in the sample",
-			s.Sampled, s.Events, d.allText(), s.Least, s.Most)
+		say("  %d customers in the %d records that were read; in %s perhaps %d, at most %d. The first is an estimate by how many came once and twice (Chao 1984), which holds for records drawn at random and is too high for successive ones; the second takes as many new ones to come in each record",
+			s.Seen, s.Counted, d.allText(), s.Estimated, s.Most)
 		if d.report.Topic != nil {
 			say("  the newest records show who is active now, so that those who left long ago may be more; the count of records is that of offsets, which compaction and transactions leave gaps in")
 		}
@@ -274,10 +286,18 @@ func (d *doctor) printNext(say func(string, ...any)) {
 		say("NEXT\n  lull mapping try --config lull.yaml --topic %s   # record by record", r.Source)
 	} else {
 		try := "--input-format " + r.Format
+		var rates []string
+		for _, code := range slices.Sorted(maps.Keys(d.settings.Money.Rates)) {
+			rates = append(rates, code+"="+d.settings.Money.Rates[code])
+		}
 		if r.Mapping != "" {
 			try += " " + d.mappingFile()
 		}
-		say("\nNEXT\n  lull mapping try %s --sample %s --money-currency %s   # record by record", try, d.flags.file, r.Currency)
+		money := "--money-currency " + r.Currency
+		if len(rates) > 0 {
+			money += " --money-rates " + strings.Join(rates, ",")
+		}
+		say("\nNEXT\n  lull mapping try %s --sample %s %s   # record by record", try, d.flags.file, money)
 	}
 	say("  docs/operating/connect-your-data.md, from its second step")
 }

@@ -93,6 +93,7 @@ func (d *doctor) readFile(cmd *cobra.Command) (records int64, err error) {
 	for i, value := range values[:min(len(values), d.flags.sample)] {
 		d.sample.Records = append(d.sample.Records, schemas.Source{Topic: d.flags.file, Offset: int64(i), Value: value, AppendTime: operators.Unset})
 	}
+	d.rest = values[min(len(values), d.flags.sample):]
 	read.RecordsRead = int64(len(values))
 	switch {
 	case read.Whole:

@@ -89,9 +89,9 @@ var statusWords = []struct {
 	kind  operators.EventKind
 }{
 	{"partially teilweise partiellement", unknown}, // what it is worth now is not said
-	{"refunded erstattet retourniert returned rembourse remboursee retournee", operators.OrderRefunded},
+	{"refunded erstattet retourniert returned retour rembourse remboursee retournee", operators.OrderRefunded},
 	{"cancelled canceled storniert storno voided void annulliert annule annulee", operators.OrderCancelled},
-	{"paid completed complete fulfilled shipped delivered confirmed processing authorized closed placed bezahlt versendet geliefert abgeschlossen bestaetigt paye payee terminee expediee livree validee confirmee", operators.OrderCompleted},
+	{"paid completed complete fulfilled shipped delivered confirmed processing authorized closed placed bezahlt versendet versandt geliefert abgeschlossen bestaetigt paye payee terminee expediee livree validee confirmee", operators.OrderCompleted},
 	{"pending open offen draft failed declined expired new neu created unpaid unbezahlt attente brouillon echouee expiree nouvelle creee impayee", ignored},
 }
 

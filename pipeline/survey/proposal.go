@@ -3,6 +3,7 @@ package survey
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,9 @@ func (p *Profile) Propose() *Proposal {
 		m.missing("no field tells the time (if one does: --field time=FIELD)")
 	}
 	rules := m.rules()
-	switch line := m.p.priceOfLine(); {
+	switch line, unread := m.p.priceOfLine(), m.p.unreadAmount(); {
+	case rules == "" && unread != "" && m.a.fields[kindRole] == nil:
+		m.missing(unread)
 	case rules == "" && line != "":
 		m.missing("no field tells an order's amount: " + line + " is the price of a line; let the producer sum the lines of an order (if a field has the sum: --field amount=FIELD)")
 	case rules == "" && m.a.fields[kindRole] != nil:
@@ -48,6 +51,26 @@ func (p *Profile) Propose() *Proposal {
 		m.proposal.Draft = file
 	}
 	return m.proposal
+}
+
+// unreadAmount says which field is named as an amount and why it is none, "" if none is or an amount has been found.
+func (p *Profile) unreadAmount() string {
+	if p.assign().fields[amountRole] != nil {
+		return ""
+	}
+	var best *Field
+	for _, f := range p.Fields {
+		if strings.Contains(f.Path, "[]") || f.named(amountRole) == 0 || f.isAmount() || f.reading() >= 0 || !strings.ContainsAny(f.Example, "0123456789") {
+			continue
+		}
+		if best == nil || f.named(amountRole) > best.named(amountRole) {
+			best = f
+		}
+	}
+	if best == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s is named as the amount, but its values, such as %q, are no plain numbers: a mapping reads digits with one decimal point or comma, and no currency's sign or separator of thousands beside them; let the producer write such", best.Path, shortened(best.Example))
 }
 
 // priceOfLine returns the path of a price of one of an order's lines, "" if there is none.
@@ -97,6 +120,8 @@ func (m *mapper) findings() {
 			}
 		case r == currencyRole && m.a.fields[amountRole] != nil:
 			finding.Doubt = m.doubtOfCurrency()
+		case r == amountRole:
+			finding.Doubt = m.p.unreadAmount()
 		case r > currencyRole: // it is not missed
 			continue
 		}
@@ -144,7 +169,11 @@ func (m *mapper) why(r role, f *Field) string {
 			say("whole numbers")
 		}
 	case currencyRole:
-		say("codes of ISO 4217: %s", strings.Join(firstOf(f.values, 5), ", "))
+		codes := maps.Clone(f.values)
+		for _, none := range f.noCurrencies() {
+			delete(codes, none)
+		}
+		say("codes of ISO 4217: %s", strings.Join(firstOf(codes, 5), ", "))
 	case orderRole, messageRole:
 		if f.Distinct == f.Records {
 			say("all values differ")
@@ -182,8 +211,15 @@ func (m *mapper) doubt(r role, f *Field) string {
 		return "whole numbers only: taken for whole " + m.p.sample.Currency + ", not cents: look at one order by hand"
 	case r == amountRole && f.grouped > 0:
 		return fmt.Sprintf("values with separators of thousands or a currency's sign, which no mapping reads: %d", f.grouped)
-	case r == currencyRole && m.priceless() > 0:
-		return fmt.Sprintf("amounts without one: %d, taken to be in %s", m.priceless(), m.p.sample.Currency)
+	case r == currencyRole:
+		var doubts []string
+		if n := m.priceless(); n > 0 {
+			doubts = append(doubts, fmt.Sprintf("amounts without one: %d, taken to be in %s", n, m.p.sample.Currency))
+		}
+		if none := f.noCurrencies(); len(none) > 0 {
+			doubts = append(doubts, "no codes of ISO 4217, so that their amounts are refused: "+f.often(none))
+		}
+		return strings.Join(doubts, "; ")
 	case r == kindRole:
 		return m.doubtOfKinds(f)
 	}
@@ -215,10 +251,38 @@ func (m *mapper) doubtOfKinds(f *Field) string {
 		doubts = append(doubts, fmt.Sprintf("what these are is not known, and they become track, which is no order and has no value: %s. If they are orders, refunds or cancellations, write so in the mapping's rules, before that of track: "+
 			"- kind: {from: %s, values: {%s: order_completed}} (docs/formats/mapping.md)", texts(strange), text(f.Path), text(strange[0])))
 	}
+	if by := m.unmatched(f, kinds, values); len(by) > 0 {
+		doubts = append(doubts, fmt.Sprintf("what these say of an order is not known, and their records are refused as unmatched: %s. Write in the mapping's rules, beside the other values of %s, what each is: order_completed, order_cancelled, order_refunded or ignore (docs/formats/mapping.md)",
+			f.often(by), text(f.Path)))
+	}
 	if consent := m.consents(f); consent != "" {
 		doubts = append(doubts, "consents are told by words alone: is "+consent+" one?")
 	}
 	return strings.Join(doubts, "; ")
+}
+
+// unmatched returns the values of a status that no rule is proposed for.
+func (m *mapper) unmatched(f *Field, kinds map[string]operators.EventKind, values []string) (list []string) {
+	for _, v := range values {
+		if kinds[v] == unknown && f.isStatus() && f.tellsKinds() && m.p.sample.Format != schemas.SegmentJSON {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// often writes values with how many records have each.
+func (f *Field) often(values []string) string {
+	const most = 12
+	var list []string
+	for i, v := range values {
+		if i == most {
+			list = append(list, fmt.Sprintf("and %d more", len(values)-most))
+			break
+		}
+		list = append(list, fmt.Sprintf("%s (%d)", text(shortened(v)), f.values[v]))
+	}
+	return strings.Join(list, ", ")
 }
 
 // strange returns the values of which nothing is known and whose records could be orders: they have an amount or an order, or no value is known at all.

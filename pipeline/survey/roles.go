@@ -2,6 +2,7 @@ package survey
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -266,6 +267,16 @@ func (f *Field) currencies() (n int) {
 		}
 	}
 	return n
+}
+
+// noCurrencies returns the field's values that are no currencies, in their order.
+func (f *Field) noCurrencies() (list []string) {
+	for _, text := range slices.Sorted(maps.Keys(f.values)) {
+		if _, ok := currencyOf(text); !ok {
+			list = append(list, text)
+		}
+	}
+	return list
 }
 
 // symbols returns what the field's values stand for that are not such as an event has them; nil if all are.

@@ -11,14 +11,15 @@ const customersPerPartition = 250_000
 
 // Size is how large the state will be, estimated.
 type Size struct {
-	// Sampled is how many customers the sample's events are of, out of Events. Records is how many records the topic has, at most.
-	Sampled int   `json:"customers_in_sample"`
-	Events  int   `json:"events_in_sample"`
-	Records int64 `json:"records_in_topic"`
-	// Least and Most are what the customers of the topic are between. They are the same if the sample is all of it.
-	Least int64 `json:"customers_least"`
-	Most  int64 `json:"customers_most"`
-	// BytesLeast and BytesMost are the state's size for these, at CustomerBytes each.
+	// Seen is how many customers were counted in Events, out of Counted records: those that become events, or would with a rate for their currency. Records is how many records the topic or the file has, at most.
+	Seen    int   `json:"customers_seen"`
+	Events  int   `json:"events_counted"`
+	Counted int64 `json:"records_counted"`
+	Records int64 `json:"records_in_all"`
+	// Estimated is how many customers there are in all, and Most what they are at most if later records bring no more new ones than those counted. Both are Seen if all records are counted.
+	Estimated int64 `json:"customers_estimated"`
+	Most      int64 `json:"customers_most"`
+	// BytesLeast and BytesMost are the state's size for Seen and Most, at CustomerBytes each.
 	BytesLeast int64 `json:"state_bytes_least"`
 	BytesMost  int64 `json:"state_bytes_most"`
 	// Partitions is how many the topic should have whose partitions the tasks read.
@@ -27,12 +28,14 @@ type Size struct {
 
 // Estimate returns the size of the state for a topic of so many records. Partitions is at least so many.
 //
-// Least is the estimate of Chao (1984), a lower bound of how many kinds there are by how many were seen once and twice: f1 (f1 - 1) / 2 (f2 + 1) more than were seen, in the form that is free of bias
-// (Chao 2005). Most takes every record of the topic to bring as many new customers as one of the sample.
+// Estimated is the estimate of Chao (1984) of how many kinds there are by how many were seen once and twice: f1 (f1 - 1) / 2 (f2 + 1) more than were seen, in the form that is free of bias
+// (Chao 2005). It is a lower bound of a sample that is drawn at random alone. One of successive records is not: of who has just begun, or is about to buy again, it sees one record, so that there may be fewer.
+// Most takes every record of the topic to bring as many new customers as one of the sample.
 func (t *Trial) Estimate(records int64, partitions int64) Size {
-	s := Size{Sampled: len(t.seen), Events: t.Events, Records: records, Partitions: partitions}
-	s.Least, s.Most = int64(s.Sampled), int64(s.Sampled)
-	if t.Events > 0 && records > int64(t.Records) {
+	s := Size{Seen: len(t.seen), Events: t.told, Counted: int64(t.counted), Records: records, Partitions: partitions}
+	seen := int64(s.Seen)
+	s.Estimated, s.Most = seen, seen
+	if t.told > 0 && records > s.Counted {
 		once, twice := int64(0), int64(0)
 		for _, n := range t.seen {
 			switch n {
@@ -42,11 +45,10 @@ func (t *Trial) Estimate(records int64, partitions int64) Size {
 				twice++
 			}
 		}
-		ofAll := share(t.Events, t.Records) * float64(records) // those that will be events
-		s.Most = max(s.Least, int64(float64(s.Sampled)*ofAll/float64(t.Events)))
-		s.Least = min(s.Most, s.Least+once*(once-1)/(2*(twice+1)))
+		s.Most = max(seen, int64(float64(seen)*float64(records)/float64(t.counted)))
+		s.Estimated = min(s.Most, seen+once*(once-1)/(2*(twice+1)))
 	}
-	s.BytesLeast, s.BytesMost = s.Least*CustomerBytes, s.Most*CustomerBytes
-	s.Partitions = max(partitions, (s.Least+customersPerPartition-1)/customersPerPartition)
+	s.BytesLeast, s.BytesMost = seen*CustomerBytes, s.Most*CustomerBytes
+	s.Partitions = max(partitions, (s.Estimated+customersPerPartition-1)/customersPerPartition)
 	return s
 }

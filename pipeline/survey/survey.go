@@ -57,6 +57,21 @@ func (p *Profile) CommonCurrency() string {
 	return code
 }
 
+// Currencies returns how many records tell which currency, by their codes of ISO 4217, the most frequent first.
+func (p *Profile) Currencies() (list []Count) {
+	f := p.assign().fields[currencyRole]
+	if f == nil {
+		return nil
+	}
+	records := make(map[string]int)
+	for text, n := range f.values {
+		if code, ok := currencyOf(text); ok {
+			records[code] += n
+		}
+	}
+	return counted(records)
+}
+
 // KeyedBy returns the paths of the fields that the key of nearly all records is equal to.
 func (p *Profile) KeyedBy() (paths []string) {
 	for _, f := range p.Fields {

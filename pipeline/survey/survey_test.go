@@ -282,15 +282,15 @@ func TestEstimate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		customers := rapid.IntRange(1, 400).Draw(t, "customers")
 		n := rapid.IntRange(1, 2000).Draw(t, "events")
-		trial := &Trial{Records: n, Events: n, seen: make(map[string]int)}
+		trial := &Trial{Records: n, Events: n, told: n, counted: n, seen: make(map[string]int)}
 		for range n {
 			trial.seen[strconv.Itoa(rapid.IntRange(1, customers).Draw(t, "who"))]++
 		}
-		if all := trial.Estimate(int64(n), 8); all.Least != int64(len(trial.seen)) || all.Most != all.Least || all.BytesMost != all.Most*CustomerBytes {
+		if all := trial.Estimate(int64(n), 8); all.Estimated != int64(len(trial.seen)) || all.Most != all.Estimated || all.BytesMost != all.Most*CustomerBytes {
 			t.Fatalf("%+v of %d customers", all, len(trial.seen))
 		}
 		part := trial.Estimate(int64(10*n), 8)
-		if part.Least < int64(len(trial.seen)) || part.Most < part.Least || part.Most > int64(10*n) || part.Partitions < 8 {
+		if part.Estimated < int64(len(trial.seen)) || part.Most < part.Estimated || part.BytesLeast != int64(len(trial.seen))*CustomerBytes || part.Most > int64(10*n) || part.Partitions < 8 {
 			t.Fatalf("%+v of %d customers", part, len(trial.seen))
 		}
 	})

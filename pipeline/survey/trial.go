@@ -22,7 +22,9 @@ type Trial struct {
 	Refusals []Refusal `json:"refusals"`
 	Quality  Quality   `json:"quality"`
 
-	seen map[string]int // events by customer
+	// What the size is estimated by: events by customer, with those that lack but a rate for their currency, and how many of how many records they are.
+	seen          map[string]int
+	told, counted int
 }
 
 // Count is how many records have something.
@@ -47,21 +49,53 @@ type Quality struct {
 	// Behind are events older than the newest of their partition before them by more than clock.lateness. Late are those of them that are refused for it: orders and consents count however late they come.
 	Behind int `json:"out_of_order"`
 	Late   int `json:"late"`
-	// BehindMs is how far the Kafka timestamps are behind the events' times, as the median and that of 99 of 100; nil without timestamps.
-	BehindMs *[2]int64 `json:"behind_ms"`
+	// Jumps are events that are ahead of the one before and the one after them in their partition by more than a week: the time of one of them is wrong, or of those around it. Jump is the first.
+	Jumps int   `json:"jumps"`
+	Jump  *Jump `json:"first_jump"`
+	// LaterMs is how much later the Kafka timestamps are than the events' times, below 0 if they are earlier: the median, and what 99 of 100 do not exceed; nil without timestamps.
+	LaterMs *[2]int64 `json:"timestamps_later_ms"`
 	// Oldest and Newest are the events' times; operators.Unset without events.
 	Oldest operators.EventTime `json:"-"`
 	Newest operators.EventTime `json:"-"`
 }
 
+// Jump is where an event is that is far ahead of those around it.
+type Jump struct {
+	Partition int32               `json:"partition"`
+	Offset    int64               `json:"offset"`
+	Time      operators.EventTime `json:"time"`
+}
+
+// jumpMs is how far ahead of those around it an event is suspect.
+const jumpMs = 7 * operators.DayMs
+
+// jumps finds them: it holds the last two events of each partition.
+type jumps struct {
+	last map[int32][2]Jump
+	q    *Quality
+}
+
+func (j *jumps) add(r *schemas.Source, time operators.EventTime) {
+	at := j.last[r.Partition]
+	before, between := at[0], at[1]
+	if at[0].Time != 0 && between.Time-before.Time > jumpMs && between.Time-time > jumpMs {
+		j.q.Jumps++
+		if j.q.Jump == nil {
+			j.q.Jump = &between
+		}
+	}
+	j.last[r.Partition] = [2]Jump{between, {r.Partition, r.Offset, time}}
+}
+
 // Try decodes the records. lateMs is clock.lateness.
 func Try(records []schemas.Source, decoder *schemas.Decoder, lateMs int64) *Trial {
-	t := &Trial{Records: len(records), seen: make(map[string]int), Quality: Quality{Oldest: operators.Unset, Newest: operators.Unset}}
+	t := &Trial{Records: len(records), counted: len(records), seen: make(map[string]int), Quality: Quality{Oldest: operators.Unset, Newest: operators.Unset}}
 	kinds := make(map[string]int)
 	var refused refusals
-	var behind []int64
+	var later []int64
 	ids, orders, newest := make(map[string]bool), make(map[string]bool), make(map[int32]operators.EventTime)
 	q := &t.Quality
+	ahead := jumps{make(map[int32][2]Jump), q}
 	for i := range records {
 		r := &records[i]
 		var e operators.Event
@@ -70,6 +104,7 @@ func Try(records []schemas.Source, decoder *schemas.Decoder, lateMs int64) *Tria
 			read.AppendTime = schemas.TimeEnd - 1
 		}
 		refusal := decoder.DecodeKeyless(&read, &e)
+		t.countCustomer(&e, refusal)
 		switch {
 		case refusal == nil:
 		case refusal.Reason == schemas.ReasonIgnored:
@@ -82,7 +117,7 @@ func Try(records []schemas.Source, decoder *schemas.Decoder, lateMs int64) *Tria
 		}
 		t.Events++
 		kinds[e.Kind.String()]++
-		t.seen[e.Customer]++
+		ahead.add(r, e.Time)
 		if len(r.Key) > 0 {
 			q.Keyed++
 			if string(r.Key) == e.Customer {
@@ -117,23 +152,46 @@ func Try(records []schemas.Source, decoder *schemas.Decoder, lateMs int64) *Tria
 			newest[r.Partition] = e.Time
 		}
 		if r.AppendTime >= schemas.TimeMin {
-			behind = append(behind, int64(r.AppendTime-e.Time))
+			later = append(later, int64(r.AppendTime-e.Time))
 		}
 		if q.Oldest == operators.Unset || e.Time < q.Oldest {
 			q.Oldest = e.Time
 		}
 		q.Newest = max(q.Newest, e.Time)
 	}
-	if len(behind) > 0 {
-		slices.Sort(behind)
-		q.BehindMs = &[2]int64{behind[len(behind)/2], behind[(len(behind)*99)/100]}
+	if len(later) > 0 {
+		slices.Sort(later)
+		q.LaterMs = &[2]int64{later[len(later)/2], later[(len(later)*99)/100]}
 	}
 	t.Refusals = refused.list()
-	for name, n := range kinds {
-		t.Kinds = append(t.Kinds, Count{name, n})
-	}
-	slices.SortFunc(t.Kinds, func(a, b Count) int { return cmp.Or(b.Records-a.Records, cmp.Compare(a.Name, b.Name)) })
+	t.Kinds = counted(kinds)
 	return t
+}
+
+// counted returns counts by name, the most frequent first.
+func counted(records map[string]int) (list []Count) {
+	for name, n := range records {
+		list = append(list, Count{name, n})
+	}
+	slices.SortFunc(list, func(a, b Count) int { return cmp.Or(b.Records-a.Records, cmp.Compare(a.Name, b.Name)) })
+	return list
+}
+
+// countCustomer counts the customer of a record that becomes an event, or would if its currency had a rate.
+func (t *Trial) countCustomer(e *operators.Event, refusal *operators.Rejection) {
+	if refusal == nil || refusal.Reason == schemas.ReasonUnknownCurrency && e.Customer != "" {
+		t.told++
+		t.seen[e.Customer]++
+	}
+}
+
+// Count adds the customers of further values, which follow those of the trial in a file, to those that the size is estimated by.
+func (t *Trial) Count(values [][]byte, decoder *schemas.Decoder) {
+	var e operators.Event
+	for _, value := range values {
+		t.countCustomer(&e, decoder.DecodeKeyless(&schemas.Source{Value: value, AppendTime: schemas.TimeEnd - 1}, &e))
+	}
+	t.counted += len(values)
 }
 
 // Of returns how many events of a kind there are.
@@ -146,7 +204,7 @@ func (t *Trial) Of(kinds ...operators.EventKind) (n int) {
 	return n
 }
 
-// Customers returns how many different customers the events are of.
+// Customers returns how many different customers the events are of, with those whose currency has no rate.
 func (t *Trial) Customers() int { return len(t.seen) }
 
 // Ability is something that lull does with events, and whether these let it.
