@@ -160,6 +160,17 @@ func (s *Settings) shape(partitions int32) task.Shape {
 	}
 }
 
+// Overruled returns in what these settings are others than those that a state was made with, and which hold for all that is in it: of each the state's value, and theirs.
+func (s *Settings) Overruled(state task.Shape) (changes []task.Change) {
+	whose := []string{"prefix", "group", "input.topic", partitionsSetting} // not what the state says
+	for _, c := range state.Changes(s.shape(0)) {
+		if c.Was != "" && !slices.Contains(whose, c.Name) {
+			changes = append(changes, c)
+		}
+	}
+	return changes
+}
+
 // Terms stand for the settings that scores are computed under and that the state does not refuse when they change: everybody is scored anew instead.
 func (s *Settings) Terms() uint32 {
 	rules := s.Chain().Trigger.Rules.Fingerprint()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"lull/operators"
 	"lull/pipeline"
 	"lull/pipeline/snapshot"
+	"lull/pipeline/task"
 	"lull/schemas"
 )
 
@@ -34,10 +36,10 @@ type snapshotFlags struct {
 func newSnapshotCommand() *cobra.Command {
 	var f snapshotFlags
 	cmd := &cobra.Command{
-		Use:   "snapshot --from-changelog --out DIR|URL",
+		Use:   "snapshot --out DIR|URL",
 		Short: "Write all customers at one instant, and their orders, as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
-		Long: `Snapshot reads the application's changelog and models, on any machine, and writes tables of what lull knows, with all rows evaluated at
-one instant: the least watermark of the partitions, or an earlier one by --as-of. It asks no running process and changes none.
+		Long: `Snapshot reads the application's state in its changelog, and its models, on any machine, and writes tables of what lull knows, with all rows evaluated at
+one instant: the least watermark of the partitions, or an earlier one by --as-of, of which a date is its 00:00 in calendar.timezone. It asks no running process and changes none.
 Of an earlier instant it leaves out what came after it, as far as the state tells that apart, and says what is in all the same.
 docs/snapshots.md says what each column means.
 
@@ -45,29 +47,34 @@ Each snapshot lies in a folder of its own below --out, named for its instant. It
 whole. The file "latest" beside the folders names the newest whole snapshot. The same instant of the same state is the same
 snapshot: it is written once.
 
---out is a folder, or the URL of a bucket: s3://BUCKET?region=REGION. While it works, the state lies in a folder below TMPDIR.`,
-		Example: `  lull snapshot --from-changelog --out snapshots --config lull.yaml
-  lull snapshot --from-changelog --out snapshots --as-of 1998-01-01 --keep 30 --config lull.yaml`,
+--out is a folder, or the URL of a bucket: s3://BUCKET?region=REGION. While it works, the state lies in a folder below TMPDIR.
+The settings are those of lull run. Where the state was made with others that make no other scores, such as another session.gap, its own hold, and snapshot says so.`,
+		Example: `  lull snapshot --out snapshots --config lull.yaml
+  lull snapshot --out snapshots --as-of 1998-01-01 --keep 30 --config lull.yaml`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, err := loadValid(cmd.Flags(), os.Environ())
-			if err != nil {
+			if err := errors.Join(f.missing(), err); err != nil {
 				return err
 			}
 			config, err := f.config(&s)
 			if err != nil {
 				return usageError{err}
 			}
-			taken, err := f.take(cmd.Context(), &s, config)
+			taken, overruled, err := f.take(cmd.Context(), &s, config)
 			if err != nil {
 				return err
 			}
-			return printTaken(&printer{w: cmd.OutOrStdout()}, taken)
+			p := &printer{w: cmd.OutOrStdout()}
+			for _, c := range overruled {
+				p.line("%s is %s here, and %s in the state: what was counted by that stays", c.Name, cmp.Or(c.Is, "empty"), c.Was)
+			}
+			return printTaken(p, taken)
 		}),
 	}
-	cmd.Flags().BoolVar(&f.fromChangelog, "from-changelog", false, "read the state in the changelog; there is no other way yet")
+	cmd.Flags().BoolVar(&f.fromChangelog, "from-changelog", true, "read the state in the changelog, which is the one way")
 	cmd.Flags().StringVar(&f.out, "out", "", "`folder` or URL of a bucket to write to")
-	cmd.Flags().StringVar(&f.asOf, "as-of", "", "`instant` to evaluate everybody at, as 1998-07-01 or by RFC 3339 (default the least watermark)")
+	cmd.Flags().StringVar(&f.asOf, "as-of", "", "`instant` to evaluate everybody at, as 1998-07-01, in calendar.timezone, or by RFC 3339 (default the least watermark)")
 	cmd.Flags().StringSliceVar(&f.tables, "tables", snapshot.TableNames(), "`tables` to write")
 	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove older snapshots, so that this many are left, but never the one that is taken (default all)")
 	cmd.Flags().DurationVar(&f.keepFor, "keep-for", 0, "remove snapshots written longer ago than this, but never the newest and the one that is taken (default none)")
@@ -80,15 +87,21 @@ func snapshotConfig(s *pipeline.Settings) *snapshot.Config {
 	return &snapshot.Config{Application: s.Prefix, Version: pipeline.Version(), Chain: s.Chain(), Terms: s.Terms(), AsOf: snapshot.DefaultAsOf}
 }
 
+// missing says what has to be given and is not, with or without settings.
+func (f *snapshotFlags) missing() error {
+	if f.out == "" {
+		return usageError{errors.New("--out is empty: it must be the folder, or the URL of the bucket, to write to; and --config the file of the settings that lull run has")}
+	}
+	return nil
+}
+
 // config returns what the flags and settings ask for.
 func (f *snapshotFlags) config(s *pipeline.Settings) (*snapshot.Config, error) {
 	c := snapshotConfig(s)
 	c.Keep, c.KeepFor = f.keep, f.keepFor
 	switch {
 	case !f.fromChangelog:
-		return nil, errors.New("--from-changelog is missing: it says where the state is read, and there is no other way yet")
-	case f.out == "":
-		return nil, errors.New("--out is empty: it must be the folder, or the URL of the bucket, to write to")
+		return nil, errors.New("--from-changelog is false: the state is read there, and nowhere else. Leave the flag out")
 	case f.keep < 0:
 		return nil, fmt.Errorf("--keep is %d: it must be 0, which keeps all, or more", f.keep)
 	case f.keepFor < 0:
@@ -106,35 +119,56 @@ func (f *snapshotFlags) config(s *pipeline.Settings) (*snapshot.Config, error) {
 			return nil, fmt.Errorf("--tables is %q: it must be a list of %s", name, strings.Join(snapshot.TableNames(), ", "))
 		}
 	}
-	if f.asOf != "" {
-		var err error
-		if c.AsOf, err = parseTime(f.asOf, time.UTC); err == nil && !inTime(c.AsOf) {
-			err = fmt.Errorf("time is %q: it must be %s", f.asOf, timeRange)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("--as-of: %w", err)
-		}
-	}
-	return c, nil
+	var err error
+	c.AsOf, err = f.instant(s.Calendar.Timezone)
+	return c, err
 }
 
-// take opens what the snapshot is written to, and a folder for the state, and writes it.
-func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *snapshot.Config) (taken *snapshot.Taken, err error) {
+// instant returns the instant that --as-of names, a date being its 00:00 in a time zone.
+func (f *snapshotFlags) instant(timezone string) (operators.EventTime, error) {
+	if f.asOf == "" {
+		return snapshot.DefaultAsOf, nil
+	}
+	zone, err := time.LoadLocation(timezone)
+	if err != nil {
+		//lull:unread that of the settings has been checked, and by it that of the state
+		return 0, fmt.Errorf("calendar.timezone %q: it must be an IANA time zone such as Europe/Berlin", timezone)
+	}
+	at, err := parseTime(f.asOf, zone)
+	if err == nil && !inTime(at) {
+		err = fmt.Errorf("time is %q: it must be %s", f.asOf, timeRange)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--as-of: %w", err)
+	}
+	return at, nil
+}
+
+// take opens what the snapshot is written to, and a folder for the state, and writes it. It returns too where the state holds against the settings.
+func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *snapshot.Config) (taken *snapshot.Taken, overruled []task.Change, err error) {
 	target, err := snapshot.OpenTarget(ctx, f.out)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--out: %w", err)}
+		return nil, nil, usageError{fmt.Errorf("--out: %w", err)}
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
+	if err := target.Check(ctx); err != nil { // before the state is read, which can take long
+		return nil, nil, fmt.Errorf("--out: %w", err)
+	}
 	dir, err := os.MkdirTemp("", "lull-snapshot-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the state: %w; TMPDIR names where", err)
+		return nil, nil, fmt.Errorf("making a folder for the state: %w; TMPDIR names where", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	return takeSnapshot(ctx, s, config, target, dir)
+	taken, err = takeSnapshot(ctx, s, config, target, dir, func(shape task.Shape) (err error) {
+		overruled = s.Overruled(shape)
+		config.AsOf, err = f.instant(cmp.Or(shape.Get("calendar.timezone"), s.Calendar.Timezone)) // that days are of
+		return err
+	})
+	return taken, overruled, err
 }
 
-// takeSnapshot writes a snapshot; the state lies in an empty folder meanwhile.
-func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Config, target *snapshot.Target, dir string) (taken *snapshot.Taken, err error) {
+// takeSnapshot writes a snapshot; the state lies in an empty folder meanwhile. What the state was made with is told once it has been read.
+func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Config, target *snapshot.Target, dir string, told func(task.Shape) error) (taken *snapshot.Taken, err error) {
 	client, err := newClient(ctx, s, readOptions()...)
 	if err != nil {
 		return nil, err
@@ -146,6 +180,9 @@ func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Co
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
 	if err := restoreState(ctx, client, s.Topic(pipeline.ChangelogTopic), state); err != nil {
+		return nil, err
+	}
+	if err := told(state.Shape()); err != nil {
 		return nil, err
 	}
 	// After the state, so that no output is missing that it has counted.
@@ -231,7 +268,7 @@ func (c *schedule) Take(ctx context.Context) (told pipeline.SnapshotTaken, err e
 	config := snapshotConfig(c.settings)
 	config.Tables, config.Keep, config.KeepFor = snapshot.TableNames(), c.settings.Snapshots.Keep, c.settings.Snapshots.KeepFor
 	config.Processors = 1 // the others are for the events
-	taken, err := takeSnapshot(ctx, c.settings, config, c.target, c.dir)
+	taken, err := takeSnapshot(ctx, c.settings, config, c.target, c.dir, func(task.Shape) error { return nil })
 	if err != nil {
 		return told, err
 	}

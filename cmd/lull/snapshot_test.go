@@ -78,7 +78,7 @@ func (s *shopOnKafka) rowsOfFew(from, to string) []byte {
 // takeSnapshot takes a snapshot and returns its folder and manifest.
 func (s *shopOnKafka) takeSnapshot(out string, more ...string) (dir string, m *snapshot.Manifest) {
 	s.t.Helper()
-	s.lull(append([]string{"snapshot", "--from-changelog", "--out", out, "--config", s.config}, more...)...)
+	s.lull(append([]string{"snapshot", "--out", out, "--config", s.config}, more...)...)
 	dir = filepath.Join(out, strings.TrimSpace(readFile(s.t, filepath.Join(out, "latest"))))
 	if err := json.Unmarshal([]byte(readFile(s.t, filepath.Join(dir, "manifest.json"))), &m); err != nil {
 		s.t.Fatal(err)
@@ -146,6 +146,17 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("of an earlier instant: %s", told)
 	}
 
+	// A state says what its days and sessions are, whatever the settings do.
+	others := writeFile(t, "others.yaml", readFile(t, s.config)+"calendar: {timezone: America/New_York}\nsession: {gap: 45m}\n")
+	told := s.lull("snapshot", "--out", t.TempDir(), "--config", others, "--as-of", "1997-04-20")
+	for _, want := range []string{
+		"calendar.timezone is America/New_York here, and UTC in the state: what was counted by that stays\n", "session.gap is 45m0s here, and 30m0s in the state: what was counted by that stays\n", "as of 1997-04-20T00:00:00.000Z,",
+	} {
+		if !strings.Contains(told, want) || strings.Contains(told, "clock.lateness") {
+			t.Errorf("with other settings: %s, want %s", told, want)
+		}
+	}
+
 	earlier := t.TempDir()
 	if dir, m := s.takeSnapshot(earlier, "--as-of", "1997-03-15"); len(s.checkSnapshot(dir, m)) == len(rows) {
 		t.Error("all had bought by March")
@@ -157,6 +168,35 @@ func TestSnapshot(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(earlier, "*", "manifest.json"))
 	if err != nil || len(left) != 2 || !strings.Contains(left[0], "19970315T") || !strings.Contains(left[1], "19970415T") {
 		t.Errorf("left are %v, %v", left, err)
+	}
+}
+
+// TestSnapshotAsOf: a date is the start of that day in the calendar, and an instant is the same in all.
+func TestSnapshotAsOf(t *testing.T) {
+	for asOf, want := range map[string]string{
+		"2026-11-27": "2026-11-27T05:00:00.000Z", "2026-07-01": "2026-07-01T04:00:00.000Z", "2026-11-27 13:00:00": "2026-11-27T18:00:00.000Z", "2026-11-27T00:00:00Z": "2026-11-27T00:00:00.000Z",
+	} {
+		f := snapshotFlags{asOf: asOf}
+		if at, err := f.instant("America/New_York"); err != nil || at.String() != want {
+			t.Errorf("%s is %s, %v, want %s", asOf, at, err, want)
+		}
+	}
+}
+
+// TestSnapshotTargetFirst: what is wrong with the bucket is told before anything is read: no broker is there.
+func TestSnapshotTargetFirst(t *testing.T) {
+	server := httptest.NewServer(gofakes3.New(s3mem.New()).Server())
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none")) // not that of who runs the test
+	config := writeFile(t, "lull.yaml", "input: {topic: shop}\nbrokers: [127.0.0.1:1]\n")
+	bucket := "s3://nobodys?region=us-east-1&use_path_style=true&endpoint=" + server.URL
+	_, errs, code := lull(t, "snapshot", "--out", bucket, "--config", config)
+	for _, want := range []string{"--out: ", "nobodys", "cannot be listed", "NoSuchBucket", "see whether that is its name, whether it is reached from here, and whether the credentials here may list, read, write and delete there (docs/snapshots.md)"} {
+		if code != exitError || !strings.Contains(errs, want) {
+			t.Errorf("exit code %d: %s, want %s", code, errs, want)
+		}
 	}
 }
 
@@ -450,7 +490,7 @@ func TestSnapshotOneCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken, err := f.take(t.Context(), s, config)
+	taken, _, err := f.take(t.Context(), s, config)
 	if err != nil {
 		t.Fatal(err)
 	}

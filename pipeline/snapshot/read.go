@@ -10,15 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/parquet-go/parquet-go"
 )
 
 // Kept opens what snapshots are kept in, as OpenTarget does, and makes no folder: one that is not there is an error.
 func Kept(ctx context.Context, in string) (*Target, error) {
-	if !strings.Contains(in, "://") {
-		if _, err := os.Stat(in); err != nil {
+	if folder, ok := folderOf(in); ok {
+		if _, err := os.Stat(folder); err != nil {
 			return nil, fmt.Errorf("%w: it must be the folder, or the URL of the bucket, that lull snapshot writes to", err)
 		}
 	}

@@ -126,6 +126,16 @@ func (s *State) sorted() []*partition {
 	return all
 }
 
+// Shape returns what the state was made with, as the first partition tells that does; nil if none does.
+func (s *State) Shape() task.Shape {
+	for _, p := range s.sorted() {
+		if p.shape != nil {
+			return p.shape
+		}
+	}
+	return nil
+}
+
 // position returns the next changelog offset that the partition stands for.
 func (p *partition) position() int64 {
 	_, committed := p.store.Position()

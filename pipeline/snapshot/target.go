@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ import (
 type Target struct {
 	bucket *blob.Bucket
 	name   string
-	isPath bool // name is the path of a folder, not a URL
+	folder string // its path; "" of a bucket of an object store
 }
 
 // latestName is the name of the file that names the newest whole snapshot.
@@ -45,7 +46,25 @@ func OpenTarget(ctx context.Context, out string) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %q: %w", out, err)
 	}
-	return &Target{bucket, out, !strings.Contains(out, "://")}, nil
+	folder, _ := folderOf(out)
+	return &Target{bucket, out, folder}, nil
+}
+
+// checkTimeout is how long a store may take to answer Check: its client tries more than once.
+const checkTimeout = 30 * time.Second
+
+// Check asks the store whether it is there and may be listed, as all that is written later needs. The error says what to do.
+func (t *Target) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, fmt.Errorf("no answer within %s", checkTimeout))
+	defer cancel()
+	_, err := t.bucket.List(&blob.ListOptions{Prefix: latestName}).Next(ctx)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%q cannot be listed: %w: see whether that is its name, whether it is reached from here, and whether the credentials here may list, read, write and delete there (docs/snapshots.md)", t.name, err)
 }
 
 // CheckTarget says what keeps OpenTarget from opening it as long as out is what it is. Nothing is asked of a store.
@@ -54,10 +73,26 @@ func CheckTarget(out string) error {
 	return err
 }
 
-// addressOf returns the URL of a folder, or out if it is one.
+// folderOf returns the path of the folder that out names, by itself or as a URL; false if it is none.
+func folderOf(out string) (path string, ok bool) {
+	if !strings.Contains(out, "://") {
+		return out, true
+	}
+	u, err := url.Parse(out)
+	if err != nil || u.Scheme != "file" {
+		return "", false
+	}
+	if u.Host == "." { // what fileblob takes for a path below the working folder
+		return filepath.FromSlash(strings.TrimPrefix(u.Path, "/")), true
+	}
+	return filepath.FromSlash(u.Path), true
+}
+
+// addressOf returns the URL of a folder, with what it is written by, or out if it is another.
 func addressOf(out string) (string, error) {
-	scheme, _, isURL := strings.Cut(out, "://")
-	if isURL {
+	folder, isFolder := folderOf(out)
+	if !isFolder {
+		scheme, _, _ := strings.Cut(out, "://")
 		if !blob.DefaultURLMux().ValidBucketScheme(scheme) {
 			schemes := blob.DefaultURLMux().BucketSchemes()
 			slices.Sort(schemes)
@@ -65,15 +100,19 @@ func addressOf(out string) (string, error) {
 		}
 		return out, nil
 	}
-	path, err := filepath.Abs(out)
+	path, err := filepath.Abs(folder)
 	if err != nil {
 		return "", err
 	}
 	if at, err := os.Stat(path); err == nil && !at.IsDir() {
 		return "", fmt.Errorf("%q is a file: it must be a folder, which is made if it is not there", out)
 	}
-	// Written beside the place they then take, without notes beside the files.
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "create_dir=true&no_tmp_dir=true&metadata=skip"}).String(), nil
+	query := url.Values{"create_dir": {"true"}, "no_tmp_dir": {"true"}, "metadata": {"skip"}} // written beside the place they then take, without notes beside the files
+	if folder != out {
+		given, _ := url.Parse(out) // folderOf has
+		maps.Copy(query, given.Query())
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String(), nil
 }
 
 // Close releases what the target holds.
@@ -207,8 +246,8 @@ func (t *Target) remove(ctx context.Context, snapshot string) error {
 			return fmt.Errorf("removing %s in %q: %w", name, t.name, err)
 		}
 	}
-	if t.isPath { // a bucket has no folders, and nobody is told of one: another process may be writing there
-		_ = os.Remove(filepath.Join(t.name, snapshot))
+	if t.folder != "" { // a bucket has no folders, and nobody is told of one: another process may be writing there
+		_ = os.Remove(filepath.Join(t.folder, snapshot))
 	}
 	return nil
 }

@@ -3,11 +3,46 @@ package snapshot_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"lull/pipeline/snapshot"
 )
+
+// TestFileURL: the URL of a folder is as good as its path: it is made if it is not there, though not to be read from, and there is nothing in it but what is written.
+func TestFileURL(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "not", "there yet")
+	address := (&url.URL{Scheme: "file", Path: filepath.ToSlash(folder)}).String()
+	if _, err := snapshot.Kept(t.Context(), address); err == nil || !strings.Contains(err.Error(), "it must be the folder, or the URL of the bucket, that lull snapshot writes to") {
+		t.Errorf("to be read from: %v", err)
+	}
+	target := open(t, address)
+	if err := target.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := take(t, target, snapshot.Config{AsOf: day(3)}, time.Now(), adopted(20, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, taken.Manifest.Snapshot, "*"))
+	if err != nil || len(files) != len(taken.Manifest.Tables)+1 {
+		t.Errorf("there are %v, %v", files, err)
+	}
+	if _, err := take(t, target, snapshot.Config{AsOf: day(4), Keep: 1}, time.Now(), adopted(20, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, taken.Manifest.Snapshot)); !os.IsNotExist(err) {
+		t.Errorf("the folder of the snapshot that was removed: %v", err)
+	}
+	file := filepath.Join(folder, "latest")
+	if err := snapshot.CheckTarget("file://" + filepath.ToSlash(file)); err == nil || !strings.Contains(err.Error(), "is a file: it must be a folder") {
+		t.Errorf("a file: %v", err)
+	}
+}
 
 // TestObjectStores: a snapshot in a bucket of an object store is the same as in a folder, file by file; it is found there when it is asked for again, latest names it, and older ones are removed.
 func TestObjectStores(t *testing.T) {
