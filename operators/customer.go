@@ -403,7 +403,7 @@ type Facts struct {
 	HighRiskAt, LowRiskUntil EventTime
 	// DormantAt and LostAt are the instants at which, in silence, risk reaches what counts as dormant and as lost.
 	DormantAt, LostAt EventTime
-	// RiskAfterOrder is what the churn risk would be if the customer bought now.
+	// RiskAfterOrder is what the churn risk would be if the customer ordered now: another one on the day of their last purchase is no purchase of its own.
 	RiskAfterOrder float64
 	// BornHighRisk is set when risk is over the upper threshold before the day of the last purchase is over: silence had no part in it.
 	BornHighRisk bool

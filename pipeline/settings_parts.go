@@ -54,6 +54,7 @@ func (s *Settings) Chain() clv.Config {
 	c.Score.MarginShare = s.Money.Margin
 	c.Score.ContactDays = float64(s.Scores.ContactDays)
 	c.Score.Currency = s.Money.Currency
+	c.Score.Day = schemas.Days(s.zone())
 	c.Score.MinorPerMajor = minorPerMajor(s.Money.Currency)
 	c.Score.OfferShare = s.Offers.Share
 	c.Score.OfferCap = operators.Money(math.Round(s.Offers.Cap * float64(c.Score.MinorPerMajor)))

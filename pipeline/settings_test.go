@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/rs/zerolog"
+
+	"lull/operators"
 )
 
 // TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the shape, which refuses a state; the others are
@@ -43,5 +45,15 @@ func TestTermsOfScores(t *testing.T) {
 func TestNoInstance(t *testing.T) {
 	if err := Run(t.Context(), Settings{}, zerolog.Nop(), nil); err == nil || err.Error() != `instance is "": it must be a name of this process, stable over restarts and unique in the group` {
 		t.Error(err)
+	}
+}
+
+// TestScoreCalendar: what an order would do hangs on the days of calendar.timezone, as what it does.
+func TestScoreCalendar(t *testing.T) {
+	s := DefaultSettings()
+	s.Calendar.Timezone = "Europe/Berlin"
+	at := operators.EventTime(10*operators.DayMs - 1)
+	if got, want := s.Chain().Score.Day(at), operators.Day(10); got != want {
+		t.Errorf("%s is on %s, want %s", at, got, want)
 	}
 }

@@ -41,6 +41,8 @@ type Config struct {
 	OfferCap operators.Money
 	// Currency is the ISO 4217 code of the base currency, for the reasons that a person reads. The default is "USD".
 	Currency string
+	// Day returns the calendar day of an instant, by which one more order may be a purchase of its own or not. The default is the day in UTC. It is safe for concurrent use.
+	Day func(operators.EventTime) operators.Day
 	// MinorPerMajor is the number of minor units, in which Money counts, in a major unit of the base currency, in which models and scores
 	// do: a power of ten. The default is 100.
 	MinorPerMajor int64
@@ -86,6 +88,9 @@ func (c *Config) EnsureDefaults() {
 	}
 	if c.Currency == "" {
 		c.Currency = "USD"
+	}
+	if c.Day == nil {
+		c.Day = operators.EventTime.UTCDay
 	}
 	if c.MinorPerMajor == 0 {
 		c.MinorPerMajor = 100

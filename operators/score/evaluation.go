@@ -84,9 +84,19 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 		LowRiskUntil:      e.crossing(e.op.low, at),
 		DormantAt:         e.crossing(e.op.dormant, at),
 		LostAt:            e.crossing(e.op.lost, at),
-		RiskAfterOrder:    1 - e.params.PAlive(bgnbd.History{X: e.x + 1, TX: age, T: age}),
+		RiskAfterOrder:    1 - e.params.PAlive(e.ordered(at, age)),
 		BornHighRisk:      highAge <= e.lastAge+bornHighDays,
 	}
+}
+
+// ordered returns the history at an instant, which is at an age, of who orders then.
+func (e *evaluation) ordered(at operators.EventTime, age float64) bgnbd.History {
+	day := e.op.config.Day(at)
+	if day == e.purchases.Last {
+		return e.history(age)
+	}
+	last := max(float64(day-e.purchases.First), e.lastAge)
+	return bgnbd.History{X: e.x + 1, TX: last, T: max(age, last)}
 }
 
 // crossing returns the instant at which P(alive) falls to a level, if the customer stays silent. If it was there at the last purchase already,

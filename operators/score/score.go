@@ -103,6 +103,12 @@ func (op *Operator) PAlive(p *operators.Purchases, m *operators.Model, at operat
 	return params.PAlive(bgnbd.History{X: p.Repeats(), TX: p.LastAge(), T: max(p.Age(at), p.LastAge())})
 }
 
+// RiskAfterPurchase returns what churn risk is at 00:00 of the day of one more purchase, whenever that is: one more order on the day of the last purchase is none. It takes what Evaluate takes.
+func (op *Operator) RiskAfterPurchase(p *operators.Purchases, m *operators.Model) float64 {
+	params, _ := paramsOf(m)
+	return 1 - params.PAlive(bgnbd.History{X: p.Repeats() + 1})
+}
+
 // AboutToBeLost returns the value about to be lost at an instant, as Evaluate does, for a part of its cost. It takes what Evaluate takes.
 func (op *Operator) AboutToBeLost(p *operators.Purchases, m *operators.Model, at operators.EventTime) float64 {
 	e := op.evaluation(p, m)

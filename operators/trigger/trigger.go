@@ -63,6 +63,8 @@ type Scores interface {
 	Evaluate(p *operators.Purchases, m *operators.Model, at operators.EventTime) operators.Facts
 	// Reaches returns the instant at which silence since the last purchase takes a measure to a bound.
 	Reaches(p *operators.Purchases, m *operators.Model, what operators.Measure, bound float64) operators.EventTime
+	// RiskAfterPurchase returns what churn risk is right after one more purchase.
+	RiskAfterPurchase(p *operators.Purchases, m *operators.Model) float64
 	// NextPurchase returns the days within which the next purchase comes with probability q, if there is one.
 	NextPurchase(p *operators.Purchases, m *operators.Model, at operators.EventTime, q float64) float64
 	// Moment returns measures at an instant of the silence since the last purchase, the numbers that Evaluate finds, and what bounds their course.

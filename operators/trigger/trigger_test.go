@@ -35,6 +35,10 @@ func (lines) Reaches(_ *operators.Purchases, _ *operators.Model, _ operators.Mea
 	return map[float64]operators.EventTime{0.6: 100, 0.7: 200}[bound]
 }
 
+func (lines) RiskAfterPurchase(*operators.Purchases, *operators.Model) float64 {
+	panic("the rules here ask nobody what would be")
+}
+
 func (lines) NextPurchase(*operators.Purchases, *operators.Model, operators.EventTime, float64) float64 {
 	return 1
 }

@@ -2,7 +2,6 @@ package query
 
 import (
 	"fmt"
-	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,9 +47,13 @@ func TestWhatIf(t *testing.T) {
 	if ordered.If != "an order of 45.00 USD at 1998-03-10T00:00:00.000Z" || ordered.Then.Figures.PAlive <= ordered.Now.Figures.PAlive {
 		t.Errorf("an order: %+v", ordered)
 	}
-	// The counterfactual of a trigger: the same risk, to the part of a day by which the order's time is after its day's start.
+	// The counterfactual of a trigger: the same risk.
 	f := score.New(config().Score).Evaluate(&run("").Customer.Purchases, &model, instant(t, "1998-03-10"))
-	if math.Abs(ordered.Then.Figures.ChurnRisk-f.RiskAfterOrder) > 0.005 || !strings.HasPrefix(ordered.Reasons[0], "an order now: churn risk ") || len(ordered.Reasons) != 2 {
+	saysSo := func(of *WhatIf) bool {
+		risk := func(s *Standpoint) string { return operators.FormatRisk(s.Figures.ChurnRisk) }
+		return len(of.Reasons) == 2 && of.Reasons[0] == "an order now: churn risk "+risk(&of.Now)+" -> "+risk(&of.Then)
+	}
+	if ordered.Then.Figures.ChurnRisk != f.RiskAfterOrder || !saysSo(&ordered) {
 		t.Errorf("risk after an order %v, of triggers %v; %q", ordered.Then.Figures.ChurnRisk, f.RiskAfterOrder, ordered.Reasons)
 	}
 	for order, want := range map[string]string{"45.5": "an order of 45.50 USD", "0.01": "an order of 0.01 USD", "7.00": "an order of 7.00 USD"} {
@@ -58,6 +61,11 @@ func TestWhatIf(t *testing.T) {
 			t.Errorf("order=%s: %q, want %s", order, got.If, want)
 		}
 	}
+	w.states["c"], w.watermark = stateOf(t, &model, script+"\n1998-03-10T00:00 order_completed order=o9 amount=45\nwatermark 1998-03-10T18:00"), instant(t, "1998-03-10T18:00")
+	if again := read[WhatIf](w, 0, "/v1/customers/c/what-if?order=45"); again.Then.Figures.ChurnRisk != again.Now.Figures.ChurnRisk || !saysSo(&again) {
+		t.Errorf("a second order on one day: %+v, then %+v; %q", again.Now.Figures, again.Then.Figures, again.Reasons)
+	}
+	w.states["c"], w.watermark = stateOf(t, &model, script), instant(t, "1998-03-10")
 	if expected := read[WhatIf](w, 0, "/v1/customers/c/what-if?order=expected"); expected.If != fmt.Sprintf("an order of %.2f USD at 1998-03-10T00:00:00.000Z", f.ExpectedSpend) {
 		t.Errorf("the order that is expected: %q", expected.If)
 	}
