@@ -189,14 +189,14 @@ func TestProduceLines(t *testing.T) {
 	refused := filepath.Join(t.TempDir(), "refused.csv")
 	out, errs, code := lull(t, "produce", "--lines", file, "--key", "customer.id", "--time-mark", "2025-07-02", "--refused", refused, "--config", config)
 	want := file + ": 5 rows, 2 sent to shop, 3 refused\n" +
-		"  no_customer: 2\n    row 2 (line 3): --key customer.id: there is nothing at it\n    row 4 (line 5): --key customer.id: there is nothing at it\n" +
+		"  missing_field: 2\n    row 2 (line 3): --key customer.id: there is nothing at it: the key of each record is taken from there\n    row 4 (line 5): --key customer.id: there is nothing at it: the key of each record is taken from there\n" +
 		"  malformed: 1\n    row 3 (line 4): it is no JSON object\ntime mark 2025-07-02T00:00:00.000Z sent to all 8 partitions of shop\n" +
 		"lull: " + file + ": 3 of 5 lines were not sent: mend them, and send those alone\n"
 	if code != exitError || out != "" || errs != want {
 		t.Errorf("exit code %d, %s\n%swant\n%s", code, out, errs, want)
 	}
-	if text := readFile(t, refused); text != "row,line,reason,detail,record\n2,3,no_customer,--key customer.id: there is nothing at it,\"{\"\"type\"\":\"\"ping\"\"}\"\n3,4,malformed,it is no JSON object,nonsense\n"+
-		"4,5,no_customer,--key customer.id: there is nothing at it,\"{\"\"customer\"\":{}}\"\n" {
+	if text := readFile(t, refused); text != "row,line,reason,detail,record\n2,3,missing_field,--key customer.id: there is nothing at it: the key of each record is taken from there,\"{\"\"type\"\":\"\"ping\"\"}\"\n3,4,malformed,it is no JSON object,nonsense\n"+
+		"4,5,missing_field,--key customer.id: there is nothing at it: the key of each record is taken from there,\"{\"\"customer\"\":{}}\"\n" {
 		t.Errorf("refused: %s", text)
 	}
 	sent := 0

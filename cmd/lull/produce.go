@@ -392,9 +392,9 @@ func sendLines(ctx context.Context, client *kgo.Client, f *produceFlags, bytesMa
 		} else if len(lines.bytes) > bytesMax {
 			line.refuse("", schemas.ReasonRecordTooLarge, "the line has %d bytes, and limits.value_bytes is %d: raise that, or make the line shorter", len(lines.bytes), bytesMax)
 		} else if id, err = lines.cell(f.key); err != nil {
-			line.refuse("", schemas.ReasonNoCustomer, "--key %s: %v", f.key, err)
+			line.refuse("", schemas.ReasonMissingField, "--key %s: %v", f.key, err)
 		} else if id == "" {
-			line.refuse("", schemas.ReasonNoCustomer, "--key %s: there is nothing at it", f.key)
+			line.refuse("", schemas.ReasonMissingField, "--key %s: there is nothing at it: the key of each record is taken from there", f.key)
 		}
 		if line.Refused != nil {
 			line.Cells = lines.raw()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -44,31 +45,37 @@ The tables lie in a folder below TMPDIR while it works.`,
 }
 
 // runReport writes the report of a snapshot, "" being the newest, into a folder.
-func runReport(cmd *cobra.Command, snapshots, name, out string) (err error) {
+func runReport(cmd *cobra.Command, snapshots, name, out string) error {
 	switch {
 	case out == "":
 		return usageError{errors.New("--out is empty: it must be the folder to write the report to")}
 	case snapshots == "":
 		return usageError{errors.New("--snapshots is empty, and so is snapshots.out: one of them must be the folder, or the URL of the bucket, that snapshots are in")}
 	}
-	target, err := snapshot.Kept(cmd.Context(), snapshots)
-	if err != nil {
-		return usageError{fmt.Errorf("--snapshots: %w", err)}
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	tables, err := target.Open(cmd.Context(), name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, tables.Close()) }()
-	names, err := report.Snapshot(cmd.Context(), tables, out)
+	m, names, err := drawReport(cmd.Context(), snapshots, name, out)
 	if err != nil {
 		return err
 	}
 	p := &printer{w: cmd.OutOrStdout()}
-	p.line("report of snapshot %s, as of %s, in %s:", tables.Manifest.Snapshot, tables.Manifest.AsOf, out)
+	p.line("report of snapshot %s, as of %s, in %s:", m.Snapshot, m.AsOf, out)
 	for _, name := range names {
 		p.line("  %s", name)
 	}
 	return p.err
+}
+
+// drawReport writes the files, and returns their names and what they are of. No copy of a table is left when it returns: a reader of what is printed then may go away, which ends the process.
+func drawReport(ctx context.Context, snapshots, name, out string) (m *snapshot.Manifest, names []string, err error) {
+	target, err := snapshot.Kept(ctx, snapshots)
+	if err != nil {
+		return nil, nil, usageError{fmt.Errorf("--snapshots: %w", err)}
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	tables, err := target.Open(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, tables.Close()) }()
+	names, err = report.Snapshot(ctx, tables, out)
+	return tables.Manifest, names, err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -55,6 +56,13 @@ func TestReport(t *testing.T) {
 	}
 	if told := s.lull("report", "--snapshots", out, "--out", folder, "--config", s.config); !strings.Contains(told, m.Snapshot) || strings.Count(told, ".svg\n") != 9 {
 		t.Errorf("it says %s", told)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	cmd := newReportCommand()
+	cmd.SetContext(t.Context())
+	cmd.SetOut(left{t, filepath.Join(os.Getenv("TMPDIR"), "lull-tables-*")})
+	if err := runReport(cmd, out, "", t.TempDir()); err != nil {
+		t.Error(err)
 	}
 	page := readFile(t, filepath.Join(folder, "report.html"))
 	for _, text := range []string{"As of 1997-09-30 00:00 UTC", "model cdnow-published (mbgnbd)", "in USD, margin expected within 365.25 days", "2,357"} {
@@ -167,4 +175,17 @@ func thousands(n int) string {
 		return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 	}
 	return strconv.Itoa(n)
+}
+
+// left fails a test if, when something is written, there is a file of that pattern: who reads may go away then, and the process ends.
+type left struct {
+	t       *testing.T
+	pattern string
+}
+
+func (l left) Write(p []byte) (int, error) {
+	if names, err := filepath.Glob(l.pattern); len(names) > 0 || err != nil {
+		l.t.Errorf("%v is there while %q is printed, %v", names, p, err)
+	}
+	return len(p), nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -215,6 +216,11 @@ func (t *Target) settle(ctx context.Context, taken string, keep int, keepFor tim
 	if err := t.write(ctx, latestName, "text/plain", []byte(whole[0].Snapshot+"\n")); err != nil {
 		return nil, err
 	}
+	for _, m := range whole {
+		if err := t.sweep(m.Snapshot, now); err != nil {
+			return nil, err
+		}
+	}
 	for i, m := range whole[1:] {
 		if m.Snapshot != taken && (keep > 0 && i+1 >= keep || keepFor > 0 && now.Sub(m.WrittenAt) > keepFor) {
 			if err := t.remove(ctx, m.Snapshot); err != nil {
@@ -224,6 +230,36 @@ func (t *Target) settle(ctx context.Context, taken string, keep int, keepFor tim
 		}
 	}
 	return removed, nil
+}
+
+// unfinished is the name of a file of a folder while it is written; unfinishedAge is how long nobody has written to one that belongs to no process any more.
+var unfinished = regexp.MustCompile(`\.[0-9a-f]+\.tmp$`)
+
+const unfinishedAge = time.Hour
+
+// sweep removes what a process that was killed has left in the folder of a snapshot that is whole by now. A store keeps no file that was not written to its end.
+func (t *Target) sweep(snapshot string, now time.Time) error {
+	if t.folder == "" {
+		return nil
+	}
+	dir := filepath.Join(t.folder, snapshot)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if !unfinished.MatchString(file.Name()) {
+			continue
+		}
+		about, err := file.Info()
+		if err == nil && now.Sub(about.ModTime()) > unfinishedAge {
+			err = os.Remove(filepath.Join(dir, file.Name()))
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // another process may have removed it
+			return err
+		}
+	}
+	return nil
 }
 
 // remove removes a snapshot, its manifest first: from then on it is not whole.

@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +13,41 @@ import (
 
 	"lull/pipeline/snapshot"
 )
+
+// TestUnfinished: what a killed process has left of a file in the folder of a snapshot that another has taken since is removed by whoever takes the next, but not what may still be written.
+func TestUnfinished(t *testing.T) {
+	dir := t.TempDir()
+	target := open(t, dir)
+	taken, err := take(t, target, snapshot.Config{AsOf: day(3)}, time.Now(), adopted(20, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(dir, taken.Manifest.Snapshot)
+	before, err := os.ReadDir(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, writing := filepath.Join(at, "orders.parquet.18b2f0c7a1d3e400.tmp"), filepath.Join(at, "customers.parquet.18b2f0c7a1d3e401.tmp")
+	for name, age := range map[string]time.Duration{left: 2 * time.Hour, writing: time.Minute} {
+		touched := time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(name, []byte("PAR1"), 0o600), os.Chtimes(name, touched, touched)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := take(t, target, snapshot.Config{AsOf: day(4)}, time.Now(), adopted(20, nil)); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.ReadDir(at)
+	if err != nil || len(after) != len(before)+1 {
+		t.Errorf("%d files are there, %v, want %d and the one that may still be written", len(after), err, len(before))
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s: %v", left, err)
+	}
+	if _, err := os.Stat(writing); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestFileURL: the URL of a folder is as good as its path: it is made if it is not there, though not to be read from, and there is nothing in it but what is written.
 func TestFileURL(t *testing.T) {
