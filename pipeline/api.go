@@ -31,7 +31,7 @@ func (r *Runner) api() (http.Handler, error) {
 	tokens.Tell = r.tellTokens
 	guard := query.Guard{Listen: of.Listen, Tokens: tokens, Certificates: of.TLS.ClientCAFile != ""}
 	return query.Handler(r, query.Options{
-		Chain: r.s.Chain(), Day: schemas.DayStarts(r.s.zone()), Timeout: of.Timeout, Rate: of.Rate, Admit: guard.Admit,
+		Chain: r.s.Chain(), Day: schemas.DayStarts(r.s.zone()), Zone: r.s.zone(), Timeout: of.Timeout, Rate: of.Rate, Admit: guard.Admit,
 		Members: &members{r: r, client: of.TLS.Client(dialWithin(of.Timeout/5, r.machine.dial)), asking: newLock()},
 		Observe: func(route string, status int, took time.Duration) {
 			route = cmp.Or(route, noRoute)

@@ -133,8 +133,9 @@ type Members interface {
 // Options configure the API.
 type Options struct {
 	Chain clv.Config
-	// Day returns the calendar day of an instant, and its start.
-	Day func(operators.EventTime) (operators.Day, operators.EventTime)
+	// Day returns the calendar day of an instant, and its start; Zone is that of the calendar.
+	Day  func(operators.EventTime) (operators.Day, operators.EventTime)
+	Zone *time.Location
 	// Members are asked for what is not held here; nil: nobody is.
 	Members Members
 	// Timeout is how long an answer may take, with all that is waited for.
@@ -290,7 +291,7 @@ func (a *api) reply(w http.ResponseWriter, r *http.Request, handle func(*request
 	}
 	asked := &request{Request: r}
 	if of != nil {
-		if err := asked.parse(of); err != nil {
+		if err := asked.parse(of, a.Zone); err != nil {
 			fail(w, http.StatusBadRequest, err.Error())
 			return
 		}

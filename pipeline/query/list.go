@@ -29,10 +29,12 @@ const (
 
 // List is a page of customers.
 type List struct {
-	AsOf     string  `json:"as_of" format:"instant" doc:"the instant that the customers are evaluated at, unless they were heard of later: of the first page the least watermark, if none is asked for, and the same on all that follow; unset before the first event"`
-	Sort     string  `json:"sort" enum:"sort" doc:"what they are in the order of"`
-	Currency string  `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
-	Model    *string `json:"model" doc:"version of the model that the scores are of, but of rows that name another; null if no row has a score"`
+	AsOf      string  `json:"as_of" format:"instant" doc:"the instant that the customers are evaluated at, unless they were heard of later: of the first page the least watermark, if none is asked for, and the same on all that follow; unset before the first event"`
+	Watermark string  `json:"watermark" format:"instant" doc:"event time that all of the partitions have certainly reached, which segments and stages stand at, unless a customer was heard of later; unset before the first event"`
+	Projected bool    `json:"projected" doc:"whether as_of is after the watermark: numbers and deadlines are those of silence until as_of then, and segments and stages are of now all the same"`
+	Sort      string  `json:"sort" enum:"sort" doc:"what they are in the order of"`
+	Currency  string  `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
+	Model     *string `json:"model" doc:"version of the model that the scores are of, but of rows that name another; null if no row has a score"`
 	Horizon
 	Customers  []Row      `json:"customers" doc:"the customers of the page"`
 	NextCursor *string    `json:"next_cursor" doc:"the cursor of the next page; null on the last"`
@@ -240,10 +242,15 @@ func list(a *api, r *request) (any, error) {
 	if err := r.complete(all.Missing); err != nil {
 		return nil, err
 	}
-	if l.after == nil && l.asOf == operators.Unset {
-		if l.asOf = all.watermark(); l.asOf != operators.Unset {
+	reached := all.watermark()
+	switch {
+	case l.after != nil || r.passedOn(): // its instant has been taken already; time may have passed since
+	case l.asOf == operators.Unset:
+		if l.asOf = reached; l.asOf != operators.Unset {
 			r.query.Set("as_of", l.asOf.String())
 		}
+	case l.asOf < reached:
+		return nil, invalid("as_of %s: the states are later, and no longer tell what was then: the earliest that can be had is the least watermark, now %s. Leave as_of out for that; lull snapshot --as-of tells of earlier instants", l.asOf, reached)
 	}
 	others := startAsking[List](a, r, all.others)
 	p := page{listing: l}
@@ -252,7 +259,9 @@ func list(a *api, r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &List{AsOf: l.asOf.String(), Sort: l.sort, Currency: a.config.Score.Currency, Horizon: a.horizon(), Customers: []Row{}, Partitions: []Standing{}}
+	out := &List{
+		AsOf: l.asOf.String(), Watermark: reached.String(), Projected: l.asOf > reached, Sort: l.sort, Currency: a.config.Score.Currency, Horizon: a.horizon(), Customers: []Row{}, Partitions: []Standing{},
+	}
 	for i := range all.own.Held {
 		out.Partitions = append(out.Partitions, standing(&all.own.Held[i]))
 	}

@@ -3,9 +3,13 @@ package query
 import (
 	"cmp"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"lull/operators"
 )
@@ -68,6 +72,55 @@ func TestLists(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestProjected: a list at the least watermark says that it is of what is known, and one of a later instant that it is projected: its numbers are those of who is silent until then, as a what-if has them, and its segments are of now.
+func TestProjected(t *testing.T) {
+	for _, processes := range []int{1, 3} {
+		w := newWorld(t, processes)
+		now := read[List](w, 0, "/v1/customers?limit=1000")
+		if again := read[List](w, 0, "/v1/customers?limit=1000&as_of=1998-07-01"); now.Projected || now.Watermark != now.AsOf || fmt.Sprint(again.AsOf, again.Projected) != fmt.Sprint(now.AsOf, false) {
+			t.Errorf("at the watermark: of %s, projected %t, the watermark %s; asked for %s, projected %t", now.AsOf, now.Projected, now.Watermark, again.AsOf, again.Projected)
+		}
+		then := read[List](w, 0, "/v1/customers?limit=1000&as_of=1998-10-01")
+		if !then.Projected || then.AsOf != "1998-10-01T00:00:00.000Z" || then.Watermark != now.AsOf || len(then.Customers) != len(now.Customers) {
+			t.Fatalf("%d customers of %s, projected %t, the watermark %s", len(then.Customers), then.AsOf, then.Projected, then.Watermark)
+		}
+		for i := range then.Customers {
+			row, is := &then.Customers[i], &now.Customers[i]
+			if row.AsOf != then.AsOf || row.Segment != is.Segment || row.Lifecycle != is.Lifecycle || row.RFMGroup != is.RFMGroup || row.Rising != is.Rising {
+				t.Errorf("then %+v, now %+v", row, is)
+			}
+			if row.Figures == nil {
+				continue
+			}
+			if silent := read[WhatIf](w, 0, "/v1/customers/"+row.CustomerID+"/what-if?silent_until=1998-10-01"); *row.Figures != *silent.Then.Figures || silent.Then.AsOf != then.AsOf {
+				t.Errorf("%s has %+v, and %+v after silence", row.CustomerID, row.Figures, silent.Then.Figures)
+			}
+		}
+		// The pages of a list stay of its instant, when the states have gone on.
+		first := read[List](w, 0, "/v1/customers?limit=5")
+		w.watermark += operators.DayMs
+		if next := read[List](w, 0, "/v1/customers?limit=5&cursor="+*first.NextCursor); next.AsOf != first.AsOf || next.Projected {
+			t.Errorf("the page after that of %s is of %s, projected %t", first.AsOf, next.AsOf, next.Projected)
+		}
+	}
+}
+
+// TestDates: a date is the start of that day in the calendar.
+func TestDates(t *testing.T) {
+	zone, err := time.LoadLocation("America/New_York")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, 1)
+	o := options()
+	o.Zone = zone
+	recorder := httptest.NewRecorder()
+	Handler(node{w, 0}, o).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/v1/customers?as_of=1998-11-27", http.NoBody))
+	if !strings.Contains(recorder.Body.String(), `"as_of": "1998-11-27T05:00:00.000Z"`) {
+		t.Errorf("as_of is not the day's start: %s", recorder.Body)
 	}
 }
 

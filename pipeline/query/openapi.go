@@ -111,7 +111,7 @@ func (p *parameter) object() map[string]any {
 	case p.most > 0:
 		schema = map[string]any{"type": "integer", "minimum": p.least, "maximum": p.most}
 	case p.instant:
-		schema["format"], schema["pattern"] = "date-time", instantPattern
+		schema["pattern"] = instantPattern
 	case p.pattern != "":
 		schema["pattern"] = p.pattern
 	default:

@@ -26,8 +26,8 @@ type parameter struct {
 	example     string // "" of what needs none
 }
 
-// parse takes the request's parameters, which must be the route's.
-func (r *request) parse(of *route) error {
+// parse takes the request's parameters, which must be the route's. Instants are put as others read them too, dates being in a time zone.
+func (r *request) parse(of *route, zone *time.Location) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return invalid("the query of the URL: %s", err)
@@ -43,6 +43,13 @@ func (r *request) parse(of *route) error {
 		}
 		if err := of.parameters[i].check(given[0]); err != nil {
 			return err
+		}
+		if of.parameters[i].instant {
+			at, err := instantIn(given[0], zone)
+			if err != nil {
+				return invalid("%s %q: it must be an instant by RFC 3339 from 1970 to 2199, such as 2026-05-01T00:00:00Z, or a date such as 2026-05-01, which is its 00:00 in calendar.timezone", name, given[0])
+			}
+			given = []string{at.String()}
 		}
 		r.query[name] = given
 	}
@@ -76,10 +83,6 @@ func (p *parameter) check(value string) error {
 		if n, err := parseWhole(value, p.most); err != nil || n < p.least {
 			return invalid("%s %q: it must be a whole number from %d to %d", p.name, value, p.least, p.most)
 		}
-	case p.instant:
-		if _, err := parseInstant(value); err != nil {
-			return invalid("%s %q: it must be an instant by RFC 3339 from 1970 to 2199, such as 2026-05-01T00:00:00Z", p.name, value)
-		}
 	}
 	return nil
 }
@@ -100,8 +103,16 @@ const (
 	instantEnd operators.EventTime = 7_258_118_400_000
 )
 
-// instantPattern describes what parseInstant takes.
-const instantPattern = `^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$`
+// instantPattern describes what instantIn takes.
+const instantPattern = `^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z)?$`
+
+// instantIn reads an instant that a request names: as parseInstant does, or a date, which is its 00:00 in a time zone.
+func instantIn(text string, zone *time.Location) (operators.EventTime, error) {
+	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		text = day.UTC().Format(time.RFC3339Nano)
+	}
+	return parseInstant(text)
+}
 
 // parseInstant reads an instant by RFC 3339, to the millisecond.
 func parseInstant(text string) (operators.EventTime, error) {

@@ -76,7 +76,7 @@ func config() clv.Config {
 
 // options are those of a process that is alone, and in no hurry.
 func options() Options {
-	return Options{Chain: config(), Day: schemas.DayStarts(time.UTC), Timeout: time.Minute, Rate: 1_000_000}
+	return Options{Chain: config(), Day: schemas.DayStarts(time.UTC), Zone: time.UTC, Timeout: time.Minute, Rate: 1_000_000}
 }
 
 // model is that of the literature for CDNOW (Fader, Hardie & Lee 2005; Fader & Hardie 2013), in days, with a cut that nobody falls under.

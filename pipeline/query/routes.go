@@ -39,7 +39,7 @@ func init() { // their answers read the document, which reads them
 				{name: "rising", values: []string{"true", "false"}, doc: "only who is of high potential at low spend so far, or is not"},
 				{name: "limit", least: 1, most: pageMax, deflt: pageDefault, doc: "customers on a page at most"},
 				{name: "cursor", pattern: `^[A-Za-z0-9_-]{1,8192}$`, doc: "next_cursor of the page before; all other parameters as for that one"},
-				{name: "as_of", instant: true, doc: "the instant that numbers are evaluated at, unless a customer was heard of later; segments and stages, also those that are filtered by, are as they stand now; the default is the least watermark"},
+				{name: "as_of", instant: true, doc: "the instant that numbers are evaluated at, unless a customer was heard of later: the least watermark, which is the default, or a later instant, as if everybody were silent until then; an earlier one is refused. Segments and stages, also those that are filtered by, are as they stand now. RFC 3339, or a date, which is its 00:00 in calendar.timezone"},
 				partialParameter,
 			},
 			body: List{}, answer: list,
@@ -60,7 +60,7 @@ func init() { // their answers read the document, which reads them
 			parameters: []parameter{
 				idParameter, waitParameter,
 				{name: "order", pattern: orderPattern, example: "expected", doc: "an order now: its value in major units of the currency, with its decimals at most, or expected: the value that the model expects of one"},
-				{name: "silent_until", instant: true, doc: "silence until this instant, which is not before now"},
+				{name: "silent_until", instant: true, doc: "silence until this instant, which is not before now; RFC 3339, or a date, which is its 00:00 in calendar.timezone"},
 			},
 			body: WhatIf{}, fails: append([]int{409}, customerFails...), answer: ofCustomer(WithDays, whatIf),
 		},
