@@ -52,3 +52,9 @@ func (f *Faults) Total() (n uint64) {
 	}
 	return n
 }
+
+// Quality returns how far the facts of a customer with so many orders that count can be trusted, above 0 to 1: the weight of what is known of them, against that of what was wrong. It is 1 without any fault.
+func (f *Faults) Quality(orders uint32) float64 {
+	known := 1 + float64(orders)
+	return known / (known + float64(f.Total()))
+}

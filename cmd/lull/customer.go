@@ -121,6 +121,9 @@ func printCard(w io.Writer, card *query.Card) error {
 		digits, _ := schemas.CurrencyDigits(card.Currency)
 		line("spent so far", "%.*f %s", digits, f.RealizedValue, card.Currency)
 	}
+	if q := &card.Quality; q.Score < 1 {
+		line("data quality", "%.2f: records of theirs that were invalid %d, with a field missing %d, of an unknown currency %d, in the future %d, duplicate %d, late %d", q.Score, q.Invalid, q.MissingField, q.UnknownCurrency, q.ClockSkewed, q.Duplicate, q.Late)
+	}
 	if s := card.Score; s != nil {
 		line("P(alive)", "%.3f (churn risk %.3f)", s.PAlive, s.ChurnRisk)
 		line("expected purchases", "%.2f in %d months; buys within %.0f days with probability %.3f", s.ExpectedPurchases, s.HorizonMonths, s.ContactDays, s.BuysAgain)

@@ -16,6 +16,7 @@ type Card struct {
 	Currency   string `json:"currency" doc:"ISO 4217 code of the base currency, which all values are in, in major units"`
 
 	Facts     CardFacts     `json:"facts" doc:"what has happened"`
+	Quality   CardQuality   `json:"quality" doc:"how far the facts can be trusted: what was wrong with their records"`
 	Score     *CardScore    `json:"score" doc:"what the model makes of it; null while there is no purchase or no model"`
 	Segment   string        `json:"segment" enum:"segment" doc:"the quadrant"`
 	Since     string        `json:"segment_since,omitempty" format:"instant" doc:"since when they are in it; not there without a quadrant"`
@@ -40,6 +41,25 @@ type CardFacts struct {
 	Silence       float64 `json:"since_last_purchase_days" doc:"T - t_x, in days"`
 	RealizedValue float64 `json:"realized_value" doc:"net value of all orders, refunds taken off, in major units"`
 	OpenSessions  int     `json:"open_sessions" doc:"sessions that have not ended yet"`
+}
+
+// CardQuality is what was wrong with the customer's records, each counted once.
+type CardQuality struct {
+	Score           float64 `json:"score" doc:"above 0 to 1: (1 + orders) / (1 + orders + faults), the faults being the sum of the rest; 1 without any"`
+	Invalid         uint32  `json:"invalid" doc:"records refused for a reason that is none of the next three"`
+	MissingField    uint32  `json:"missing_field" doc:"refused because a field that this kind of event needs was not there"`
+	UnknownCurrency uint32  `json:"unknown_currency" doc:"refused because the currency has no rate"`
+	ClockSkewed     uint32  `json:"clock_skewed" doc:"the time lay in the future: refused, or taken at the record's Kafka timestamp"`
+	Duplicate       uint32  `json:"duplicate" doc:"the message id had been seen; dropped"`
+	Late            uint32  `json:"late" doc:"older than the watermark; facts count all the same"`
+}
+
+func qualityOf(c *operators.Customer) CardQuality {
+	f := &c.Faults
+	return CardQuality{
+		Score: f.Quality(c.Purchases.Orders), Invalid: f[operators.Invalid], MissingField: f[operators.MissingField], UnknownCurrency: f[operators.UnknownCurrency], ClockSkewed: f[operators.ClockSkewed],
+		Duplicate: f[operators.Duplicate], Late: f[operators.LateEvent],
+	}
 }
 
 // CardConsent is what holds of the customer's consent to a purpose: what was stated last.
@@ -104,7 +124,7 @@ func (a *api) card(of *seen) *Card {
 		CustomerID: c.ID, AsOf: at.String(), Watermark: view.Watermark.String(), Partition: view.Partition, Position: view.Position,
 		Currency: a.config.Score.Currency, Segment: c.Segment.Quadrant.String(),
 		RFMGroup: c.Segment.RFMGroup.String(), Lifecycle: c.Segment.Lifecycle.String(), Rising: c.Segment.Rising, Reasons: []string{}, Consents: []CardConsent{},
-		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)},
+		Facts: CardFacts{Purchases: p.Count, OpenSessions: len(c.Sessions)}, Quality: qualityOf(c),
 	}
 	if c.Segment.Quadrant != operators.NoQuadrant {
 		card.Since = c.Segment.Since.String()

@@ -387,6 +387,28 @@ watermark 1998-01-19`), Watermark: instant(t, "1998-01-19")}
 	}
 }
 
+// TestQuality: the card counts what was wrong with the customer's records, and weighs it against their orders, also of who has not bought; of who has no fault it says so.
+func TestQuality(t *testing.T) {
+	for name, of := range map[string]struct {
+		script string
+		faults operators.Faults
+		want   CardQuality
+	}{
+		"a buyer":           {buyer, operators.Faults{operators.Duplicate: 2, operators.LateEvent: 1, operators.MissingField: 2}, CardQuality{Score: 0.5, Duplicate: 2, Late: 1, MissingField: 2}},
+		"a visitor":         {"1998-01-04T10:00 page name=home", operators.Faults{operators.Invalid: 1, operators.UnknownCurrency: 1, operators.ClockSkewed: 1}, CardQuality{Score: 0.25, Invalid: 1, UnknownCurrency: 1, ClockSkewed: 1}},
+		"nothing was amiss": {buyer, operators.Faults{}, CardQuality{Score: 1}},
+	} {
+		c := operators.NewCustomer("c")
+		if err := c.DecodeState(stateOf(t, &model, of.script)); err != nil {
+			t.Fatal(err)
+		}
+		c.Faults = of.faults
+		if card, body := getCard(t, View{State: c.AppendState(nil), Model: &model}); card.Quality != of.want {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+}
+
 // TestConsents: the card tells what holds of each purpose, with or without a purchase; without a statement it is an empty list.
 func TestConsents(t *testing.T) {
 	const stated = `

@@ -182,7 +182,7 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 		}
 	}
 	e.facts(row, c.Customer, &p)
-	row.quality(&c.Faults)
+	row.quality(&c.Faults, p.Orders)
 	valueFalls := e.place(row, c.Customer, &p, later, c.partition.meta.Adoptions)
 	predicted := p.Count > 0 && e.model != nil
 	if predicted {
@@ -236,12 +236,11 @@ func (e *evaluator) facts(row *customerRow, c *operators.Customer, p *operators.
 	row.Frequency, row.LastAge, row.T, row.MonetaryValue = &x, &lastAge, &age, &mean
 }
 
-// quality fills in what was wrong with the customer's records; Orders is there.
-func (r *customerRow) quality(f *operators.Faults) {
+// quality fills in what was wrong with the records of a customer with so many orders.
+func (r *customerRow) quality(f *operators.Faults, orders uint32) {
 	r.Invalid, r.MissingField, r.UnknownCurrency = int64(f[operators.Invalid]), int64(f[operators.MissingField]), int64(f[operators.UnknownCurrency])
 	r.ClockSkewed, r.Duplicate, r.Late = int64(f[operators.ClockSkewed]), int64(f[operators.Duplicate]), int64(f[operators.LateEvent])
-	known := float64(1 + r.Orders)
-	r.DataQuality = known / (known + float64(f.Total()))
+	r.DataQuality = f.Quality(orders)
 }
 
 // later reports whether the state knows more than there was at the instant: it stands for a later one, or has an order of a later one, whose event proved no time (operators.Event.Clamped).
