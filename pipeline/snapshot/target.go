@@ -244,7 +244,7 @@ func (t *Target) sweep(snapshot string, now time.Time) error {
 	}
 	dir := filepath.Join(t.folder, snapshot)
 	files, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // another process may have removed the snapshot
 		return err
 	}
 	for _, file := range files {
