@@ -19,7 +19,7 @@ func newReportCommand() *cobra.Command {
 		Short: "Draw what a snapshot says of the customers: one page for a browser, and each figure as SVG",
 		Long: `Report reads the newest snapshot that lull snapshot or lull run has written, or the one that --snapshot names, and writes report.html, which needs no network and
 nothing beside it, and each of its figures as SVG: value and risk, deadlines of the coming weeks, RFM, P(alive), cohorts, changes of
-segment, a backtest, and data quality. docs/report.md says what each figure says. It needs no Kafka. What a figure needs and the snapshot
+segment, a backtest, and data quality by source and by customer, of whom the ten worst are named. docs/report.md says what each figure says. It needs no Kafka. What a figure needs and the snapshot
 lacks, the figure says.
 
 The tables lie in a folder below TMPDIR while it works.`,

@@ -54,7 +54,7 @@ func TestReport(t *testing.T) {
 	if err := s.process.stop(); err != nil {
 		t.Fatal(err)
 	}
-	if told := s.lull("report", "--snapshots", out, "--out", folder, "--config", s.config); !strings.Contains(told, m.Snapshot) || strings.Count(told, ".svg\n") != 9 {
+	if told := s.lull("report", "--snapshots", out, "--out", folder, "--config", s.config); !strings.Contains(told, m.Snapshot) || strings.Count(told, ".svg\n") != 10 {
 		t.Errorf("it says %s", told)
 	}
 	t.Setenv("TMPDIR", t.TempDir())

@@ -49,7 +49,7 @@ func (t *tally) figures() ([]figure, error) {
 		return nil, err
 	}
 	return []figure{
-		t.quadrantFigure(), t.deadlineFigure(), t.rfmFigure(), t.aliveFigure(), t.retentionFigure(), t.revenueFigure(), t.migrationFigure(), calibration, t.qualityFigure(),
+		t.quadrantFigure(), t.deadlineFigure(), t.rfmFigure(), t.aliveFigure(), t.retentionFigure(), t.revenueFigure(), t.migrationFigure(), calibration, t.qualityFigure(), t.doubtfulFigure(),
 	}, nil
 }
 
@@ -564,5 +564,50 @@ func (t *tally) qualityFigure() figure {
 	}
 	f.panels, f.Tables = []panel{kinds, days}, []table{of}
 	f.Notes = append(f.Notes, "By day, a dot is a day without a fault, and an empty cell one without records. Where there is no room for the shares, only shades are shown.")
+	return f
+}
+
+func (t *tally) doubtfulFigure() figure {
+	f := figure{
+		ID: "customer_quality", Title: "Data quality by customer", Terms: t.at() + " · score: (1 + orders) / (1 + orders + records with a fault) · counted facts, no model and no horizon",
+		Says: "How far the facts of customers can be trusted: those with something wrong in any record of theirs, by score, and under the numbers the " + plain(worstCustomers) + " of whom the least can be trusted.",
+	}
+	d := &t.doubtful
+	switch {
+	case t.tables.Table("customers") == nil:
+		f.Empty = without("customers")
+		return f
+	case d.scored == 0:
+		f.Empty = "No customer has a score: nobody is known, or the snapshot is of a build that did not count customers' faults. Take it anew."
+		return f
+	case d.below[0] == [2]int64{}:
+		f.Empty = "No record of any customer had a fault: all have a score of 1. There is nothing to do."
+		return f
+	}
+	legend := [2]string{"have bought", "have not bought"}
+	drawn := &bars{title: "Customers with a fault, by score", legend: legend, format: func(v float64) string { return short(v) }}
+	below := table{Title: "By score", Head: []string{"score below", "customers", "of all", legend[0], legend[1]}}
+	for i, bound := range scoreBounds {
+		in, from := d.below[i], 0.0
+		if i+1 < len(scoreBounds) {
+			from = scoreBounds[i+1]
+			in[0], in[1] = in[0]-d.below[i+1][0], in[1]-d.below[i+1][1]
+		}
+		label := plain(from) + " to " + plain(bound)
+		drawn.bars = append(drawn.bars, bar{label, [2]float64{float64(in[0]), float64(in[1])}, fmt.Sprintf("score of %s: %s who have bought and %s who have not", label, count(in[0]), count(in[1]))})
+		all := d.below[i][0] + d.below[i][1]
+		below.Rows = append(below.Rows, []string{plain(bound), count(all), exact(ofAll(float64(all), float64(d.scored))), count(d.below[i][0]), count(d.below[i][1])})
+	}
+	worst := table{Title: "The lowest scores", Head: append([]string{"customer", "score", "orders"}, faults[:]...)}
+	for i := range d.worst {
+		c := &d.worst[i]
+		row := []string{c.CustomerID, fmt.Sprintf("%.3f", c.DataQuality), count(c.Orders)}
+		for _, n := range [...]int64{c.Invalid, c.MissingField, c.UnknownCurrency, c.ClockSkewed, c.Duplicate, c.Late} {
+			row = append(row, count(n))
+		}
+		worst.Rows = append(worst.Rows, row)
+	}
+	f.Notes = []string{fmt.Sprintf("%s of %s customers have a score of 1: nothing was wrong with any record of theirs.", count(d.scored-d.below[0][0]-d.below[0][1]), count(d.scored))}
+	f.panels, f.Tables = []panel{drawn}, []table{below, worst}
 	return f
 }

@@ -297,6 +297,52 @@ func TestChangeFigures(t *testing.T) {
 	}
 }
 
+// TestCustomerQuality: customers are below the scores that they are below, and the worst ten are those of all, with what was wrong; it says how many have no fault.
+func TestCustomerQuality(t *testing.T) {
+	s := newShop(3, 2000)
+	p := pageOf(t, reportOf(t, s.write(t)))
+	bounds := []float64{1, 0.9, 0.75, 0.5, 0.25}
+	rows := p.table("customer_quality", 0)
+	if len(rows) != len(bounds) {
+		t.Fatalf("the bounds are %v", rows)
+	}
+	for i, bound := range bounds {
+		var bought, not float64
+		for _, c := range s.customers {
+			switch {
+			case c.Quality >= bound:
+			case c.Purchases > 0:
+				bought++
+			default:
+				not++
+			}
+		}
+		if bought == 0 || not == 0 {
+			t.Fatalf("nobody is below %v", bound)
+		}
+		same(t, "below", rows[i], 0, bound, bought+not, 100*(bought+not)/2000, bought, not)
+	}
+	byScore := slices.Clone(s.customers)
+	slices.SortFunc(byScore, func(a, b shopCustomer) int {
+		return cmp.Or(cmp.Compare(a.Quality, b.Quality), strings.Compare(a.ID, b.ID))
+	})
+	worst := p.table("customer_quality", 1)
+	if len(worst) != 10 {
+		t.Fatalf("the worst are %v", worst)
+	}
+	for i, row := range worst {
+		c := &byScore[i]
+		if row[0] != c.ID {
+			t.Errorf("place %d is %v, want %+v", i, row, c)
+		}
+		same(t, c.ID, row, 1, c.Quality, float64(c.Orders), float64(c.Invalid), float64(c.MissingField), float64(c.NoCurrency), float64(c.ClockSkewed), float64(c.Duplicate), float64(c.Late))
+	}
+	clean := slices.IndexFunc(byScore, func(c shopCustomer) bool { return c.Quality == 1 })
+	if want := fmt.Sprintf("%d of 2,000 customers have a score of 1", 2000-clean); !strings.Contains(strings.ReplaceAll(textOf(p.section("customer_quality")), ",", ""), strings.ReplaceAll(want, ",", "")) {
+		t.Errorf("%s is not said", want)
+	}
+}
+
 // TestLabels: a cell of nobody has no share, a day says what part of its records had a fault, however few they are, and the quadrants say what is about to be lost.
 func TestLabels(t *testing.T) {
 	s := newShop(8, 600)
@@ -421,7 +467,7 @@ func TestEmpty(t *testing.T) {
 		return "The snapshot was taken without the table " + table + ": take one with it, by --tables"
 	}
 	scores := []string{"quadrants", "deadlines", "rfm", "alive"}
-	all := append([]string{"retention", "revenue", "migrations", "calibration", "quality"}, scores...)
+	all := append([]string{"retention", "revenue", "migrations", "calibration", "quality", "customer_quality"}, scores...)
 	of := func(text string, figures ...string) map[string]string {
 		m := make(map[string]string)
 		for _, f := range figures {
@@ -452,11 +498,21 @@ func TestEmpty(t *testing.T) {
 		}, map[string]string{
 			"quadrants": nobody, "deadlines": nobody, "rfm": nobody, "alive": nobody, "retention": noOrder, "revenue": noOrder, "calibration": noOrder, "migrations": "Nobody changed quadrant or stage between 2025-05-11 12:00 UTC and",
 		}},
-		"customers":            {func(s *shop) { s.lacks = []string{"customers"} }, of(without("customers"), scores...)},
-		"orders":               {func(s *shop) { s.lacks = []string{"orders"} }, of(without("orders"), "retention", "revenue", "calibration")},
-		"segment_changes":      {func(s *shop) { s.lacks = []string{"segment_changes"} }, of(without("segment_changes"), "migrations")},
-		"models":               {func(s *shop) { s.lacks = []string{"models"} }, of(without("models"), "calibration")},
-		snapshot.QualityTable:  {func(s *shop) { s.lacks = []string{snapshot.QualityTable} }, of(without(snapshot.QualityTable), "quality")},
+		"customers":           {func(s *shop) { s.lacks = []string{"customers"} }, of(without("customers"), append([]string{"customer_quality"}, scores...)...)},
+		"orders":              {func(s *shop) { s.lacks = []string{"orders"} }, of(without("orders"), "retention", "revenue", "calibration")},
+		"segment_changes":     {func(s *shop) { s.lacks = []string{"segment_changes"} }, of(without("segment_changes"), "migrations")},
+		"models":              {func(s *shop) { s.lacks = []string{"models"} }, of(without("models"), "calibration")},
+		snapshot.QualityTable: {func(s *shop) { s.lacks = []string{snapshot.QualityTable} }, of(without(snapshot.QualityTable), "quality")},
+		"faults": {func(s *shop) {
+			for i := range s.customers {
+				s.customers[i].Quality = 1
+			}
+		}, of("No record of any customer had a fault", "customer_quality")},
+		"scores of quality": {func(s *shop) {
+			for i := range s.customers {
+				s.customers[i].Quality = 0 // the column is not there
+			}
+		}, of("the snapshot is of a build that did not count customers' faults. Take it anew", "customer_quality")},
 		"counted":              {func(s *shop) { s.quality = nil }, of("No record of any source has been counted yet", "quality")},
 		"customers to predict": {func(s *shop) { s.orders = s.orders[:60] }, of("A backtest needs 100 customers who had bought by 20", "calibration")},
 		"past": {func(s *shop) {
@@ -512,7 +568,7 @@ func TestFiles(t *testing.T) {
 	in := newShop(4, 300).write(t)
 	first, second := reportOf(t, in), reportOf(t, in)
 	files, err := os.ReadDir(first)
-	if err != nil || len(files) != 10 {
+	if err != nil || len(files) != 11 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {

@@ -42,6 +42,14 @@ type (
 		Quadrant      string               `parquet:"quadrant,dict"`
 		NextDeadline  *operators.EventTime `parquet:"next_deadline,timestamp(millisecond:utc)"`
 		NextWhat      *string              `parquet:"next_deadline_what"`
+		Orders        int64                `parquet:"orders"`
+		Quality       float64              `parquet:"data_quality"`
+		Invalid       int64                `parquet:"invalid_records"`
+		MissingField  int64                `parquet:"missing_field_records"`
+		NoCurrency    int64                `parquet:"unknown_currency_records"`
+		ClockSkewed   int64                `parquet:"clock_skewed_records"`
+		Duplicate     int64                `parquet:"duplicate_records"`
+		Late          int64                `parquet:"late_records"`
 	}
 	shopOrder struct {
 		CustomerID string         `parquet:"customer_id"`
@@ -106,7 +114,11 @@ func newShop(seed uint64, customers int) *shop {
 	asOf := shopAsOf.UTCDay()
 	lists := func(list []string) string { return list[r.IntN(len(list))] }
 	for i := range customers {
-		c := shopCustomer{ID: fmt.Sprintf("c%07d", i), Quadrant: "none", RFMGroup: "prospects"}
+		c := shopCustomer{ID: fmt.Sprintf("c%07d", i), Quadrant: "none", RFMGroup: "prospects", Orders: int64(i % 6), Quality: 1}
+		if i%7 == 3 {
+			c.Duplicate, c.Late, c.MissingField = int64(1+i%11), int64(i%2), int64(i%3)
+			c.Quality = float64(1+c.Orders) / float64(1+c.Orders+c.Duplicate+c.Late+c.MissingField)
+		}
 		if i%5 == 4 {
 			s.customers = append(s.customers, c)
 			continue

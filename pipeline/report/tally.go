@@ -33,6 +33,7 @@ type tally struct {
 	cohorts    *cohorts // nil without an order that counts
 	migrations migrations
 	quality    quality
+	doubtful   doubtful
 	sample     sample
 }
 
@@ -60,6 +61,8 @@ func valueOf(v *float64) float64 {
 
 // customerRow is what is read of a row of customers.
 type customerRow struct {
+	CustomerID    string               `parquet:"customer_id"`
+	Orders        int64                `parquet:"orders"`
 	Purchases     int64                `parquet:"purchases"`
 	RealizedValue float64              `parquet:"realized_value"`
 	Frequency     *float64             `parquet:"frequency"`
@@ -75,6 +78,14 @@ type customerRow struct {
 	Quadrant      string               `parquet:"quadrant"`
 	NextDeadline  *operators.EventTime `parquet:"next_deadline,timestamp(millisecond:utc)"`
 	NextWhat      *string              `parquet:"next_deadline_what"`
+
+	DataQuality     float64 `parquet:"data_quality"`
+	Invalid         int64   `parquet:"invalid_records"`
+	MissingField    int64   `parquet:"missing_field_records"`
+	UnknownCurrency int64   `parquet:"unknown_currency_records"`
+	ClockSkewed     int64   `parquet:"clock_skewed_records"`
+	Duplicate       int64   `parquet:"duplicate_records"`
+	Late            int64   `parquet:"late_records"`
 }
 
 // aliveCell is the customers of one cell of the matrix of P(alive).
@@ -159,6 +170,7 @@ func read(ctx context.Context, tables *snapshot.Tables) (*tally, error) {
 
 func (t *tally) addCustomer(c *customerRow) error {
 	t.customers++
+	t.doubtful.add(c)
 	sumsOf(t.quadrants, c.Quadrant).add(c)
 	sumsOf(t.groups, c.RFMGroup).add(c)
 	if c.Purchases == 0 {
@@ -288,6 +300,47 @@ func (c *counts) score() float64 {
 		wrong += n
 	}
 	return 1 - float64(wrong)/float64(max(c.records, 1))
+}
+
+// scoreBounds are what scores of customers' quality are below, falling.
+var scoreBounds = [...]float64{1, 0.9, 0.75, 0.5, 0.25}
+
+// worstCustomers is how many customers of the lowest quality are named.
+const worstCustomers = 10
+
+// doubtful are the customers by the quality of their data.
+type doubtful struct {
+	scored int64                      // customers with a score: a snapshot of an earlier build has none
+	below  [len(scoreBounds)][2]int64 // below each bound, of who have bought and of who have not
+	worst  []customerRow              // those of the lowest, the lowest first, by id where they are the same
+}
+
+func (d *doubtful) add(c *customerRow) {
+	if c.DataQuality == 0 { // above 0, if it is there
+		return
+	}
+	d.scored++
+	if c.DataQuality == 1 {
+		return
+	}
+	kind := 0
+	if c.Purchases == 0 {
+		kind = 1
+	}
+	for i, bound := range scoreBounds {
+		if c.DataQuality < bound {
+			d.below[i][kind]++
+		}
+	}
+	// Rows are in the order of ids: who comes later is behind those of the same score.
+	at := len(d.worst)
+	for at > 0 && d.worst[at-1].DataQuality > c.DataQuality {
+		at--
+	}
+	if at < worstCustomers {
+		d.worst = slices.Insert(d.worst, at, *c)
+		d.worst = d.worst[:min(len(d.worst), worstCustomers)]
+	}
 }
 
 // qualityDays is how many days are shown one by one.
