@@ -233,9 +233,9 @@ bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on
 	$(call on-kafka,bin/benchmarks peers $(ARGS))
 
 .PHONY: bench-plots
-bench-plots: ## draw benchmarks/results/peers.json, which make bench-peers ARGS="-json ..." writes, and write the table of the README
+bench-plots: ## draw what the files *.json in benchmarks/results say, and write the table of the README; ARGS="-from bin/results" for those of bench-full
 	go build -o bin/benchmarks ./benchmarks
-	bin/benchmarks plots
+	bin/benchmarks plots $(ARGS)
 
 # What a report says is in a file of its own, in the folder RESULTS. Each scenario has a broker of its own, so that none waits for what another has left it to do.
 .PHONY: bench-full
@@ -247,7 +247,7 @@ bench-full: build bin/peers/peer.jar ## all that is measured, into the folder RE
 	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -json $(RESULTS)/rate-5000.json >$(RESULTS)/rate-5000.md)
 	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -commit 20ms -json $(RESULTS)/rate-5000-20ms.json >$(RESULTS)/rate-5000-20ms.md)
 	$(call on-kafka,bin/benchmarks peers -pair -rate 20000 -events 3000000 -customers 120000 -json $(RESULTS)/rate-20000.json >$(RESULTS)/rate-20000.md)
-	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -events 9000000 -customers 360000 -runs 1 -json $(RESULTS)/long.json >$(RESULTS)/long.md)
+	$(call on-kafka,bin/benchmarks peers -pair -rate 5000 -events 9000000 -customers 360000 -runs 1 >$(RESULTS)/long.md)
 	$(call on-kafka,bin/benchmarks growth -customers $(GROWTH) -runs 3 >$(RESULTS)/growth.md)
 	$(call on-kafka,bin/benchmarks restore >$(RESULTS)/restore.md)
 	$(call on-kafka,bin/benchmarks sweep -kill >$(RESULTS)/sweep.md)

@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestPlots: the README's table and the picture are those of results/peers.json.
+// TestPlots: the README's table and the picture are those of the files in results.
 func TestPlots(t *testing.T) {
-	m, err := readStandings("results/peers.json")
+	all, err := readResults("results")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,19 +19,19 @@ func TestPlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want, err := m.into(string(readme)); err != nil || want != string(readme) {
-		t.Errorf("README.md has another table than results/peers.json makes (%v): run make bench-plots", err)
+	if want, err := all.into(string(readme)); err != nil || want != string(readme) {
+		t.Errorf("README.md has another table than the files in results make (%v): run make bench-plots", err)
 	}
-	p, err := m.plot()
+	p, err := all.plot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	drawn := filepath.Join(t.TempDir(), "peers.png")
-	if err := p.Save(m.pictureWidth(), pictureHeight, drawn); err != nil {
+	if err := p.Save(all.pictureWidth(), pictureHeight, drawn); err != nil {
 		t.Fatal(err)
 	}
 	if off := difference(t, drawn, "results/peers.png"); off > 0.001 {
-		t.Errorf("results/peers.png is not what results/peers.json makes (%.2g of the pixels are others): run make bench-plots", off)
+		t.Errorf("results/peers.png is not what the files in results make (%.2g of the pixels are others): run make bench-plots", off)
 	}
 }
 
@@ -68,7 +68,7 @@ func difference(t *testing.T, one, other string) float64 {
 
 // TestStandings: what a file lacks is said.
 func TestStandings(t *testing.T) {
-	if _, err := (&standings{}).into("no marks"); err == nil || !strings.Contains(err.Error(), "lacks the marks") {
+	if _, err := (results{}).into("no marks"); err == nil || !strings.Contains(err.Error(), "lacks the marks") {
 		t.Errorf("a README without marks: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "peers.json")
@@ -77,6 +77,9 @@ func TestStandings(t *testing.T) {
 	}
 	if _, err := readStandings(file); err == nil || !strings.Contains(err.Error(), "is not what bench-peers -json writes") {
 		t.Errorf("half a file: %v", err)
+	}
+	if _, err := readResults(t.TempDir()); err == nil || !strings.Contains(err.Error(), "has no file *.json") {
+		t.Errorf("an empty folder: %v", err)
 	}
 	f := quantity{Runs: map[string][]float64{lullContender: {2, 4}, streamsContender: {6, 20}}}
 	if got := f.ratios(streamsContender); len(got) != 2 || got[0] != 3 || got[1] != 5 {

@@ -11,7 +11,7 @@ import (
 	"lull/pipeline"
 )
 
-// standings are what contenders have come to over the same input, in turn: what results/peers.json keeps, and the table and the picture are made of.
+// standings are what contenders have come to over the same input, in turn: what files of results keep, and the table and the picture are made of.
 type standings struct {
 	Day        string     `json:"day"`
 	Version    string     `json:"version"` // of lull
@@ -32,6 +32,12 @@ type quantity struct {
 	Runs     map[string][]float64 `json:"runs"`     // by contender, in the order of turns
 }
 
+// The figures that the picture shows of a fixed rate.
+const (
+	steadyCPU  = "CPU-s per million events, steady"
+	latencyP99 = "latency p99, ms"
+)
+
 func (r *peersRun) standings() *standings {
 	million := float64(r.input.events) / 1e6
 	m := &standings{
@@ -45,14 +51,14 @@ func (r *peersRun) standings() *standings {
 		quantity
 		of func(*race) (value float64, ok bool)
 	}{
-		{quantity{"CPU-s per million events, steady", "%.2f", true, nil}, func(o *race) (float64, bool) { return o.warm.perMillion(), true }},
+		{quantity{steadyCPU, "%.2f", true, nil}, func(o *race) (float64, bool) { return o.warm.perMillion(), true }},
 		{quantity{"CPU-s per million, whole life", "%.2f", true, nil}, func(o *race) (float64, bool) { return o.cpu / million, true }},
 		{quantity{"resident at most, MiB", "%.0f", true, nil}, func(o *race) (float64, bool) { return mebibytes(o.warm.rssBytes), true }},
 		{quantity{"changelog bytes per event", "%.1f", true, nil}, func(o *race) (float64, bool) { return float64(o.changelogs.bytes) / float64(r.input.events), true }},
 		{quantity{"changelog records per event", "%.3f", false, nil}, func(o *race) (float64, bool) { return float64(o.changelogs.records) / float64(r.input.events), true }},
 		{quantity{"output bytes per event", "%.1f", false, nil}, func(o *race) (float64, bool) { return float64(o.outputs.bytes) / float64(r.input.events), true }},
 		{quantity{"latency p50, ms", "%.0f", true, nil}, latency(0.5)},
-		{quantity{"latency p99, ms", "%.0f", true, nil}, latency(0.99)},
+		{quantity{latencyP99, "%.0f", true, nil}, latency(0.99)},
 		{quantity{"latency p99.9, ms", "%.0f", true, nil}, latency(0.999)},
 		{quantity{"events/s, steady", "%.0f", false, nil}, func(o *race) (float64, bool) { return o.warm.rate(), true }},
 	} {
