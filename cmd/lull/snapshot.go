@@ -384,7 +384,11 @@ func printTaken(p *printer, taken *snapshot.Taken) error {
 	}
 	p.line("snapshot %s %s: as of %s, %s", m.Snapshot, what, m.AsOf, model)
 	if isPast(m) {
-		p.line("  the states are later than that: refunds, cancellations and updates that came after it are in, of orders before it, and segments are placed anew where segments_rebuilt says so (docs/snapshots.md, One instant)")
+		p.line("  the states are later than that: refunds, cancellations and updates that came after it are in, of orders before it (docs/snapshots.md, One instant)")
+	}
+	if r := m.Rebuilt; r != nil && r.Total() > 0 {
+		p.line("  segments of %s are placed anew, without the past (segments_rebuilt): by as_of their states are later, and they have ordered since (%d), come under another model or other settings of scores (%d), or may have moved by silence (%d)",
+			many(r.Total(), "customer"), r.Ordered, r.Model, r.Moved)
 	}
 	for i := range m.Tables {
 		t := &m.Tables[i]

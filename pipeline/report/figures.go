@@ -131,6 +131,9 @@ func (t *tally) quadrantFigure() figure {
 	if t.model != nil {
 		f.Notes = append(f.Notes, fmt.Sprintf("Value is high from a CLV of %s %s on.", t.currency(), short(t.model.HighValue)))
 	}
+	if r := t.manifest.Rebuilt; r != nil && r.Total() > 0 {
+		f.Notes = append(f.Notes, fmt.Sprintf("Placed anew, without the past that keeps who is between two thresholds where they are: %s, whose states are later than the instant (segments_rebuilt).", many(r.Total(), "customer")))
+	}
 	if none.customers > 0 {
 		f.Notes = append(f.Notes, "Without a quadrant, having no purchase or no score: "+many(none.customers, "customer")+".")
 	}

@@ -383,6 +383,17 @@ func TestLabels(t *testing.T) {
 			t.Errorf("%s of a month in which nobody began: %s", figure, d)
 		}
 	}
+	if strings.Contains(readPage(t, dir), "segments_rebuilt") {
+		t.Error("segments are said to be placed anew, and the manifest counts none")
+	}
+	s.manifest.Rebuilt = &snapshot.Rebuilt{Ordered: 1000, Model: 200, Moved: 30}
+	again := t.TempDir()
+	if err := drawReport(t, s.write(t), again); err != nil {
+		t.Fatal(err)
+	}
+	if want := "where they are: 1,230 customers, whose states are later than the instant (segments_rebuilt)."; !strings.Contains(readPage(t, again), want) {
+		t.Errorf("the page lacks %q", want)
+	}
 	quality := drawing("quality")
 	for _, want := range []string{"clean, " + day.String() + ": 0.00 % of 10,000 records with a fault", "nearly, " + day.String() + ": 0.01 % of 10,000 records with a fault", "&lt;0.1</text>", ">·</text>"} {
 		if !strings.Contains(quality, want) {

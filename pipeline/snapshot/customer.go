@@ -55,7 +55,7 @@ type customerRow struct {
 	Quadrant        string `parquet:"quadrant,dict" doc:"save, advocate, efficiency or nurture; none without a purchase or a model"`
 	Lifecycle       string `parquet:"lifecycle,dict" doc:"stage in the customer's life (docs/segments.md)"`
 	Rising          bool   `parquet:"rising" doc:"of high potential at low spend so far"`
-	SegmentsRebuilt bool   `parquet:"segments_rebuilt" doc:"the state is later than as_of, so quadrant, lifecycle and rising are placed anew by the facts at as_of: without the past that keeps who is between two thresholds, or won back, where they are"`
+	SegmentsRebuilt bool   `parquet:"segments_rebuilt" doc:"the state is later than as_of and does not tell where the customer stood, so quadrant, lifecycle and rising are placed anew by the facts at as_of: without the past that keeps who is between two thresholds, or won back, where they are"`
 
 	NextPurchaseLow    *operators.EventTime `parquet:"next_purchase_p10,timestamp(millisecond:utc)" doc:"by when the next purchase comes with a probability of 10 %, if there is one (that there is: p_alive); null after 2199"`
 	NextPurchaseMedian *operators.EventTime `parquet:"next_purchase_p50,timestamp(millisecond:utc)" doc:"the same with 50 %: the date to expect it at"`
@@ -96,6 +96,9 @@ func (s *source) customers(write func(row *customerRow) error) error {
 			}
 			if d.row == nil {
 				continue
+			}
+			if d.rebuilt != nil {
+				*d.rebuilt(s.rebuilt)++
 			}
 			if err := write(d.row); err != nil {
 				return err
@@ -153,9 +156,27 @@ func newEvaluator(of *Config, models map[uint32]*operators.Model, model *operato
 	}
 }
 
+// Rebuilt counts the customers whose segments are placed anew, by why their states, which are later than the instant, do not tell where they stood.
+type Rebuilt struct {
+	Ordered int64 `json:"ordered"` // they have ordered since
+	Model   int64 `json:"model"`   // another model, or other settings of scores, have come into force since
+	Moved   int64 `json:"moved"`   // they may have moved since by silence
+}
+
+// Total returns how many there are.
+func (r *Rebuilt) Total() int64 { return r.Ordered + r.Model + r.Moved }
+
+// why is why a customer's segments are placed anew: what is to be counted; nil if they are not.
+type why func(r *Rebuilt) *int64
+
+func ordered(r *Rebuilt) *int64   { return &r.Ordered }
+func remodeled(r *Rebuilt) *int64 { return &r.Model }
+func moved(r *Rebuilt) *int64     { return &r.Moved }
+
 // evaluated is what has become of a customer.
 type evaluated struct {
 	row       *customerRow // nil: not known at the instant
+	rebuilt   why
 	purchases operators.Purchases
 	predicted bool // the row has what the model makes of the purchases, but for the points of CLV
 	values    func() score.ValueRange
@@ -183,12 +204,17 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 	}
 	e.facts(row, c.Customer, &p)
 	row.quality(&c.Faults, p.Orders)
+	if later {
+		done.rebuilt = e.rebuilds(c.Customer, &p)
+	}
+	row.SegmentsRebuilt = done.rebuilt != nil
 	valueFalls := e.place(row, c.Customer, &p, later, c.partition.meta.Adoptions)
 	predicted := p.Count > 0 && e.model != nil
 	if predicted {
 		e.predict(row, &p, valueFalls)
 	}
-	return evaluated{row: row, purchases: p, predicted: predicted}
+	done.row, done.purchases, done.predicted = row, p, predicted
+	return done
 }
 
 // plan decides how the points of CLV are computed.
@@ -249,18 +275,42 @@ func (e *evaluator) later(c *operators.Customer) bool {
 	return c.At > e.asOf || newest >= 0 && c.Ledger.Orders[newest].Time > e.asOf
 }
 
-// place fills in the segments: those of the state, moved on by silence and models to the instant; or, of a state that is later than that, new ones. It
+// rebuilds returns why a state that is later than the instant does not tell where the customer stood at it, nil if it does: where neither their purchases nor the model are others, and silence has moved
+// them across no line since, they are where they were. Groups of RFM scores have no past.
+func (e *evaluator) rebuilds(c *operators.Customer, p *operators.Purchases) why {
+	switch {
+	case p.Count != c.Purchases.Count || p.Count > 0 && *p != c.Purchases:
+		return ordered
+	case p.Count == 0:
+		return nil
+	case c.Model != e.model.Ref():
+		return remodeled
+	case e.model == nil:
+		return nil
+	case !c.Score.Scored || c.Terms != e.terms:
+		return remodeled
+	}
+	f, _, _ := e.score.EvaluateKnown(p, e.model, e.asOf, c.Score.ValueFalls)
+	for _, line := range [...]operators.EventTime{c.Segment.Since, f.HighRiskAt, f.DormantAt, f.LostAt, c.Score.RisingUntil} {
+		if line > e.asOf && line <= c.At {
+			return moved
+		}
+	}
+	return nil
+}
+
+// place fills in the segments: those of the state, moved on by silence and models to the instant if it stands before that; or new ones, if the row is to have them. It
 // returns when CLV falls under the model's cut, which the state knows of most.
 func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, later bool, adoptions []task.Adoption) (valueFalls operators.EventTime) {
-	if later {
-		row.SegmentsRebuilt = true
+	switch {
+	case row.SegmentsRebuilt:
 		anew := operators.NewCustomer(c.ID)
 		anew.Purchases = *p
 		c = anew
 		if p.Count == 0 {
 			c.Segment.RFMGroup, c.Segment.Lifecycle = operators.Prospects, operators.Prospect
 		}
-	} else {
+	case !later:
 		e.silence(c, adoptions)
 	}
 	if p.Count > 0 && e.model != nil {
@@ -274,12 +324,14 @@ func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.
 			valueFalls = e.score.ValueFalls(p, e.model)
 		}
 	}
-	row.RFMGroup, row.Quadrant, row.Lifecycle, row.Rising = c.Segment.RFMGroup.String(), c.Segment.Quadrant.String(), c.Segment.Lifecycle.String(), c.Segment.Rising
+	group := c.Segment.RFMGroup
 	if p.Count > 0 && e.model != nil && e.model.Cuts != nil {
 		scores, _ := segment.Scores(p, e.model.Cuts, float64(e.config.Score.MinorPerMajor), e.asOf)
 		since, frequency, monetary := int32(scores.SinceLastPurchase), int32(scores.Frequency), int32(scores.Monetary)
 		row.RFMSince, row.RFMFrequency, row.RFMMonetary = &since, &frequency, &monetary
+		group = segment.GroupOf(scores)
 	}
+	row.RFMGroup, row.Quadrant, row.Lifecycle, row.Rising = group.String(), c.Segment.Quadrant.String(), c.Segment.Lifecycle.String(), c.Segment.Rising
 	return valueFalls
 }
 

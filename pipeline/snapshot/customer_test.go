@@ -1,6 +1,8 @@
 package snapshot_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"lull/operators"
@@ -84,5 +86,101 @@ func TestClampedOrder(t *testing.T) {
 	}
 	if rows, _ := customersAt[row](t, day(15), []operators.Model{model}, once, twice, only); len(rows) != 3 || rows[2].Orders != 2 || rows[1].Orders != 1 {
 		t.Errorf("from the second order on: %+v; want three customers, the last with two orders", rows)
+	}
+}
+
+// silent lets the customer be silent until an instant.
+func (l *life) silent(until operators.EventTime) {
+	for {
+		next, _ := l.chain.Deadlines(l.of)
+		if next > until {
+			return
+		}
+		l.step(operators.Input{Kind: operators.DeadlineInput, At: next})
+	}
+}
+
+// segmentColumns are the columns of segments.
+type segmentColumns struct {
+	CustomerID string `parquet:"customer_id"`
+	Group      string `parquet:"rfm_group"`
+	Quadrant   string `parquet:"quadrant"`
+	Lifecycle  string `parquet:"lifecycle"`
+	Rising     bool   `parquet:"rising"`
+	Rebuilt    bool   `parquet:"segments_rebuilt"`
+}
+
+// segments returns the columns of where the customer stands.
+func (l *life) segments() segmentColumns {
+	s := &l.of.Segment
+	return segmentColumns{l.of.ID, s.RFMGroup.String(), s.Quadrant.String(), s.Lifecycle.String(), s.Rising, false}
+}
+
+// TestSegmentsOfLater: customers who have been heard of after the instant are where the pipeline had them at it, unless their row says that it has been placed anew: who has ordered since, who has come under another
+// model, or whom silence may have moved since. The manifest counts these by why.
+func TestSegmentsOfLater(t *testing.T) {
+	model, other := cdnow("m1"), cdnow("m2")
+	model.HighValue = 30
+	model.Cuts = &operators.Cuts{SinceLastPurchase: [4]float64{10, 20, 40, 80}, Purchases: [4]float64{1, 2, 3, 4}, Monetary: [4]float64{10, 20, 30, 40}, CLV: [4]float64{5, 10, 20, 30}}
+	asOf := day(10)
+	var lives []*life
+	at := make(map[string]segmentColumns)
+	var want snapshot.Rebuilt
+	r := rand.New(rand.NewPCG(5, 7))
+	for i := range 800 {
+		l := lifeOf(fmt.Sprintf("c%03d", i), &model)
+		lives = append(lives, l)
+		silence, span := r.Int64N(300*operators.DayMs), 1+r.Int64N(100*operators.DayMs) // until many are dormant
+		if r.IntN(2) == 0 {
+			silence, span = r.Int64N(10*operators.DayMs), 300*operators.DayMs // with gaps after which some are won back
+		}
+		for range 1 + r.IntN(6) {
+			when := asOf - operators.EventTime(silence+r.Int64N(span))
+			if when <= l.of.At {
+				continue
+			}
+			l.silent(when)
+			l.order(when)
+		}
+		l.silent(asOf)
+		at[l.of.ID] = l.segments()
+		seen := asOf + operators.EventTime(1+r.Int64N(9*operators.DayMs))
+		l.silent(seen)
+		switch i % 8 {
+		case 0:
+			l.order(seen)
+			want.Ordered++
+		case 1:
+			l.model, l.of.Model = &other, other.Ref()
+			l.step(operators.Input{Kind: operators.ModelInput, At: seen})
+			if l.of.Purchases.Count > 0 {
+				want.Model++
+			}
+		default:
+			l.hear(operators.Event{Kind: operators.PageViewed, Time: seen}, seen)
+		}
+	}
+	rows, m := customersAt[segmentColumns](t, asOf, []operators.Model{model, other}, lives...)
+	if len(rows) != len(lives) {
+		t.Fatalf("%d rows of %d customers", len(rows), len(lives))
+	}
+	kept, wonBack := 0, 0
+	for _, row := range rows {
+		if row.Rebuilt {
+			continue
+		}
+		kept++
+		if row != at[row.CustomerID] {
+			t.Errorf("%+v, and the pipeline had %+v", row, at[row.CustomerID])
+		}
+		if row.Lifecycle == operators.WonBack.String() {
+			wonBack++
+		}
+	}
+	if m.Rebuilt == nil || m.Rebuilt.Ordered != want.Ordered || m.Rebuilt.Model != want.Model || m.Rebuilt.Moved == 0 || m.Rebuilt.Total() != int64(len(rows)-kept) {
+		t.Errorf("placed anew are %+v, want %+v and some whom silence has moved, %d in all", m.Rebuilt, want, len(rows)-kept)
+	}
+	if wonBack == 0 || kept < len(rows)/2 {
+		t.Errorf("%d of %d are where they were, %d of them won back", kept, len(rows), wonBack)
 	}
 }

@@ -52,6 +52,7 @@ type Manifest struct {
 	WrittenBy   string           `json:"written_by"`
 	Partitions  []PartitionState `json:"partitions"`
 	Tables      []Table          `json:"tables"`
+	Rebuilt     *Rebuilt         `json:"segments_rebuilt"` // of the rows of customers; null of a snapshot without them, or of an earlier build
 }
 
 // Terms are the settings without which the numbers mean nothing.
@@ -126,6 +127,9 @@ func Take(ctx context.Context, s *State, config *Config, target *Target, now tim
 	default:
 		if err := writeTables(ctx, target, m, config, from); err != nil {
 			return nil, err
+		}
+		if slices.Contains(config.Tables, "customers") {
+			m.Rebuilt = from.rebuilt
 		}
 		m.WrittenAt, m.WrittenBy = now.UTC().Truncate(time.Millisecond), config.Version
 		if err := target.writeManifest(ctx, m); err != nil {
@@ -209,7 +213,7 @@ func plan(s *State, config *Config) (*Manifest, *source, error) {
 		m.Model = &model.Version
 	}
 	m.Snapshot = m.name(s, config)
-	return m, &source{s, newEvaluator(config, models, model, asOf), published, config.Parallel()}, nil
+	return m, &source{s, newEvaluator(config, models, model, asOf), published, config.Parallel(), new(Rebuilt)}, nil
 }
 
 // modelsUntil returns the models up to that of the whole snapshot, in the order of their topic: of those that are in force at the instant in the partitions, which take to a new one each at its own watermark, it is

@@ -115,6 +115,7 @@ type source struct {
 	*evaluator
 	published  []operators.Model // up to that of the evaluator, in the order of their topic
 	processors int               // how many evaluate customers
+	rebuilt    *Rebuilt          // counted while customers are written
 }
 
 // columnsOf reads the columns off the tags of a row's fields.
