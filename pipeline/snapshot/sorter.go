@@ -241,8 +241,8 @@ func (r *runReader) next() (more bool, err error) {
 	return true, nil
 }
 
-// before reports whether the record comes before that of another run. Of those with one key the newest does.
-func (r *runReader) before(other *runReader) bool {
+// Before reports whether the record comes before that of another run. Of those with one key the newest does.
+func (r *runReader) Before(other *runReader) bool {
 	if r.head != other.head {
 		return r.head < other.head
 	}

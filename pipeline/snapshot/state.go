@@ -296,13 +296,14 @@ func (c *cursor) next() (more bool, err error) {
 	return more, err
 }
 
-func (c *cursor) before(other *cursor) bool { return bytes.Compare(c.id, other.id) < 0 }
+// Before reports whether the customer comes before that of another cursor.
+func (c *cursor) Before(other *cursor) bool { return bytes.Compare(c.id, other.id) < 0 }
 
 // merge are sequences in order that are read as one: a heap, with the one on top whose next element comes first.
-type merge[S interface{ before(S) bool }] []S
+type merge[S interface{ Before(S) bool }] []S
 
 func (m merge[S]) Len() int           { return len(m) }
-func (m merge[S]) Less(i, j int) bool { return m[i].before(m[j]) }
+func (m merge[S]) Less(i, j int) bool { return m[i].Before(m[j]) }
 func (m merge[S]) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
 func (m *merge[S]) Push(x any)        { *m = append(*m, x.(S)) }
 func (m *merge[S]) Pop() any {
