@@ -284,7 +284,7 @@ type LimitSettings struct {
 	NameBytes int `koanf:"name_bytes"`
 	// ProofBytes is the longest proof of a consent. The default is 1,024.
 	ProofBytes int `koanf:"proof_bytes"`
-	// MessageIDs is how many message ids are kept of a customer. The default is 128.
+	// MessageIDs is how many message ids are kept of a customer, of events up to an hour of event time behind the watermark. The default is 128.
 	MessageIDs int `koanf:"message_ids"`
 	// OpenSessions is how many sessions of a customer may be open at once. The default is 8.
 	OpenSessions int `koanf:"open_sessions"`
