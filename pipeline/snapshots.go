@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"lull/pipeline/security"
 )
 
@@ -71,8 +73,9 @@ func (r *Runner) first() (here, runs bool) {
 	return p != nil, p != nil && p.phase == running
 }
 
-// takeSnapshots takes one whenever it is due, until ctx ends.
+// takeSnapshots takes one whenever it is due, until ctx ends; the first when this process has read what was there.
 func (r *Runner) takeSnapshots(ctx context.Context) {
+	r.catchUp(ctx)
 	for ctx.Err() == nil {
 		next, err := r.takeIfDue(ctx)
 		if ctx.Err() != nil {
@@ -91,6 +94,39 @@ func (r *Runner) takeSnapshots(ctx context.Context) {
 		case <-time.After(next):
 		}
 	}
+}
+
+// catchUp waits until this process has read what its partitions hold now, and what its feeds have passed on of that. It waits for snapshots.every at most: an end behind records that have been compacted away is never read to.
+func (r *Runner) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, r.s.Snapshots.Every)
+	defer cancel()
+	tick := time.NewTicker(snapshotTick)
+	defer tick.Stop()
+	for range 2 { // the inputs; then the topic that feeds write to
+		ends, err := r.adm.ListEndOffsets(ctx, r.consumed()...)
+		for err != nil || ends.Error() != nil || !r.hasRead(ends) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err != nil || ends.Error() != nil {
+				ends, err = r.adm.ListEndOffsets(ctx, r.consumed()...)
+			}
+		}
+	}
+}
+
+// hasRead reports whether all partitions that are here have been read up to ends.
+func (r *Runner) hasRead(ends kadm.ListedOffsets) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.readers() {
+		if end, ok := ends.Lookup(p.topic, p.n); p.phase != running || ok && p.stage.Position() < end.Offset {
+			return false
+		}
+	}
+	return true
 }
 
 // takeIfDue takes a snapshot if the newest, whoever wrote it, is older than snapshots.every, and returns how long it is until the next is due.

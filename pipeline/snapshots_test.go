@@ -2,12 +2,16 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // shelf is where the processes of a bubble put their snapshots.
@@ -20,6 +24,7 @@ type shelf struct {
 	at     []time.Time   // when the whole ones were written
 	begun  []string      // which host began one, in order
 	broken []string      // which host gave one up on the way
+	before func()        // is called when one is begun; nil for nothing
 }
 
 // hand is a host's way to the shelf.
@@ -42,8 +47,11 @@ func (h hand) Newest(context.Context) (time.Time, error) {
 func (h hand) Take(ctx context.Context) (taken SnapshotTaken, err error) {
 	h.mu.Lock()
 	h.begun = append(h.begun, h.host)
-	takes := h.takes
+	takes, before := h.takes, h.before
 	h.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	select {
 	case <-ctx.Done():
 		h.mu.Lock()
@@ -177,6 +185,36 @@ func TestSnapshotOfZombie(t *testing.T) {
 		for _, h := range hosts {
 			h.end()
 		}
+	})
+}
+
+// TestSnapshotOfHistory proves that the first snapshot is not taken before what was there at the start has been read, however long the brokers let nobody read.
+func TestSnapshotOfHistory(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, b *bubble) {
+		settings := b.application(2)
+		settings.Snapshots, settings.OnStop = SnapshotSettings{Every: time.Hour, Out: "shelf"}, "leave"
+		b.produce(b.history(&settings)[:100]...)
+		var h *host
+		begun := make(chan int64, 1)
+		s := &shelf{before: func() {
+			var body readiness
+			if err := json.Unmarshal([]byte(h.get("/readyz")), &body); err != nil {
+				t.Error(err)
+			}
+			read := int64(0)
+			for _, in := range body.Partitions {
+				read += in.Position
+			}
+			begun <- read
+		}}
+		h = b.host(settings, "one")
+		h.snapshots = hand{s, "one"}
+		b.fail(&settings, kmsg.Fetch, kerr.NotLeaderForPartition, 30)
+		h.start()
+		if read := <-begun; read < 100 {
+			t.Errorf("a snapshot was begun when %d of 100 records had been read", read)
+		}
+		h.end()
 	})
 }
 
