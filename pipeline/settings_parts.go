@@ -140,10 +140,6 @@ const partitionsSetting = "partitions of the input"
 
 // shape says what a state is made with, with so many partitions of the input: whose it is, and what it would be wrong under others.
 func (s *Settings) shape(partitions int32) task.Shape {
-	var rates []string
-	for _, code := range slices.Sorted(maps.Keys(s.Money.Rates)) {
-		rates = append(rates, code+"="+s.Money.Rates[code])
-	}
 	return task.Shape{
 		{Name: "prefix", Value: s.Prefix},
 		{Name: "group", Value: s.Group},
@@ -153,12 +149,21 @@ func (s *Settings) shape(partitions int32) task.Shape {
 		{Name: "calendar.timezone", Value: s.Calendar.Timezone},
 		{Name: "clock.lateness", Value: s.Clock.Lateness.String()},
 		{Name: "money.currency", Value: s.Money.Currency},
-		{Name: "money.rates", Value: strings.Join(rates, ",")},
+		{Name: "money.rates", Value: s.Money.ListRates("%s=%s", ",")},
 		{Name: "limits.message_ids", Value: fmt.Sprint(s.Limits.MessageIDs)},
 		{Name: "limits.open_sessions", Value: fmt.Sprint(s.Limits.OpenSessions)},
 		{Name: "limits.orders", Value: fmt.Sprint(s.Limits.Orders)},
 		{Name: "limits.refunds", Value: fmt.Sprint(s.Limits.Refunds)},
 	}
+}
+
+// ListRates returns the rates by their currencies, each in a format of code and rate, with a separator between them; "" if there are none.
+func (m *MoneySettings) ListRates(format, separator string) string {
+	var rates []string
+	for _, code := range slices.Sorted(maps.Keys(m.Rates)) {
+		rates = append(rates, fmt.Sprintf(format, code, m.Rates[code]))
+	}
+	return strings.Join(rates, separator)
 }
 
 // Overruled returns in what these settings are others than those that a state was made with, and which hold for all that is in it: of each the state's value, and theirs.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -43,7 +42,7 @@ what has been committed, joins no group, commits no offset and writes nothing bu
 
 With --file the records are those of a file, JSON lines or CSV with a line of the columns' names, and no broker is needed; the first are read, and of what
 is larger than 256 MiB, decompressed, no more than that: the number of all records is extrapolated from it then. A format or mapping that is set for the topic is kept. Amounts are taken to be in money.currency, and if that is not set in the currency that
-most records tell.
+most records tell of those that money.rates does not name.
 
 What it proposes is judged by names and values alone: look at each line with an exclamation mark. Where it is wrong, or finds nothing, --field says
 which field is what, as often as needed; if something is missing still, what is proposed is a draft to complete. The exit code is 1 if no record of the sample becomes an event.
@@ -220,7 +219,8 @@ func (d *doctor) recognize(ctx context.Context, of *pipeline.InputTopic) error {
 	for i := range values {
 		values[i] = d.sample.Records[i].Value
 	}
-	own, err := schemas.NewDecoder(schemas.DecoderConfig{Currency: d.settings.Money.Currency, Rates: d.settings.Money.Rates, Limits: d.settings.Limits.Record()})
+	// Without the rates, as the base currency may not have been chosen yet: an amount that lacks but one is lull's own too.
+	own, err := schemas.NewDecoder(schemas.DecoderConfig{Currency: d.settings.Money.Currency, Limits: d.settings.Limits.Record()})
 	if err != nil {
 		return usageError{err}
 	}
@@ -288,10 +288,10 @@ func (d *doctor) look(of *pipeline.InputTopic) error {
 	}
 	r := &d.report
 	if d.chooseCurrency {
-		currency := d.profile.CommonCurrency()
-		if r.CurrencyAssumed = currency == ""; !r.CurrencyAssumed {
-			d.sample.Currency, d.settings.Money.Currency = currency, currency
+		if rateless := d.rateless(); len(rateless) > 0 { // one with a rate is not the base
+			d.sample.Currency, d.settings.Money.Currency = rateless[0].Name, rateless[0].Name
 		}
+		r.CurrencyAssumed = len(d.profile.Currencies()) == 0
 		d.sample.CurrencyAssumed = r.CurrencyAssumed
 	}
 	r.Sampled, r.Currency = d.profile.Records, d.sample.Currency
@@ -416,12 +416,9 @@ func (d *doctor) settingsText() string {
 	if d.keyedByCustomer() {
 		text = fmt.Sprintf("input: {topic: %s, %s}\n", r.Source, how)
 	}
-	rates := ""
-	for _, code := range slices.Sorted(maps.Keys(d.settings.Money.Rates)) {
-		rates += fmt.Sprintf(", %s: %q", code, d.settings.Money.Rates[code])
-	}
+	rates := d.settings.Money.ListRates("%s: %q", ", ")
 	if rates != "" {
-		rates = ", rates: {" + rates[2:] + "}"
+		rates = ", rates: {" + rates + "}"
 	}
 	text += fmt.Sprintf("money: {currency: %s%s}%s\n", r.Currency, rates, d.assumed("   # assumed: no record tells one"))
 	for _, c := range d.rateless() {
@@ -434,11 +431,11 @@ func (d *doctor) settingsText() string {
 	return text
 }
 
-// rateless returns the currencies that records are refused for, having no rate, and how many tell them.
+// rateless returns the currencies that records tell and that have no rate, and how many tell them, the most frequent first: but for the base currency they are refused.
 func (d *doctor) rateless() []survey.Count {
 	return slices.DeleteFunc(d.profile.Currencies(), func(c survey.Count) bool {
 		_, has := d.settings.Money.Rates[c.Name]
-		return has || c.Name == d.report.Currency
+		return has || c.Name == d.report.Currency // "" until it is chosen
 	})
 }
 
@@ -459,7 +456,7 @@ func (d *doctor) warn() {
 		d.report.Warnings = append(d.report.Warnings, fmt.Sprintf(format, args...))
 	}
 	for _, c := range d.rateless() {
-		warn("%d records are in %s, which has no rate: those with an amount are refused (unknown_currency). Say what 1 %s is worth in %s, by money.rates or --money-rates %s=RATE", c.Records, c.Name, c.Name, d.report.Currency, c.Name)
+		warn("%d records are in %s, which has no rate: those with an amount are refused (unknown_currency). Say what 1 %s is worth in %s, by money.rates or --money-currency %s --money-rates %s=RATE", c.Records, c.Name, c.Name, d.report.Currency, d.report.Currency, c.Name)
 	}
 	t := d.report.Topic
 	if q := &d.trial.Quality; q.Jumps > 0 {

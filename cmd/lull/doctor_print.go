@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -286,16 +284,12 @@ func (d *doctor) printNext(say func(string, ...any)) {
 		say("NEXT\n  lull mapping try --config lull.yaml --topic %s   # record by record", r.Source)
 	} else {
 		try := "--input-format " + r.Format
-		var rates []string
-		for _, code := range slices.Sorted(maps.Keys(d.settings.Money.Rates)) {
-			rates = append(rates, code+"="+d.settings.Money.Rates[code])
-		}
 		if r.Mapping != "" {
 			try += " " + d.mappingFile()
 		}
 		money := "--money-currency " + r.Currency
-		if len(rates) > 0 {
-			money += " --money-rates " + strings.Join(rates, ",")
+		if rates := d.settings.Money.ListRates("%s=%s", ","); rates != "" {
+			money += " --money-rates " + rates
 		}
 		say("\nNEXT\n  lull mapping try %s --sample %s %s   # record by record", try, d.flags.file, money)
 	}

@@ -372,7 +372,7 @@ func TestDoctorCurrencies(t *testing.T) {
 	sample := fileOf(t, "orders.csv", rows.String())
 	text, _, code := lull(t, "doctor", "--file", sample, "--money-currency", "EUR", "--money-rates", "USD=0.9", "--sample", "30")
 	for _, want := range []string{
-		"!        7 records are in GBP, which has no rate: those with an amount are refused (unknown_currency). Say what 1 GBP is worth in EUR, by money.rates or --money-rates GBP=RATE",
+		"!        7 records are in GBP, which has no rate: those with an amount are refused (unknown_currency). Say what 1 GBP is worth in EUR, by money.rates or --money-currency EUR --money-rates GBP=RATE",
 		"20 customers, counted in all 50 records", "--money-currency EUR --money-rates USD=0.9   # record by record",
 	} {
 		if code != 0 || !strings.Contains(text, want) {
@@ -391,6 +391,36 @@ func TestDoctorCurrencies(t *testing.T) {
 		if f.Doubt != "" {
 			t.Errorf("of lull's own events it doubts %s: %s", f.Role, f.Doubt)
 		}
+	}
+}
+
+// TestDoctorBase proves that where no base currency is set the one that is chosen is none of those with a rate, so that what doctor advises can be done, and that rates are taken to be of the base which lull run has.
+func TestDoctorBase(t *testing.T) {
+	orders := func(currencies ...string) string {
+		rows := "customer_id,time,amount,currency,order_id\n"
+		for i, c := range currencies {
+			rows += fmt.Sprintf("c%d,2026-06-%02dT08:00:00Z,%d.25,%s,o%d\n", i%2, 1+i, 10+i, c, i)
+		}
+		return fileOf(t, "orders.csv", rows)
+	}
+	mixed, euros := orders("EUR", "EUR", "USD", "EUR", "USD"), orders("EUR", "EUR", "EUR")
+	advice := regexp.MustCompile(`Say what 1 USD is worth in EUR, by money.rates or (.*)RATE`).FindStringSubmatch(strings.Join(examine(t, 0, "--file", mixed).Warnings, "\n"))
+	if advice == nil {
+		t.Fatal("a currency without a rate is not told")
+	}
+	told := examine(t, 0, append([]string{"--file", mixed}, strings.Fields(advice[1]+"0.9")...)...)
+	untold := examine(t, 0, "--file", mixed, "--money-rates", "USD=0.9")
+	for _, report := range []*doctorReport{told, untold} {
+		if report.Currency != "EUR" || report.CurrencyAssumed || report.Trial.Events != 5 || len(report.Warnings) > 0 {
+			t.Errorf("in %s, %d events, %q", report.Currency, report.Trial.Events, report.Warnings)
+		}
+	}
+	rated := examine(t, 0, "--file", euros, "--config", fileOf(t, "lull.yaml", `money: {rates: {EUR: "1.08"}}`))
+	if rated.Currency != "USD" || rated.CurrencyAssumed || rated.Trial.Events != 3 {
+		t.Errorf("euros with a rate: in %s, %d events, assumed: %t", rated.Currency, rated.Trial.Events, rated.CurrencyAssumed)
+	}
+	if _, errs, code := lull(t, "doctor", "--file", mixed, "--money-currency", "USD", "--money-rates", "USD=0.9"); code != exitUsage || !strings.Contains(errs, "money.rates: USD is the base currency: leave it out") {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
 

@@ -47,16 +47,6 @@ type Profile struct {
 	byPath map[string]*Field
 }
 
-// CommonCurrency returns the currency that most records tell, "" if none does.
-func (p *Profile) CommonCurrency() string {
-	f := p.assign().fields[currencyRole]
-	if f == nil {
-		return ""
-	}
-	code, _ := currencyOf(firstOf(f.values, len(f.values))[0])
-	return code
-}
-
 // Currencies returns how many records tell which currency, by their codes of ISO 4217, the most frequent first.
 func (p *Profile) Currencies() (list []Count) {
 	f := p.assign().fields[currencyRole]
