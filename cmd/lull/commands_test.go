@@ -30,6 +30,7 @@ import (
 
 	"lull/operators"
 	"lull/pipeline"
+	"lull/pipeline/query"
 	"lull/schemas"
 )
 
@@ -609,7 +610,9 @@ func TestTopicCommands(t *testing.T) {
 
 // customer asks the read API for the id as it is, whatever characters are in it, prints the card, and tells of an unknown customer.
 func TestCustomer(t *testing.T) {
+	answersBy := query.Version
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(query.VersionHeader, answersBy)
 		if r.URL.Path != "/v1/customers/a/b ?" {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprintln(w, `{"error": "customer \"nobody\" is not known"}`)
@@ -639,6 +642,13 @@ func TestCustomer(t *testing.T) {
 	}
 	if _, errs, code = lull(t, "customer", "nobody", "--api", api.URL); code != exitError || !strings.Contains(errs, `customer "nobody" is not known`) {
 		t.Errorf("an unknown customer: exit code %d, %s", code, errs)
+	}
+	for version, name := range map[string]string{"": "an earlier version", "x": "version x"} {
+		answersBy = version
+		want := api.URL + " answers by " + name + " of the API, and this lull reads version " + query.Version + ": ask with the lull that runs there"
+		if out, errs, code = lull(t, "customer", "a/b ?", "--api", api.URL); code != exitError || out != "" || !strings.Contains(errs, want) {
+			t.Errorf("a process of another version: exit code %d, %s%s, want %s", code, out, errs, want)
+		}
 	}
 }
 

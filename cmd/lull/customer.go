@@ -96,6 +96,9 @@ func fetchCard(ctx context.Context, client *http.Client, api, token, customer st
 		return nil, fmt.Errorf("reading the answer of %s: %w", api, err)
 	}
 	if response.StatusCode == http.StatusOK {
+		if version, other := query.OtherVersion(response.Header); other {
+			return nil, fmt.Errorf("%s answers by %s of the API, and this lull reads version %s: ask with the lull that runs there", api, version, query.Version)
+		}
 		return []byte(strings.TrimSpace(string(body))), nil
 	}
 	var failure struct {

@@ -275,6 +275,7 @@ func (a *api) reply(w http.ResponseWriter, r *http.Request, handle func(*request
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // it is personal data
+	h.Set(VersionHeader, Version)
 	if a.Admit != nil {
 		if refused := a.Admit(r); refused != nil {
 			if refused.Status == http.StatusUnauthorized {
@@ -290,6 +291,11 @@ func (a *api) reply(w http.ResponseWriter, r *http.Request, handle func(*request
 		return
 	}
 	asked := &request{Request: r}
+	if version, other := OtherVersion(r.Header); other && asked.passedOn() {
+		h.Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, fmt.Sprintf("the process that asks takes answers of %s of the API, this one answers by version %s: replace the older one too", version, Version))
+		return
+	}
 	if of != nil {
 		if err := asked.parse(of, a.Zone); err != nil {
 			fail(w, http.StatusBadRequest, err.Error())

@@ -61,6 +61,7 @@ func (a *api) ask(ctx context.Context, of *http.Request, address, uri, hop strin
 		return raw{}, fmt.Errorf("asking the process at %s: %w", address, err)
 	}
 	r.Header.Set(hopHeader, hop)
+	r.Header.Set(VersionHeader, Version)
 	if token := of.Header.Get("Authorization"); token != "" {
 		r.Header.Set("Authorization", token)
 	}
@@ -78,6 +79,9 @@ func (a *api) ask(ctx context.Context, of *http.Request, address, uri, hop strin
 	}
 	if !json.Valid(text) {
 		return raw{}, &statusError{http.StatusServiceUnavailable, fmt.Sprintf("what answers at %s is no lull: http.advertise of a process of the group names it", address)}
+	}
+	if version, other := OtherVersion(response.Header); other {
+		return raw{}, &statusError{http.StatusServiceUnavailable, fmt.Sprintf("the process at %s answers by %s of the API, this one by version %s: replace the older one too", address, version, Version)}
 	}
 	return raw{response.StatusCode, text, response.Header.Get("Retry-After")}, nil
 }

@@ -31,6 +31,7 @@ func TestForward(t *testing.T) {
 	// Whoever gets a request that was passed on does not pass it on.
 	request := httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody)
 	request.Header.Set(hopHeader, fmt.Sprint(n))
+	request.Header.Set(VersionHeader, Version)
 	recorder := httptest.NewRecorder()
 	w.handler(0, nil).ServeHTTP(recorder, request)
 	if recorder.Code != http.StatusMisdirectedRequest || w.asked.Load() != 0 {
@@ -55,6 +56,7 @@ func TestForward(t *testing.T) {
 		t.Errorf("nobody there: status %d: %s", status, body)
 	}
 	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(VersionHeader, Version)
 		w.Header().Set("Retry-After", "7")
 		fail(w, http.StatusTooManyRequests, "busy")
 	}))
@@ -141,6 +143,7 @@ func TestForwardPlaces(t *testing.T) {
 	for hop, want := range map[string]int{"0": 404, "1": 421, "0, 1": 421, "all": 421} {
 		request := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 		request.Header.Set(hopHeader, hop)
+		request.Header.Set(VersionHeader, Version)
 		recorder := httptest.NewRecorder()
 		w.handler(0, nil).ServeHTTP(recorder, request)
 		if recorder.Code != want {
@@ -149,4 +152,60 @@ func TestForwardPlaces(t *testing.T) {
 	}
 	w.addresses[1] = ""
 	check("one does not say where it answers", 0, http.StatusMisdirectedRequest, "partition 1 is not this process's")
+}
+
+// TestOtherVersion: what a process says that answers by another version of the API, as during a rolling upgrade, is not taken, and the answer says why; nor is such a process told anything that it would pass on.
+func TestOtherVersion(t *testing.T) {
+	w := newWorld(t, 3)
+	ids := slices.Sorted(maps.Keys(w.states))
+	id := ids[slices.IndexFunc(ids, func(id string) bool { return w.owner[w.partitionOf(id)] == 1 })]
+	next := Version + "1"
+	speaks := func(says string) string {
+		other := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+			if says != "" {
+				out.Header().Set(VersionHeader, says)
+			}
+			switch r.URL.Path { // as the build before the header was: money in minor units, no model of the list
+			case "/v1/partitions":
+				fmt.Fprint(out, `{"total": 5, "partitions": [{"partition": 1, "position": 7, "watermark": "1998-07-01T00:00:00.000Z"}, {"partition": 4, "position": 7, "watermark": "1998-07-01T00:00:00.000Z"}], "missing": []}`)
+			case "/v1/customers":
+				fmt.Fprintf(out, `{"customers": [{"customer_id": %q, "partition": 1, "realized_value": 23410, "score": {"p_alive": 0.5, "value_about_to_be_lost": 2}}], "partitions": [{"partition": 1, "position": 7}, {"partition": 4, "position": 7}]}`, id)
+			default:
+				fmt.Fprintf(out, `{"customer_id": %q, "facts": {"realized_value": 23410}}`, id)
+			}
+		}))
+		t.Cleanup(other.Close)
+		return other.URL
+	}
+	for says, names := range map[string]string{"": "an earlier version", next: "version " + next} {
+		w.addresses[1] = speaks(says)
+		want := "the process at " + w.addresses[1] + " answers by " + names + " of the API, this one by version " + Version + ": replace the older one too"
+		for _, path := range []string{"/v1/customers", "/v1/customers?sort=value_about_to_be_lost", "/v1/counts", "/v1/customers/" + id, "/v1/customers/" + id + "/p-alive", "/v1/customers/" + id + "/what-if?order=expected"} {
+			if status, body := w.get(0, path); status != http.StatusServiceUnavailable || !strings.Contains(string(body), want) {
+				t.Errorf("%s, of %s: status %d: %s, want %s", path, names, status, body, want)
+			}
+		}
+		if part := read[List](w, 0, "/v1/customers?partial=true&limit=1000"); !slices.Equal(part.Missing, []int32{1, 4}) || len(part.Customers) == 0 {
+			t.Errorf("a part of the customers, beside %s: %d, without partitions %d", names, len(part.Customers), part.Missing)
+		}
+		if standings := read[Partitions](w, 0, "/v1/partitions"); !slices.Equal(standings.Missing, []int32{1, 4}) {
+			t.Errorf("the partitions, beside %s: without %d", names, standings.Missing)
+		}
+
+		request := httptest.NewRequest(http.MethodGet, "/v1/customers/"+id, http.NoBody)
+		request.Header.Set(hopHeader, "1")
+		request.Header.Set(VersionHeader, says)
+		recorder := httptest.NewRecorder()
+		w.handler(1, nil).ServeHTTP(recorder, request)
+		if want := "the process that asks takes answers of " + names + " of the API, this one answers by version " + Version + ": replace the older one too"; recorder.Code != http.StatusServiceUnavailable || !strings.Contains(recorder.Body.String(), want) {
+			t.Errorf("asked by %s: status %d: %s, want %s", names, recorder.Code, recorder.Body, want)
+		}
+		if says := recorder.Header().Get(VersionHeader); says != Version {
+			t.Errorf("the version of the answer: %q", says)
+		}
+	}
+	w.addresses[1] = speaks(Version)
+	if l := read[List](w, 0, "/v1/customers?limit=1000"); l.Model == nil || *l.Model != model.Version || !slices.ContainsFunc(l.Customers, func(row Row) bool { return row.RealizedValue == 23410 }) {
+		t.Errorf("a list that names no model: %v", l.Model)
+	}
 }

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -44,6 +45,7 @@ type gathered struct {
 	Partitions
 	own    Holdings
 	others []string // addresses of those who have answered for the rest
+	failed error    // of one who has not; nil if all have
 }
 
 // gather asks all processes how far their partitions have come; for a request that was passed on this one alone.
@@ -81,10 +83,12 @@ func (a *api) gather(r *request) (*gathered, error) {
 		defer cancel()
 		answers, errs := askAll[Partitions](ctx, a, r, asked, "/v1/partitions")
 		for i := range answers {
-			if errs[i] == nil { // else its partitions are missing
-				add(answers[i].Partitions)
-				g.others = append(g.others, asked[i])
+			if errs[i] != nil { // its partitions are missing
+				g.failed = cmp.Or(g.failed, errs[i])
+				continue
 			}
+			add(answers[i].Partitions)
+			g.others = append(g.others, asked[i])
 		}
 	}
 	slices.SortFunc(g.Partitions.Partitions, func(a, b Standing) int { return int(a.Partition) - int(b.Partition) })

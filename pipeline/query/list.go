@@ -240,7 +240,7 @@ func list(a *api, r *request) (any, error) {
 		return nil, err
 	}
 	if err := r.complete(all.Missing); err != nil {
-		return nil, err
+		return nil, cmp.Or(all.failed, err)
 	}
 	reached := all.watermark()
 	switch {
@@ -285,8 +285,8 @@ func list(a *api, r *request) (any, error) {
 		more = more || answers[i].NextCursor != nil
 		for j := range answers[i].Customers {
 			row := &answers[i].Customers[j]
-			if row.Figures != nil && row.Model == "" {
-				row.Model = *answers[i].Model
+			if named := answers[i].Model; named != nil && row.Figures != nil && row.Model == "" {
+				row.Model = *named
 			}
 			found = append(found, placed{entry{key: l.keyOf(row), id: row.CustomerID}, row})
 		}
@@ -320,7 +320,7 @@ func list(a *api, r *request) (any, error) {
 func (l *List) nameModel() {
 	for i := range l.Customers {
 		row := &l.Customers[i]
-		if l.Model == nil && row.Figures != nil {
+		if l.Model == nil && row.Model != "" {
 			version := row.Model
 			l.Model = &version
 		}
@@ -503,7 +503,7 @@ func counts(a *api, r *request) (any, error) {
 		return nil, err
 	}
 	if err := r.complete(all.Missing); err != nil {
-		return nil, err
+		return nil, cmp.Or(all.failed, err)
 	}
 	others := startAsking[Counts](a, r, all.others)
 	out, c := newCounts(), operators.NewCustomer("")

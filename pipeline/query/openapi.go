@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// openAPIVersion is the version of what the document describes. Its first number rises when a client has to change.
-const openAPIVersion = "2.0.0"
+// openAPIVersion is the version of what the document describes.
+const openAPIVersion = Version + ".0.0"
 
 // OpenAPI returns the OpenAPI 3.1 document of the API, in JSON. It is what the routes and the types of their answers say.
 var OpenAPI = sync.OnceValue(func() []byte {
@@ -29,6 +29,9 @@ var OpenAPI = sync.OnceValue(func() []byte {
 		"security": []any{map[string]any{}, map[string]any{"token": []any{}}, map[string]any{"certificate": []any{}}},
 		"components": map[string]any{
 			"schemas": d.schemas,
+			"headers": map[string]any{"Version": map[string]any{
+				"required": true, "schema": map[string]any{"const": Version}, "description": "The first number of this document's version: of another one what an answer says may mean something else.",
+			}},
 			"securitySchemes": map[string]any{
 				"token":       map[string]any{"type": "http", "scheme": "bearer", "description": "One of http.tokens_file or LULL_HTTP_TOKENS."},
 				"certificate": map[string]any{"type": "mutualTLS", "description": "By an authority of http.tls.client_ca_file."},
@@ -51,7 +54,7 @@ var failures = map[int]string{
 	421: "The customer's partition is another process's, which cannot be asked from here.",
 	429: "More requests a second than http.rate.",
 	500: "The state cannot be read, or the model gives values that are no numbers.",
-	503: "The process starts or restores the partition, another does not answer, or the answer takes longer than http.timeout: try again.",
+	503: "The process starts or restores the partition, another does not answer, or by another version of the API, or the answer takes longer than http.timeout: try again.",
 	504: "The record of wait_for has not been applied in time.",
 }
 
@@ -99,7 +102,7 @@ func operationID(path string) string {
 func ref(name string) map[string]any { return map[string]any{"$ref": "#/components/schemas/" + name} }
 
 func (d *document) response(description string, schema any) map[string]any {
-	return map[string]any{"description": description, "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
+	return map[string]any{"description": description, "headers": map[string]any{VersionHeader: map[string]any{"$ref": "#/components/headers/Version"}}, "content": map[string]any{"application/json": map[string]any{"schema": schema}}}
 }
 
 // object returns the parameter as the document has it.
