@@ -459,7 +459,11 @@ func (d *doctor) warn() {
 		warn("%d records are in %s, which has no rate: those with an amount are refused (unknown_currency). Say what 1 %s is worth in %s, by money.rates or --money-currency %s --money-rates %s=RATE", c.Records, c.Name, c.Name, d.report.Currency, d.report.Currency, c.Name)
 	}
 	t := d.report.Topic
-	if q := &d.trial.Quality; q.Jumps > 0 {
+	switch q := &d.trial.Quality; {
+	case d.trial.Unordered():
+		warn("%d of %d events are more than a week older than the one before them: the records are not in the order of time, as those of an export sorted by customer are not. While they are read, time goes on to the newest, and what follows is late, "+
+			"but for orders and consents: sort them by time (docs/operating/connect-your-data.md)", q.StepsBack, d.trial.Events)
+	case q.Jumps > 0:
 		at := fmt.Sprintf("record %d", q.Jump.Offset+1)
 		if t != nil {
 			at = fmt.Sprintf("offset %d of partition %d", q.Jump.Offset, q.Jump.Partition)

@@ -424,12 +424,21 @@ func TestDoctorBase(t *testing.T) {
 	}
 }
 
-// TestDoctorTimes proves that an event dated far ahead of those around it is told, with its place, and that Kafka's timestamps are said to be later or earlier.
+// TestDoctorTimes proves that an event dated far ahead of those around it is told, with its place, that none is in records sorted by customer, of which it is told that they are not in the order of time, and that Kafka's timestamps are said to be later or earlier.
 func TestDoctorTimes(t *testing.T) {
 	sample := fileOf(t, "orders.csv", "customer_id,time,amount,order_id\na,2026-06-01T08:00:00Z,1.25,o1\nb,2026-07-13T08:00:00Z,2.25,o2\na,2026-06-02T08:00:00Z,3.25,o3\nb,2026-07-20T08:00:00Z,3.25,o4\n")
 	want := "events that are dated more than a week ahead of the one before and the one after them: 1, the first is record 2, of 2026-07-13T08:00:00.000Z."
 	if text, errs, code := lull(t, "doctor", "--file", sample); code != 0 || !strings.Contains(text, want) {
 		t.Errorf("exit code %d, %s\n%s", code, errs, text)
+	}
+	byCustomer := "customer_id,time,amount,order_id\n"
+	for i := range 60 { // of each customer six, a fortnight apart: the last is far ahead of the one before it and of the next customer's first
+		byCustomer += fmt.Sprintf("c%02d,%s,1.25,o%d\n", i/6, time.Date(2026, 1, 1+3*(i/6)+14*(i%6), 8, 0, 0, 0, time.UTC).Format(time.RFC3339), i)
+	}
+	grouped := examine(t, 0, "--file", fileOf(t, "orders.csv", byCustomer))
+	want = "9 of 60 events are more than a week older than the one before them: the records are not in the order of time"
+	if len(grouped.Warnings) != 1 || !strings.HasPrefix(grouped.Warnings[0], want) {
+		t.Errorf("sorted by customer: %q", grouped.Warnings)
 	}
 	for ms, want := range map[int64]string{0: "0s later", 1500: "1.5s later", -60_000: "1m0s earlier", 864_000_000: "10 days later"} {
 		if got := compared(ms); got != want {

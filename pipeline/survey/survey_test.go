@@ -138,6 +138,9 @@ func told(t *testing.T, s *Sample, named []string) string {
 			t.Fatal(err)
 		}
 		fmt.Fprintf(&b, "%s\n", quality)
+		if trial.Unordered() {
+			b.WriteString("not in the order of time\n")
+		}
 		for _, a := range trial.Abilities() {
 			if a.Can {
 				fmt.Fprintf(&b, "+ %s: %s\n", a.Name, a.Says)

@@ -49,9 +49,11 @@ type Quality struct {
 	// Behind are events older than the newest of their partition before them by more than clock.lateness. Late are those of them that are refused for it: orders and consents count however late they come.
 	Behind int `json:"out_of_order"`
 	Late   int `json:"late"`
-	// Jumps are events that are ahead of the one before and the one after them in their partition by more than a week: the time of one of them is wrong, or of those around it. Jump is the first.
+	// Jumps are events that are ahead of the one before and the one after them in their partition by more than a week, which are of about one time: the time of one of them is wrong, or of those around it. Jump is the first.
 	Jumps int   `json:"jumps"`
 	Jump  *Jump `json:"first_jump"`
+	// StepsBack are events more than a week older than the one before them in their partition, but for those after a jump: many there are in records sorted by customer.
+	StepsBack int `json:"steps_back"`
 	// LaterMs is how much later the Kafka timestamps are than the events' times, below 0 if they are earlier: the median, and what 99 of 100 do not exceed; nil without timestamps.
 	LaterMs *[2]int64 `json:"timestamps_later_ms"`
 	// Oldest and Newest are the events' times; operators.Unset without events.
@@ -66,10 +68,10 @@ type Jump struct {
 	Time      operators.EventTime `json:"time"`
 }
 
-// jumpMs is how far ahead of those around it an event is suspect.
+// jumpMs is how far ahead of those around it an event is suspect, and how far these are apart at most.
 const jumpMs = 7 * operators.DayMs
 
-// jumps finds them: it holds the last two events of each partition.
+// jumps finds them, and the steps back: it holds the last two events of each partition.
 type jumps struct {
 	last map[int32][2]Jump
 	q    *Quality
@@ -78,11 +80,15 @@ type jumps struct {
 func (j *jumps) add(r *schemas.Source, time operators.EventTime) {
 	at := j.last[r.Partition]
 	before, between := at[0], at[1]
-	if at[0].Time != 0 && between.Time-before.Time > jumpMs && between.Time-time > jumpMs {
+	switch {
+	case between.Time-time <= jumpMs: // or there is none yet
+	case before.Time != 0 && between.Time-before.Time > jumpMs && before.Time-time <= jumpMs && time-before.Time <= jumpMs:
 		j.q.Jumps++
 		if j.q.Jump == nil {
 			j.q.Jump = &between
 		}
+	default:
+		j.q.StepsBack++
 	}
 	j.last[r.Partition] = [2]Jump{between, {r.Partition, r.Offset, time}}
 }
@@ -192,6 +198,11 @@ func (t *Trial) Count(values [][]byte, decoder *schemas.Decoder) {
 		t.countCustomer(&e, decoder.DecodeKeyless(&schemas.Source{Value: value, AppendTime: schemas.TimeEnd - 1}, &e))
 	}
 	t.counted += len(values)
+}
+
+// Unordered reports whether the records are not in the order of time: steps back are more than one in a hundred, and more than the jumps, which in such records are none.
+func (t *Trial) Unordered() bool {
+	return 100*t.Quality.StepsBack > t.Events && t.Quality.StepsBack > t.Quality.Jumps
 }
 
 // Of returns how many events of a kind there are.
