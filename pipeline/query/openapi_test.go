@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -105,5 +107,37 @@ func TestPage(t *testing.T) {
 	}
 	if asked < len(routes) {
 		t.Errorf("%d commands on the page, of %d resources", asked, len(routes))
+	}
+}
+
+// TestInstantPattern: an instant is taken if it is as the document says and on the calendar, and no other is.
+func TestInstantPattern(t *testing.T) {
+	w := newWorld(t, 1)
+	document, _ := contract(t)
+	published := make(map[string]*regexp.Regexp) // by path
+	for path, item := range document["paths"].(map[string]any) {
+		parameters, _ := item.(map[string]any)["get"].(map[string]any)["parameters"].([]any)
+		for _, p := range parameters {
+			if p := p.(map[string]any); p["name"] == "as_of" || p["name"] == "silent_until" {
+				published[strings.Replace(path, "{id}", "c0", 1)+"?"+p["name"].(string)+"="] = regexp.MustCompile(p["schema"].(map[string]any)["pattern"].(string))
+			}
+		}
+	}
+	if len(published) != 2 {
+		t.Fatalf("%d parameters are instants", len(published))
+	}
+	for text, is := range map[string]struct{ documented, taken bool }{
+		"2026-05-01": {true, true}, "2026-05-29": {true, true}, "2026-04-30": {true, true}, "2026-05-31": {true, true}, "2024-02-29": {true, true},
+		"2026-05-31T00:00:00Z": {true, true}, "2026-05-31T23:59:59.123456789Z": {true, true}, "2026-05-31T00:00:00+05:30": {true, true}, "2026-05-31T00:00:00-03:00": {true, true}, "2026-05-31T00:00:00+14:00": {true, true},
+		"2026-02-29": {true, false}, "2026-02-31": {true, false}, "2026-04-31T00:00:00Z": {true, false}, // on no calendar
+		"2026-05-32": {}, "2026-05-00": {}, "2026-13-01": {}, "2200-01-01": {}, "1969-12-31": {}, "2026-5-1": {}, "2026-05-31T": {}, "2026-05-31T00:00Z": {}, "2026-05-31T00:00:00": {}, "2026-05-31T24:00:00Z": {},
+		"2026-05-31T1:00:00Z": {}, "2026-05-31T00:00:00,5Z": {}, "2026-05-31T00:00:00.1234567890Z": {}, "2026-05-31T00:00:00+24:00": {}, "2026-05-31T00:00:00+05:60": {}, "2026-05-31T00:00:00+0530": {}, "2026-05-31 00:00:00Z": {}, "unset": {},
+	} {
+		for path, pattern := range published {
+			status, _ := w.get(0, path+url.QueryEscape(text))
+			if got := pattern.MatchString(text); got != is.documented || status != map[bool]int{true: http.StatusOK, false: http.StatusBadRequest}[is.taken] {
+				t.Errorf("%s%s: documented %t, want %t; status %d, taken: want %t", path, text, got, is.documented, status, is.taken)
+			}
+		}
 	}
 }
