@@ -618,7 +618,7 @@ func TestCustomer(t *testing.T) {
 			fmt.Fprintln(w, `{"error": "customer \"nobody\" is not known"}`)
 			return
 		}
-		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 12.05}, "quality": {"score": 0.625, "duplicate": 3},
+		fmt.Fprintln(w, `{"customer_id": "a/b ?", "currency": "USD", "facts": {"purchases": 3, "orders": 4, "realized_value": 12.05}, "quality": {"score": 0.9999, "duplicate": 1},
 			"score": {"p_alive": 0.25, "clv": 12.5, "horizon_months": 12}, "segment": "save", "rising": true, "reasons": ["orders every 19 days"],
 			"next_deadline": {"at": "1998-07-05T11:59:34.583Z", "what": "churn risk reaches 0.60"},
 			"next_change": {"at": "1998-08-01T00:00:00.000Z", "what": "churn risk reaches 0.70: segment save (was advocate), trigger churn_risk"}}`)
@@ -628,7 +628,7 @@ func TestCustomer(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, errs)
 	}
-	for _, want := range []string{"a/b ?", "12.05 USD", "0.62: records of theirs", "duplicate 3, late 0", "0.250", "12.50 USD in 12 months", "save", "of high potential at low spend so far", "orders every 19 days", "churn risk reaches 0.60 at 1998-07-05",
+	for _, want := range []string{"a/b ?", "12.05 USD", "0.999: records of theirs", "duplicate 1, late 0", "0.250", "12.50 USD in 12 months", "save", "of high potential at low spend so far", "orders every 19 days", "churn risk reaches 0.60 at 1998-07-05",
 		"segment save (was advocate), trigger churn_risk at 1998-08-01"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not told:\n%s", want, out)

@@ -125,7 +125,8 @@ func printCard(w io.Writer, card *query.Card) error {
 		line("spent so far", "%.*f %s", digits, f.RealizedValue, card.Currency)
 	}
 	if q := &card.Quality; q.Score < 1 {
-		line("data quality", "%.2f: records of theirs that were invalid %d, with a field missing %d, of an unknown currency %d, in the future %d, duplicate %d, late %d", q.Score, q.Invalid, q.MissingField, q.UnknownCurrency, q.ClockSkewed, q.Duplicate, q.Late)
+		const most = 0.999 // a score below 1 does not read as 1
+		line("data quality", "%.3f: records of theirs that were invalid %d, with a field missing %d, of an unknown currency %d, in the future %d, duplicate %d, late %d", min(q.Score, most), q.Invalid, q.MissingField, q.UnknownCurrency, q.ClockSkewed, q.Duplicate, q.Late)
 	}
 	if s := card.Score; s != nil {
 		line("P(alive)", "%.3f (churn risk %.3f)", s.PAlive, s.ChurnRisk)
