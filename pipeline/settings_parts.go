@@ -166,11 +166,11 @@ func (m *MoneySettings) ListRates(format, separator string) string {
 	return strings.Join(rates, separator)
 }
 
-// Overruled returns in what these settings are others than those that a state was made with, and which hold for all that is in it: of each the state's value, and theirs.
+// Overruled returns in what these settings are others than those that a state was made with, and which hold for all that is in it: of each the state's value, and theirs. What an earlier version's state does not tell is left out.
 func (s *Settings) Overruled(state task.Shape) (changes []task.Change) {
 	whose := []string{"prefix", "group", "input.topic", partitionsSetting} // not what the state says
 	for _, c := range state.Changes(s.shape(0)) {
-		if c.Was != "" && !slices.Contains(whose, c.Name) {
+		if c.Known && !slices.Contains(whose, c.Name) {
 			changes = append(changes, c)
 		}
 	}

@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/rs/zerolog"
 
 	"lull/operators"
+	"lull/pipeline/task"
 )
 
 // TestTermsOfScores: every setting that scores are computed under is part of their terms, and none of them of the shape, which refuses a state; the others are
@@ -55,5 +57,16 @@ func TestScoreCalendar(t *testing.T) {
 	at := operators.EventTime(10*operators.DayMs - 1)
 	if got, want := s.Chain().Score.Day(at), operators.Day(10); got != want {
 		t.Errorf("%s is on %s, want %s", at, got, want)
+	}
+}
+
+// TestOverruled: of the settings that the state holds against each that differs is told with both values, also where it was empty, but not one that an earlier version's state does not tell, nor whose state it is.
+func TestOverruled(t *testing.T) {
+	was, is := DefaultSettings(), DefaultSettings()
+	is.Prefix, is.Money.Rates, is.Limits.Orders = "other.", map[string]string{"EUR": "1.08"}, was.Limits.Orders+1
+	state := slices.DeleteFunc(was.shape(8), func(s task.Setting) bool { return s.Name == "limits.orders" })
+	want := []task.Change{{Name: "money.rates", Is: "EUR=1.08", Known: true}}
+	if got := is.Overruled(state); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }

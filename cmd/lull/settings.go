@@ -192,12 +192,7 @@ type unreadError struct{ error }
 func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.FlagSet, environ []string) error {
 	var errs []error
 	k := koanf.New(".")
-	path, _ := flags.GetString("config")
-	for _, variable := range environ {
-		if name, value, _ := strings.Cut(variable, "="); name == configEnv && path == "" {
-			path = value
-		}
-	}
+	path := configPath(flags, environ)
 	if path != "" {
 		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 			return unreadError{fmt.Errorf("reading the settings in %s: %w", path, schemas.ExplainYAML(err))}
@@ -230,6 +225,17 @@ func setSettings(s *pipeline.Settings, origins map[string]string, flags *pflag.F
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// configPath returns the file of settings that is given, "" if none is.
+func configPath(flags *pflag.FlagSet, environ []string) string {
+	path, _ := flags.GetString("config")
+	for _, variable := range environ {
+		if name, value, _ := strings.Cut(variable, "="); name == configEnv && path == "" {
+			path = value
+		}
+	}
+	return path
 }
 
 // besideFile returns a path that stands in a file of settings as one that begins in the working directory.

@@ -36,7 +36,7 @@ type snapshotFlags struct {
 func newSnapshotCommand() *cobra.Command {
 	var f snapshotFlags
 	cmd := &cobra.Command{
-		Use:   "snapshot --out DIR|URL",
+		Use:   "snapshot [--out DIR|URL]",
 		Short: "Write all customers at one instant, and their orders, as Parquet, for DuckDB, pandas, Polars and whatever else reads it",
 		Long: `Snapshot reads the application's state in its changelog, and its models, on any machine, and writes tables of what lull knows, with all rows evaluated at
 one instant: the least watermark of the partitions, or an earlier one by --as-of, of which a date is its 00:00 in calendar.timezone. It asks no running process and changes none.
@@ -47,14 +47,18 @@ Each snapshot lies in a folder of its own below --out, named for its instant. It
 whole. The file "latest" beside the folders names the newest whole snapshot. The same instant of the same state is the same
 snapshot: it is written once.
 
---out is a folder, or the URL of a bucket: s3://BUCKET?region=REGION. While it works, the state lies in a folder below TMPDIR.
+--out is a folder, or the URL of a bucket: s3://BUCKET?region=REGION. Without it the snapshot is written where lull run writes its own, to snapshots.out. While it works, the state lies in a folder below TMPDIR.
 The settings are those of lull run. Where the state was made with others that make no other scores, such as another session.gap, its own hold, and snapshot says so.`,
 		Example: `  lull snapshot --out snapshots --config lull.yaml
   lull snapshot --out snapshots --as-of 1998-01-01 --keep 30 --config lull.yaml`,
 		Args: cobra.NoArgs,
 		RunE: running(func(cmd *cobra.Command, _ []string) error {
 			s, err := loadValid(cmd.Flags(), os.Environ())
-			if err := errors.Join(f.missing(), err); err != nil {
+			var unread unreadError // no telling whether it has snapshots.out
+			if !errors.As(err, &unread) {
+				err = errors.Join(f.missing(&s, configPath(cmd.Flags(), os.Environ())), err)
+			}
+			if err != nil {
 				return err
 			}
 			config, err := f.config(&s)
@@ -67,13 +71,13 @@ The settings are those of lull run. Where the state was made with others that ma
 			}
 			p := &printer{w: cmd.OutOrStdout()}
 			for _, c := range overruled {
-				p.line("%s is %s here, and %s in the state: what was counted by that stays", c.Name, cmp.Or(c.Is, "empty"), c.Was)
+				p.line("%s is %s here, and %s in the state: what was counted by that stays", c.Name, cmp.Or(c.Is, "empty"), cmp.Or(c.Was, "empty"))
 			}
 			return printTaken(p, taken)
 		}),
 	}
 	cmd.Flags().BoolVar(&f.fromChangelog, "from-changelog", true, "read the state in the changelog, which is the one way")
-	cmd.Flags().StringVar(&f.out, "out", "", "`folder` or URL of a bucket to write to")
+	cmd.Flags().StringVar(&f.out, "out", "", "`folder` or URL of a bucket to write to (default the setting snapshots.out)")
 	cmd.Flags().StringVar(&f.asOf, "as-of", "", "`instant` to evaluate everybody at, as 1998-07-01, in calendar.timezone, or by RFC 3339 (default the least watermark)")
 	cmd.Flags().StringSliceVar(&f.tables, "tables", snapshot.TableNames(), "`tables` to write")
 	cmd.Flags().IntVar(&f.keep, "keep", 0, "remove older snapshots, so that this many are left, but never the one that is taken (default all)")
@@ -87,12 +91,24 @@ func snapshotConfig(s *pipeline.Settings) *snapshot.Config {
 	return &snapshot.Config{Application: s.Prefix, Version: pipeline.Version(), Chain: s.Chain(), Terms: s.Terms(), AsOf: snapshot.DefaultAsOf}
 }
 
-// missing says what has to be given and is not, with or without settings.
-func (f *snapshotFlags) missing() error {
-	if f.out == "" {
+// target returns what the snapshot is written to, and the flag or the setting that names it.
+func (f *snapshotFlags) target(s *pipeline.Settings) (out, by string) {
+	if f.out == "" && s.Snapshots.Out != "" {
+		return s.Snapshots.Out, "snapshots.out"
+	}
+	return f.out, "--out"
+}
+
+// missing says what has to be given and is not, with or without a file of settings.
+func (f *snapshotFlags) missing(s *pipeline.Settings, config string) error {
+	out, _ := f.target(s)
+	switch {
+	case out != "":
+		return nil
+	case config == "":
 		return usageError{errors.New("--out is empty: it must be the folder, or the URL of the bucket, to write to; and --config the file of the settings that lull run has")}
 	}
-	return nil
+	return usageError{errors.New("--out is empty, and so is snapshots.out: one of them must be the folder, or the URL of the bucket, to write to")}
 }
 
 // config returns what the flags and settings ask for.
@@ -146,13 +162,14 @@ func (f *snapshotFlags) instant(timezone string) (operators.EventTime, error) {
 
 // take opens what the snapshot is written to, and a folder for the state, and writes it. It returns too where the state holds against the settings.
 func (f *snapshotFlags) take(ctx context.Context, s *pipeline.Settings, config *snapshot.Config) (taken *snapshot.Taken, overruled []task.Change, err error) {
-	target, err := snapshot.OpenTarget(ctx, f.out)
+	out, by := f.target(s)
+	target, err := snapshot.OpenTarget(ctx, out)
 	if err != nil {
-		return nil, nil, usageError{fmt.Errorf("--out: %w", err)}
+		return nil, nil, usageError{fmt.Errorf("%s: %w", by, err)}
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
 	if err := target.Check(ctx); err != nil { // before the state is read, which can take long
-		return nil, nil, fmt.Errorf("--out: %w", err)
+		return nil, nil, fmt.Errorf("%s: %w", by, err)
 	}
 	dir, err := os.MkdirTemp("", "lull-snapshot-")
 	if err != nil {

@@ -138,6 +138,11 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the same once more: %s", told)
 	}
 
+	here := writeFile(t, "here.yaml", readFile(t, s.config)+fmt.Sprintf("snapshots: {out: %q}\n", out))
+	if told := s.lull("snapshot", "--config", here); !strings.Contains(told, "was there already") {
+		t.Errorf("to snapshots.out: %s", told)
+	}
+
 	const stillIn = "refunds, cancellations and updates that came after it are in"
 	if told := s.lull("snapshot", "--from-changelog", "--out", out, "--config", s.config); strings.Contains(told, stillIn) {
 		t.Errorf("of the least watermark: %s", told)
@@ -147,10 +152,11 @@ func TestSnapshot(t *testing.T) {
 	}
 
 	// A state says what its days and sessions are, whatever the settings do.
-	others := writeFile(t, "others.yaml", readFile(t, s.config)+"calendar: {timezone: America/New_York}\nsession: {gap: 45m}\n")
+	others := writeFile(t, "others.yaml", readFile(t, s.config)+"calendar: {timezone: America/New_York}\nsession: {gap: 45m}\nmoney: {rates: {EUR: \"1.08\"}}\n")
 	told := s.lull("snapshot", "--out", t.TempDir(), "--config", others, "--as-of", "1997-04-20")
 	for _, want := range []string{
-		"calendar.timezone is America/New_York here, and UTC in the state: what was counted by that stays\n", "session.gap is 45m0s here, and 30m0s in the state: what was counted by that stays\n", "as of 1997-04-20T00:00:00.000Z,",
+		"calendar.timezone is America/New_York here, and UTC in the state: what was counted by that stays\n", "session.gap is 45m0s here, and 30m0s in the state: what was counted by that stays\n",
+		"money.rates is EUR=1.08 here, and empty in the state: what was counted by that stays\n", "as of 1997-04-20T00:00:00.000Z,",
 	} {
 		if !strings.Contains(told, want) || strings.Contains(told, "clock.lateness") {
 			t.Errorf("with other settings: %s, want %s", told, want)

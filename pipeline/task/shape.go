@@ -40,18 +40,21 @@ func (s Shape) find(name string) (value string, ok bool) {
 }
 
 // Change is a setting that two shapes disagree about. A shape that lacks it has "".
-type Change struct{ Name, Was, Is string }
+type Change struct {
+	Name, Was, Is string
+	Known         bool // the first shape has it, be it empty
+}
 
 // Changes returns what is different in another shape, in the order of s and then of is.
 func (s Shape) Changes(is Shape) (changes []Change) {
 	for _, setting := range s {
 		if now := is.Get(setting.Name); now != setting.Value {
-			changes = append(changes, Change{setting.Name, setting.Value, now})
+			changes = append(changes, Change{setting.Name, setting.Value, now, true})
 		}
 	}
 	for _, setting := range is {
 		if _, known := s.find(setting.Name); !known {
-			changes = append(changes, Change{setting.Name, "", setting.Value})
+			changes = append(changes, Change{setting.Name, "", setting.Value, false})
 		}
 	}
 	return changes

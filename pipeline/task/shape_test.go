@@ -54,11 +54,11 @@ func FuzzShape(f *testing.F) {
 	})
 }
 
-// TestShapeChanges: each setting that is not as it was is named once, with both values, also one that only one of them has.
+// TestShapeChanges: each setting that is not as it was is named once, with both values, also one that only one of them has; one that was empty is told apart from one that was not there.
 func TestShapeChanges(t *testing.T) {
 	was := task.Shape{{Name: "a", Value: "1"}, {Name: "b", Value: "2"}, {Name: "gone", Value: "3"}, {Name: "unset"}}
 	is := task.Shape{{Name: "b", Value: "2"}, {Name: "a", Value: "one"}, {Name: "unset", Value: "set"}, {Name: "new", Value: "4"}}
-	want := []task.Change{{Name: "a", Was: "1", Is: "one"}, {Name: "gone", Was: "3"}, {Name: "unset", Is: "set"}, {Name: "new", Is: "4"}}
+	want := []task.Change{{Name: "a", Was: "1", Is: "one", Known: true}, {Name: "gone", Was: "3", Known: true}, {Name: "unset", Is: "set", Known: true}, {Name: "new", Is: "4"}}
 	if got := was.Changes(is); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, not %+v", got, want)
 	}
