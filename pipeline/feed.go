@@ -558,6 +558,7 @@ func (f *feed) finish(r *Runner) error {
 // committed ends a transaction that is durable.
 func (f *feed) committed(r *Runner) {
 	f.feed.Committed()
+	f.durable = f.feed.Position()
 	f.passed, f.wrote, f.marking = 0, false, false
 	r.metrics.committed(&f.reader)
 	r.count(&f.reader)

@@ -55,6 +55,7 @@ type reader struct {
 	records   []*kgo.Record   // to be produced
 	// topicNames are those of the topics that records have been made for.
 	topicNames map[schemas.Topic]string
+	durable    int64 // what is before it has been committed since the partition came here
 	reach      task.Reach
 	clock      operators.EventTime // how far the wall clock proves the watermark; Unset: no further
 	done       bool                // all that is queued and due has been done

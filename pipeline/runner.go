@@ -635,6 +635,7 @@ func (r *Runner) commit() error {
 		p.store.Commit(ends[p.n])
 		p.stats.loads = p.task.Loads()
 		p.task.Committed()
+		p.durable = p.task.Position()
 		r.metrics.committed(&p.reader)
 		r.count(&p.reader)
 		if p.stats.misplaced > 0 {

@@ -73,9 +73,12 @@ func (r *Runner) first() (here, runs bool) {
 	return p != nil, p != nil && p.phase == running
 }
 
-// takeSnapshots takes one whenever it is due, until ctx ends; the first when this process has read what was there.
+// takeSnapshots takes one whenever it is due, until ctx ends; the first of all when this process has read what was there.
 func (r *Runner) takeSnapshots(ctx context.Context) {
-	r.catchUp(ctx)
+	if newest, err := r.newestSnapshot(ctx); err == nil && newest.IsZero() {
+		r.log.Info().Dur("at_most", r.s.Snapshots.Every).Msg("the first snapshot waits until what is there has been read")
+		r.catchUp(ctx)
+	}
 	for ctx.Err() == nil {
 		next, err := r.takeIfDue(ctx)
 		if ctx.Err() != nil {
@@ -96,7 +99,21 @@ func (r *Runner) takeSnapshots(ctx context.Context) {
 	}
 }
 
-// catchUp waits until this process has read what its partitions hold now, and what its feeds have passed on of that. It waits for snapshots.every at most: an end behind records that have been compacted away is never read to.
+// newestSnapshot returns when the newest whole snapshot was written; the zero time if there is none. It takes no longer than snapshots.every.
+func (r *Runner) newestSnapshot(ctx context.Context) (at time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.s.Snapshots.Every)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicked(p)
+		}
+	}()
+	return r.machine.snapshots.Newest(ctx)
+}
+
+func panicked(p any) error { return fmt.Errorf("it panicked: %v. Report it", p) }
+
+// catchUp waits until this process has committed what its partitions hold now, and what its feeds have passed on of that. It waits for snapshots.every at most: an end behind records that have been compacted away is never read to.
 func (r *Runner) catchUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, r.s.Snapshots.Every)
 	defer cancel()
@@ -117,12 +134,30 @@ func (r *Runner) catchUp(ctx context.Context) {
 	}
 }
 
-// hasRead reports whether all partitions that are here have been read up to ends.
+// hasRead reports whether all partitions that are here have been read up to ends, and that is committed: a snapshot has no more. One that is stopped gets no further.
 func (r *Runner) hasRead(ends kadm.ListedOffsets) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.readers() {
-		if end, ok := ends.Lookup(p.topic, p.n); p.phase != running || ok && p.stage.Position() < end.Offset {
+	if len(r.assigned) > 0 {
+		return false
+	}
+	behind := func(p *reader, changed func() bool) bool {
+		end, ok := ends.Lookup(p.topic, p.n)
+		switch {
+		case p.phase == stopped || !ok:
+			return false
+		case p.phase != running:
+			return true
+		}
+		return p.durable < end.Offset && (changed() || p.stage.Position() < end.Offset) // a marker of a transaction that is passed over need not be committed
+	}
+	for _, p := range r.partitions {
+		if behind(&p.reader, func() bool { return p.task.Changed() }) {
+			return false
+		}
+	}
+	for _, f := range r.feeds {
+		if behind(&f.reader, f.Changed) {
 			return false
 		}
 	}
@@ -136,7 +171,7 @@ func (r *Runner) takeIfDue(ctx context.Context) (next time.Duration, err error) 
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("it panicked: %v. Report it", p)
+			err = panicked(p)
 		}
 		if cause := context.Cause(limited); err != nil && cause != nil {
 			err = cause

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -188,31 +187,24 @@ func TestSnapshotOfZombie(t *testing.T) {
 	})
 }
 
-// TestSnapshotOfHistory proves that the first snapshot is not taken before what was there at the start has been read, however long the brokers let nobody read.
+// TestSnapshotOfHistory proves that the first snapshot is not taken before what was there at the start has been read and committed, however long the brokers let nobody read.
 func TestSnapshotOfHistory(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, b *bubble) {
 		settings := b.application(2)
 		settings.Snapshots, settings.OnStop = SnapshotSettings{Every: time.Hour, Out: "shelf"}, "leave"
 		b.produce(b.history(&settings)[:100]...)
 		var h *host
-		begun := make(chan int64, 1)
+		begun := make(chan bool, 1)
 		s := &shelf{before: func() {
-			var body readiness
-			if err := json.Unmarshal([]byte(h.get("/readyz")), &body); err != nil {
-				t.Error(err)
-			}
-			read := int64(0)
-			for _, in := range body.Partitions {
-				read += in.Position
-			}
-			begun <- read
+			_, committed := b.committedEnds(t.Context(), &settings, settings.Input.Topic)
+			begun <- committed
 		}}
 		h = b.host(settings, "one")
 		h.snapshots = hand{s, "one"}
 		b.fail(&settings, kmsg.Fetch, kerr.NotLeaderForPartition, 30)
 		h.start()
-		if read := <-begun; read < 100 {
-			t.Errorf("a snapshot was begun when %d of 100 records had been read", read)
+		if committed := <-begun; !committed {
+			t.Error("a snapshot was begun before what was there had been read and committed")
 		}
 		h.end()
 	})

@@ -25,7 +25,9 @@ func readOptions() []kgo.Opt {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.FetchMaxWait(fetchWait),
-		kgo.FetchMaxBytes(1 << 20),
+		kgo.FetchMaxBytes(16 << 20),
+		// By partition, not by that of all: kfake leaves out which transactions were aborted where the limit of all ends its answer.
+		kgo.FetchMaxPartitionBytes(128 << 10),
 	}
 }
 

@@ -208,13 +208,13 @@ func takeSnapshot(ctx context.Context, s *pipeline.Settings, config *snapshot.Co
 	patience := s.Commit.Timeout + answerTimeout // by then the brokers have ended what a dead process has left
 	for _, table := range config.Tables {
 		if topic, ok := snapshot.TopicOf(table); ok {
-			reading.Go(func() error { return readOutputs(readingCtx, s, topic, table, state, patience) })
+			reading.Go(snapshot.Caught(func() error { return readOutputs(readingCtx, s, topic, table, state, patience) }))
 		}
 		if table == snapshot.QualityTable {
-			reading.Go(func() error {
+			reading.Go(snapshot.Caught(func() error {
 				_, err := readTold(readingCtx, s, s.Topic(pipeline.QualityTopic), table, patience, func(r *kgo.Record) error { return state.TellQuality(r.Key, r.Value) })
 				return err
-			})
+			}))
 		}
 	}
 	if err := reading.Wait(); err != nil {

@@ -208,7 +208,7 @@ func (e *evaluator) evaluate(c *held) (done evaluated) {
 		done.rebuilt = e.rebuilds(c.Customer, &p)
 	}
 	row.SegmentsRebuilt = done.rebuilt != nil
-	valueFalls := e.place(row, c.Customer, &p, later, c.partition.meta.Adoptions)
+	valueFalls := e.place(row, c.Customer, &p, c.partition.meta.Adoptions)
 	predicted := p.Count > 0 && e.model != nil
 	if predicted {
 		e.predict(row, &p, valueFalls)
@@ -301,7 +301,7 @@ func (e *evaluator) rebuilds(c *operators.Customer, p *operators.Purchases) why 
 
 // place fills in the segments: those of the state, moved on by silence and models to the instant if it stands before that; or new ones, if the row is to have them. It
 // returns when CLV falls under the model's cut, which the state knows of most.
-func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, later bool, adoptions []task.Adoption) (valueFalls operators.EventTime) {
+func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.Purchases, adoptions []task.Adoption) (valueFalls operators.EventTime) {
 	switch {
 	case row.SegmentsRebuilt:
 		anew := operators.NewCustomer(c.ID)
@@ -310,7 +310,7 @@ func (e *evaluator) place(row *customerRow, c *operators.Customer, p *operators.
 		if p.Count == 0 {
 			c.Segment.RFMGroup, c.Segment.Lifecycle = operators.Prospects, operators.Prospect
 		}
-	case !later:
+	case c.At <= e.asOf:
 		e.silence(c, adoptions)
 	}
 	if p.Count > 0 && e.model != nil {

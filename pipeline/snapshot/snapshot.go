@@ -146,15 +146,27 @@ func writeTables(ctx context.Context, target *Target, m *Manifest, config *Confi
 	work, workCtx := errgroup.WithContext(ctx)
 	work.SetLimit(from.processors)
 	for i, name := range config.Tables {
-		work.Go(func() error {
+		work.Go(Caught(func() error {
 			table, err := writeTable(workCtx, target, m, kindNamed(name), from)
 			if err == nil {
 				m.Tables[i] = *table
 			}
 			return err
-		})
+		}))
 	}
 	return work.Wait()
+}
+
+// Caught returns work whose panic is an error: in a goroutine of its own it would end the process, events and all.
+func Caught(work func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("it panicked: %v. Report it", p)
+			}
+		}()
+		return work()
+	}
 }
 
 // plan returns the manifest of what is to be written, without its tables, and what they are made of.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -15,7 +16,7 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// sorter sorts records by their keys, byte by byte, in bounded memory: what is gathered is sorted and written as a run when it is too much, and the runs are merged as they are read. Of the records with one key the one
+// sorter sorts records by their keys, byte by byte, in little memory: what is gathered is sorted and written as a run when it is too much, and the runs are merged as they are read, which takes up to 150 KiB for each, a hundredth of what was put. Of the records with one key the one
 // that was put last is there. It is for what is written once and read in order: a store would build filters and indices of it, and write it again as it compacts.
 type sorter struct {
 	dir      string // of the file
@@ -43,7 +44,13 @@ const (
 	sortRefBytes   = 24
 	sortBlockBytes = 64 << 10 // compressed at once; a run that is read has one in memory, and a buffer of the size below
 	sortReadBytes  = 32 << 10
+	frameBytes     = 8 // before a block: its length, its checksum
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// errDamaged is the error of a run that is not what was written.
+var errDamaged = errors.New("the file has been changed, or its disk is damaged: take the snapshot again")
 
 // put adds a record, whose value is these parts. They are copied.
 func (s *sorter) put(key []byte, value ...[]byte) error {
@@ -122,13 +129,13 @@ func (s *sorter) sort() {
 // spill writes what is gathered as a run.
 func (s *sorter) spill() error {
 	if err := s.writeRun(); err != nil {
-		return fmt.Errorf("sorting outputs on disk: %w; TMPDIR names where", err)
+		return fmt.Errorf("sorting outputs in %q: %w", s.dir, err)
 	}
 	s.gathered, s.refs = s.gathered[:0], s.refs[:0]
 	return nil
 }
 
-// writeRun writes blocks, each compressed and behind its length.
+// writeRun writes blocks, each compressed and behind its length and checksum.
 func (s *sorter) writeRun() (err error) {
 	if s.file == nil {
 		if s.file, err = os.CreateTemp(s.dir, "outputs-"); err != nil {
@@ -152,10 +159,12 @@ func (s *sorter) writeRun() (err error) {
 			continue
 		}
 		packed = s2.Encode(packed[:cap(packed)], block)
-		frame := binary.BigEndian.AppendUint32(nil, uint32(len(packed)))
+		var frame [frameBytes]byte
+		binary.BigEndian.PutUint32(frame[:], uint32(len(packed)))
+		binary.BigEndian.PutUint32(frame[4:], crc32.Checksum(packed, castagnoli))
 		run.end += int64(len(frame) + len(packed))
 		block = block[:0]
-		_, frameErr := out.Write(frame)
+		_, frameErr := out.Write(frame[:])
 		_, err := out.Write(packed)
 		if err = cmp.Or(frameErr, err); err != nil {
 			return err
@@ -177,7 +186,7 @@ func (s *sorter) all(yield func(key, value []byte) bool) error {
 	}
 	var runs merge[*runReader]
 	for i, run := range s.runs {
-		r := &runReader{of: s, n: i, in: bufio.NewReaderSize(io.NewSectionReader(s.file, run.start, run.end-run.start), sortReadBytes)}
+		r := &runReader{of: s, n: i, bytes: run.end - run.start, in: bufio.NewReaderSize(io.NewSectionReader(s.file, run.start, run.end-run.start), sortReadBytes)}
 		if _, err := r.next(); err != nil { // no run is empty
 			return fmt.Errorf("reading sorted outputs: %w", err)
 		}
@@ -209,6 +218,7 @@ type runReader struct {
 	of         *sorter
 	n          int // which
 	in         *bufio.Reader
+	bytes      int64 // of the run
 	packed     []byte
 	block      []byte // what is left of it
 	head       uint64
@@ -218,15 +228,22 @@ type runReader struct {
 // next goes to the next record; more is false if there is none.
 func (r *runReader) next() (more bool, err error) {
 	if len(r.block) == 0 {
-		var frame [4]byte
+		var frame [frameBytes]byte
 		if _, err := io.ReadFull(r.in, frame[:]); errors.Is(err, io.EOF) {
 			return false, nil
 		} else if err != nil {
 			return false, err
 		}
-		r.packed = slices.Grow(r.packed[:0], int(binary.BigEndian.Uint32(frame[:])))[:binary.BigEndian.Uint32(frame[:])]
+		length, sum := binary.BigEndian.Uint32(frame[:]), binary.BigEndian.Uint32(frame[4:])
+		if int64(length) > r.bytes {
+			return false, errDamaged
+		}
+		r.packed = slices.Grow(r.packed[:0], int(length))[:length]
 		if _, err := io.ReadFull(r.in, r.packed); err != nil {
 			return false, err
+		}
+		if crc32.Checksum(r.packed, castagnoli) != sum {
+			return false, errDamaged
 		}
 		if r.block, err = s2.Decode(nil, r.packed); err != nil { // memory of its own: what is in it may be kept
 			return false, err

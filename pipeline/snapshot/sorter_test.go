@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // TestSorter: records come out in the order of their keys, of each key the one that was put last, whether memory held them or the disk; and what was yielded stays what it was.
@@ -75,13 +78,21 @@ func TestSorter(t *testing.T) {
 // TestSorterErrors: a disk that cannot be written, or does not have what was written, is told of.
 func TestSorterErrors(t *testing.T) {
 	s := sorter{dir: filepath.Join(t.TempDir(), "none"), bytesMax: 1}
-	if err := s.put([]byte("a")); err == nil || !strings.Contains(err.Error(), "sorting outputs on disk: ") || !strings.HasSuffix(err.Error(), "; TMPDIR names where") {
+	if err := s.put([]byte("a")); err == nil || !strings.Contains(err.Error(), "sorting outputs in "+strconv.Quote(s.dir)+": ") {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 	for name, spoil := range map[string]func(file *os.File) error{
 		"cut off":       func(file *os.File) error { return file.Truncate(100) },
-		"overwritten":   func(file *os.File) error { _, err := file.WriteAt(bytes.Repeat([]byte{0xff}, 40), 20); return err },
 		"closed before": (*os.File).Close,
+		// Whatever byte it is: a length, a checksum, text that would be decoded all the same.
+		"changed: the file has been changed": func(file *os.File) error {
+			_, err := file.WriteAt([]byte{0xa5}, 20)
+			return err
+		},
+		"a length: the file has been changed": func(file *os.File) error {
+			_, err := file.WriteAt([]byte{0xff}, 0)
+			return err
+		},
 	} {
 		s := sorter{dir: t.TempDir(), bytesMax: 1 << 10}
 		for i := range 100 {
@@ -95,8 +106,18 @@ func TestSorterErrors(t *testing.T) {
 		if err := spoil(s.file); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.all(func(_, _ []byte) bool { return true }); err == nil || !strings.Contains(err.Error(), "reading sorted outputs: ") {
+		_, why, _ := strings.Cut(name, ": ")
+		if err := s.all(func(_, _ []byte) bool { return true }); err == nil || !strings.Contains(err.Error(), "reading sorted outputs: "+why) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestCaught: a panic in a goroutine of a snapshot's is its error, and no end of the process that takes it.
+func TestCaught(t *testing.T) {
+	var work errgroup.Group
+	work.Go(Caught(func() error { panic("no such column") }))
+	if err := work.Wait(); err == nil || err.Error() != "it panicked: no such column. Report it" {
+		t.Errorf("error %v", err)
 	}
 }

@@ -161,6 +161,10 @@ func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // a file that has not been closed by then is none
 	table = &Table{Name: of.name, File: of.name + ".parquet", Columns: of.columns}
+	compression, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
 	file, err := target.create(ctx, m.Snapshot+"/"+table.File, "application/vnd.apache.parquet")
 	if err != nil {
 		return nil, err
@@ -168,10 +172,6 @@ func writeTable(ctx context.Context, target *Target, m *Manifest, of *kind, from
 	groupRows := int64(rowGroupRows)
 	if of.topic != 0 {
 		groupRows = outputGroupRows
-	}
-	compression, err := newCodec()
-	if err != nil {
-		return nil, err
 	}
 	sum := sha256.New()
 	size := &counter{}
