@@ -405,6 +405,8 @@ type Facts struct {
 	DormantAt, LostAt EventTime
 	// RiskAfterOrder is what the churn risk would be if the customer ordered now: another one on the day of their last purchase is no purchase of its own.
 	RiskAfterOrder float64
+	// BoughtToday is set on the day of the last purchase.
+	BoughtToday bool
 	// BornHighRisk is set when risk is over the upper threshold before the day of the last purchase is over: silence had no part in it.
 	BornHighRisk bool
 }

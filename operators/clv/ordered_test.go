@@ -46,6 +46,9 @@ func TestRiskAfterOrder(t *testing.T) {
 		if before.RiskAfterOrder != after.Risk() {
 			t.Fatalf("at %s an order is said to take churn risk from %v to %v; it takes it to %v", at, before.Risk(), before.RiskAfterOrder, after.Risk())
 		}
+		if before.BoughtToday != (p.Count == known.Count) {
+			t.Fatalf("at %s they are said to have bought today: %v; of %d purchases the order makes %d", at, before.BoughtToday, known.Count, p.Count)
+		}
 		if p.Count == known.Count {
 			unchanged++
 			if before.Risk() != after.Risk() {

@@ -67,6 +67,7 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 	alive, value := e.params.PAlive(now), e.valueIfAlive(age)
 	clv := float64(alive * value)
 	highAge, _ := e.params.Crossing(e.x, e.lastAge, e.op.high)
+	day := c.Day(at)
 	return operators.Facts{
 		AsOf:              at,
 		X:                 e.x,
@@ -84,14 +85,14 @@ func (e *evaluation) facts(at, valueFalls operators.EventTime) operators.Facts {
 		LowRiskUntil:      e.crossing(e.op.low, at),
 		DormantAt:         e.crossing(e.op.dormant, at),
 		LostAt:            e.crossing(e.op.lost, at),
-		RiskAfterOrder:    1 - e.params.PAlive(e.ordered(at, age)),
+		RiskAfterOrder:    1 - e.params.PAlive(e.ordered(day, age)),
+		BoughtToday:       day == e.purchases.Last,
 		BornHighRisk:      highAge <= e.lastAge+bornHighDays,
 	}
 }
 
-// ordered returns the history at an instant, which is at an age, of who orders then.
-func (e *evaluation) ordered(at operators.EventTime, age float64) bgnbd.History {
-	day := e.op.config.Day(at)
+// ordered returns the history of who orders on a day, at an age.
+func (e *evaluation) ordered(day operators.Day, age float64) bgnbd.History {
 	if day == e.purchases.Last {
 		return e.history(age)
 	}

@@ -342,7 +342,11 @@ func (r *Rule) inControl(customer string) bool {
 
 // Counterfactuals tell, of a customer of these facts, what the risk would be after an order at their instant, and when it will be the next of the risks that a name stands for.
 func Counterfactuals(f *operators.Facts, terms *operators.Terms) []string {
-	would := []string{"an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)}
+	order := "an order now: churn risk " + operators.FormatRisk(f.Risk()) + " -> " + operators.FormatRisk(f.RiskAfterOrder)
+	if f.BoughtToday {
+		order = "an order now: churn risk stays " + operators.FormatRisk(f.Risk()) + ", as they have bought today"
+	}
+	would := []string{order}
 	for _, next := range [...]struct {
 		at   operators.EventTime
 		risk float64

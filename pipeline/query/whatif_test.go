@@ -50,8 +50,12 @@ func TestWhatIf(t *testing.T) {
 	// The counterfactual of a trigger: the same risk.
 	f := score.New(config().Score).Evaluate(&run("").Customer.Purchases, &model, instant(t, "1998-03-10"))
 	saysSo := func(of *WhatIf) bool {
-		risk := func(s *Standpoint) string { return operators.FormatRisk(s.Figures.ChurnRisk) }
-		return len(of.Reasons) == 2 && of.Reasons[0] == "an order now: churn risk "+risk(&of.Now)+" -> "+risk(&of.Then)
+		now, then := operators.FormatRisk(of.Now.Figures.ChurnRisk), operators.FormatRisk(of.Then.Figures.ChurnRisk)
+		said := "an order now: churn risk " + now + " -> " + then
+		if of.Then.Figures.ChurnRisk == of.Now.Figures.ChurnRisk {
+			said = "an order now: churn risk stays " + now + ", as they have bought today"
+		}
+		return len(of.Reasons) == 2 && of.Reasons[0] == said
 	}
 	if ordered.Then.Figures.ChurnRisk != f.RiskAfterOrder || !saysSo(&ordered) {
 		t.Errorf("risk after an order %v, of triggers %v; %q", ordered.Then.Figures.ChurnRisk, f.RiskAfterOrder, ordered.Reasons)
