@@ -233,9 +233,9 @@ bench-peers: bin/peers/peer.jar ## lull, Kafka Streams and the floors in turn on
 	$(call on-kafka,bin/benchmarks peers $(ARGS))
 
 .PHONY: bench-plots
-bench-plots: ## draw what the files *.json in benchmarks/results say, and write the table of the README; ARGS="-from bin/results" for those of bench-full
+bench-plots: ## draw what the files *.json in benchmarks/results say, and write the table of the README
 	go build -o bin/benchmarks ./benchmarks
-	bin/benchmarks plots $(ARGS)
+	bin/benchmarks plots
 
 # What a report says is in a file of its own, in the folder RESULTS. Each scenario has a broker of its own, so that none waits for what another has left it to do.
 .PHONY: bench-full

@@ -152,11 +152,11 @@ func (all results) plot() (*plot.Plot, error) {
 		names = names[:0]
 		for _, m := range all {
 			for _, f := range m.drawn() {
-				name := strings.Replace(f.Name, ", ", ",\n", 1)
+				name := f.Name
 				if m.Rate > 0 {
-					name = fmt.Sprintf("%s/s, %d ms:\n%s", thousands(m.Rate), m.CommitMs, f.Name)
+					name = fmt.Sprintf("%s/s, %d ms: %s", thousands(m.Rate), m.CommitMs, f.Name)
 				}
-				names = append(names, name)
+				names = append(names, wrapped(name))
 				value := 0.0 // it has none, such as a floor without a changelog
 				if ratios := f.ratios(s.contender); len(ratios) > 0 {
 					value = median(ratios)
@@ -178,6 +178,27 @@ func (all results) plot() (*plot.Plot, error) {
 	return p, nil
 }
 
+// wrapped breaks a name into lines that fit under its bars.
+func wrapped(name string) string {
+	const lineRunes = 16
+	var b strings.Builder
+	line := 0
+	for word := range strings.FieldsSeq(name) {
+		switch {
+		case line == 0:
+		case line+1+len(word) > lineRunes:
+			b.WriteByte('\n')
+			line = 0
+		default:
+			b.WriteByte(' ')
+			line++
+		}
+		b.WriteString(word)
+		line += len(word)
+	}
+	return b.String()
+}
+
 // table is what the README has: medians, and ratios to lull.
 func (all results) table() string {
 	var b, below strings.Builder
@@ -191,8 +212,11 @@ func (all results) table() string {
 		for _, f := range m.compared() {
 			f.row(&b)
 		}
-		fmt.Fprintf(&below, "- %s: %s events of %s customers; medians of %d turns, and of their ratios to lull; %s; %s; lull %s.\n",
-			m.scenario(), thousands(m.Events), thousands(m.Customers), len(m.Figures[0].Runs[lullContender]), m.Day, m.Machine, m.Version)
+		turns := "one turn"
+		if n := len(m.Figures[0].Runs[lullContender]); n > 1 {
+			turns = fmt.Sprintf("medians of %d turns, and of their ratios to lull", n)
+		}
+		fmt.Fprintf(&below, "- %s: %s events of %s customers; %s; %s; %s; lull %s.\n", m.scenario(), thousands(m.Events), thousands(m.Customers), turns, m.Day, m.Machine, m.Version)
 	}
 	return b.String() + "\n" + below.String()
 }
