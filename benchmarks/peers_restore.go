@@ -77,7 +77,7 @@ func (r *peersRun) restoreOne(c *contender, run int) error {
 	if err := watched.awaitEnd(process); err != nil {
 		return err
 	}
-	if h.used.UserSeconds, h.used.RSSBytesMax, err = processUsage(process.cmd.Process.Pid); err != nil {
+	if h.used, err = processUsage(process.cmd.Process.Pid); err != nil {
 		return err
 	}
 	if err := process.end(); err != nil {

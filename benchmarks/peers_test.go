@@ -283,12 +283,12 @@ func TestProcessUsage(t *testing.T) {
 		t.Skip("there is no /proc")
 	}
 	held := bytes.Repeat([]byte{1}, 64<<20)
-	before, _, err := processUsage(os.Getpid())
+	before, err := processUsage(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	sum := 0
-	for cpu := before; cpu < before+0.05; cpu, _, err = processUsage(os.Getpid()) {
+	for used := before; used.cpuSeconds() < before.cpuSeconds()+0.05; used, err = processUsage(os.Getpid()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,9 +296,9 @@ func TestProcessUsage(t *testing.T) {
 			sum += int(b)
 		}
 	}
-	_, rss, err := processUsage(os.Getpid())
-	if err != nil || rss < int64(len(held)) || sum == 0 {
-		t.Errorf("%d bytes resident, %v", rss, err)
+	used, err := processUsage(os.Getpid())
+	if err != nil || used.RSSBytesMax < int64(len(held)) || sum == 0 {
+		t.Errorf("%d bytes resident, %v", used.RSSBytesMax, err)
 	}
 }
 

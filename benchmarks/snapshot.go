@@ -167,8 +167,8 @@ func (r *snapshotRun) beside() error {
 				return true, c.err
 			default:
 			}
-			if _, peak, err := processUsage(c.cmd.Process.Pid); err == nil { // it may end meanwhile
-				o.rssBytes = peak
+			if used, err := processUsage(c.cmd.Process.Pid); err == nil { // it may end meanwhile
+				o.rssBytes = used.RSSBytesMax
 			}
 			return false, nil
 		})
@@ -254,7 +254,8 @@ func (r *snapshotRun) scheduledOne() (err error) {
 		return fmt.Errorf("the schedule has taken %v snapshots, want one: raise -every, which is snapshots.every, above the time that one takes", written)
 	}
 	o.cpu = (o.during.cores() - o.quiet.cores()) * o.during.took.Seconds()
-	_, o.rssBytes, err = processUsage(r.child.cmd.Process.Pid)
+	used, err := processUsage(r.child.cmd.Process.Pid)
+	o.rssBytes = used.RSSBytesMax
 	return err
 }
 

@@ -15,21 +15,22 @@ import (
 // ticks are those of a second in /proc, on every Linux that Go runs on.
 const ticks = 100
 
-// processUsage returns the CPU time, in seconds, and the most resident memory that a process has used, on Linux.
-func processUsage(pid int) (cpu float64, rssBytes int64, err error) {
+// processUsage returns the CPU time and the most resident memory that a process has used, on Linux.
+func processUsage(pid int) (used usage, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
+		return used, fmt.Errorf("reading the CPU time used: %w", err)
 	}
 	// The name may hold spaces; what follows it does not. Fields 14 and 15 are user and system time, and the 3rd comes first here.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	user, errUser := strconv.ParseInt(fields[11], 10, 64)
 	system, errSystem := strconv.ParseInt(fields[12], 10, 64)
 	if err := errors.Join(errUser, errSystem); err != nil {
-		return 0, 0, fmt.Errorf("reading the CPU time used: %w", err)
+		return used, fmt.Errorf("reading the CPU time used: %w", err)
 	}
-	rssBytes, err = residentPeak(strconv.Itoa(pid))
-	return float64(user+system) / ticks, rssBytes, err
+	used.UserSeconds, used.SystemSeconds = float64(user)/ticks, float64(system)/ticks
+	used.RSSBytesMax, err = residentPeak(strconv.Itoa(pid))
+	return used, err
 }
 
 // residentPeak returns the most memory that a process, "self" or a number, had resident, on Linux. What getrusage tells there begins with that of the process that started it.
@@ -138,12 +139,12 @@ func (s *scenario) follow(process *child, from, to int64) (warm steady, resident
 	stop := watchMemory(process)
 	defer func() { resident = stop() }()
 	var beganAt time.Time
-	var began float64
+	var began usage
 	var failed error
 	err = s.poll(process, func(at offsets) bool {
 		sum := at.sum()
 		if beganAt.IsZero() && float64(sum-from) >= warmShare*float64(to-from) {
-			if began, _, failed = processUsage(process.cmd.Process.Pid); failed != nil {
+			if began, failed = processUsage(process.cmd.Process.Pid); failed != nil {
 				return true
 			}
 			warm.events, beganAt = to-sum, time.Now()
@@ -154,7 +155,7 @@ func (s *scenario) follow(process *child, from, to int64) (warm steady, resident
 		return warm, nil, err
 	}
 	warm.took = time.Since(beganAt)
-	used, peak, err := processUsage(process.cmd.Process.Pid)
-	warm.cpu, warm.rssBytes = used-began, peak
+	used, err := processUsage(process.cmd.Process.Pid)
+	warm.cpu, warm.rssBytes = used.cpuSeconds()-began.cpuSeconds(), used.RSSBytesMax
 	return warm, nil, err
 }
